@@ -1,0 +1,1 @@
+//! Langfuse of the rehearsal.
