@@ -1,5 +1,6 @@
 //! A complete local migration to practise on, made of real parts.
 
+pub mod clock;
 pub mod gateway;
 pub mod history;
 pub mod kube;
