@@ -22,5 +22,6 @@ pub use fact::{Fact, SourceId};
 pub use now::{Mono, Now};
 pub use sample::{Cadence, Failure, Freshness, Sample};
 pub use secret::Secret;
+pub use series::Series;
 pub use split::{Split, Weight};
 pub use trouble::{Kind, Trouble};
