@@ -123,9 +123,9 @@ pub const TLS: &[Key] = &[
     key("tls.client_cert", Kind::Path, "Our certificate, PEM."),
     key("tls.client_key", Kind::Path, "Its key, PEM."),
     key(
-        "tls.server_name",
-        Kind::Text,
-        "The name in the server's certificate, where it is not the host's.",
+        "tls.insecure",
+        Kind::Flag,
+        "Accepts any certificate: for a test system only.",
     ),
 ];
 
@@ -221,10 +221,34 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Names,
                 "Canary Ingresses of what a browser loads.",
             ),
+        ],
+    },
+    Section {
+        name: "controller",
+        tls: false,
+        keys: &[
             key(
-                "controller",
+                "urls",
+                Kind::Names,
+                "Its metrics, one URL per replica; unset: its pods, through port-forwards.",
+            ),
+            set(
+                "namespace",
                 Kind::Text,
-                "The controller's pods as namespace/label=value; unset: looked for.",
+                "ingress-nginx",
+                "The namespace of its pods.",
+            ),
+            set(
+                "selector",
+                Kind::Text,
+                "app.kubernetes.io/component=controller",
+                "The label of its pods.",
+            ),
+            set(
+                "port",
+                Kind::Whole(1, 65_535),
+                "10254",
+                "The port of its metrics.",
             ),
         ],
     },
@@ -337,6 +361,12 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Flag,
                 "true",
                 "LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE.",
+            ),
+            set(
+                "probe_writes",
+                Kind::Flag,
+                "false",
+                "Proves it by a small object: written, read, listed, deleted.",
             ),
         ],
     },
