@@ -14,8 +14,6 @@ pub enum Kind {
     Steps,
     /// Names of Kubernetes objects, a list.
     Names,
-    /// A duration: `500ms`, `30s`, `5m`, `2h`.
-    Span,
     /// A whole number within these bounds.
     Whole(i64, i64),
     /// One of these words.
@@ -38,7 +36,6 @@ impl Kind {
             Self::Flag => "true or false".into(),
             Self::Steps => "a list of whole numbers from 0 to 100, like [5, 25, 50]".into(),
             Self::Names => "a list of names, like [\"langfuse-canary\"]".into(),
-            Self::Span => "a duration, like \"500ms\", \"30s\", \"5m\" or \"2h\"".into(),
             Self::Whole(low, high) => format!("a whole number from {low} to {high}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Path => "a path".into(),
@@ -306,7 +303,11 @@ pub const SECTIONS: &[Section] = &[
             SERVICE,
             key("user", Kind::Text, "The user; a read-only one suffices."),
             key("password", Kind::Secret, "Its password."),
-            set("database", Kind::Text, "default", "The database (CLICKHOUSE_DB)."),
+            key(
+                "database",
+                Kind::Text,
+                "The database (CLICKHOUSE_DB); unset: default.",
+            ),
         ],
     },
     Section {
@@ -321,7 +322,11 @@ pub const SECTIONS: &[Section] = &[
             SERVICE,
             key("user", Kind::Text, "The ACL user, where there is one."),
             key("password", Kind::Secret, "Its password (REDIS_AUTH)."),
-            set("database", Kind::Whole(0, 65_535), "0", "The database number."),
+            key(
+                "database",
+                Kind::Whole(0, 65_535),
+                "The database number; unset: the URL's, or 0.",
+            ),
             key("prefix", Kind::Text, "REDIS_KEY_PREFIX, where Langfuse sets it."),
         ],
     },
