@@ -37,16 +37,46 @@ pub struct Facts {
 macro_rules! with_sample {
     ($facts:expr, $id:expr, |$sample:ident| $body:expr) => {
         match $id {
-            SourceId::Cluster => { let $sample = &$facts.cluster; $body }
-            SourceId::Traffic => { let $sample = &$facts.routes; $body }
-            SourceId::Migrations => { let $sample = &$facts.migrations; $body }
-            SourceId::PostgresRows => { let $sample = &$facts.postgres_rows; $body }
-            SourceId::ClickhouseRows => { let $sample = &$facts.clickhouse_rows; $body }
-            SourceId::Queues => { let $sample = &$facts.queues; $body }
-            SourceId::Probe(e) => { let $sample = &$facts.probes[e as usize]; $body }
-            SourceId::Share => { let $sample = &$facts.share; $body }
-            SourceId::Controller => { let $sample = &$facts.controller; $body }
-            SourceId::Store(k) => { let $sample = &$facts.stores[k as usize]; $body }
+            SourceId::Cluster => {
+                let $sample = &$facts.cluster;
+                $body
+            }
+            SourceId::Traffic => {
+                let $sample = &$facts.routes;
+                $body
+            }
+            SourceId::Migrations => {
+                let $sample = &$facts.migrations;
+                $body
+            }
+            SourceId::PostgresRows => {
+                let $sample = &$facts.postgres_rows;
+                $body
+            }
+            SourceId::ClickhouseRows => {
+                let $sample = &$facts.clickhouse_rows;
+                $body
+            }
+            SourceId::Queues => {
+                let $sample = &$facts.queues;
+                $body
+            }
+            SourceId::Probe(e) => {
+                let $sample = &$facts.probes[e as usize];
+                $body
+            }
+            SourceId::Share => {
+                let $sample = &$facts.share;
+                $body
+            }
+            SourceId::Controller => {
+                let $sample = &$facts.controller;
+                $body
+            }
+            SourceId::Store(k) => {
+                let $sample = &$facts.stores[k as usize];
+                $body
+            }
         }
     };
 }

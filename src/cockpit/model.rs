@@ -139,12 +139,21 @@ impl Model {
 
     /// Counted rows of one table on one side.
     pub fn rows(&self, side: Side, table: Table) -> Option<&TableRows> {
-        self.facts.rows(side).value()?.tables.iter().find(|t| t.table == table)
+        self.facts
+            .rows(side)
+            .value()?
+            .tables
+            .iter()
+            .find(|t| t.table == table)
     }
 
     /// The migration that copies a table.
     pub fn migration(&self, table: Table) -> Option<&Migration> {
-        self.facts.migrations.value()?.iter().find(|m| m.name == table.migration())
+        self.facts
+            .migrations
+            .value()?
+            .iter()
+            .find(|m| m.name == table.migration())
     }
 
     /// Where the backfill of a table stands, by rows.
@@ -157,11 +166,13 @@ impl Model {
             (Some(done), Some(total)) => Some((done as f64 / total as f64).min(1.0)),
             _ => None,
         };
-        let rate = self.history.done[table as usize].rate(RATE_WINDOW).filter(|r| *r >= 0.0);
+        let rate = self.history.done[table as usize]
+            .rate(RATE_WINDOW)
+            .filter(|r| *r >= 0.0);
         let eta = match (done, total, rate) {
-            (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => {
-                Some(std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)))
-            }
+            (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => Some(
+                std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)),
+            ),
             _ => None,
         };
         Progress { share, rate, eta }
@@ -170,7 +181,11 @@ impl Model {
     /// What a move back would strand.
     pub fn stranded(&self) -> Stranded {
         let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
-        Stranded { traces: of(Table::Traces), observations: of(Table::Observations), scores: of(Table::Scores) }
+        Stranded {
+            traces: of(Table::Traces),
+            observations: of(Table::Observations),
+            scores: of(Table::Scores),
+        }
     }
 
     /// The plan of a move, with a number of its own.

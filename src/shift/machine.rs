@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::traffic::{ObjectRef, Owner, Route};
-use crate::domain::{Mono, Trouble};
+use crate::domain::{Kind, Mono, Trouble};
 
 use super::guard::Guards;
 use super::plan::{Intent, OpId, Plan};
@@ -17,6 +17,8 @@ pub const ARM_DELAY: Duration = Duration::from_millis(400);
 pub const ARM_EXPIRY: Duration = Duration::from_secs(60);
 /// A dry run or write that has no answer by then is lost.
 pub const APPLY_DEADLINE: Duration = Duration::from_secs(10);
+/// A write without an answer may still land for this long (the API server's own request timeout is 60 s).
+pub const SETTLE: Duration = Duration::from_secs(70);
 /// An acknowledged write must be seen in the object within this time.
 pub const VERIFY_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -59,9 +61,13 @@ impl Lost {
     /// One sentence for the screen.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Answer(t) => format!("the answer to the write was lost ({t}); it may have been carried out"),
+            Self::Answer(t) => {
+                format!("the answer to the write was lost ({t}); it may have been carried out")
+            }
             Self::Partial(done, t) => format!("{} route(s) were written, then: {t}", done.len()),
-            Self::NotObserved => "the write was acknowledged and has not been seen in the object since".into(),
+            Self::NotObserved => {
+                "the write was acknowledged and has not been seen in the object since".into()
+            }
             Self::Interrupted => "the program ended in the middle of it; the journal has no outcome".into(),
         }
     }
@@ -115,6 +121,8 @@ pub enum Shift {
         plan: Plan,
         /// Why.
         why: Lost,
+        /// Since when.
+        since: Mono,
     },
     /// Seen in the object.
     Done {
@@ -207,24 +215,38 @@ impl Shift {
                 Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
             },
             (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
-                let trouble = Trouble::new(crate::domain::Kind::Timeout, "dry run", "the API server gave no answer in time")
+                let trouble = Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time")
                     .remedy("nothing was written; try again when the cluster pane is fresh");
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
             (state @ Self::Armed { .. }, event) => step_armed(state, event, guards, now),
-            (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => applied(plan, answer, now),
+            (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => {
+                applied(plan, answer, now)
+            }
             (Self::Applying { plan, deadline }, Event::Tick) if now >= deadline => {
-                let why = Trouble::new(crate::domain::Kind::Timeout, "write", "the API server gave no answer in time");
+                let why = Trouble::new(Kind::Timeout, "write", "the API server gave no answer in time");
                 let op = plan.op;
-                (Self::Unknown { plan, why: Lost::Answer(why) }, vec![Act::Observe(op)])
+                (
+                    Self::Unknown {
+                        plan,
+                        why: Lost::Answer(why),
+                        since: now,
+                    },
+                    vec![Act::Observe(op)],
+                )
             }
             (state @ (Self::Verifying { .. } | Self::Unknown { .. }), Event::Observed(op, routes)) => {
                 observed(state, op, &routes, now)
             }
-            (Self::Verifying { plan, deadline, .. }, Event::Tick) if now >= deadline => {
-                (Self::Unknown { plan, why: Lost::NotObserved }, vec![])
-            }
+            (Self::Verifying { plan, deadline, .. }, Event::Tick) if now >= deadline => (
+                Self::Unknown {
+                    plan,
+                    why: Lost::NotObserved,
+                    since: now,
+                },
+                vec![],
+            ),
             (Self::Done { .. } | Self::Failed { .. }, Event::Cancel) => (Self::Idle, vec![]),
             (state, _) => (state, vec![]),
         }
@@ -253,18 +275,40 @@ fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
         Intent::Shift => Focus::Cancel,
     };
     let expires = now.after(ARM_EXPIRY);
-    (Shift::Armed { plan, typed: String::new(), focus, shown: None, expires }, vec![Act::WakeAt(expires)])
+    (
+        Shift::Armed {
+            plan,
+            typed: String::new(),
+            focus,
+            shown: None,
+            expires,
+        },
+        vec![Act::WakeAt(expires)],
+    )
 }
 
 fn step_armed(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    let Shift::Armed { plan, mut typed, mut focus, mut shown, expires } = state else { return (state, vec![]) };
+    let Shift::Armed {
+        plan,
+        mut typed,
+        mut focus,
+        mut shown,
+        expires,
+    } = state
+    else {
+        return (state, vec![]);
+    };
     let ready = shown.is_some_and(|at| now.since(at) >= ARM_DELAY);
     match event {
         Event::Tick if now >= expires => return (Shift::Idle, vec![]),
         Event::Shown if shown.is_none() => shown = Some(now),
         Event::Type(c) if ready && c.is_ascii_digit() && typed.len() < 3 => {
             typed.push(c);
-            focus = if typed_target(&plan, &typed) { Focus::Go } else { Focus::Cancel };
+            focus = if typed_target(&plan, &typed) {
+                Focus::Go
+            } else {
+                Focus::Cancel
+            };
         }
         Event::Erase if ready => {
             typed.pop();
@@ -283,7 +327,16 @@ fn step_armed(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift,
         },
         _ => {}
     }
-    (Shift::Armed { plan, typed, focus, shown, expires }, vec![])
+    (
+        Shift::Armed {
+            plan,
+            typed,
+            focus,
+            shown,
+            expires,
+        },
+        vec![],
+    )
 }
 
 fn typed_target(plan: &Plan, typed: &str) -> bool {
@@ -295,8 +348,7 @@ fn fire(plan: Plan, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
     if plan.intent == Intent::Shift
         && let Some(check) = guards.blocker()
     {
-        let trouble = Trouble::new(crate::domain::Kind::Refused, check.label, &check.evidence)
-            .remedy("nothing was written");
+        let trouble = Trouble::new(Kind::Refused, check.label, &check.evidence).remedy("nothing was written");
         return (Shift::Failed { plan, trouble }, vec![]);
     }
     let deadline = now.after(APPLY_DEADLINE);
@@ -310,60 +362,109 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
         Ok(()) => {
             let deadline = now.after(VERIFY_DEADLINE);
             let acts = vec![Act::Observe(op), Act::WakeAt(deadline)];
-            (Shift::Verifying { plan, acknowledged: now, deadline }, acts)
+            (
+                Shift::Verifying {
+                    plan,
+                    acknowledged: now,
+                    deadline,
+                },
+                acts,
+            )
         }
         Err(ApplyError::Refused(trouble)) => (Shift::Failed { plan, trouble }, vec![]),
         Err(ApplyError::Conflict(trouble, owner)) => {
             let trouble = match owner {
-                Some(o) => Trouble { remedy: format!("{} wrote it last; look at the route, then decide", o.manager), ..trouble },
+                Some(o) => Trouble {
+                    remedy: format!("{} wrote it last; look at the route, then decide", o.manager),
+                    ..trouble
+                },
                 None => trouble,
             };
             (Shift::Failed { plan, trouble }, vec![Act::Observe(op)])
         }
-        Err(ApplyError::Lost(trouble)) => {
-            (Shift::Unknown { plan, why: Lost::Answer(trouble) }, vec![Act::Observe(op)])
-        }
-        Err(ApplyError::Partial(done, trouble)) => {
-            (Shift::Unknown { plan, why: Lost::Partial(done, trouble) }, vec![Act::Observe(op)])
-        }
+        Err(ApplyError::Lost(trouble)) => (
+            Shift::Unknown {
+                plan,
+                why: Lost::Answer(trouble),
+                since: now,
+            },
+            vec![Act::Observe(op)],
+        ),
+        Err(ApplyError::Partial(done, trouble)) => (
+            Shift::Unknown {
+                plan,
+                why: Lost::Partial(done, trouble),
+                since: now,
+            },
+            vec![Act::Observe(op)],
+        ),
     }
 }
 
 /// Believes only routes that were read for this operation, after its acknowledgement.
 fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<Act>) {
-    let (plan, why) = match state {
-        Shift::Verifying { plan, acknowledged, deadline } if plan.op == op => {
-            if !arrived(&plan, routes) {
-                return match undone(&plan, routes) {
-                    Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
-                    None => (Shift::Verifying { plan, acknowledged, deadline }, vec![]),
-                };
-            }
-            (plan, None)
+    match state {
+        Shift::Verifying { plan, .. } | Shift::Unknown { plan, .. }
+            if plan.op == op && arrived(&plan, routes) =>
+        {
+            (Shift::Done { plan, at: now }, vec![])
         }
-        Shift::Unknown { plan, why } if plan.op == op => (plan, Some(why)),
-        state => return (state, vec![]),
-    };
-    if arrived(&plan, routes) {
-        return (Shift::Done { plan, at: now }, vec![]);
-    }
-    match why {
-        Some(why) => (Shift::Unknown { plan, why }, vec![]),
-        None => (Shift::Done { plan, at: now }, vec![]),
+        Shift::Verifying {
+            plan,
+            acknowledged,
+            deadline,
+        } if plan.op == op => match undone(&plan, routes) {
+            Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
+            None => (
+                Shift::Verifying {
+                    plan,
+                    acknowledged,
+                    deadline,
+                },
+                vec![],
+            ),
+        },
+        Shift::Unknown { plan, since, .. } if plan.op == op && now.since(since) >= SETTLE => {
+            let at = routes
+                .iter()
+                .map(|r| r.stored.split())
+                .max()
+                .map_or_else(|| "-".into(), |s| s.to_string());
+            let trouble = Trouble::new(
+                Kind::Timeout,
+                plan.op.to_string(),
+                format!("it did not take effect; the routes stand at {at}"),
+            );
+            (Shift::Failed { plan, trouble }, vec![])
+        }
+        state => (state, vec![]),
     }
 }
 
 fn arrived(plan: &Plan, routes: &[Route]) -> bool {
-    plan.patches.iter().all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
+    !plan.patches.is_empty()
+        && plan
+            .patches
+            .iter()
+            .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
 }
 
 /// A route that stands at another weight than the one just acknowledged was written by somebody else.
 fn undone(plan: &Plan, routes: &[Route]) -> Option<Trouble> {
-    let route = plan.patches.iter().find_map(|p| routes.iter().find(|r| r.object == p.object && r.stored != p.to))?;
-    let writer = route.owner.as_ref().map_or("an unknown writer", |o| o.manager.as_str());
-    let detail = format!("it stood at {:.1} % right after our write was acknowledged; {writer} wrote it", route.stored.percent());
+    let route = plan
+        .patches
+        .iter()
+        .find_map(|p| routes.iter().find(|r| r.object == p.object && r.stored != p.to))?;
+    let writer = route
+        .owner
+        .as_ref()
+        .map_or("an unknown writer", |o| o.manager.as_str());
+    let detail = format!(
+        "it stood at {:.1} % right after our write was acknowledged; {writer} wrote it",
+        route.stored.percent()
+    );
     Some(
-        Trouble::new(crate::domain::Kind::Conflict, route.object.to_string(), detail)
+        Trouble::new(Kind::Conflict, route.object.to_string(), detail)
             .remedy("stop that writer (GitOps?) before shifting again"),
     )
 }
