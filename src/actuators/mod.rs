@@ -1,1 +1,11 @@
-//! Actuators.
+//! What changes the world: the journal, the lease, and the write itself.
+//!
+//! One rule: every write is journalled and synced to disk before its request leaves, and after its answer came.
+
+pub mod actor;
+
+pub mod journal;
+
+pub use actor::Actor;
+
+pub use journal::{Journal, JournalError};

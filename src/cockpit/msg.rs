@@ -2,8 +2,8 @@
 
 use crate::domain::traffic::Route;
 use crate::domain::{Fact, Now, SourceId, Split, Trouble};
-use crate::shift::OpId;
 use crate::shift::machine::ApplyError;
+use crate::shift::{OpId, Plan};
 
 use super::key::Key;
 
@@ -91,12 +91,12 @@ pub struct Hold {
 }
 
 /// What the journal says at the start.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct JournalState {
     /// Where it is.
     pub path: String,
-    /// A write without an outcome: its operation and target.
-    pub unfinished: Option<(OpId, Split)>,
+    /// A write without an outcome.
+    pub unfinished: Option<Box<Plan>>,
     /// The split before the newest completed forward shift: where a rollback goes.
     pub last_safe: Option<Split>,
     /// The newest completed move, in words, and when.

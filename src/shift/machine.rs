@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::traffic::{ObjectRef, Owner, Route};
-use crate::domain::{Mono, Trouble};
+use crate::domain::{Kind, Mono, Trouble};
 
 use super::guard::Guards;
 use super::plan::{Intent, OpId, Plan};
@@ -17,6 +17,8 @@ pub const ARM_DELAY: Duration = Duration::from_millis(400);
 pub const ARM_EXPIRY: Duration = Duration::from_secs(60);
 /// A dry run or write that has no answer by then is lost.
 pub const APPLY_DEADLINE: Duration = Duration::from_secs(10);
+/// A write without an answer may still land for this long (the API server's own request timeout is 60 s).
+pub const SETTLE: Duration = Duration::from_secs(70);
 /// An acknowledged write must be seen in the object within this time.
 pub const VERIFY_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -119,6 +121,8 @@ pub enum Shift {
         plan: Plan,
         /// Why.
         why: Lost,
+        /// Since when.
+        since: Mono,
     },
     /// Seen in the object.
     Done {
@@ -211,12 +215,17 @@ impl Shift {
                 Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
             },
             (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
+<<<<<<< HEAD
                 let trouble = Trouble::new(
                     crate::domain::Kind::Timeout,
                     "dry run",
                     "the API server gave no answer in time",
                 )
                 .remedy("nothing was written; try again when the cluster pane is fresh");
+=======
+                let trouble = Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time")
+                    .remedy("nothing was written; try again when the cluster pane is fresh");
+>>>>>>> main
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
@@ -225,16 +234,24 @@ impl Shift {
                 applied(plan, answer, now)
             }
             (Self::Applying { plan, deadline }, Event::Tick) if now >= deadline => {
+<<<<<<< HEAD
                 let why = Trouble::new(
                     crate::domain::Kind::Timeout,
                     "write",
                     "the API server gave no answer in time",
                 );
+=======
+                let why = Trouble::new(Kind::Timeout, "write", "the API server gave no answer in time");
+>>>>>>> main
                 let op = plan.op;
                 (
                     Self::Unknown {
                         plan,
                         why: Lost::Answer(why),
+<<<<<<< HEAD
+=======
+                        since: now,
+>>>>>>> main
                     },
                     vec![Act::Observe(op)],
                 )
@@ -246,6 +263,10 @@ impl Shift {
                 Self::Unknown {
                     plan,
                     why: Lost::NotObserved,
+<<<<<<< HEAD
+=======
+                    since: now,
+>>>>>>> main
                 },
                 vec![],
             ),
@@ -350,8 +371,7 @@ fn fire(plan: Plan, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
     if plan.intent == Intent::Shift
         && let Some(check) = guards.blocker()
     {
-        let trouble = Trouble::new(crate::domain::Kind::Refused, check.label, &check.evidence)
-            .remedy("nothing was written");
+        let trouble = Trouble::new(Kind::Refused, check.label, &check.evidence).remedy("nothing was written");
         return (Shift::Failed { plan, trouble }, vec![]);
     }
     let deadline = now.after(APPLY_DEADLINE);
@@ -389,6 +409,10 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
             Shift::Unknown {
                 plan,
                 why: Lost::Answer(trouble),
+<<<<<<< HEAD
+=======
+                since: now,
+>>>>>>> main
             },
             vec![Act::Observe(op)],
         ),
@@ -396,6 +420,10 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
             Shift::Unknown {
                 plan,
                 why: Lost::Partial(done, trouble),
+<<<<<<< HEAD
+=======
+                since: now,
+>>>>>>> main
             },
             vec![Act::Observe(op)],
         ),
@@ -404,6 +432,7 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
 
 /// Believes only routes that were read for this operation, after its acknowledgement.
 fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<Act>) {
+<<<<<<< HEAD
     let (plan, why) = match state {
         Shift::Verifying {
             plan,
@@ -424,23 +453,58 @@ fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<
                 };
             }
             (plan, None)
+=======
+    match state {
+        Shift::Verifying { plan, .. } | Shift::Unknown { plan, .. }
+            if plan.op == op && arrived(&plan, routes) =>
+        {
+            (Shift::Done { plan, at: now }, vec![])
+>>>>>>> main
         }
-        Shift::Unknown { plan, why } if plan.op == op => (plan, Some(why)),
-        state => return (state, vec![]),
-    };
-    if arrived(&plan, routes) {
-        return (Shift::Done { plan, at: now }, vec![]);
-    }
-    match why {
-        Some(why) => (Shift::Unknown { plan, why }, vec![]),
-        None => (Shift::Done { plan, at: now }, vec![]),
+        Shift::Verifying {
+            plan,
+            acknowledged,
+            deadline,
+        } if plan.op == op => match undone(&plan, routes) {
+            Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
+            None => (
+                Shift::Verifying {
+                    plan,
+                    acknowledged,
+                    deadline,
+                },
+                vec![],
+            ),
+        },
+        Shift::Unknown { plan, since, .. } if plan.op == op && now.since(since) >= SETTLE => {
+            let at = routes
+                .iter()
+                .map(|r| r.stored.split())
+                .max()
+                .map_or_else(|| "-".into(), |s| s.to_string());
+            let trouble = Trouble::new(
+                Kind::Timeout,
+                plan.op.to_string(),
+                format!("it did not take effect; the routes stand at {at}"),
+            );
+            (Shift::Failed { plan, trouble }, vec![])
+        }
+        state => (state, vec![]),
     }
 }
 
 fn arrived(plan: &Plan, routes: &[Route]) -> bool {
+<<<<<<< HEAD
     plan.patches
         .iter()
         .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
+=======
+    !plan.patches.is_empty()
+        && plan
+            .patches
+            .iter()
+            .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
+>>>>>>> main
 }
 
 /// A route that stands at another weight than the one just acknowledged was written by somebody else.
@@ -458,7 +522,7 @@ fn undone(plan: &Plan, routes: &[Route]) -> Option<Trouble> {
         route.stored.percent()
     );
     Some(
-        Trouble::new(crate::domain::Kind::Conflict, route.object.to_string(), detail)
+        Trouble::new(Kind::Conflict, route.object.to_string(), detail)
             .remedy("stop that writer (GitOps?) before shifting again"),
     )
 }

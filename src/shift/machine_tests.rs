@@ -1,7 +1,7 @@
 //! Every state against every event, and the promises of the machine over random histories.
 
 use super::*;
-use crate::domain::{Kind, Split};
+use crate::domain::Split;
 use crate::shift::plan::tests::route;
 use crate::shift::{Check, Verdict};
 
@@ -66,6 +66,7 @@ fn a_rollback_takes_two_keys_from_every_state() {
         Shift::Unknown {
             plan: p(),
             why: Lost::NotObserved,
+            since: Mono::from_secs(1),
         },
         Shift::Done {
             plan: p(),
@@ -168,6 +169,15 @@ fn a_lost_answer_is_unknown_until_it_is_seen() {
         Mono::from_secs(11),
     );
     assert_eq!(refused, s, "no forward shift from Unknown");
+    let (late, _) = step(
+        s.clone(),
+        Event::Observed(OpId(1), vec![route(0)]),
+        Mono::from_secs(90),
+    );
+    assert!(
+        matches!(late, Shift::Failed { .. }),
+        "after the server's own timeout it cannot land any more"
+    );
     let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), Mono::from_secs(12));
     assert!(matches!(s, Shift::Done { .. }));
 }

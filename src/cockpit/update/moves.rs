@@ -1,0 +1,101 @@
+//! The shift machine inside the model: its events, its acts as effects, and what its outcomes mean here.
+
+use crate::domain::{Now, Split};
+use crate::shift::{Act, Event, Intent, Shift};
+
+use super::super::effect::Effect;
+use super::super::guards::guards;
+use super::super::model::Model;
+use super::super::msg::Level;
+use super::notice;
+
+/// Feeds one event to the machine.
+pub fn step(model: &mut Model, event: Event, now: Now) -> Vec<Effect> {
+    let to = match &event {
+        Event::Propose(plan) => plan.to,
+        _ => model.shift.plan().map_or(Split::V2, |p| p.to),
+    };
+    let guards = guards(model, now, to);
+    let before = std::mem::take(&mut model.shift);
+    let was = outcome(&before);
+    let (after, acts) = before.step(event, &guards, now.mono);
+    model.shift = after;
+    let mut effects: Vec<Effect> = acts.into_iter().map(|a| perform(model, a)).collect();
+    if outcome(&model.shift) != was {
+        effects.extend(concluded(model, now));
+    }
+    effects
+}
+
+/// Closes a dialog that waits for keys: the operator may not be looking at it any longer.
+pub fn disarm(model: &mut Model, now: Now) -> Vec<Effect> {
+    if model.shift.has_dialog() {
+        step(model, Event::Cancel, now)
+    } else {
+        vec![]
+    }
+}
+
+fn perform(model: &mut Model, act: Act) -> Effect {
+    match act {
+        Act::DryRun(plan) => Effect::DryRun(plan),
+        Act::Apply(plan) => {
+            model.intended = Some(plan.to);
+            Effect::Apply(plan)
+        }
+        Act::Observe(op) => Effect::Observe(op, model.routes().to_vec()),
+        Act::WakeAt(at) => Effect::WakeAt(at),
+    }
+}
+
+/// The states that end an operation, by number, so that a change of them can be seen.
+fn outcome(shift: &Shift) -> u8 {
+    match shift {
+        Shift::Done { .. } => 1,
+        Shift::Failed { .. } => 2,
+        Shift::Unknown { .. } => 3,
+        _ => 0,
+    }
+}
+
+/// What an outcome means for the rest of the model, the journal and the operator.
+fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
+    let (level, text, op) = match &model.shift {
+        Shift::Done { plan, .. } => {
+            let text = format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to);
+            let (from, to, op, intent) = (plan.from, plan.to, plan.op, plan.intent);
+            model.last_safe = safe_after(model.last_safe, intent, from, to);
+            model.last_shift = Some((text.clone(), now.wall));
+            model.intended = Some(to);
+            model.history.share.restart(now.mono);
+            (Level::Info, text, op)
+        }
+        Shift::Failed { plan, trouble } => (
+            Level::Error,
+            format!("{} to {} failed: {trouble}", plan.intent.word(), plan.to),
+            plan.op,
+        ),
+        Shift::Unknown { plan, why, .. } => {
+            let text = format!(
+                "{} to {}: not known whether it took effect: {}",
+                plan.intent.word(),
+                plan.to,
+                why.sentence()
+            );
+            (Level::Error, text, plan.op)
+        }
+        _ => return vec![],
+    };
+    let mut effects = notice(model, level, text.clone(), now);
+    effects.push(Effect::Conclude(op, text));
+    effects.push(Effect::PollNow(None));
+    effects
+}
+
+/// A forward move makes the split before it the safe one; a move back can only lower it.
+fn safe_after(safe: Split, intent: Intent, from: Split, to: Split) -> Split {
+    match intent {
+        Intent::Shift if to > from => from,
+        _ => safe.min(to),
+    }
+}
