@@ -13,7 +13,14 @@ const LONGEST: usize = 1024;
 
 /// Tells the cluster what was done to `object`. A cluster that does not want to hear it is only logged:
 /// the journal on disk is the record.
-pub async fn tell(client: Client, object: &ObjectRef, reason: &str, message: &str, warning: bool, now: Timestamp) {
+pub async fn tell(
+    client: Client,
+    object: &ObjectRef,
+    reason: &str,
+    message: &str,
+    warning: bool,
+    now: Timestamp,
+) {
     let api: Api<Event> = Api::namespaced(client, &object.namespace);
     let event = Event {
         metadata: ObjectMeta {
@@ -31,13 +38,20 @@ pub async fn tell(client: Client, object: &ObjectRef, reason: &str, message: &st
         reason: Some(reason.into()),
         message: Some(message.chars().take(LONGEST).collect()),
         type_: Some(if warning { "Warning" } else { "Normal" }.into()),
-        source: Some(EventSource { component: Some("cutover".into()), host: None }),
+        source: Some(EventSource {
+            component: Some("cutover".into()),
+            host: None,
+        }),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),
         count: Some(1),
         ..Event::default()
     };
-    let sent = tokio::time::timeout(std::time::Duration::from_secs(5), api.create(&PostParams::default(), &event)).await;
+    let sent = tokio::time::timeout(
+        std::time::Duration::from_secs(5),
+        api.create(&PostParams::default(), &event),
+    )
+    .await;
     match sent {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!("Event on {object} was not taken: {error}"),

@@ -22,8 +22,6 @@ pub const NAME: &str = "cutover";
 pub const DURATION: Duration = Duration::from_secs(30);
 /// Renewed this often.
 pub const RENEWAL: Duration = Duration::from_secs(10);
-/// No answer by then is a failure.
-const DEADLINE: Duration = Duration::from_secs(5);
 const HOLD_BY: &str = "cutover/hold-by";
 const HOLD_SINCE: &str = "cutover/hold-since";
 
@@ -47,12 +45,22 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper that writes as `identity`.
     pub fn new(client: Client, namespace: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity, object: format!("Lease {namespace}/{NAME}") }
+        Self {
+            api: Api::namespaced(client, namespace),
+            identity,
+            object: format!("Lease {namespace}/{NAME}"),
+        }
     }
 
     /// Looks, and writes nothing.
     pub async fn look(&self, now: Timestamp) -> Result<Seen, Trouble> {
-        Ok(self.get().await?.map_or(Seen { lease: msg::Lease::None, hold: None }, |l| self.seen(&l, now)))
+        Ok(self.get().await?.map_or(
+            Seen {
+                lease: msg::Lease::None,
+                hold: None,
+            },
+            |l| self.seen(&l, now),
+        ))
     }
 
     /// Takes the Lease when it is free or ours, renews it, or says who holds it. With `force`, takes it from
@@ -60,7 +68,9 @@ impl Keeper {
     pub async fn acquire(&self, now: Timestamp, force: bool) -> Result<Seen, Trouble> {
         let Some(found) = self.get().await? else {
             let fresh = self.written(Lease::default(), now);
-            let made = self.within("create", self.api.create(&PostParams::default(), &fresh)).await;
+            let made = self
+                .within("create", self.api.create(&PostParams::default(), &fresh))
+                .await;
             return match made {
                 Err(trouble) if trouble.kind == Kind::Conflict => self.look(now).await,
                 made => Ok(self.seen(&made?, now)),
@@ -81,7 +91,11 @@ impl Keeper {
     pub async fn hold(&self, on: bool, by: &str, now: Timestamp) -> Result<Option<msg::Hold>, Trouble> {
         let found = self.get().await?.unwrap_or_default();
         if let msg::Lease::Other(who, _) = self.seen(&found, now).lease {
-            return Err(Trouble::new(Kind::Refused, &self.object, format!("{who} holds the right to write")));
+            return Err(Trouble::new(
+                Kind::Refused,
+                &self.object,
+                format!("{who} holds the right to write"),
+            ));
         }
         let fresh = found.metadata.resource_version.is_none();
         let mut next = self.written(found, now);
@@ -94,7 +108,8 @@ impl Keeper {
             notes.remove(HOLD_SINCE);
         }
         let stored = if fresh {
-            self.within("create", self.api.create(&PostParams::default(), &next)).await?
+            self.within("create", self.api.create(&PostParams::default(), &next))
+                .await?
         } else {
             self.replace(&next).await?
         };
@@ -103,7 +118,9 @@ impl Keeper {
 
     /// Gives the Lease back, so that the next operator need not wait.
     pub async fn release(&self, now: Timestamp) -> Result<(), Trouble> {
-        let Some(mut found) = self.get().await? else { return Ok(()) };
+        let Some(mut found) = self.get().await? else {
+            return Ok(());
+        };
         if self.seen(&found, now).lease != msg::Lease::Ours {
             return Ok(());
         }
@@ -116,7 +133,10 @@ impl Keeper {
 
     /// The Lease as ours, renewed now.
     fn written(&self, mut lease: Lease, now: Timestamp) -> Lease {
-        lease.metadata = ObjectMeta { name: Some(NAME.into()), ..lease.metadata };
+        lease.metadata = ObjectMeta {
+            name: Some(NAME.into()),
+            ..lease.metadata
+        };
         let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             spec.holder_identity = Some(self.identity.clone());
@@ -132,14 +152,18 @@ impl Keeper {
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.filter(|h| !h.is_empty());
         let renewed = spec.renew_time.map(|t| t.0);
-        let length = u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).map_or(DURATION, Duration::from_secs);
+        let length =
+            u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).map_or(DURATION, Duration::from_secs);
         let alive = renewed.is_some_and(|t| now.duration_since(t).unsigned_abs() < length);
         let lease_state = match holder {
             Some(h) if h == self.identity => msg::Lease::Ours,
             Some(h) if alive => msg::Lease::Other(clean(&h), spec.acquire_time.map(|t| t.0)),
             _ => msg::Lease::None,
         };
-        Seen { lease: lease_state, hold: hold_of(lease) }
+        Seen {
+            lease: lease_state,
+            hold: hold_of(lease),
+        }
     }
 
     async fn get(&self) -> Result<Option<Lease>, Trouble> {
@@ -148,20 +172,27 @@ impl Keeper {
 
     #[expect(clippy::disallowed_methods, reason = "the lease is one of the named writes")]
     async fn replace(&self, lease: &Lease) -> Result<Lease, Trouble> {
-        self.within("update", self.api.replace(NAME, &PostParams::default(), lease)).await
+        self.within("update", self.api.replace(NAME, &PostParams::default(), lease))
+            .await
     }
 
-    async fn within<T>(&self, verb: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
-        match tokio::time::timeout(DEADLINE, call).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(crate::clients::kube::trouble(&error, &self.object, verb)),
-            Err(_) => Err(Trouble::new(Kind::Timeout, &self.object, format!("{verb}: no answer in {} s", DEADLINE.as_secs()))),
-        }
+    async fn within<T>(
+        &self,
+        verb: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Trouble> {
+        crate::clients::kube::call(&self.object, &format!("{verb} leases"), call).await
     }
 }
 
 fn hold_of(lease: &Lease) -> Option<msg::Hold> {
     let notes = lease.metadata.annotations.as_ref()?;
-    let since = notes.get(HOLD_SINCE).and_then(|t| t.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
-    Some(msg::Hold { by: clean(notes.get(HOLD_BY)?), since })
+    let since = notes
+        .get(HOLD_SINCE)
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH);
+    Some(msg::Hold {
+        by: clean(notes.get(HOLD_BY)?),
+        since,
+    })
 }

@@ -215,17 +215,8 @@ impl Shift {
                 Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
             },
             (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
-<<<<<<< HEAD
                 let trouble = Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time")
                     .remedy("nothing was written; try again when the cluster pane is fresh");
-=======
-                let trouble = Trouble::new(
-                    crate::domain::Kind::Timeout,
-                    "dry run",
-                    "the API server gave no answer in time",
-                )
-                .remedy("nothing was written; try again when the cluster pane is fresh");
->>>>>>> room/sources
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
@@ -234,24 +225,13 @@ impl Shift {
                 applied(plan, answer, now)
             }
             (Self::Applying { plan, deadline }, Event::Tick) if now >= deadline => {
-<<<<<<< HEAD
                 let why = Trouble::new(Kind::Timeout, "write", "the API server gave no answer in time");
-=======
-                let why = Trouble::new(
-                    crate::domain::Kind::Timeout,
-                    "write",
-                    "the API server gave no answer in time",
-                );
->>>>>>> room/sources
                 let op = plan.op;
                 (
                     Self::Unknown {
                         plan,
                         why: Lost::Answer(why),
-<<<<<<< HEAD
                         since: now,
-=======
->>>>>>> room/sources
                     },
                     vec![Act::Observe(op)],
                 )
@@ -263,10 +243,7 @@ impl Shift {
                 Self::Unknown {
                     plan,
                     why: Lost::NotObserved,
-<<<<<<< HEAD
                     since: now,
-=======
->>>>>>> room/sources
                 },
                 vec![],
             ),
@@ -409,10 +386,7 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
             Shift::Unknown {
                 plan,
                 why: Lost::Answer(trouble),
-<<<<<<< HEAD
                 since: now,
-=======
->>>>>>> room/sources
             },
             vec![Act::Observe(op)],
         ),
@@ -420,10 +394,7 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
             Shift::Unknown {
                 plan,
                 why: Lost::Partial(done, trouble),
-<<<<<<< HEAD
                 since: now,
-=======
->>>>>>> room/sources
             },
             vec![Act::Observe(op)],
         ),
@@ -432,34 +403,11 @@ fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec
 
 /// Believes only routes that were read for this operation, after its acknowledgement.
 fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<Act>) {
-<<<<<<< HEAD
     match state {
         Shift::Verifying { plan, .. } | Shift::Unknown { plan, .. }
             if plan.op == op && arrived(&plan, routes) =>
         {
             (Shift::Done { plan, at: now }, vec![])
-=======
-    let (plan, why) = match state {
-        Shift::Verifying {
-            plan,
-            acknowledged,
-            deadline,
-        } if plan.op == op => {
-            if !arrived(&plan, routes) {
-                return match undone(&plan, routes) {
-                    Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
-                    None => (
-                        Shift::Verifying {
-                            plan,
-                            acknowledged,
-                            deadline,
-                        },
-                        vec![],
-                    ),
-                };
-            }
-            (plan, None)
->>>>>>> room/sources
         }
         Shift::Verifying {
             plan,
@@ -494,17 +442,11 @@ fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<
 }
 
 fn arrived(plan: &Plan, routes: &[Route]) -> bool {
-<<<<<<< HEAD
     !plan.patches.is_empty()
         && plan
             .patches
             .iter()
             .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
-=======
-    plan.patches
-        .iter()
-        .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
->>>>>>> room/sources
 }
 
 /// A route that stands at another weight than the one just acknowledged was written by somebody else.
