@@ -3,6 +3,8 @@
 //! One rule: every write is journalled and synced to disk before its request leaves, and after its answer came.
 
 pub mod actor;
+pub mod event;
+pub mod lease;
 
 pub mod journal;
 
