@@ -85,14 +85,15 @@ async fn a_rehearsal_that_will_be_killed() {
     stage.room("data").unwrap();
     let child = stage.spawn(sleeper("sleeper")).await.unwrap();
     // Ignores the parent-death signal, as a process does that forked off: only the next start can end it.
-    let stubborn = stage
-        .spawn(Program::new(
-            "stubborn",
-            "/bin/sh",
-            ["-c", "trap '' TERM QUIT; sleep 600"],
-        ))
-        .await
-        .unwrap();
+    let deaf = home.join("deaf");
+    let script = "trap '' TERM QUIT; : > \"$0\"; sleep 600";
+    let stubborn = Program::new(
+        "stubborn",
+        "/bin/sh",
+        ["-c".as_ref(), script.as_ref(), deaf.as_os_str()],
+    );
+    let stubborn = stage.spawn(stubborn).await.unwrap();
+    until(|| deaf.exists()).await;
     let fact = format!("{} {} {}", stage.dir().display(), child.pid(), stubborn.pid());
     std::fs::write(home.join("fact.next"), fact).unwrap();
     std::fs::rename(home.join("fact.next"), home.join("fact")).unwrap();
