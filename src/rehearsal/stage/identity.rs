@@ -59,9 +59,38 @@ impl Identity {
             })
     }
 
+    /// Every process that it started, and theirs; those whose parent is gone are not found.
+    pub fn descendants(&self) -> Vec<Self> {
+        let mut found = Vec::new();
+        let mut parents = vec![self.pid];
+        while let Some(parent) = parents.pop() {
+            for pid in children(parent) {
+                parents.push(pid);
+                found.extend(Self::of(pid));
+            }
+        }
+        found
+    }
+
     fn raw_pid(&self) -> Option<Pid> {
         i32::try_from(self.pid).ok().and_then(Pid::from_raw)
     }
+}
+
+/// `/proc/PID/task/TID/children` of every thread (proc(5)).
+fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn boot_id() -> String {

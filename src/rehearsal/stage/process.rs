@@ -218,9 +218,19 @@ impl Process {
         self.identity.signal_group(signal)
     }
 
+    /// As [`Process::signal`], to every descendant as well: PostgreSQL's sessions lead groups of their own.
+    pub fn signal_tree(&self, signal: Signal) {
+        // Listed first: what a killed process started has another parent afterwards.
+        let descendants = self.identity.descendants();
+        self.signal(signal);
+        for descendant in descendants {
+            descendant.signal(signal);
+        }
+    }
+
     /// Asks the process to end, waits up to `grace`, then kills it.
     pub async fn stop(mut self, grace: Duration) {
-        self.signal(Signal::CONT); // a paused process cannot end
+        self.signal_tree(Signal::CONT); // a paused process cannot end
         self.stdin = None;
         if let Some(signal) = self.stop.signal() {
             self.identity.signal(signal);
@@ -232,9 +242,9 @@ impl Process {
         }
     }
 
-    /// Kills the process and waits until it is gone.
+    /// Kills the process and all it started, and waits until it is gone.
     pub async fn kill(mut self) {
-        self.signal(Signal::KILL);
+        self.signal_tree(Signal::KILL);
         let _ = self.child.wait().await;
     }
 }
