@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod gateway;
 pub mod history;
+pub mod informer;
 pub mod kube;
 pub mod langfuse;
 pub mod load;

@@ -29,12 +29,18 @@ pub async fn create(
     ensure(&Api::<IngressClass>::all(client.clone()), class).await?;
     let labels = json!({"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/instance": "ingress-nginx",
                         "app.kubernetes.io/component": "controller"});
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "ingress-nginx-controller-metrics", "namespace": NAMESPACE, "labels": labels},
-        "spec": {"selector": labels, "ports": [{"name": "metrics", "port": 10254, "targetPort": 10254}]},
-    });
-    ensure(&Api::<Service>::namespaced(client.clone(), NAMESPACE), service).await?;
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    for (name, port, number) in [
+        ("ingress-nginx-controller", "http", 80),
+        ("ingress-nginx-controller-metrics", "metrics", 10254),
+    ] {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+            "spec": {"selector": labels, "ports": [{"name": port, "port": number, "targetPort": port}]},
+        });
+        ensure(&services, service).await?;
+    }
     pod(
         client,
         &labels,

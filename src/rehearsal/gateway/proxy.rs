@@ -42,7 +42,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 type Answer = Response<Full<Bytes>>;
 
 /// Answers one request and writes its log line and counter.
-pub async fn serve(state: Arc<State>, remote: SocketAddr, request: Request<Incoming>) -> Answer {
+pub(super) async fn serve(state: Arc<State>, remote: SocketAddr, request: Request<Incoming>) -> Answer {
     let start = clock::mono();
     let mut entry = open_entry(remote, &request);
     let routing = state.live();

@@ -1,23 +1,19 @@
 //! The controller's informers: watch, rebuild, push, and write back what ingress-nginx writes.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use kube::runtime::reflector::{self, Store};
-use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{WatchStreamExt as _, reflector::Lookup};
+use kube::runtime::reflector::Store;
 use kube::{Api, Client};
-use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::build::Objects;
+use crate::rehearsal::informer::observe;
 
 /// Time between a change and the push to nginx; 10 to 40 ms were observed on the real controller.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -87,33 +83,4 @@ impl Informers {
             slices: self.slices.state(),
         }
     }
-}
-
-fn observe<K>(api: Api<K>, changed: &Arc<Notify>, tasks: &TaskTracker, cancel: &CancellationToken) -> Store<K>
-where
-    K: kube::Resource<DynamicType = ()>
-        + Lookup<DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, writer) = reflector::store();
-    let (changed, cancel) = (Arc::clone(changed), cancel.clone());
-    tasks.spawn(async move {
-        let events = watcher(api, watcher::Config::default())
-            .default_backoff()
-            .reflect(writer)
-            .touched_objects();
-        let mut events = std::pin::pin!(events.take_until(cancel.cancelled()));
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(_) => changed.notify_one(),
-                Err(error) => tracing::debug!(target: "ingress-nginx", "watch: {error}"),
-            }
-        }
-    });
-    store
 }
