@@ -236,3 +236,6 @@ async fn bind() -> Result<TcpListener, GatewayError> {
 fn address(listener: &TcpListener) -> Result<SocketAddr, GatewayError> {
     listener.local_addr().map_err(GatewayError::Listen)
 }
+
+#[cfg(test)]
+mod tests;

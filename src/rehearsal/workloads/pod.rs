@@ -384,7 +384,9 @@ impl Keeper {
     async fn write(&self) -> kube::Result<()> {
         merge_status(&self.api, &self.name, self.status.status(&self.ip), MANAGER).await?;
         let address = self.view.borrow().address;
-        let Some(address) = address else { return Ok(()) };
+        let Some(address) = address.filter(|_| self.port > 0) else {
+            return Ok(());
+        };
         let ports = json!({"metadata": {"annotations": ports_annotation(&[(self.port, address)])}});
         merge(&self.api, &self.name, ports, MANAGER).await.map(drop)
     }
