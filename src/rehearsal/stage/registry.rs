@@ -18,6 +18,8 @@ use super::{Identity, StageError};
 use crate::rehearsal::clock;
 
 const LEDGER: &str = "stage.json";
+const KILL_GRACE: Duration = Duration::from_millis(500);
+const REMOVALS: usize = 20;
 const END_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Serialize, Deserialize)]
@@ -126,30 +128,44 @@ fn read(dir: &Path) -> Option<Record> {
 
 /// Empties `dir`, and removes it where it was made by us.
 ///
-/// The ledger goes last: a directory that is half removed must still be known as ours.
+/// The ledger goes last, and only from a directory that holds nothing else: what a dying child has just written
+/// must still be known as ours.
 pub(super) fn remove_contents(dir: &Path, with_dir: bool) -> io::Result<()> {
+    for _ in 0..REMOVALS {
+        if remove_once(dir)? == 0 {
+            std::fs::remove_file(dir.join(LEDGER))?;
+            return if with_dir {
+                std::fs::remove_dir(dir)
+            } else {
+                Ok(())
+            };
+        }
+    }
+    Err(io::Error::other("something still writes there"))
+}
+
+/// Removes everything but the ledger; returns how much there was.
+fn remove_once(dir: &Path) -> io::Result<usize> {
+    let mut removed = 0;
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_name() == LEDGER {
             continue;
         }
+        removed += 1;
         let gone = if entry.file_type()?.is_dir() {
             std::fs::remove_dir_all(entry.path())
         } else {
             std::fs::remove_file(entry.path())
         };
+        let writing = [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty];
         if let Err(why) = gone
-            && why.kind() != io::ErrorKind::NotFound
+            && !writing.contains(&why.kind())
         {
             return Err(why);
         }
     }
-    let ledger = std::fs::remove_file(dir.join(LEDGER));
-    if with_dir {
-        std::fs::remove_dir(dir)
-    } else {
-        ledger
-    }
+    Ok(removed)
 }
 
 /// One rehearsal's own list.
@@ -216,10 +232,16 @@ impl Ledger {
         end(&self.children()).await;
     }
 
-    /// As [`Ledger::end_all`], at once and without waiting.
+    /// As [`Ledger::end_all`], at once and without awaiting anything.
     pub(super) fn kill_all(&self) {
-        for child in self.children() {
+        let children = self.children();
+        for child in &children {
             child.signal_group(Signal::KILL);
+        }
+        // Killed processes are gone within microseconds; what they had open must not be written any more.
+        let start = clock::mono();
+        while clock::since(start) < KILL_GRACE && children.iter().any(Identity::lives) {
+            std::thread::yield_now();
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn with_chdb(
     if folder.join(COMPLETE).exists() && python.exists() {
         return Ok(python);
     }
-    let _alone = lock(&folder.with_extension("lock"), progress).await?;
+    let _alone = lock(&cache_folder()?.join(format!("chdb-{VERSION}.lock")), progress).await?;
     if folder.join(COMPLETE).exists() && python.exists() {
         return Ok(python); // made by the start that held the lock
     }
