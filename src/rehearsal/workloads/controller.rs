@@ -1,6 +1,7 @@
 //! The controller loop: Deployments to Pods, Pods to slices, deleted Pods to replacements.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,7 @@ impl Controller {
             known || !set.pods.is_empty()
         });
         let (services, members) = (self.services.state(), self.members());
+        self.world.web.send_replace(web_addresses(&members));
         let written = self
             .slices
             .reconcile(&self.world.client, &self.world.namespace, &services, &members)
@@ -134,4 +136,14 @@ impl Controller {
         });
         pods.chain(self.stores.iter().map(StorePod::member)).collect()
     }
+}
+
+fn web_addresses(members: &[Member]) -> Vec<SocketAddr> {
+    let web = members
+        .iter()
+        .filter(|member| member.labels.get("app").is_some_and(|app| app == "web"));
+    let ready = web.filter(|member| member.ready && !member.terminating);
+    ready
+        .flat_map(|member| member.ports.iter().map(|(_, _, address)| *address))
+        .collect()
 }

@@ -3,6 +3,7 @@
 //! Its rule: everything goes through the API, so a restart, a scale or a changed variable asked of Kubernetes
 //! happens to a process, and what a process does is seen in Kubernetes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,7 @@ mod deployment;
 pub mod env;
 pub mod events;
 pub mod image;
+mod keeper;
 pub mod kubelet;
 pub mod manifests;
 pub mod names;
@@ -30,6 +32,7 @@ mod pod;
 pub mod probe;
 mod probing;
 pub mod rollout;
+mod service_proxy;
 mod slices;
 mod store_pods;
 mod world;
@@ -63,6 +66,7 @@ pub struct Workloads {
     client: Client,
     namespace: String,
     names: Names,
+    web: watch::Receiver<Vec<SocketAddr>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -82,6 +86,7 @@ impl Workloads {
             TaskTracker::new(),
             Names::new(&namespace),
         );
+        let (web, addresses) = watch::channel(Vec::new());
         create_namespace(&client, &namespace).await?;
         let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
         for store in &stores {
@@ -98,6 +103,7 @@ impl Workloads {
             tasks: tasks.clone(),
             cancel: cancel.clone(),
             addresses: AtomicU32::new(0),
+            web,
         });
         let pods = stores
             .into_iter()
@@ -108,6 +114,7 @@ impl Workloads {
             client,
             namespace,
             names,
+            web: addresses,
             cancel,
             tasks,
         })
@@ -118,11 +125,16 @@ impl Workloads {
         &self.names
     }
 
+    /// A loopback address that always leads to a ready Pod of v3 web.
+    pub async fn expose_web(&self) -> std::io::Result<SocketAddr> {
+        service_proxy::expose(self.web.clone(), &self.tasks, &self.cancel).await
+    }
+
     /// Writes the Secret, Services and Ingresses: everything that needs no running Langfuse v3.
     pub async fn install_routes(
         &self,
         secrets: &[(&str, &str)],
-        v2: std::net::SocketAddr,
+        v2: SocketAddr,
         weight: u8,
     ) -> kube::Result<()> {
         let (client, namespace) = (self.client.clone(), self.namespace.as_str());

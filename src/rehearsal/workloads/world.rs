@@ -1,10 +1,11 @@
 //! What every Pod and controller of the rehearsal shares.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kube::Client;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +52,8 @@ pub(super) struct World {
     /// The end of the rehearsal: processes die where they are.
     pub(super) cancel: CancellationToken,
     pub(super) addresses: AtomicU32,
+    /// Where the ready Pods of v3 web listen.
+    pub(super) web: watch::Sender<Vec<SocketAddr>>,
 }
 
 impl World {
