@@ -239,7 +239,8 @@ impl Link {
 /// The name that the API server knows us by; `None` when it does not say.
 pub async fn reviewed(client: &Client) -> Option<String> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
-    let asked = api.create(&PostParams::default(), &SelfSubjectReview::default());
+    let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+    let asked = api.create(&params, &review);
     let review = tokio::time::timeout(FAREWELL, asked).await.ok()?.ok()?;
     Some(crate::domain::text::clean(&review.status?.user_info?.username?))
 }
