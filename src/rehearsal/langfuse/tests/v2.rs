@@ -79,6 +79,13 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
     let (status, page) = fixture.get(v2.url("/api/public/traces?limit=1&tags=a")).await;
     assert_eq!((status, &page["meta"]["totalItems"]), (200, &json!(1)), "{page}");
 
+    let sent = json!({"id": "c2", "traceId": "t1", "name": "tone", "value": "kind"});
+    let (status, score) = fixture.post(v2.url("/api/public/scores"), &sent).await;
+    assert_eq!(
+        (status, &score["stringValue"], &score["dataType"]),
+        (200, &json!("kind"), &json!("CATEGORICAL"))
+    );
+
     let stranger = fixture
         .http
         .get(v2.url("/api/public/projects"))
