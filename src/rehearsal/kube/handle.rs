@@ -24,7 +24,7 @@ use super::status::Status;
 use super::store::Store;
 use super::table::{self, Include};
 use super::watch::Watch;
-use super::{discovery, handle_write, list, portforward, reviews, scale, view};
+use super::{discovery, handle_write, list, portforward, protobuf, reviews, scale, view};
 
 /// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -107,10 +107,11 @@ async fn respond(
         Route::Objects(path) => objects(app, request, &path, &user, stop).await,
         Route::Review(plural) => {
             let body = read_body(request).await?;
-            Ok(json_answer(
-                201,
-                &reviews::answer(&plural, &parse(&body)?, &user)?,
-            ))
+            let review = match protobuf::review(&body) {
+                Some(review) => review?,
+                None => parse(&body)?,
+            };
+            Ok(json_answer(201, &reviews::answer(&plural, &review, &user)?))
         }
         Route::Other => {
             user.require_path(&path)?;
