@@ -35,6 +35,7 @@ mod prepare;
 mod protobuf;
 mod query;
 mod resources;
+mod retention;
 mod reviews;
 mod routes;
 mod scale;

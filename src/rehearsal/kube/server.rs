@@ -41,7 +41,7 @@ impl Default for Options {
         Self {
             tokens: vec![Token::admin("rehearsal-admin", "rehearsal-admin")],
             namespaces: Vec::new(),
-            history: 10_000,
+            history: 2_000,
             bookmark_every: Duration::from_secs(60),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
