@@ -1,1 +1,10 @@
-//! Verbs.
+//! The verbs: the command line as data, what each verb prints, and how it ends.
+//!
+//! One rule: a verb uses the same sources, guards, plans, machine and actuators as the cockpit.
+
+pub mod args;
+pub mod config;
+pub mod exit;
+pub mod finish;
+pub mod init;
+pub mod print;
