@@ -1,7 +1,8 @@
 //! Every state against every event, and the promises of the machine over random histories.
 
 use super::*;
-use crate::domain::Split;
+use crate::domain::{Kind, Split};
+use crate::shift::plan::Intent;
 use crate::shift::plan::tests::route;
 use crate::shift::{Check, Verdict};
 
@@ -264,7 +265,7 @@ mod promises {
                     let Shift::Armed { plan, typed, shown, .. } = &before else { return Err(TestCaseError::fail("write outside Armed")) };
                     prop_assert_eq!(plan, *write);
                     prop_assert!(at.since(shown.unwrap()) >= ARM_DELAY);
-                    prop_assert!(plan.intent == Intent::Rollback || typed_target(plan, typed));
+                    prop_assert!(plan.intent == Intent::Rollback || dialog::typed_target(plan, typed));
                 }
                 state = after;
             }

@@ -3,13 +3,16 @@
 //! One rule: [`Shift::step`] is total and pure. A write leaves only as [`Act::Apply`], only from `Armed`, only
 //! after its dialog was on screen for [`ARM_DELAY`]. Rollback is reachable from every state in one step.
 
+pub(crate) mod dialog;
+mod outcome;
+
 use std::time::Duration;
 
 use crate::domain::traffic::{ObjectRef, Owner, Route};
 use crate::domain::{Kind, Mono, Trouble};
 
 use super::guard::Guards;
-use super::plan::{Intent, OpId, Plan};
+use super::plan::{OpId, Plan};
 
 /// Keys that come earlier than this after the dialog's first frame were typed for another screen.
 pub const ARM_DELAY: Duration = Duration::from_millis(400);
@@ -209,9 +212,9 @@ impl Shift {
     #[must_use]
     pub fn step(self, event: Event, guards: &Guards, now: Mono) -> (Self, Vec<Act>) {
         match (self, event) {
-            (state, Event::Propose(plan)) => propose(state, plan, guards, now),
+            (state, Event::Propose(plan)) => dialog::propose(state, plan, guards, now),
             (Self::Proposed { plan, .. }, Event::DryRun(op, answer)) if op == plan.op => match answer {
-                Ok(()) => arm(plan, now),
+                Ok(()) => dialog::arm(plan, now),
                 Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
             },
             (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
@@ -220,9 +223,9 @@ impl Shift {
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
-            (state @ Self::Armed { .. }, event) => step_armed(state, event, guards, now),
+            (state @ Self::Armed { .. }, event) => dialog::step(state, event, guards, now),
             (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => {
-                applied(plan, answer, now)
+                outcome::applied(plan, answer, now)
             }
             (Self::Applying { plan, deadline }, Event::Tick) if now >= deadline => {
                 let why = Trouble::new(Kind::Timeout, "write", "the API server gave no answer in time");
@@ -237,7 +240,7 @@ impl Shift {
                 )
             }
             (state @ (Self::Verifying { .. } | Self::Unknown { .. }), Event::Observed(op, routes)) => {
-                observed(state, op, &routes, now)
+                outcome::observed(state, op, &routes, now)
             }
             (Self::Verifying { plan, deadline, .. }, Event::Tick) if now >= deadline => (
                 Self::Unknown {
@@ -253,222 +256,5 @@ impl Shift {
     }
 }
 
-/// A forward plan is dry-run first; a rollback is armed at once, whatever the guards say.
-fn propose(state: Shift, plan: Plan, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    match plan.intent {
-        Intent::Rollback => arm(plan, now),
-        Intent::Shift if state.in_flight() || matches!(state, Shift::Unknown { .. }) => (state, vec![]),
-        Intent::Shift => {
-            if guards.blocker().is_some() {
-                return (state, vec![]);
-            }
-            let deadline = now.after(APPLY_DEADLINE);
-            let acts = vec![Act::DryRun(plan.clone()), Act::WakeAt(deadline)];
-            (Shift::Proposed { plan, deadline }, acts)
-        }
-    }
-}
-
-fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
-    let focus = match plan.intent {
-        Intent::Rollback => Focus::Go,
-        Intent::Shift => Focus::Cancel,
-    };
-    let expires = now.after(ARM_EXPIRY);
-    (
-        Shift::Armed {
-            plan,
-            typed: String::new(),
-            focus,
-            shown: None,
-            expires,
-        },
-        vec![Act::WakeAt(expires)],
-    )
-}
-
-fn step_armed(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    let Shift::Armed {
-        plan,
-        mut typed,
-        mut focus,
-        mut shown,
-        expires,
-    } = state
-    else {
-        return (state, vec![]);
-    };
-    let ready = shown.is_some_and(|at| now.since(at) >= ARM_DELAY);
-    match event {
-        Event::Tick if now >= expires => return (Shift::Idle, vec![]),
-        Event::Shown if shown.is_none() => shown = Some(now),
-        Event::Type(c) if ready && c.is_ascii_digit() && typed.len() < 3 => {
-            typed.push(c);
-            focus = if typed_target(&plan, &typed) {
-                Focus::Go
-            } else {
-                Focus::Cancel
-            };
-        }
-        Event::Erase if ready => {
-            typed.pop();
-            focus = Focus::Cancel;
-        }
-        Event::Switch if ready => {
-            focus = match focus {
-                Focus::Cancel if plan.intent == Intent::Rollback || typed_target(&plan, &typed) => Focus::Go,
-                _ => Focus::Cancel,
-            };
-        }
-        Event::Confirm if ready => match focus {
-            Focus::Cancel if typed.is_empty() => return (Shift::Idle, vec![]),
-            Focus::Cancel => typed.clear(),
-            Focus::Go => return fire(plan, guards, now),
-        },
-        _ => {}
-    }
-    (
-        Shift::Armed {
-            plan,
-            typed,
-            focus,
-            shown,
-            expires,
-        },
-        vec![],
-    )
-}
-
-fn typed_target(plan: &Plan, typed: &str) -> bool {
-    typed.parse() == Ok(plan.to.percent())
-}
-
-/// Guards are asked once more: what was true when the dialog opened may not be any longer.
-fn fire(plan: Plan, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    if plan.intent == Intent::Shift
-        && let Some(check) = guards.blocker()
-    {
-        let trouble = Trouble::new(Kind::Refused, check.label, &check.evidence).remedy("nothing was written");
-        return (Shift::Failed { plan, trouble }, vec![]);
-    }
-    let deadline = now.after(APPLY_DEADLINE);
-    let acts = vec![Act::Apply(plan.clone()), Act::WakeAt(deadline)];
-    (Shift::Applying { plan, deadline }, acts)
-}
-
-fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> (Shift, Vec<Act>) {
-    let op = plan.op;
-    match answer {
-        Ok(()) => {
-            let deadline = now.after(VERIFY_DEADLINE);
-            let acts = vec![Act::Observe(op), Act::WakeAt(deadline)];
-            (
-                Shift::Verifying {
-                    plan,
-                    acknowledged: now,
-                    deadline,
-                },
-                acts,
-            )
-        }
-        Err(ApplyError::Refused(trouble)) => (Shift::Failed { plan, trouble }, vec![]),
-        Err(ApplyError::Conflict(trouble, owner)) => {
-            let trouble = match owner {
-                Some(o) => Trouble {
-                    remedy: format!("{} wrote it last; look at the route, then decide", o.manager),
-                    ..trouble
-                },
-                None => trouble,
-            };
-            (Shift::Failed { plan, trouble }, vec![Act::Observe(op)])
-        }
-        Err(ApplyError::Lost(trouble)) => (
-            Shift::Unknown {
-                plan,
-                why: Lost::Answer(trouble),
-                since: now,
-            },
-            vec![Act::Observe(op)],
-        ),
-        Err(ApplyError::Partial(done, trouble)) => (
-            Shift::Unknown {
-                plan,
-                why: Lost::Partial(done, trouble),
-                since: now,
-            },
-            vec![Act::Observe(op)],
-        ),
-    }
-}
-
-/// Believes only routes that were read for this operation, after its acknowledgement.
-fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (Shift, Vec<Act>) {
-    match state {
-        Shift::Verifying { plan, .. } | Shift::Unknown { plan, .. }
-            if plan.op == op && arrived(&plan, routes) =>
-        {
-            (Shift::Done { plan, at: now }, vec![])
-        }
-        Shift::Verifying {
-            plan,
-            acknowledged,
-            deadline,
-        } if plan.op == op => match undone(&plan, routes) {
-            Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
-            None => (
-                Shift::Verifying {
-                    plan,
-                    acknowledged,
-                    deadline,
-                },
-                vec![],
-            ),
-        },
-        Shift::Unknown { plan, since, .. } if plan.op == op && now.since(since) >= SETTLE => {
-            let at = routes
-                .iter()
-                .map(|r| r.stored.split())
-                .max()
-                .map_or_else(|| "-".into(), |s| s.to_string());
-            let trouble = Trouble::new(
-                Kind::Timeout,
-                plan.op.to_string(),
-                format!("it did not take effect; the routes stand at {at}"),
-            );
-            (Shift::Failed { plan, trouble }, vec![])
-        }
-        state => (state, vec![]),
-    }
-}
-
-fn arrived(plan: &Plan, routes: &[Route]) -> bool {
-    !plan.patches.is_empty()
-        && plan
-            .patches
-            .iter()
-            .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
-}
-
-/// A route that stands at another weight than the one just acknowledged was written by somebody else.
-fn undone(plan: &Plan, routes: &[Route]) -> Option<Trouble> {
-    let route = plan
-        .patches
-        .iter()
-        .find_map(|p| routes.iter().find(|r| r.object == p.object && r.stored != p.to))?;
-    let writer = route
-        .owner
-        .as_ref()
-        .map_or("an unknown writer", |o| o.manager.as_str());
-    let detail = format!(
-        "it stood at {:.1} % right after our write was acknowledged; {writer} wrote it",
-        route.stored.percent()
-    );
-    Some(
-        Trouble::new(Kind::Conflict, route.object.to_string(), detail)
-            .remedy("stop that writer (GitOps?) before shifting again"),
-    )
-}
-
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

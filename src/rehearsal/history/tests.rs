@@ -1,0 +1,1 @@
+//! The generator without a database; `stores::tests` loads it for real.

@@ -1,0 +1,3 @@
+//! Tests against real servers.
+
+pub(crate) mod servers;
