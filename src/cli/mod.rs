@@ -4,7 +4,17 @@
 
 pub mod args;
 pub mod config;
+pub mod desk;
 pub mod exit;
 pub mod finish;
 pub mod init;
+pub mod journal;
+pub mod moves;
+pub mod planned;
 pub mod print;
+pub mod run;
+pub mod start;
+pub mod status;
+
+pub use exit::Exit;
+pub use run::run;
