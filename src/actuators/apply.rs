@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Client;
 
-use crate::cockpit::msg::{Answer, Lease};
 use crate::cockpit::Effect;
+use crate::cockpit::msg::{Answer, Lease};
 use crate::domain::traffic::{ObjectRef, Route, RouterKind};
 use crate::domain::{Kind, Trouble};
 use crate::routers;
@@ -33,13 +33,27 @@ pub struct Actuators {
     pub(super) journal: Journal,
     pub(super) actor: Actor,
     pub(super) wall: fn() -> Timestamp,
+    pub(super) watchdog: Vec<String>,
 }
 
 impl Actuators {
     /// Actuators that act as `actor` in `namespace`; `wall` reads the wall clock.
-    pub fn new(client: Client, namespace: &str, journal: Journal, actor: Actor, wall: fn() -> Timestamp) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        journal: Journal,
+        actor: Actor,
+        wall: fn() -> Timestamp,
+    ) -> Self {
         let keeper = Keeper::new(client.clone(), namespace, actor.identity());
-        Self { client, keeper, journal, actor, wall }
+        Self {
+            client,
+            keeper,
+            journal,
+            actor,
+            wall,
+            watchdog: Vec::new(),
+        }
     }
 
     /// Carries out one effect. `evidence` is what the operator saw, for the journal.
@@ -49,6 +63,7 @@ impl Actuators {
             Effect::Apply(plan) => Some(Answer::Applied(plan.op, self.apply(&plan, evidence).await)),
             Effect::Observe(op, objects) => Some(Answer::Observed(op, self.observe(op, &objects).await)),
             Effect::Conclude(plan, text) => self.conclude(&plan, &text).await,
+            Effect::Confirm(op) => Some(Answer::Confirmed(op, self.confirm(op).await)),
             Effect::Hold(on) => Some(Answer::Hold(self.hold(on).await)),
             Effect::TakeLease => Some(Answer::Lease(self.take_lease().await)),
             _ => None,
@@ -69,16 +84,25 @@ impl Actuators {
         if forward {
             self.still_ours().await.map_err(ApplyError::Refused)?;
         }
-        let journalled = self.record(Entry::intent(plan, &self.actor, evidence)).await;
+        let journalled = self
+            .record(Entry::intent(plan, &self.actor, evidence, (self.wall)()))
+            .await;
         match journalled {
             Err(trouble) if forward => return Err(ApplyError::Refused(trouble)),
             Err(trouble) => tracing::error!("the rollback goes ahead without its journal line: {trouble}"),
             Ok(_) => {}
         }
+        if plan.confirm_within.is_some() {
+            self.watch(plan).map_err(ApplyError::Refused)?;
+        }
         let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
         let outcome = sent.unwrap_or_else(|_| {
             let detail = "no answer from the API server within the deadline";
-            Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
+            Err(ApplyError::Lost(Trouble::new(
+                Kind::Timeout,
+                plan.op.to_string(),
+                detail,
+            )))
         });
         self.record_answer(plan, &outcome).await;
         outcome.map(drop)
@@ -114,15 +138,25 @@ impl Actuators {
     async fn still_ours(&self) -> Result<(), Trouble> {
         match self.keeper.acquire((self.wall)(), false).await?.lease {
             Lease::Ours => Ok(()),
-            Lease::Other(who, _) => {
-                Err(Trouble::new(Kind::Refused, "Lease", format!("{who} holds the right to write")))
-            }
-            _ => Err(Trouble::new(Kind::Refused, "Lease", "the right to write could not be had")),
+            Lease::Other(who, _) => Err(Trouble::new(
+                Kind::Refused,
+                "Lease",
+                format!("{who} holds the right to write"),
+            )),
+            _ => Err(Trouble::new(
+                Kind::Refused,
+                "Lease",
+                "the right to write could not be had",
+            )),
         }
     }
 
     /// Reads the objects until all of them answer, or the time to see a write is over.
-    pub async fn observe(&self, op: OpId, objects: &[(ObjectRef, RouterKind)]) -> Result<Vec<Route>, Trouble> {
+    pub async fn observe(
+        &self,
+        op: OpId,
+        objects: &[(ObjectRef, RouterKind)],
+    ) -> Result<Vec<Route>, Trouble> {
         let all = async {
             loop {
                 match self.read(objects).await {
@@ -132,8 +166,16 @@ impl Actuators {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let late = || Trouble::new(Kind::Timeout, op.to_string(), "the routes could not be read after the write");
-        tokio::time::timeout(VERIFY_DEADLINE, all).await.map_err(|_| late())
+        let late = || {
+            Trouble::new(
+                Kind::Timeout,
+                op.to_string(),
+                "the routes could not be read after the write",
+            )
+        };
+        tokio::time::timeout(VERIFY_DEADLINE, all)
+            .await
+            .map_err(|_| late())
     }
 
     async fn read(&self, objects: &[(ObjectRef, RouterKind)]) -> Result<Vec<Route>, Trouble> {
@@ -149,14 +191,20 @@ impl Actuators {
 const fn may_pass(error: &ApplyError) -> bool {
     match error {
         ApplyError::Lost(_) => true,
-        ApplyError::Refused(trouble) => matches!(trouble.kind, Kind::Throttled(_) | Kind::Unreachable | Kind::Timeout),
+        ApplyError::Refused(trouble) => matches!(
+            trouble.kind,
+            Kind::Throttled(_) | Kind::Unreachable | Kind::Timeout
+        ),
         ApplyError::Conflict(..) | ApplyError::Partial(..) => false,
     }
 }
 
 pub(super) fn why(error: &ApplyError) -> Trouble {
     match error {
-        ApplyError::Refused(t) | ApplyError::Lost(t) | ApplyError::Conflict(t, _) | ApplyError::Partial(_, t) => t.clone(),
+        ApplyError::Refused(t)
+        | ApplyError::Lost(t)
+        | ApplyError::Conflict(t, _)
+        | ApplyError::Partial(_, t) => t.clone(),
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Effect {
     Observe(OpId, Vec<(ObjectRef, RouterKind)>),
     /// Journal how an operation ended, with one sentence, and tell the cluster.
     Conclude(Plan, String),
+    /// Journal that this move stays, which calls its watchdog off.
+    Confirm(OpId),
     /// Set the hold, or take it off.
     Hold(bool),
     /// Take the lease from whoever holds it.

@@ -7,7 +7,9 @@ use super::super::Model;
 use super::{Findings, Severity, add};
 
 pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
-    let Some(cluster) = model.facts.cluster.value() else { return };
+    let Some(cluster) = model.facts.cluster.value() else {
+        return;
+    };
     let of = |role| cluster.workloads.iter().find(move |w: &&Workload| w.role == role);
     if let (Some(web), Some(worker)) = (of(Role::Web), of(Role::Worker)) {
         if web.tag != worker.tag {
@@ -44,11 +46,28 @@ fn restarts(workload: &Workload, now: Now, findings: &mut Findings) {
     if workload.ready < workload.desired
         && let Some(trouble) = &workload.trouble
     {
-        let title = format!("{} has {} of {} pods ready", workload.name, workload.ready, workload.desired);
-        add(findings, "not-ready", Severity::Warning, title, trouble.clone(), "kubectl describe and logs --previous of its pods");
+        let title = format!(
+            "{} has {} of {} pods ready",
+            workload.name, workload.ready, workload.desired
+        );
+        add(
+            findings,
+            "not-ready",
+            Severity::Warning,
+            title,
+            trouble.clone(),
+            "kubectl describe and logs --previous of its pods",
+        );
     }
-    let Some(restart) = &workload.last_restart else { return };
-    let Some(at) = restart.at.filter(|at| now.wall.duration_since(*at).as_secs() < 600) else { return };
+    let Some(restart) = &workload.last_restart else {
+        return;
+    };
+    let Some(at) = restart
+        .at
+        .filter(|at| now.wall.duration_since(*at).as_secs() < 600)
+    else {
+        return;
+    };
     add(
         findings,
         "restarted",

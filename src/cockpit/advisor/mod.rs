@@ -52,8 +52,13 @@ pub struct Finding {
 type Findings = Vec<Finding>;
 
 /// The rules, one room of the screen each.
-const RULES: &[fn(&Model, Now, &mut Findings)] =
-    &[traffic::advise, backfill::advise, queues::advise, stores::advise, cluster::advise];
+const RULES: &[fn(&Model, Now, &mut Findings)] = &[
+    traffic::advise,
+    backfill::advise,
+    queues::advise,
+    stores::advise,
+    cluster::advise,
+];
 
 /// All findings of the moment, worst first; within a rank in the order of the rules.
 pub fn advise(model: &Model, now: Now) -> Vec<Finding> {
@@ -74,7 +79,13 @@ fn add(
     evidence: impl Into<String>,
     remedy: impl Into<String>,
 ) {
-    findings.push(Finding { id, severity, title: title.into(), evidence: evidence.into(), remedy: remedy.into() });
+    findings.push(Finding {
+        id,
+        severity,
+        title: title.into(),
+        evidence: evidence.into(),
+        remedy: remedy.into(),
+    });
 }
 
 #[cfg(test)]

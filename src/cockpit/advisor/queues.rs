@@ -13,7 +13,9 @@ use super::{Findings, Severity, add};
 const LATE: Duration = Duration::from_secs(60);
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
-    let Some(fact) = model.facts.queues.value() else { return };
+    let Some(fact) = model.facts.queues.value() else {
+        return;
+    };
     for queue in &fact.queues {
         let ingestion = queue.name.contains("ingestion-queue");
         if ingestion {
@@ -41,12 +43,33 @@ fn stalled(queue: &Queue, findings: &mut Findings) {
     );
     if queue.paused {
         let remedy = "resume it: what v3 accepted is in S3 and not yet visible";
-        add(findings, "queue-paused", Severity::Critical, format!("{} is paused", queue.name), evidence, remedy);
+        add(
+            findings,
+            "queue-paused",
+            Severity::Critical,
+            format!("{} is paused", queue.name),
+            evidence,
+            remedy,
+        );
     } else if queue.consumers == Some(0) && queue.depth() > 0 {
         let remedy = "start or restart the v3 worker; what v3 accepted waits here";
-        add(findings, "queue-no-worker", Severity::Critical, format!("{} has no worker", queue.name), evidence, remedy);
+        add(
+            findings,
+            "queue-no-worker",
+            Severity::Critical,
+            format!("{} has no worker", queue.name),
+            evidence,
+            remedy,
+        );
     } else if queue.oldest.is_some_and(|age| age > LATE) {
         let remedy = "look at the worker's log and at ClickHouse; hold the split until it is worked off";
-        add(findings, "queue-late", Severity::Critical, format!("{} falls behind", queue.name), evidence, remedy);
+        add(
+            findings,
+            "queue-late",
+            Severity::Critical,
+            format!("{} falls behind", queue.name),
+            evidence,
+            remedy,
+        );
     }
 }

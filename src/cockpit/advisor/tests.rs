@@ -8,10 +8,10 @@ use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, 
 use crate::domain::cluster::{ClusterFact, Role, Workload};
 use crate::domain::latency::{ControllerFact, Endpoint};
 use crate::domain::queue::{Queue, QueuesFact};
+use crate::domain::store::StoreKind;
 use crate::domain::traffic::Owner;
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
-use crate::domain::store::StoreKind;
 use crate::shift::Ladder;
 use crate::shift::plan::tests::route;
 
@@ -66,8 +66,14 @@ fn worker(enabled: bool) -> Fact {
         trouble: None,
         migrations_enabled: Some(enabled),
     };
-    let workloads = vec![workload("web", Role::Web, "3.29.0"), workload("worker", Role::Worker, "3.29.0")];
-    Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() })
+    let workloads = vec![
+        workload("web", Role::Web, "3.29.0"),
+        workload("worker", Role::Worker, "3.29.0"),
+    ];
+    Fact::Cluster(ClusterFact {
+        workloads,
+        ..ClusterFact::default()
+    })
 }
 
 #[test]
@@ -78,23 +84,40 @@ fn nothing_read_is_nothing_found() {
 #[test]
 fn a_stalled_backfill_is_told_from_a_running_one() {
     let mut model = model();
-    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![migration(Table::Traces, MigrationState::Running)]));
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Traces, MigrationState::Running)]),
+    );
     assert_eq!(ids(&model), Vec::<&str>::new());
-    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![migration(Table::Traces, MigrationState::Stalled)]));
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Traces, MigrationState::Stalled)]),
+    );
     let finding = &advise(&model, Now::at(2))[0];
-    assert_eq!((finding.id, finding.severity), ("backfill-stalled", Severity::Critical));
+    assert_eq!(
+        (finding.id, finding.severity),
+        ("backfill-stalled", Severity::Critical)
+    );
     assert!(finding.evidence.contains("1m35s"), "{}", finding.evidence);
 }
 
 #[test]
 fn reasons_of_failures_have_their_own_remedies() {
     for (reason, remedy) in [
-        ("Transaction failed due to a write conflict or a deadlock", "#6198"),
+        (
+            "Transaction failed due to a write conflict or a deadlock",
+            "#6198",
+        ),
         ("ClickHouse traces table does not exist", "web is ready"),
         ("something new", "mend the cause"),
     ] {
         let mut model = model();
-        let failed = Migration { failed_reason: Some(reason.into()), ..migration(Table::Traces, MigrationState::Failed) };
+        let failed = Migration {
+            failed_reason: Some(reason.into()),
+            ..migration(Table::Traces, MigrationState::Failed)
+        };
         take(&mut model, SourceId::Migrations, Fact::Migrations(vec![failed]));
         assert!(advise(&model, Now::at(2))[0].remedy.contains(remedy), "{reason}");
     }
@@ -104,7 +127,11 @@ fn reasons_of_failures_have_their_own_remedies() {
 fn switched_off_and_never_started_are_told_apart() {
     for (enabled, id) in [(false, "backfill-disabled"), (true, "backfill-never-started")] {
         let mut model = model();
-        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![migration(Table::Traces, MigrationState::Queued)]));
+        take(
+            &mut model,
+            SourceId::Migrations,
+            Fact::Migrations(vec![migration(Table::Traces, MigrationState::Queued)]),
+        );
         take(&mut model, SourceId::Cluster, worker(enabled));
         assert_eq!(ids(&model), [id]);
     }
@@ -125,8 +152,19 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
         t0: None,
         tie_group: Some(5_200),
     };
-    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![migration(Table::Scores, MigrationState::Finished)]));
-    take(&mut model, SourceId::PostgresRows, Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![rows] }));
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Scores, MigrationState::Finished)]),
+    );
+    take(
+        &mut model,
+        SourceId::PostgresRows,
+        Fact::Rows(RowsFact {
+            side: Side::Postgres,
+            tables: vec![rows],
+        }),
+    );
     assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
 }
 
@@ -134,14 +172,22 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
 fn drift_names_the_writer_and_a_share_that_differs_needs_answers() {
     let mut model = model();
     let mut drifted = route(0);
-    drifted.owner = Some(Owner { manager: "argocd-controller".into(), operation: "Update".into(), at: None });
+    drifted.owner = Some(Owner {
+        manager: "argocd-controller".into(),
+        operation: "Update".into(),
+        at: None,
+    });
     take(&mut model, SourceId::Traffic, Fact::Traffic(vec![drifted]));
     model.intended = Split::new(25);
     let finding = &advise(&model, Now::at(2))[0];
     assert!(finding.id == "weight-drift" && finding.evidence.contains("argocd-controller"));
 
     model.intended = Split::new(0);
-    let counted = |v2, v3| ControllerFact { v2_requests: v2, v3_requests: v3, ..ControllerFact::default() };
+    let counted = |v2, v3| ControllerFact {
+        v2_requests: v2,
+        v3_requests: v3,
+        ..ControllerFact::default()
+    };
     model.history.share.count(&counted(0, 0));
     model.history.share.count(&counted(90, 10));
     assert_eq!(ids(&model), Vec::<&str>::new(), "a hundred answers are too few");
@@ -165,11 +211,19 @@ fn queues_without_a_worker_and_stores_that_are_down() {
         consumers: Some(0),
         version: None,
     };
-    take(&mut model, SourceId::Queues, Fact::Queues(QueuesFact { queues: vec![queue] }));
+    take(
+        &mut model,
+        SourceId::Queues,
+        Fact::Queues(QueuesFact { queues: vec![queue] }),
+    );
     assert_eq!(ids(&model), ["queue-no-worker", "queue-failed"]);
     for _ in 0..2 {
         let trouble = Trouble::new(Kind::Unreachable, "ClickHouse", "connection refused");
-        model.facts.take(SourceId::Store(StoreKind::Clickhouse), Err(trouble), Now::at(2).mono);
+        model.facts.take(
+            SourceId::Store(StoreKind::Clickhouse),
+            Err(trouble),
+            Now::at(2).mono,
+        );
     }
     assert!(ids(&model).contains(&"store-down"));
 }

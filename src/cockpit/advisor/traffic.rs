@@ -22,8 +22,19 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
 
 fn traps(route: &Route, findings: &mut Findings) {
     for trap in &route.traps {
-        let severity = if trap.blocks { Severity::Critical } else { Severity::Warning };
-        add(findings, trap.id, severity, trap.text.clone(), route.object.to_string(), "mend it before the next step");
+        let severity = if trap.blocks {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        };
+        add(
+            findings,
+            trap.id,
+            severity,
+            trap.text.clone(),
+            route.object.to_string(),
+            "mend it before the next step",
+        );
     }
 }
 
@@ -38,26 +49,46 @@ fn drift(model: &Model, route: &Route, findings: &mut Findings) {
         findings,
         "weight-drift",
         Severity::Critical,
-        format!("{} stands at {:.1} %, {intended} was asked for", route.object.name, route.stored.percent()),
-        format!("field manager {who}{}", owner.and_then(|o| o.at).map(|t| format!(" at {t:.0}")).unwrap_or_default()),
+        format!(
+            "{} stands at {:.1} %, {intended} was asked for",
+            route.object.name,
+            route.stored.percent()
+        ),
+        format!(
+            "field manager {who}{}",
+            owner
+                .and_then(|o| o.at)
+                .map(|t| format!(" at {t:.0}"))
+                .unwrap_or_default()
+        ),
         "stop that writer (GitOps: ignoreDifferences, or suspend the app), then shift again or roll back",
     );
 }
 
 /// A weight that is stored and not served is the oldest trap of this trade.
 fn share(model: &Model, findings: &mut Findings) {
-    let (Some(measured), Some(route)) = (model.history.share.measured(), model.routes().first()) else { return };
+    let (Some(measured), Some(route)) = (model.history.share.measured(), model.routes().first()) else {
+        return;
+    };
     let stored = route.stored.percent() / 100.0;
     if measured.answers < ANSWERS_NEEDED || !route.pins.is_empty() {
         return;
     }
     if stored < measured.low || stored > measured.high {
-        let by = if measured.by_controller { "requests by the controller's counters" } else { "probes" };
+        let by = if measured.by_controller {
+            "requests by the controller's counters"
+        } else {
+            "probes"
+        };
         add(
             findings,
             "share-differs",
             Severity::Warning,
-            format!("requests got {:.1} % on v3, {:.1} % is stored", measured.share * 100.0, stored * 100.0),
+            format!(
+                "requests got {:.1} % on v3, {:.1} % is stored",
+                measured.share * 100.0,
+                stored * 100.0
+            ),
             format!(
                 "{} {by}, 95 % interval {:.1} to {:.1} %",
                 measured.answers,
@@ -73,16 +104,38 @@ fn errors(model: &Model, findings: &mut Findings) {
     for endpoint in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
         let latency = &model.history.latency[endpoint as usize];
         let recent = &latency.recent;
-        let Some(rate) = recent.error_rate().filter(|r| *r > super::super::guards::ERRORS_BLOCK) else { continue };
-        let kinds: Vec<_> = latency.errors.iter().map(|(kind, n)| format!("{n} x {kind}")).collect();
+        let Some(rate) = recent
+            .error_rate()
+            .filter(|r| *r > super::super::guards::ERRORS_BLOCK)
+        else {
+            continue;
+        };
+        let kinds: Vec<_> = latency
+            .errors
+            .iter()
+            .map(|(kind, n)| format!("{n} x {kind}"))
+            .collect();
         let bad = endpoint != Endpoint::V2 && model.split() > Some(Split::V2);
         add(
             findings,
             "probe-errors",
-            if bad { Severity::Critical } else { Severity::Warning },
+            if bad {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
             format!("{} fails {:.0} % of its probes", endpoint.word(), rate * 100.0),
-            format!("{} of the last {} rounds; {}", recent.failed(), recent.rounds(), kinds.join(", ")),
-            if bad { "hold, or roll back; then look at its pods and stores" } else { "look at its pods and stores" },
+            format!(
+                "{} of the last {} rounds; {}",
+                recent.failed(),
+                recent.rounds(),
+                kinds.join(", ")
+            ),
+            if bad {
+                "hold, or roll back; then look at its pods and stores"
+            } else {
+                "look at its pods and stores"
+            },
         );
     }
 }
@@ -92,13 +145,19 @@ fn keep_v2(model: &Model, findings: &mut Findings) {
     if model.split() != Some(Split::V3) {
         return;
     }
-    let Some(route) = model.routes().first() else { return };
+    let Some(route) = model.routes().first() else {
+        return;
+    };
     add(
         findings,
         "keep-v2",
         Severity::Info,
         "v2 must not be stopped yet",
-        format!("{} is still the main backend of {}", route.primary.service, route.rules.join(", ")),
+        format!(
+            "{} is still the main backend of {}",
+            route.primary.service,
+            route.rules.join(", ")
+        ),
         "point the main Ingress at v3 first: a main backend without endpoints is a 503 even at 100 %",
     );
 }

@@ -58,6 +58,7 @@ fn dialog_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
                 Err(why) => notice(model, Level::Warn, why, now),
             };
         }
+        Code::Char('c') => Event::TurnConfirmation,
         Code::Backspace => Event::Erase,
         Code::Tab | Code::BackTab | Code::Left | Code::Right => Event::Switch,
         Code::Enter => Event::Confirm,

@@ -124,6 +124,20 @@ fn propose(model: &mut Model, intent: Intent, to: Split, now: Now) -> Vec<Effect
     moves::step(model, Event::Propose(plan), now)
 }
 
+/// Whether a move waits for its confirmation.
+pub fn can_confirm(model: &Model, _: Now) -> Result<(), String> {
+    writable(model)?;
+    model
+        .pending
+        .map(drop)
+        .ok_or_else(|| "no move waits for a confirmation".into())
+}
+
+/// Lets it stay.
+pub fn confirm(model: &mut Model, _: Now) -> Vec<Effect> {
+    model.pending.map(|p| Effect::Confirm(p.op)).into_iter().collect()
+}
+
 /// Hold works while the right to write is ours.
 pub fn can_hold(model: &Model, _: Now) -> Result<(), String> {
     writable(model)?;

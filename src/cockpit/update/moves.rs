@@ -6,7 +6,7 @@ use crate::shift::{Act, Event, Intent, Shift};
 use super::super::effect::Effect;
 use super::super::guards::guards;
 use super::super::model::Model;
-use super::super::msg::Level;
+use super::super::msg::{Level, Pending};
 use super::notice;
 
 /// Feeds one event to the machine.
@@ -71,6 +71,13 @@ fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
             model.last_safe = safe_after(model.last_safe, intent, from, to);
             model.last_shift = Some((text.clone(), now.wall));
             model.intended = Some(to);
+            model.pending = plan.confirm_within.and_then(|within| {
+                Some(Pending {
+                    op: plan.op,
+                    back_to: from,
+                    at: now.wall.checked_add(within).ok()?,
+                })
+            });
             model.history.share.restart(now.mono);
             (Level::Info, text, plan)
         }

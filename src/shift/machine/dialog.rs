@@ -42,7 +42,7 @@ pub(super) fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
 
 pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
     let Shift::Armed {
-        plan,
+        mut plan,
         mut typed,
         mut focus,
         mut shown,
@@ -67,6 +67,7 @@ pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (S
             typed.pop();
             focus = Focus::Cancel;
         }
+        Event::TurnConfirmation if ready && !plan.is_back() => plan = plan.turn_confirmation(),
         Event::Switch if ready => {
             focus = match focus {
                 Focus::Cancel if plan.intent == Intent::Rollback || typed_target(&plan, &typed) => Focus::Go,

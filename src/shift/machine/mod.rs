@@ -158,6 +158,8 @@ pub enum Event {
     Erase,
     /// The other button.
     Switch,
+    /// The next choice of "take back unless confirmed".
+    TurnConfirmation,
     /// Enter.
     Confirm,
     /// Esc, or Enter on Cancel; also resize, suspend, loss of the terminal.
