@@ -56,19 +56,25 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Say where the migration stands
-    #[command(after_help = "Example:\n  cutover status --json | jq '.split, .findings'\n\nExits with 1 when there are warnings, with 3 when the cluster cannot be reached.\nThe JSON's schema is assets/status.schema.json.")]
+    #[command(
+        after_help = "Example:\n  cutover status --json | jq '.split, .findings'\n\nExits with 1 when there are warnings, with 3 when the cluster cannot be reached.\nThe JSON's schema is assets/status.schema.json."
+    )]
     Status(StatusArgs),
     /// Show what a shift would send, and the server's word on it; writes nothing
     #[command(after_help = "Example:\n  cutover plan --to 25\n\nExits with 4 when a guard is in the way.")]
     Plan(PlanArgs),
     /// Move traffic: journalled, conditional, read back
-    #[command(after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known.")]
+    #[command(
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
+    )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
     #[command(after_help = "Example:\n  cutover hold\n  cutover hold --off")]
     Hold(HoldArgs),
     /// Take traffic back to the last safe split, whatever the guards say
-    #[command(after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2")]
+    #[command(
+        after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
+    )]
     Rollback(RollbackArgs),
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
@@ -77,7 +83,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  cutover keys --markdown")]
     Keys(KeysArgs),
     /// Print completions for a shell
-    #[command(after_help = "Example:\n  cutover completions bash > ~/.local/share/bash-completion/completions/cutover")]
+    #[command(
+        after_help = "Example:\n  cutover completions bash > ~/.local/share/bash-completion/completions/cutover"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -89,7 +97,9 @@ pub enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Write cutover.toml by looking at a namespace
-    #[command(after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites.")]
+    #[command(
+        after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites."
+    )]
     Init(InitArgs),
 }
 
@@ -97,7 +107,9 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
     /// Say each value, where it came from, and what is wrong
-    #[command(after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes.")]
+    #[command(
+        after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
+    )]
     Check,
 }
 
@@ -209,7 +221,11 @@ mod tests {
         while let Some(mut command) = todo.pop() {
             let help = command.render_help().to_string();
             let name = command.get_name().to_owned();
-            assert!(help.lines().count() <= 36, "{name}: {} lines\n{help}", help.lines().count());
+            assert!(
+                help.lines().count() <= 36,
+                "{name}: {} lines\n{help}",
+                help.lines().count()
+            );
             let leaf = command.get_subcommands().next().is_none();
             assert!(!leaf || help.contains("Example"), "{name} has no example");
             todo.extend(command.get_subcommands().cloned());
@@ -219,7 +235,10 @@ mod tests {
     #[test]
     fn splits_are_whole_numbers() {
         for wrong in ["101", "-1", "2.5", "v3"] {
-            assert!(Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(), "{wrong}");
+            assert!(
+                Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(),
+                "{wrong}"
+            );
         }
         assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
     }
