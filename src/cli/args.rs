@@ -76,6 +76,9 @@ pub enum Verb {
         after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
     )]
     Rollback(RollbackArgs),
+    /// Let a move with a deadline stay
+    #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
+    Confirm,
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),
@@ -101,6 +104,19 @@ pub enum Verb {
         after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites."
     )]
     Init(InitArgs),
+    /// Stand up a complete local migration to practise on, and open the cockpit on it
+    #[cfg(feature = "rehearsal")]
+    #[command(
+        after_help = "Example:\n  cutover rehearse\n  cutover rehearse --no-tui --scenario gitops-revert --traces 2000\n  cutover rehearse fault v3-errors --for 30s"
+    )]
+    Rehearse(crate::rehearsal::Options),
+    /// Take a move back unless it is confirmed; started by a shift with a deadline
+    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
+    Watchdog {
+        /// The operation
+        #[arg(long)]
+        op: u64,
+    },
 }
 
 /// `cutover config …`
@@ -144,6 +160,9 @@ pub struct ShiftArgs {
     /// The share of v3 to end in, per cent
     #[arg(long, value_parser = split, value_name = "PERCENT")]
     pub to: Split,
+    /// Take it back after this many minutes unless `cutover confirm` or the cockpit's key confirms it
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub confirm_within: Option<u64>,
     /// Really do it
     #[arg(long)]
     pub yes: bool,

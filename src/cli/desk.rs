@@ -109,7 +109,8 @@ impl Desk {
                     self.say(Msg::Answer(Answer::Journal(state)));
                     if let Ok(kube) = &link {
                         let client = kube.client.clone();
-                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall);
+                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
+                            .watched_by(session::watchdog(config));
                         if acts {
                             actuators.known_as(session::reviewed(&client).await);
                         }

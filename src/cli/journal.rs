@@ -66,6 +66,7 @@ fn row(record: &Record) -> [String; 4] {
             (format!("op-{op}"), format!("{}{colon}{detail}", outcome_word(outcome)))
         }
         Entry::Concluded { op, detail } => (format!("op-{op}"), detail.clone()),
+        Entry::Confirmed { op, actor } => (format!("op-{op}"), format!("confirmed by {}", actor.name())),
         Entry::Hold { actor, on } => {
             (String::from("-"), format!("hold {} by {}", if *on { "on" } else { "off" }, actor.name()))
         }

@@ -12,7 +12,7 @@ use crate::cockpit::update::{intent, moves};
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::Config;
 use crate::domain::latency::Endpoint;
-use crate::domain::{SourceId, Split};
+use crate::domain::SourceId;
 use crate::runtime::Clock;
 use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, VERIFY_DEADLINE};
 use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
@@ -86,13 +86,14 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
     desk.lease(true).await;
     let exit = match desk.gather(&FORWARD, GATHER).await {
         Waited::Interrupted => interrupted(),
-        _ => forward(&mut desk, args.to).await,
+        _ => forward(&mut desk, args).await,
     };
     desk.close().await;
     exit
 }
 
-async fn forward(desk: &mut Desk, to: Split) -> Exit {
+async fn forward(desk: &mut Desk, args: &ShiftArgs) -> Exit {
+    let to = args.to;
     if let Err(exit) = routes_known(desk) {
         return exit;
     }
@@ -112,7 +113,8 @@ async fn forward(desk: &mut Desk, to: Split) -> Exit {
         print::err(format!("refused: {}: {}", check.label, check.evidence));
         return Exit::Refused;
     }
-    let effects = intent::shift_to(&mut desk.model, to, now);
+    let within = args.confirm_within.map(|m| Duration::from_secs(m * 60));
+    let effects = intent::shift_to(&mut desk.model, to, within, now);
     desk.perform(effects);
     confirm(desk).await
 }
@@ -162,7 +164,8 @@ async fn settle(desk: &mut Desk) -> Result<(), Exit> {
         print::err(format!("the outcome of {} to {} is not known: look at the routes, or roll back", plan.op, plan.to));
         return Err(Exit::Unknown);
     }
-    let effects = moves::step(&mut desk.model, Event::Cancel, desk.now());
+    let now = desk.now();
+    let effects = moves::step(&mut desk.model, Event::Cancel, now);
     desk.perform(effects);
     Ok(())
 }

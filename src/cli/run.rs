@@ -29,6 +29,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         Some(Verb::Completions { shell }) => finish::completions(*shell).code(),
         Some(Verb::Man) => finish::man().code(),
         Some(Verb::Config(ConfigVerb::Check)) => config::check(&inputs).code(),
+        #[cfg(feature = "rehearsal")]
+        Some(Verb::Rehearse(options)) => block_on(super::rehearse::run(clock, options, &inputs)),
         Some(Verb::Init(args)) => block_on(async { init::run(&inputs, &args.output).await.code() }),
         verb => match start::config(&inputs) {
             Ok(config) => connected(clock, &config, verb.as_ref(), &inputs.env),
@@ -53,6 +55,8 @@ fn connected(
             Some(Verb::Plan(args)) => moves::plan(clock, config, args).await.code(),
             Some(Verb::Shift(args)) => moves::shift(clock, config, args).await.code(),
             Some(Verb::Rollback(args)) => moves::rollback(clock, config, args).await.code(),
+            Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
+            Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
             Some(Verb::Hold(args)) => moves::hold(clock, config, args.off).await.code(),
             _ => cockpit(clock, config, env).await,
         }
