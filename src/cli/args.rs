@@ -56,20 +56,29 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Say where the migration stands
-    #[command(after_help = "Example:\n  cutover status --json | jq '.split, .findings'\n\nExits with 1 when there are warnings, with 3 when the cluster cannot be reached.\nThe JSON's schema is assets/status.schema.json.")]
+    #[command(
+        after_help = "Example:\n  cutover status --json | jq '.split, .findings'\n\nExits with 1 when there are warnings, with 3 when the cluster cannot be reached.\nThe JSON's schema is assets/status.schema.json."
+    )]
     Status(StatusArgs),
     /// Show what a shift would send, and the server's word on it; writes nothing
     #[command(after_help = "Example:\n  cutover plan --to 25\n\nExits with 4 when a guard is in the way.")]
     Plan(PlanArgs),
     /// Move traffic: journalled, conditional, read back
-    #[command(after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known.")]
+    #[command(
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
+    )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
     #[command(after_help = "Example:\n  cutover hold\n  cutover hold --off")]
     Hold(HoldArgs),
     /// Take traffic back to the last safe split, whatever the guards say
-    #[command(after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2")]
+    #[command(
+        after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
+    )]
     Rollback(RollbackArgs),
+    /// Let a move with a deadline stay
+    #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
+    Confirm,
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),
@@ -77,7 +86,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  cutover keys --markdown")]
     Keys(KeysArgs),
     /// Print completions for a shell
-    #[command(after_help = "Example:\n  cutover completions bash > ~/.local/share/bash-completion/completions/cutover")]
+    #[command(
+        after_help = "Example:\n  cutover completions bash > ~/.local/share/bash-completion/completions/cutover"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -89,15 +100,32 @@ pub enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Write cutover.toml by looking at a namespace
-    #[command(after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites.")]
+    #[command(
+        after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites."
+    )]
     Init(InitArgs),
+    /// Stand up a complete local migration to practise on, and open the cockpit on it
+    #[cfg(feature = "rehearsal")]
+    #[command(
+        after_help = "Example:\n  cutover rehearse\n  cutover rehearse --no-tui --scenario gitops-revert --traces 2000\n  cutover rehearse fault v3-errors --for 30s"
+    )]
+    Rehearse(crate::rehearsal::Options),
+    /// Take a move back unless it is confirmed; started by a shift with a deadline
+    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
+    Watchdog {
+        /// The operation
+        #[arg(long)]
+        op: u64,
+    },
 }
 
 /// `cutover config …`
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
     /// Say each value, where it came from, and what is wrong
-    #[command(after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes.")]
+    #[command(
+        after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
+    )]
     Check,
 }
 
@@ -132,6 +160,9 @@ pub struct ShiftArgs {
     /// The share of v3 to end in, per cent
     #[arg(long, value_parser = split, value_name = "PERCENT")]
     pub to: Split,
+    /// Take it back after this many minutes unless `cutover confirm` or the cockpit's key confirms it
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub confirm_within: Option<u64>,
     /// Really do it
     #[arg(long)]
     pub yes: bool,
@@ -209,7 +240,11 @@ mod tests {
         while let Some(mut command) = todo.pop() {
             let help = command.render_help().to_string();
             let name = command.get_name().to_owned();
-            assert!(help.lines().count() <= 36, "{name}: {} lines\n{help}", help.lines().count());
+            assert!(
+                help.lines().count() <= 36,
+                "{name}: {} lines\n{help}",
+                help.lines().count()
+            );
             let leaf = command.get_subcommands().next().is_none();
             assert!(!leaf || help.contains("Example"), "{name} has no example");
             todo.extend(command.get_subcommands().cloned());
@@ -219,7 +254,10 @@ mod tests {
     #[test]
     fn splits_are_whole_numbers() {
         for wrong in ["101", "-1", "2.5", "v3"] {
-            assert!(Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(), "{wrong}");
+            assert!(
+                Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(),
+                "{wrong}"
+            );
         }
         assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
     }

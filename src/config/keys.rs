@@ -203,21 +203,6 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Names,
                 "The canary Ingresses that move; unset: all of the namespace.",
             ),
-            key(
-                "groups.api",
-                Kind::Names,
-                "Canary Ingresses of the API paths; unset: told from their paths.",
-            ),
-            key(
-                "groups.otel",
-                Kind::Names,
-                "Canary Ingresses of the OpenTelemetry paths.",
-            ),
-            key(
-                "groups.ui",
-                Kind::Names,
-                "Canary Ingresses of what a browser loads.",
-            ),
         ],
     },
     Section {
@@ -399,13 +384,13 @@ pub const SECTIONS: &[Section] = &[
         keys: &[
             set(
                 "theme",
-                Kind::Choice(&["auto", "dark", "light", "mono"]),
+                Kind::Choice(&["auto", "ansi", "cvd", "mono"]),
                 "auto",
-                "Colours; auto follows NO_COLOR and TERM.",
+                "Colours; cvd is for colour-blind eyes; auto follows NO_COLOR and TERM.",
             ),
             set(
                 "symbols",
-                Kind::Choice(&["auto", "unicode", "ascii"]),
+                Kind::Choice(&["auto", "utf8", "ascii"]),
                 "auto",
                 "Glyphs; auto follows the locale.",
             ),

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::domain::traffic::PathGroup;
-
 use super::credential::{Credential, SecretKey};
 use super::load::Values;
 use super::problem::Problem;
@@ -52,16 +50,14 @@ pub struct Traffic {
     pub ladder: Vec<u8>,
     /// Names of the canary Ingresses that move; empty: all of the namespace.
     pub ingresses: Vec<String>,
-    /// Groups that were given by name.
-    pub groups: BTreeMap<String, PathGroup>,
 }
 
 /// `[ui]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ui {
-    /// `auto`, `dark`, `light`, `mono`.
+    /// `auto`, `ansi`, `cvd`, `mono`.
     pub theme: String,
-    /// `auto`, `unicode`, `ascii`.
+    /// `auto`, `utf8`, `ascii`.
     pub symbols: String,
 }
 
@@ -69,16 +65,6 @@ impl Config {
     /// From checked values.
     pub(super) fn of(values: Values, file: Option<PathBuf>, env: &BTreeMap<String, String>) -> Self {
         let read = Read(&values);
-        let groups = [
-            ("api", PathGroup::Api),
-            ("otel", PathGroup::Otel),
-            ("ui", PathGroup::Ui),
-        ];
-        let groups = groups.into_iter().flat_map(|(word, group)| {
-            read.names(&format!("traffic.groups.{word}"))
-                .into_iter()
-                .map(move |name| (name, group))
-        });
         let journal_dir = read.path("journal.dir").unwrap_or_else(|| state_home(env));
         Self {
             file,
@@ -91,7 +77,6 @@ impl Config {
                 backfill_first: read.text("traffic.strategy").as_deref() == Some("backfill-first"),
                 ladder: read.steps("traffic.ladder"),
                 ingresses: read.names("traffic.ingresses"),
-                groups: groups.collect(),
             },
             state_dir: read.path("state.dir").unwrap_or_else(|| journal_dir.clone()),
             journal_dir,
