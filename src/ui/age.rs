@@ -56,17 +56,30 @@ pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Li
     }
     parts.sort_by_key(|(tone, _)| *tone != Tone::Bad);
     let mut line = Line::new();
-    let all = parts.len();
-    for (n, (tone, text)) in parts.into_iter().enumerate() {
-        let more = all - n - 1;
-        let room = columns.saturating_sub(line.width() + if more > 0 { 5 } else { 0 });
-        let gap = if n == 0 { "" } else { ", " };
-        if n > 0 && text.len() + gap.len() > room {
-            return line.with(Tone::Dim, format!(" +{}", all - n));
-        }
-        line = line.with(Tone::Dim, gap).with(tone, text);
+    for (n, (tone, text)) in parts.iter().enumerate() {
+        line = line
+            .with(Tone::Dim, if n == 0 { "" } else { ", " })
+            .with(*tone, text.clone());
     }
-    line
+    if line.width() <= columns {
+        line
+    } else {
+        counted(cx, sources, parts.len())
+    }
+}
+
+/// `3 of 5 late, oldest 2m30s`, `5 failing`: where there is no room to name them.
+fn counted<'a>(cx: &Cx<'a>, sources: &[SourceId], bad: usize) -> Line<'a> {
+    let ages = sources
+        .iter()
+        .filter_map(|id| match cx.facts.freshness(*id, cx.now.mono) {
+            Freshness::Late(age) | Freshness::Stale(age) => Some(age),
+            Freshness::Unknown | Freshness::Fresh(_) => None,
+        });
+    match ages.max() {
+        Some(oldest) => Line::of(Tone::Bad, format!("{bad} late, {}", quantised(oldest))),
+        None => Line::of(Tone::Bad, format!("{bad} failing")),
+    }
 }
 
 #[cfg(test)]

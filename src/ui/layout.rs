@@ -99,7 +99,7 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         .unwrap_or(0);
     let below = across.map_or(0, |p| {
         let spare = height.saturating_sub(tallest + p.least);
-        p.least + spare / 4
+        p.least + spare / 8
     });
     let upper = height.saturating_sub(below);
     let mut places = Vec::with_capacity(PANES.len());
@@ -134,9 +134,12 @@ fn rows(height: u16, column: &[&Pane]) -> Vec<u16> {
         .iter()
         .map(|p| p.least + spare * p.weight / weights)
         .collect();
-    let given: u16 = rows.iter().sum();
-    if let Some(first) = rows.first_mut() {
-        *first = first.saturating_add(height.saturating_sub(given));
+    let mut left = height.saturating_sub(rows.iter().sum());
+    while left > 0 && !rows.is_empty() {
+        for row in rows.iter_mut().take(usize::from(left)) {
+            *row += 1;
+            left -= 1;
+        }
     }
     rows
 }

@@ -15,7 +15,7 @@ const ID: SourceId = SourceId::Cluster;
 static WORKLOADS: [Column; 6] = [
     name("  workload", 11),
     right("ready", 3, 0),
-    right("updated", 1, 3),
+    right("updated", 1, 1),
     right("restarts", 2, 2),
     name("tag", 6),
     name("trouble", 7),
@@ -284,7 +284,7 @@ fn used<'a>(cx: &Cx<'a>, id: SourceId, fact: &StoreFact) -> Span<'a> {
             let text = format!("{:.0}% of {}", share * 100.0, units::bytes(limit));
             span(
                 cx.tone(id, tone),
-                if cx.width < 50 {
+                if cx.width < 76 {
                     format!("{:.0}%", share * 100.0)
                 } else {
                     text

@@ -11,7 +11,7 @@ use crate::domain::units;
 use super::super::age;
 use super::super::chart::sweep;
 use super::super::context::Cx;
-use super::super::line::{Line, Span, dim, span};
+use super::super::line::{Line, Span, dim, joined, span};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, name, nothing, right, unknown};
 use super::cells::{blame, dot};
@@ -23,16 +23,16 @@ const SLOW: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_secs(4);
 
 static COLUMNS: [Column; 11] = [
-    name("queue", 11),
-    right("waiting", 5, 0),
-    right("active", 3, 4),
-    right("overdue", 3, 3),
-    right("failed", 3, 0),
+    name("queue", 9),
+    right("wait", 5, 0),
+    right("active", 3, 5),
+    right("overdue", 3, 4),
+    right("fail", 4, 0),
     right("oldest", 5, 0),
-    right("in/s", 5, 1),
-    right("out/s", 5, 1),
-    right("workers", 3, 5),
-    left("state", 0, 2),
+    right("in/s", 4, 3),
+    right("out/s", 4, 3),
+    right("workers", 3, 6),
+    left("state", 0, 1),
     left("depth", 0, 9),
 ];
 
@@ -175,16 +175,21 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
             .reduce(|a, b| a + b)
     };
     let rate = |r: Option<f64>| r.map_or_else(|| units::UNKNOWN.into(), |r| format!("{}/s", per_second(r)));
-    let mut line = Line::new();
-    line.0
-        .push(span(cx.tone(ID, Tone::Strong), units::grouped(waiting)));
-    line.0.push(dim(" waiting · "));
-    line.0.push(blame(cx, ID, failed, Tone::Bad));
-    line.0.push(dim(" failed · in "));
-    line.0.push(cx.value(ID, rate(ingestion(|h| &h.added))));
-    line.0.push(dim(" out "));
-    line.0.push(cx.value(ID, rate(ingestion(|h| &h.left))));
-    line
+    let number = |span: Span<'a>, word| Line(vec![span, dim(word)]);
+    let flow = |word, text| Line(vec![dim(word), cx.value(ID, text)]);
+    let parts = vec![
+        (
+            0,
+            number(
+                span(cx.tone(ID, Tone::Strong), units::grouped(waiting)),
+                " waiting",
+            ),
+        ),
+        (2, number(blame(cx, ID, failed, Tone::Bad), " failed")),
+        (1, flow("in ", rate(ingestion(|h| &h.added)))),
+        (1, flow("out ", rate(ingestion(|h| &h.left)))),
+    ];
+    joined(parts, cx.width)
 }
 
 fn ingests(queue: &Queue) -> bool {
