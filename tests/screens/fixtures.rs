@@ -18,20 +18,20 @@ use cutover::shift::machine::{ARM_EXPIRY, Focus, Lost};
 use cutover::shift::{Intent, Ladder, Shift};
 
 /// The moment that every fixture is looked at.
-pub const NOW: u64 = 600;
+pub(crate) const NOW: u64 = 600;
 
 /// That moment.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now::at(NOW)
 }
 
 /// A split.
-pub fn split(percent: u8) -> Split {
+pub(crate) fn split(percent: u8) -> Split {
     Split::new(percent).unwrap()
 }
 
 /// A production environment that nobody has read yet.
-pub fn unread() -> Model {
+pub(crate) fn unread() -> Model {
     Model::new(Setup {
         environment: "eu-prod".into(),
         production: true,
@@ -47,7 +47,7 @@ pub fn unread() -> Model {
 }
 
 /// A canary Ingress.
-pub fn route(name: &str, group: PathGroup, percent: u8) -> Route {
+pub(crate) fn route(name: &str, group: PathGroup, percent: u8) -> Route {
     let weight = Weight {
         value: percent.into(),
         total: 100,
@@ -284,12 +284,12 @@ fn probe(endpoint: Endpoint, round: u64) -> Probe {
 }
 
 /// Puts a reading in, read `age` seconds before [`NOW`].
-pub fn read(model: &mut Model, id: SourceId, fact: Fact, age: u64) {
+pub(crate) fn read(model: &mut Model, id: SourceId, fact: Fact, age: u64) {
     model.facts.take(id, Ok(fact), Now::at(NOW - age).mono);
 }
 
 /// Lets a source fail since `age` seconds.
-pub fn fail(model: &mut Model, id: SourceId, trouble: Trouble, age: u64) {
+pub(crate) fn fail(model: &mut Model, id: SourceId, trouble: Trouble, age: u64) {
     model.facts.take(id, Err(trouble), Now::at(NOW - age).mono);
 }
 
@@ -347,7 +347,7 @@ fn log(model: &mut Model, at: u64, level: Level, target: &str, text: &str) {
 }
 
 /// A migration that goes well: 20 % on v3, the backfill half done.
-pub fn happy() -> Model {
+pub(crate) fn happy() -> Model {
     let mut m = unread();
     read(&mut m, SourceId::Cluster, Fact::Cluster(cluster()), 1);
     read(
@@ -458,7 +458,7 @@ fn trouble(kind: Kind, object: &str, detail: &str, remedy: &str) -> Trouble {
 }
 
 /// Nothing answers, and nothing ever did.
-pub fn failing() -> Model {
+pub(crate) fn failing() -> Model {
     let mut m = unread();
     m.setup.armed = false;
     let refused = "connection refused (os error 111)";
@@ -515,7 +515,7 @@ pub fn failing() -> Model {
 }
 
 /// It went well until everything but the API server fell silent, two and a half minutes ago.
-pub fn stale() -> Model {
+pub(crate) fn stale() -> Model {
     let mut m = happy();
     let later = |m: &mut Model| {
         for id in SourceId::ALL
@@ -537,12 +537,12 @@ pub fn stale() -> Model {
 }
 
 /// The moment to look at [`stale`].
-pub fn stale_now() -> Now {
+pub(crate) fn stale_now() -> Now {
     Now::at(NOW + 150)
 }
 
 /// Much is wrong at once.
-pub fn troubled() -> Model {
+pub(crate) fn troubled() -> Model {
     let mut m = happy();
     let mut routes = vec![
         route("langfuse-api-canary", PathGroup::Api, 25),
@@ -654,7 +654,7 @@ pub fn troubled() -> Model {
 }
 
 /// The happy one, frozen 25 s ago while readings went on.
-pub fn frozen() -> Model {
+pub(crate) fn frozen() -> Model {
     let mut m = happy();
     m.screen.frozen = Some(Box::new(cutover::cockpit::screen::Frozen {
         facts: m.facts.clone(),
@@ -671,12 +671,12 @@ pub fn frozen() -> Model {
 }
 
 /// The moment to look at [`frozen`].
-pub fn frozen_now() -> Now {
+pub(crate) fn frozen_now() -> Now {
     Now::at(NOW + 25)
 }
 
 /// A shift to 50 % that waits for the operator, with this typed.
-pub fn armed(typed: &str) -> Model {
+pub(crate) fn armed(typed: &str) -> Model {
     let mut m = happy();
     m.findings.clear();
     let plan = m.plan(Intent::Shift, split(50));
@@ -692,7 +692,7 @@ pub fn armed(typed: &str) -> Model {
 }
 
 /// A rollback that waits for Enter.
-pub fn taking_back() -> Model {
+pub(crate) fn taking_back() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Rollback, Split::V2);
     m.shift = Shift::Armed {
@@ -706,7 +706,7 @@ pub fn taking_back() -> Model {
 }
 
 /// A plan that the API server is asked about.
-pub fn proposed() -> Model {
+pub(crate) fn proposed() -> Model {
     let mut m = troubled();
     m.screen.notice = None;
     let plan = m.plan(Intent::Shift, split(50));
@@ -718,7 +718,7 @@ pub fn proposed() -> Model {
 }
 
 /// A write whose answer was lost.
-pub fn unknown() -> Model {
+pub(crate) fn unknown() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(50));
     let why = Lost::Answer(Trouble::new(
@@ -735,7 +735,7 @@ pub fn unknown() -> Model {
 }
 
 /// A write that somebody else beat.
-pub fn conflict() -> Model {
+pub(crate) fn conflict() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(50));
     let trouble = Trouble::new(
@@ -749,7 +749,7 @@ pub fn conflict() -> Model {
 }
 
 /// A write that is in the cluster.
-pub fn done() -> Model {
+pub(crate) fn done() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(20));
     m.shift = Shift::Done {
@@ -760,7 +760,7 @@ pub fn done() -> Model {
 }
 
 /// A write on its way.
-pub fn applying() -> Model {
+pub(crate) fn applying() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(50));
     m.shift = Shift::Applying {
@@ -771,7 +771,7 @@ pub fn applying() -> Model {
 }
 
 /// Long and wide names, many pods, hostile text.
-pub fn wide() -> Model {
+pub(crate) fn wide() -> Model {
     let mut m = happy();
     m.setup.environment = "本番環境・東京リージョン第一データセンター".into();
     m.setup.context =

@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 /// The screen at a size.
-pub fn buffer(model: &Model, now: Now, (columns, rows): (u16, u16), theme: Theme) -> Buffer {
+pub(crate) fn buffer(model: &Model, now: Now, (columns, rows): (u16, u16), theme: Theme) -> Buffer {
     let mut buf = Buffer::empty(Rect::new(0, 0, columns, rows));
     ui::render(
         &mut buf,
@@ -40,7 +40,7 @@ fn row(cells: &[Cell]) -> String {
 }
 
 /// The grid alone.
-pub fn grid(buf: &Buffer) -> String {
+pub(crate) fn grid(buf: &Buffer) -> String {
     let rows: Vec<String> = buf
         .content
         .chunks(usize::from(buf.area.width.max(1)))
@@ -50,7 +50,7 @@ pub fn grid(buf: &Buffer) -> String {
 }
 
 /// The grid, then per row the runs of cells that are not plain: `row: columns style`.
-pub fn styled(buf: &Buffer) -> String {
+pub(crate) fn styled(buf: &Buffer) -> String {
     let mut out = grid(buf);
     out.push_str("\n----\n");
     for (y, cells) in buf.content.chunks(usize::from(buf.area.width.max(1))).enumerate() {

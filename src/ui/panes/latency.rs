@@ -46,6 +46,12 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// All of it.
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut table = Table::new(&COLUMNS);
+    // The eye sees what belongs together; the ear has to be told again.
+    let again = |label: &'static str| match label.rsplit_once(' ') {
+        Some((_, "p95")) if !cx.spoken => "        p95",
+        Some((_, "p99")) if !cx.spoken => "        p99",
+        _ => label,
+    };
     let mut row = |label: &'static str, cell: &dyn Fn(Endpoint) -> Span<'a>| {
         let mut cells = vec![dim(label)];
         cells.extend(ALL.map(cell));
@@ -53,10 +59,10 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     };
     row("errors", &|e| errors(cx, e));
     row("accept  p50", &|e| quantile(cx, e, |h| &h.accept, 0.5));
-    row("        p95", &|e| quantile(cx, e, |h| &h.accept, 0.95));
-    row("        p99", &|e| quantile(cx, e, |h| &h.accept, 0.99));
+    row(again("accept  p95"), &|e| quantile(cx, e, |h| &h.accept, 0.95));
+    row(again("accept  p99"), &|e| quantile(cx, e, |h| &h.accept, 0.99));
     row("visible p50", &|e| quantile(cx, e, |h| &h.visible, 0.5));
-    row("        p95", &|e| quantile(cx, e, |h| &h.visible, 0.95));
+    row(again("visible p95"), &|e| quantile(cx, e, |h| &h.visible, 0.95));
     row("health  p50", &|e| quantile(cx, e, |h| &h.health, 0.5));
     row("version", &|e| version(cx, e));
     if ALL.iter().any(|e| late(cx, *e).is_some()) {

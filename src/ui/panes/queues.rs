@@ -80,8 +80,13 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         row.extend([nothing(), nothing()]);
         table.row(row);
     }
-    for queue in queues {
+    for queue in &queues {
         table.row(row(cx, queue));
+    }
+    if let Some(first) = queues.first()
+        && cx.height > queues.len() + lines.len() + 1
+    {
+        lines.extend(chart(cx, first));
     }
     lines.extend(table.lines(cx.width));
     lines
@@ -127,12 +132,23 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
 
 fn depth<'a>(cx: &Cx<'a>, history: Option<&QueueHistory>) -> Span<'a> {
     match history {
-        Some(history) if !cx.spoken && cx.width >= 76 => {
-            let columns = if cx.width >= 110 { 30 } else { 16 };
+        Some(history) if !cx.spoken && cx.width >= 100 => {
+            let columns = if cx.width >= 150 { 40 } else { 16 };
             dim(sweep(&history.depth, columns, STEP))
         }
         _ => nothing(),
     }
+}
+
+/// The depth of the first queue over the whole width, where rows are to spare.
+fn chart<'a>(cx: &Cx<'a>, first: &Queue) -> Option<Line<'a>> {
+    let history = cx
+        .history
+        .queues
+        .get(&first.name)
+        .filter(|_| !cx.spoken && cx.width >= 40)?;
+    let columns = (cx.width - 10).min(60);
+    Some(Line::label("depth").with(Tone::Plain, sweep(&history.depth, columns, STEP)))
 }
 
 /// What is wrong with a queue, in a word or two.

@@ -330,13 +330,20 @@ fn place<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
             owner.0.push(dim(format!(" ({}){at}", o.operation)));
         }
     }
+    // Of several routes each needs its name first.
+    let several = cx.model.routes().len() > 1;
+    if several {
+        lines.push(object.clone());
+    }
     lines.push(owner);
     if backends.width() + canary.width() + 2 <= cx.width {
         lines.push(backends.with(Tone::Plain, "  ").and(canary));
     } else {
         lines.extend([backends, canary]);
     }
-    lines.push(object);
+    if !several {
+        lines.push(object);
+    }
     for pin in &route.pins {
         lines.extend(wrapped(Tone::Plain, &format!("· pinned: {pin}"), cx.width, 2));
     }
