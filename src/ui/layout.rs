@@ -102,6 +102,10 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         p.least + spare / 8
     });
     let upper = height.saturating_sub(below);
+    let room = Rect {
+        height: upper,
+        ..area
+    };
     let mut places = Vec::with_capacity(PANES.len());
     let mut x = area.x;
     for (n, column) in columns.iter().enumerate() {
@@ -111,7 +115,7 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         for (pane, rows) in column.iter().zip(rows(upper, column)) {
             places.push((
                 pane.id,
-                Rect::new(x, y, width, rows).intersection(area),
+                Rect::new(x, y, width, rows).intersection(room),
                 Detail::Full,
             ));
             y = y.saturating_add(rows);
@@ -119,8 +123,8 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         x = x.saturating_add(width + 1);
     }
     if let Some(pane) = across {
-        let rect = Rect::new(area.x, area.y + upper, area.width, below);
-        places.push((pane.id, rect.intersection(area), Detail::Full));
+        let rect = Rect::new(area.x, area.y + upper, area.width, below.min(height));
+        places.push((pane.id, rect, Detail::Full));
     }
     places
 }

@@ -248,33 +248,39 @@ mod tests {
 
     #[test]
     fn wide_enough() {
-        assert_eq!(
-            texts(false, 28),
-            [
-                "name          rows rate  seen",
-                "observations    17  3.5     -",
-                "日本語       12345    0    4s"
-            ]
-            .map(str::to_owned)
-        );
+        let expected = [
+            "name          rows rate  seen",
+            "observations    17  3.5     -",
+            "日本語       12345    0    4s",
+        ];
+        assert_eq!(texts(false, 29), expected);
     }
 
     #[test]
     fn names_shrink_first_then_columns_give_way_and_come_again_below() {
-        assert_eq!(texts(false, 20)[1], "obs…    17  3.5     -");
+        assert_eq!(texts(false, 21)[1], "obs…    17  3.5     -");
         assert_eq!(
-            texts(false, 17),
-            ["name   rows  seen", "obser…   17     -", "日本語 12345    4s"].map(str::to_owned)
+            texts(false, 20),
+            [
+                "name      rows  seen",
+                "observa…    17     -",
+                "日本語   12345    4s"
+            ]
         );
-        let folded = texts(true, 17);
         assert_eq!(
-            folded[3..],
+            texts(true, 20)[3..],
             [
                 "name           rate",
                 "observations    3.5",
                 "日本語            0"
             ]
-            .map(str::to_owned)[..]
         );
+    }
+
+    #[test]
+    fn a_column_with_nothing_to_say_is_left_out() {
+        let mut table = Table::new(&COLUMNS);
+        table.row(vec![plain("a"), plain("1"), nothing(), nothing()]);
+        assert_eq!(table.lines(40)[0].text(), "name   rows");
     }
 }

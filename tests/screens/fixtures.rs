@@ -484,7 +484,7 @@ pub(crate) fn failing() -> Model {
                 Kind::Timeout,
                 e.word(),
                 "no answer within 5 s",
-                "is the Service up?",
+                "look at its Service and Pods",
             ),
             SourceId::Migrations | SourceId::PostgresRows => self::trouble(
                 Kind::Unauthorized,
