@@ -327,6 +327,86 @@ async fn everything_together_is_ready_in_time_and_leaves_nothing() {
     assert!(!dir.exists());
 }
 
+/// The body of the process that is killed: this test binary, run again by the test below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by a_killed_rehearsal_leaves_no_store_running"]
+async fn stores_that_will_be_killed() {
+    let Some(fact) = std::env::var_os("CUTOVER_TEST_FACT") else {
+        return;
+    };
+    let stage = stage().await;
+    let mut pids = Vec::new();
+    if let Some(stores) = present(Stores::start(&stage, &|_| ()).await) {
+        for pid in [
+            stores.postgres.pid().await,
+            stores.clickhouse.pid().await,
+            stores.redis.pid().await,
+        ] {
+            let root = Identity::of(pid.unwrap()).unwrap();
+            pids.extend([vec![root.clone()], root.descendants()].concat());
+        }
+        let text = serde_json::to_string(&(stage.dir(), pids)).unwrap();
+        std::fs::write(std::path::Path::new(&fact).with_extension("next"), text).unwrap();
+        std::fs::rename(std::path::Path::new(&fact).with_extension("next"), &fact).unwrap();
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_rehearsal_leaves_no_store_running() {
+    let home = tempfile::tempdir().unwrap();
+    let fact = home.path().join("fact");
+    let victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "rehearsal::stores::tests::stores_that_will_be_killed",
+        ])
+        .env("CUTOVER_TEST_FACT", &fact)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let mut victim = Victim(victim.unwrap());
+    let begun = clock::mono();
+    while !fact.exists() {
+        if victim
+            .0
+            .try_wait()
+            .unwrap()
+            .is_some_and(|status| status.success())
+        {
+            return; // a program is absent; the other tests say which
+        }
+        assert!(clock::since(begun) < Duration::from_secs(120));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let text = std::fs::read_to_string(&fact).unwrap();
+    let (dir, processes): (std::path::PathBuf, Vec<Identity>) = serde_json::from_str(&text).unwrap();
+    assert!(processes.len() > 5, "PostgreSQL alone has that many");
+    drop(victim);
+    let begun = clock::mono();
+    while processes.iter().any(Identity::lives) {
+        assert!(
+            clock::since(begun) < Duration::from_secs(5),
+            "the kernel ends them, without a next start"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let next = stage().await;
+    assert!(!dir.exists(), "the next start removes the directory");
+    next.close().await.unwrap();
+}
+
+/// A process that is killed with SIGKILL, also when the test fails first.
+struct Victim(std::process::Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// CPU time of a process and of its ended children, in seconds (proc(5), 100 ticks a second).
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
