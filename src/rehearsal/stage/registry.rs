@@ -94,6 +94,8 @@ impl Registry {
                         continue;
                     }
                 },
+                // Written by another version of this program, which will know what to do with it.
+                None if dir.join(LEDGER).exists() => continue,
                 // Kept, removed by hand, or never begun: nothing there is known to be ours.
                 None => {}
             }
@@ -274,8 +276,13 @@ impl Ledger {
 
     /// Drops the pointer and the ledger: nothing here is ours any more.
     pub(super) fn forget(&self) -> Result<(), StageError> {
-        let _ = std::fs::remove_file(&self.file);
-        std::fs::remove_file(&self.pointer).map_err(StageError::at(&self.pointer))
+        for file in [&self.file, &self.pointer] {
+            match std::fs::remove_file(file) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(StageError::at(file)(why)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the file as a whole, so that a reader never sees half of it.
