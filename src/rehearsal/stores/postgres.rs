@@ -38,6 +38,7 @@ maintenance_work_mem = 128MB
 work_mem = 16MB
 max_connections = 100
 jit = off
+max_parallel_maintenance_workers = 0
 # Thrown away afterwards; and COPY into a table of the same transaction writes no log with wal_level=minimal.
 fsync = off
 synchronous_commit = off
@@ -90,6 +91,23 @@ impl Server for PostgresServer {
         Program::new("postgres", &self.program, ["-D".as_ref(), self.data.as_os_str()])
             .run_as(self.account.as_ref())
             .stop_by(Stop::Postgres)
+    }
+
+    /// A killed server leaves a System V segment of 56 bytes, which only a restart on the same directory would
+    /// remove; its key and id stand in line 7 of `postmaster.pid`.
+    async fn bury(&self) {
+        let lines = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let id = lines
+            .lines()
+            .nth(6)
+            .and_then(|line| line.split_whitespace().nth(1));
+        if let (Some(id), Some(ipcrm)) = (id, find_program(&["ipcrm"], &[])) {
+            let removed = tokio::process::Command::new(ipcrm)
+                .args(["-m", id])
+                .output()
+                .await;
+            tracing::debug!("shared memory {id}: {removed:?}");
+        }
     }
 
     async fn probe(&self) -> Result<(), String> {
