@@ -9,6 +9,7 @@ use super::delete;
 use super::handle::{App, Body, json_answer, parse, read_body};
 use super::list;
 use super::objects::meta;
+use super::protobuf;
 use super::query::Query;
 use super::resources::Kind;
 use super::routes::Objects;
@@ -114,6 +115,7 @@ fn media_type(headers: &HeaderMap) -> &str {
 fn object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
     match media_type(headers) {
         "" | "application/json" => parse(body),
+        protobuf::MEDIA => protobuf::object(body).unwrap_or_else(|| parse(body)),
         _ => Err(Status::unsupported_media_type(&["application/json"])),
     }
 }

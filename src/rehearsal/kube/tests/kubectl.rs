@@ -275,6 +275,32 @@ async fn workloads_are_scaled_restarted_and_deleted() {
 }
 
 #[tokio::test]
+async fn generated_objects_are_created() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.ok(&["create", "configmap", "flags", "--from-literal=a=b"])
+        .await;
+    desk.ok(&[
+        "create",
+        "secret",
+        "generic",
+        "db",
+        "--from-literal=password=geheim",
+    ])
+    .await;
+    desk.ok(&["create", "namespace", "other"]).await;
+    let store = desk.server.store();
+    assert_eq!(
+        store.get("configmaps", NS, "flags").unwrap()["data"],
+        json!({"a": "b"})
+    );
+    assert_eq!(
+        store.get("secrets", NS, "db").unwrap()["data"],
+        json!({"password": "Z2VoZWlt"})
+    );
+    assert!(store.get("namespaces", "", "other").is_some());
+}
+
+#[tokio::test]
 async fn rights_can_be_asked_for() {
     let Some(desk) = Desk::new().await else { return };
     let ask = async |arguments: &[&str]| {
