@@ -25,6 +25,7 @@ mod faults;
 mod field_set;
 mod handle;
 mod handle_write;
+mod last_applied;
 mod list;
 mod logs;
 mod managed_fields;

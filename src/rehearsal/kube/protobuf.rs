@@ -178,3 +178,20 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = object(&[MAGIC, &bytes].concat());
+            for (_, rows) in KINDS {
+                let _ = message(&bytes, rows);
+            }
+        }
+    }
+}
