@@ -1,1 +1,16 @@
-//! Clients.
+//! Connections to the parts of a migration, each with our own timeouts, a read-only session and typed errors.
+//!
+//! One rule: every failure leaves this room as a [`crate::domain::Trouble`] with its object and a next step.
+
+pub mod clickhouse;
+pub mod failure;
+pub mod forward;
+pub mod http;
+pub mod kube;
+pub mod pod;
+pub mod postgres;
+pub mod reach;
+pub mod redis;
+pub mod s3;
+pub mod target;
+pub mod tls;

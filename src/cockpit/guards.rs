@@ -1,0 +1,302 @@
+//! The guards of a forward move, asked of the model. They are asked again when the operator confirms.
+
+use crate::domain::backfill::MigrationState;
+use crate::domain::cluster::Role;
+use crate::domain::latency::Endpoint;
+use crate::domain::{Now, SourceId, Split, units};
+use crate::shift::guard::{Check, Guards, Verdict};
+
+use super::Model;
+use super::model::Strategy;
+use super::msg::Lease;
+
+/// Failed probe rounds of v3 above this share forbid more traffic to it.
+pub const ERRORS_BLOCK: f64 = 0.05;
+/// Fewer probe rounds than this say nothing.
+pub const ROUNDS_NEEDED: u32 = 5;
+
+/// One guard: its words, and how it is answered.
+struct Guard {
+    id: &'static str,
+    label: &'static str,
+    ask: fn(&Model, Now, Split) -> (Verdict, String),
+}
+
+/// In the order of the plan overlay.
+const GUARDS: &[Guard] = &[
+    Guard {
+        id: "armed",
+        label: "writes are allowed",
+        ask: armed,
+    },
+    Guard {
+        id: "lease",
+        label: "nobody else is shifting",
+        ask: lease,
+    },
+    Guard {
+        id: "hold",
+        label: "traffic is not held",
+        ask: hold,
+    },
+    Guard {
+        id: "journal",
+        label: "the journal is whole",
+        ask: journal,
+    },
+    Guard {
+        id: "routes-fresh",
+        label: "the weights were just read",
+        ask: routes_fresh,
+    },
+    Guard {
+        id: "routes-agree",
+        label: "routes agree and do what they say",
+        ask: routes_sound,
+    },
+    Guard {
+        id: "ladder",
+        label: "one step of the ladder",
+        ask: ladder,
+    },
+    Guard {
+        id: "version",
+        label: "v2 and v3 can run side by side",
+        ask: version,
+    },
+    Guard {
+        id: "v3-ready",
+        label: "v3 web and worker are ready",
+        ask: ready,
+    },
+    Guard {
+        id: "v3-errors",
+        label: "v3 answers without errors",
+        ask: errors,
+    },
+    Guard {
+        id: "queues",
+        label: "v3's queues are worked off",
+        ask: queues,
+    },
+    Guard {
+        id: "backfill",
+        label: "the backfill fits the strategy",
+        ask: backfill,
+    },
+];
+
+/// Answers every guard for a move to `to`.
+pub fn guards(model: &Model, now: Now, to: Split) -> Guards {
+    Guards(
+        GUARDS
+            .iter()
+            .map(|g| {
+                let (verdict, evidence) = (g.ask)(model, now, to);
+                Check {
+                    id: g.id,
+                    label: g.label,
+                    verdict,
+                    evidence,
+                }
+            })
+            .collect(),
+    )
+}
+
+fn pass(evidence: impl Into<String>) -> (Verdict, String) {
+    (Verdict::Pass, evidence.into())
+}
+
+fn warn(evidence: impl Into<String>) -> (Verdict, String) {
+    (Verdict::Warn, evidence.into())
+}
+
+fn block(evidence: impl Into<String>) -> (Verdict, String) {
+    (Verdict::Block, evidence.into())
+}
+
+fn armed(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    if model.setup.armed {
+        pass("armed")
+    } else {
+        block("read-only: start with --arm")
+    }
+}
+
+fn lease(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    match &model.lease {
+        Lease::Ours => pass("we hold the lease"),
+        Lease::None => block("the lease was not asked for yet"),
+        Lease::Other(who, _) => block(format!("{who} holds it; take it over by name")),
+        Lease::Failed(trouble) => block(trouble.to_string()),
+    }
+}
+
+fn hold(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    match &model.hold {
+        None => pass("not held"),
+        Some(hold) => block(format!("held by {}; take the hold off first", hold.by)),
+    }
+}
+
+fn journal(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    if model.journal.intact {
+        pass(model.journal.path.clone())
+    } else {
+        block("its chain of hashes is broken: run `cutover journal --verify`")
+    }
+}
+
+fn routes_fresh(model: &Model, now: Now, _: Split) -> (Verdict, String) {
+    let freshness = model.facts.freshness(SourceId::Traffic, now.mono);
+    match (freshness.age(), freshness.is_fresh()) {
+        (None, _) => block("no route was read yet"),
+        (Some(age), true) => pass(format!("{} ago", units::span(age))),
+        (Some(age), false) => block(format!(
+            "read {} ago: the API server does not answer",
+            units::span(age)
+        )),
+    }
+}
+
+fn routes_sound(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    let routes = model.routes();
+    if routes.is_empty() {
+        return block("no canary route was found in this namespace");
+    }
+    if let Some((route, trap)) = routes
+        .iter()
+        .find_map(|r| r.traps.iter().find(|t| t.blocks).map(|t| (r, t)))
+    {
+        return block(format!("{}: {}", route.object.name, trap.text));
+    }
+    if let Some(route) = routes.iter().find(|r| r.canary.endpoints == Some(0)) {
+        return block(format!(
+            "Service {} has no ready endpoint: its share would go to v2",
+            route.canary.service
+        ));
+    }
+    if routes.iter().any(|r| r.stored != routes[0].stored) {
+        return warn("routes of one group stand at different weights; the move brings them together");
+    }
+    if let Some((route, trap)) = routes.iter().find_map(|r| r.traps.first().map(|t| (r, t))) {
+        return warn(format!("{}: {}", route.object.name, trap.text));
+    }
+    pass(format!("{} route(s)", routes.len()))
+}
+
+fn ladder(model: &Model, _: Now, to: Split) -> (Verdict, String) {
+    let Some(from) = model.split() else {
+        return block("the present split is not known");
+    };
+    match model.setup.ladder.skipped(from, to) {
+        0 => pass(format!("{from} to {to}")),
+        n => warn(format!("{from} to {to} skips {n} step(s)")),
+    }
+}
+
+/// Parallel operation is documented for v2.92 and later with v3.29.0; v3.29.1 drops views that v2 reads, v4
+/// drops its tables (langfuse.com, "Migrate v2 to v3", and the migrations of those tags).
+fn version(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    let of = |e| model.facts.probe(e).value().and_then(|p| p.version.clone());
+    let (Some(v2), Some(v3)) = (of(Endpoint::V2), of(Endpoint::V3)) else {
+        return warn("a version could not be read yet");
+    };
+    let number = |v: &str| -> Vec<u32> { v.split(['.', '-']).map_while(|n| n.parse().ok()).collect() };
+    let (two, three) = (number(&v2), number(&v3));
+    if three.first() >= Some(&4) {
+        block(format!("v3 answers as {v3}: version 4 removes v2's tables"))
+    } else if three.first() != Some(&3) {
+        block(format!("the v3 address answers as {v3}"))
+    } else if two.first() != Some(&2) {
+        block(format!("the v2 address answers as {v2}"))
+    } else if two < vec![2, 92] {
+        warn(format!("v2 is {v2}; parallel operation is documented from 2.92"))
+    } else if three > vec![3, 29, 0] {
+        warn(format!(
+            "v3 is {v3}; v2's read paths are known to work beside 3.29.0 only"
+        ))
+    } else {
+        pass(format!("{v2} beside {v3}"))
+    }
+}
+
+fn ready(model: &Model, now: Now, _: Split) -> (Verdict, String) {
+    if !model.facts.freshness(SourceId::Cluster, now.mono).is_fresh() {
+        return block("the cluster pane is not fresh");
+    }
+    let Some(cluster) = model.facts.cluster.value() else {
+        return block("the cluster was not read yet");
+    };
+    for (role, name) in [(Role::Web, "web"), (Role::Worker, "worker")] {
+        match cluster.workloads.iter().find(|w| w.role == role) {
+            None => return block(format!("no v3 {name} was found")),
+            Some(w) if w.ready == 0 => return block(format!("{} has no ready pod", w.name)),
+            Some(w) if w.ready < w.desired => {
+                return warn(format!("{} {}/{} ready", w.name, w.ready, w.desired));
+            }
+            Some(_) => {}
+        }
+    }
+    pass("both ready")
+}
+
+fn errors(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    if model.setup.off.contains(&SourceId::Probe(Endpoint::V3)) {
+        return warn("v3 is not probed: no address is configured");
+    }
+    let recent = &model.history.latency[Endpoint::V3 as usize].recent;
+    let evidence = format!("{} of {} rounds failed", recent.failed(), recent.rounds());
+    match recent.error_rate() {
+        None => block("v3 was not probed yet"),
+        Some(_) if recent.rounds() < ROUNDS_NEEDED && recent.failed() == 0 => {
+            warn(format!("{evidence}: too few to say"))
+        }
+        Some(rate) if rate > ERRORS_BLOCK => block(evidence),
+        Some(_) => pass(evidence),
+    }
+}
+
+fn queues(model: &Model, now: Now, _: Split) -> (Verdict, String) {
+    if model.setup.off.contains(&SourceId::Queues) {
+        return warn("the queues are not watched: no Redis is configured");
+    }
+    if !model.facts.freshness(SourceId::Queues, now.mono).is_fresh() {
+        return block("the queues could not be read just now");
+    }
+    let Some(fact) = model.facts.queues.value() else {
+        return block("the queues were not read yet");
+    };
+    let ingestion = fact.queues.iter().filter(|q| q.name.contains("ingestion-queue"));
+    for queue in ingestion {
+        if queue.paused {
+            return block(format!("{} is paused", queue.name));
+        }
+        if queue.consumers == Some(0) && queue.depth() > 0 {
+            return block(format!("{} has {} jobs and no worker", queue.name, queue.depth()));
+        }
+        if queue.oldest.is_some_and(|age| age.as_secs() > 120) {
+            return block(format!(
+                "{}: the oldest job waits since {}",
+                queue.name,
+                units::span(queue.oldest.unwrap_or_default())
+            ));
+        }
+    }
+    pass("no backlog")
+}
+
+fn backfill(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+    let Some(migrations) = model.facts.migrations.value() else {
+        return warn("the migrations were not read");
+    };
+    let running = migrations.iter().find(|m| m.state == MigrationState::Running);
+    match (model.setup.strategy, running) {
+        (Strategy::ShiftFirst, Some(m)) => warn(format!(
+            "{} runs while v2 takes traffic: what v2 writes now is stranded",
+            m.name
+        )),
+        _ => pass(model.setup.strategy.name()),
+    }
+}

@@ -1,0 +1,311 @@
+//! What accumulates over readings: rates, latency windows, the measured share since the newest weight.
+//!
+//! One rule: everything here has a fixed size, whatever the length of the night.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::domain::latency::{ControllerFact, ShareFact, wilson};
+use crate::domain::{Mono, Series};
+
+/// Readings kept per number.
+const POINTS: usize = 120;
+/// Queues with a history of their own; more are shown without rates.
+const QUEUES: usize = 64;
+/// Length of one latency window; quantiles are over the running one and the one before.
+const WINDOW: Duration = Duration::from_secs(300);
+/// Rates are over this much time.
+pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// Rows done by the backfill, per [`crate::domain::backfill::Table`].
+    pub done: [Series; 3],
+    /// Per queue name.
+    pub queues: BTreeMap<String, QueueHistory>,
+    /// v2, v3, public.
+    pub latency: [LatencyHistory; 3],
+    /// Since the newest weight.
+    pub share: ShareWindow,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            done: std::array::from_fn(|_| Series::new(POINTS)),
+            queues: BTreeMap::new(),
+            latency: std::array::from_fn(|_| LatencyHistory::default()),
+            share: ShareWindow::default(),
+        }
+    }
+}
+
+/// One queue over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueHistory {
+    /// Work that could be done now or is being done.
+    pub depth: Series,
+    /// Jobs ever added.
+    pub added: Series,
+    /// Jobs ever taken out: added minus all that are still there.
+    pub left: Series,
+}
+
+impl History {
+    /// The history of a queue, made on first sight while there is room.
+    pub fn queue(&mut self, name: &str) -> Option<&mut QueueHistory> {
+        if !self.queues.contains_key(name) {
+            if self.queues.len() >= QUEUES {
+                return None;
+            }
+            let series = || Series::new(POINTS);
+            let fresh = QueueHistory {
+                depth: series(),
+                added: series(),
+                left: series(),
+            };
+            self.queues.insert(name.to_owned(), fresh);
+        }
+        self.queues.get_mut(name)
+    }
+}
+
+/// Latencies and failures of one address.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LatencyHistory {
+    /// Health check.
+    pub health: Window,
+    /// Canary write until its 207.
+    pub accept: Window,
+    /// Canary write until it could be read.
+    pub visible: Window,
+    /// Rounds by kind of failure ("503", "timeout"), since the start.
+    pub errors: BTreeMap<String, u64>,
+    /// Rounds and failed rounds of the last hundred.
+    pub recent: Recent,
+}
+
+/// The outcome of the newest hundred rounds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recent {
+    bits: u128,
+    rounds: u32,
+}
+
+impl Recent {
+    /// Adds a round.
+    pub fn push(&mut self, failed: bool) {
+        self.bits = (self.bits << 1 | u128::from(failed)) & ((1 << 100) - 1);
+        self.rounds = (self.rounds + 1).min(100);
+    }
+
+    /// Rounds seen, at most 100.
+    pub const fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// Failed ones among them.
+    pub const fn failed(&self) -> u32 {
+        self.bits.count_ones()
+    }
+
+    /// Share of failed rounds; `None` before the first.
+    pub fn error_rate(&self) -> Option<f64> {
+        (self.rounds > 0).then(|| f64::from(self.failed()) / f64::from(self.rounds))
+    }
+}
+
+/// Quantiles over the last five to ten minutes (HDR histograms of microseconds, two digits, up to an hour).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    running: Histogram<u32>,
+    before: Histogram<u32>,
+    started: Mono,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            running: histogram(),
+            before: histogram(),
+            started: Mono::default(),
+        }
+    }
+}
+
+fn histogram() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 2).unwrap_or_else(|_| Histogram::new_from(&empty()))
+}
+
+fn empty() -> Histogram<u32> {
+    // `new(2)` cannot fail: the digits are within 0..=5.
+    Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are always allowed"))
+}
+
+impl Window {
+    /// Adds a reading.
+    pub fn push(&mut self, now: Mono, value: Duration) {
+        let age = now.since(self.started);
+        if age >= WINDOW {
+            let fresh = if age >= WINDOW * 2 {
+                histogram()
+            } else {
+                std::mem::replace(&mut self.running, histogram())
+            };
+            self.before = fresh;
+            self.running.reset();
+            self.started = now;
+        }
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        self.running.saturating_record(micros.clamp(1, 3_600_000_000));
+    }
+
+    /// Readings in the window.
+    pub fn len(&self) -> u64 {
+        self.running.len() + self.before.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value that a share `q` (0..1) of the readings stay below; `None` with too few readings to say:
+    /// p50 wants 2, p95 20, p99 100.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        let wanted = 1.0 / (1.0 - q.clamp(0.0, 0.9999));
+        if (self.len() as f64) + 1e-9 < wanted {
+            return None;
+        }
+        let mut all = self.running.clone();
+        all.add(&self.before).ok()?;
+        Some(Duration::from_micros(all.value_at_quantile(q)))
+    }
+}
+
+/// Which version answered, since the newest weight took effect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShareWindow {
+    /// Since when.
+    pub since: Mono,
+    /// Probe answers by v2, v3 and without a version.
+    pub probes: ShareFact,
+    /// The controller's counters at the start of the window.
+    pub controller_base: Option<ControllerFact>,
+    /// Requests by the controller's counters since then: v2, v3.
+    pub controller: Option<(u64, u64)>,
+}
+
+impl ShareWindow {
+    /// Starts a new window.
+    pub fn restart(&mut self, now: Mono) {
+        *self = Self {
+            since: now,
+            ..Self::default()
+        };
+    }
+
+    /// Adds a round of probes.
+    pub fn push(&mut self, round: ShareFact) {
+        self.probes.v2 = self.probes.v2.saturating_add(round.v2);
+        self.probes.v3 = self.probes.v3.saturating_add(round.v3);
+        self.probes.unknown = self.probes.unknown.saturating_add(round.unknown);
+    }
+
+    /// Takes in the controller's counters; a counter that went back means a restarted controller.
+    pub fn count(&mut self, fact: &ControllerFact) {
+        let base = self.controller_base.get_or_insert_with(|| fact.clone());
+        if fact.v2_requests < base.v2_requests || fact.v3_requests < base.v3_requests {
+            *base = fact.clone();
+        }
+        self.controller = Some((
+            fact.v2_requests - base.v2_requests,
+            fact.v3_requests - base.v3_requests,
+        ));
+    }
+
+    /// The measured share of v3 with its 95 % interval, 0..=1, and the answers it rests on. Real requests by
+    /// the controller's counters are preferred; without them, the probes.
+    pub fn measured(&self) -> Option<Measured> {
+        let (v2, v3, by_controller) = match self.controller {
+            Some((v2, v3)) if v2 + v3 > 0 => (v2, v3, true),
+            _ => (u64::from(self.probes.v2), u64::from(self.probes.v3), false),
+        };
+        let (low, high) = wilson(v3, v2 + v3)?;
+        Some(Measured {
+            share: v3 as f64 / (v2 + v3) as f64,
+            low,
+            high,
+            answers: v2 + v3,
+            by_controller,
+        })
+    }
+}
+
+/// A share that was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Share of v3, 0..=1.
+    pub share: f64,
+    /// Lower end of the 95 % Wilson interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Answers it rests on.
+    pub answers: u64,
+    /// Counted by the controller over real requests, rather than by our probes.
+    pub by_controller: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_need_enough_readings_and_forget_old_ones() {
+        let mut window = Window::default();
+        for i in 0..19 {
+            window.push(Mono::from_secs(i), Duration::from_millis(100));
+        }
+        assert!(window.quantile(0.5).is_some());
+        assert_eq!(window.quantile(0.95), None);
+        window.push(Mono::from_secs(20), Duration::from_millis(900));
+        assert!(window.quantile(0.95).is_some());
+        window.push(Mono::from_secs(320), Duration::from_millis(5));
+        assert_eq!(window.len(), 21);
+        window.push(Mono::from_secs(2_000), Duration::from_millis(5));
+        assert_eq!(window.len(), 1);
+    }
+
+    #[test]
+    fn recent_is_the_last_hundred() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.error_rate(), None);
+        for i in 0..150 {
+            recent.push(i < 60);
+        }
+        assert_eq!((recent.rounds(), recent.failed()), (100, 10));
+    }
+
+    #[test]
+    fn a_restarted_controller_starts_a_new_base() {
+        let fact = |v2, v3| ControllerFact {
+            v2_requests: v2,
+            v3_requests: v3,
+            ..ControllerFact::default()
+        };
+        let mut window = ShareWindow::default();
+        window.count(&fact(100, 10));
+        window.count(&fact(175, 35));
+        let m = window.measured().unwrap();
+        assert_eq!(
+            (m.answers, m.by_controller, (m.share * 100.0) as u32),
+            (100, true, 25)
+        );
+        window.count(&fact(3, 1));
+        assert_eq!(window.controller, Some((0, 0)));
+    }
+}

@@ -1,0 +1,202 @@
+//! The one truth that everything on the screen is drawn from.
+
+use std::collections::VecDeque;
+
+use crate::domain::backfill::{Migration, Progress, Side, Table, TableRows};
+use crate::domain::traffic::Route;
+use crate::domain::units::Count;
+use crate::domain::{Now, SourceId, Split};
+use crate::shift::{Intent, Ladder, OpId, Plan, Shift, Stranded};
+
+use super::advisor::Finding;
+use super::facts::Facts;
+use super::history::{History, RATE_WINDOW};
+use super::msg::{Hold, JournalState, Lease, LogLine, Pending};
+use super::screen::Screen;
+
+/// Log lines kept.
+pub const LOG_LINES: usize = 1_000;
+
+/// What does not change while the program runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setup {
+    /// The environment's name, as the configuration gives it.
+    pub environment: String,
+    /// Whether it is production: said in words, not only in colour.
+    pub production: bool,
+    /// kubeconfig context.
+    pub context: String,
+    /// Namespace.
+    pub namespace: String,
+    /// The order of shift and backfill.
+    pub strategy: Strategy,
+    /// The steps.
+    pub ladder: Ladder,
+    /// Whether writes are allowed (`--arm`); read-only is the default.
+    pub armed: bool,
+    /// Who sits here ("ops@bastion").
+    pub operator: String,
+    /// Sources that the configuration leaves out.
+    pub off: Vec<SourceId>,
+    /// When the program started.
+    pub started: Now,
+}
+
+/// The order of shift and backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// Langfuse's documented zero-downtime order: the backfill starts when v3 has all traffic.
+    #[default]
+    ShiftFirst,
+    /// v3 backfills while v2 still writes; what v2 writes meanwhile must be caught up.
+    BackfillFirst,
+}
+
+impl Strategy {
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShiftFirst => "shift-first",
+            Self::BackfillFirst => "backfill-first",
+        }
+    }
+}
+
+/// The whole state of the cockpit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Fixed at the start.
+    pub setup: Setup,
+    /// The newest readings.
+    pub facts: Facts,
+    /// What accumulates.
+    pub history: History,
+    /// The operation under way.
+    pub shift: Shift,
+    /// The split the operator asked for last; `None` until the routes were read once.
+    pub intended: Option<Split>,
+    /// Where a rollback goes.
+    pub last_safe: Split,
+    /// The newest completed move, in words, and when.
+    pub last_shift: Option<(String, jiff::Timestamp)>,
+    /// A move that is taken back unless it is confirmed.
+    pub pending: Option<Pending>,
+    /// Traffic is held.
+    pub hold: Option<Hold>,
+    /// Who may write.
+    pub lease: Lease,
+    /// The journal at the start.
+    pub journal: JournalState,
+    /// Ranked findings.
+    pub findings: Vec<Finding>,
+    /// The newest log lines, oldest first.
+    pub log: VecDeque<LogLine>,
+    /// The screen.
+    pub screen: Screen,
+    /// Number of the next operation.
+    pub next_op: u64,
+    /// The program is ending.
+    pub ending: bool,
+}
+
+impl Model {
+    /// A model that has read nothing yet.
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            setup,
+            facts: Facts::default(),
+            history: History::default(),
+            shift: Shift::Idle,
+            intended: None,
+            last_safe: Split::V2,
+            last_shift: None,
+            pending: None,
+            hold: None,
+            lease: Lease::None,
+            journal: JournalState::default(),
+            findings: Vec::new(),
+            log: VecDeque::new(),
+            screen: Screen::default(),
+            next_op: 1,
+            ending: false,
+        }
+    }
+
+    /// The readings on the screen: the frozen ones while the view is frozen.
+    pub fn shown(&self) -> (&Facts, &History) {
+        match &self.screen.frozen {
+            Some(frozen) => (&frozen.facts, &frozen.history),
+            None => (&self.facts, &self.history),
+        }
+    }
+
+    /// The routes as last read, however old.
+    pub fn routes(&self) -> &[Route] {
+        self.facts.routes.value().map_or(&[], Vec::as_slice)
+    }
+
+    /// The stored split: the highest of the routes; `None` when no route is known.
+    pub fn split(&self) -> Option<Split> {
+        self.routes().iter().map(|r| r.stored.split()).max()
+    }
+
+    /// Counted rows of one table on one side.
+    pub fn rows(&self, side: Side, table: Table) -> Option<&TableRows> {
+        self.facts
+            .rows(side)
+            .value()?
+            .tables
+            .iter()
+            .find(|t| t.table == table)
+    }
+
+    /// The migration that copies a table.
+    pub fn migration(&self, table: Table) -> Option<&Migration> {
+        self.facts
+            .migrations
+            .value()?
+            .iter()
+            .find(|m| m.name == table.migration())
+    }
+
+    /// Where the backfill of a table stands, by rows.
+    pub fn progress(&self, table: Table) -> Progress {
+        let rows = self.rows(Side::Postgres, table);
+        let total = rows.and_then(|r| r.backfill).map(|c| c.value);
+        let done = rows.and_then(|r| r.done).map(|c| c.value);
+        let share = match (done, total) {
+            (Some(_), Some(0)) => Some(1.0),
+            (Some(done), Some(total)) => Some((done as f64 / total as f64).min(1.0)),
+            _ => None,
+        };
+        let rate = self.history.done[table as usize]
+            .rate(RATE_WINDOW)
+            .filter(|r| *r >= 0.0);
+        let eta = match (done, total, rate) {
+            (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => Some(
+                std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)),
+            ),
+            _ => None,
+        };
+        Progress { share, rate, eta }
+    }
+
+    /// What a move back would strand.
+    pub fn stranded(&self) -> Stranded {
+        let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
+        Stranded {
+            traces: of(Table::Traces),
+            observations: of(Table::Observations),
+            scores: of(Table::Scores),
+        }
+    }
+
+    /// The plan of a move, with a number of its own.
+    pub fn plan(&mut self, intent: Intent, to: Split) -> Plan {
+        let op = OpId(self.next_op);
+        self.next_op += 1;
+        let back = intent == Intent::Rollback || self.split().is_some_and(|from| to < from);
+        let strands = back.then(|| self.stranded());
+        Plan::new(op, intent, self.routes(), to, strands)
+    }
+}

@@ -1,0 +1,177 @@
+//! Facts as they arrive: the newest reading, and what accumulates from it.
+
+use crate::domain::backfill::Table;
+use crate::domain::latency::Probe;
+use crate::domain::queue::{Queue, QueuesFact};
+use crate::domain::traffic::Route;
+use crate::domain::{Fact, Mono, Now, SourceId, Trouble};
+use crate::shift::{Event, Shift};
+
+use super::super::effect::Effect;
+use super::super::history::History;
+use super::super::model::Model;
+use super::super::msg::{Level, LogLine};
+use super::{log, moves, notice};
+
+/// Takes in one answer of a source.
+pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now: Now) -> Vec<Effect> {
+    let mut effects = vec![];
+    match &answer {
+        Ok(Fact::Probe(probe)) => accumulate_probe(&mut model.history, probe, now.mono),
+        Ok(Fact::Queues(fact)) => accumulate_queues(&mut model.history, fact, now.mono),
+        Ok(Fact::Share(round)) => model.history.share.push(*round),
+        Ok(Fact::Controller(counters)) => model.history.share.count(counters),
+        Ok(Fact::Traffic(routes)) => effects = compare(model, routes, now),
+        Ok(_) => {}
+        Err(trouble) => say_once(model, id, trouble, now),
+    }
+    model.facts.take(id, answer, now.mono);
+    if id == SourceId::PostgresRows {
+        accumulate_rows(model, now.mono);
+    }
+    effects
+}
+
+/// A failure is logged when it begins and when its kind changes, not at every poll.
+fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
+    if model
+        .facts
+        .failure(id)
+        .is_none_or(|f| f.trouble.kind != trouble.kind)
+    {
+        let target = id.name().to_owned();
+        log(
+            model,
+            LogLine {
+                at: now.wall,
+                level: Level::Warn,
+                target,
+                text: trouble.to_string(),
+            },
+        );
+    }
+}
+
+/// A weight that moved without us is the first thing an operator must hear.
+fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
+    let split = routes.iter().map(|r| r.stored.split()).max();
+    let Some(intended) = model.intended else {
+        model.intended = split;
+        if let Some(split) = split {
+            model.history.share.restart(now.mono);
+            let text = format!("the routes stand at {split}");
+            log(
+                model,
+                LogLine {
+                    at: now.wall,
+                    level: Level::Info,
+                    target: "traffic".into(),
+                    text,
+                },
+            );
+        }
+        return vec![];
+    };
+    let unknown = matches!(model.shift, Shift::Unknown { .. });
+    if let (true, Some(plan)) = (unknown, model.shift.plan()) {
+        let op = plan.op;
+        return moves::step(model, Event::Observed(op, routes.to_vec()), now);
+    }
+    if model.shift.in_flight() || model.shift.has_dialog() {
+        return vec![];
+    }
+    let known = |r: &&Route| {
+        model
+            .routes()
+            .iter()
+            .any(|k| k.object == r.object && k.stored == r.stored)
+    };
+    let strayed = routes
+        .iter()
+        .find(|r| !r.stored.is(intended) && !known(r))
+        .cloned();
+    let Some(route) = strayed else { return vec![] };
+    model.history.share.restart(now.mono);
+    if let Some(pending) = model
+        .pending
+        .filter(|p| now.wall >= p.at && route.stored.is(p.back_to))
+    {
+        model.pending = None;
+        model.intended = Some(pending.back_to);
+        model.last_safe = model.last_safe.min(pending.back_to);
+        let text = format!(
+            "{} was not confirmed in time and was taken back to {}",
+            pending.op, pending.back_to
+        );
+        return notice(model, Level::Warn, text, now);
+    }
+    let who = route
+        .owner
+        .as_ref()
+        .map_or("an unknown writer", |o| o.manager.as_str());
+    let text = format!(
+        "{} was set to {:.1} % by {who}; {intended} was asked for here",
+        route.object,
+        route.stored.percent()
+    );
+    notice(model, Level::Error, text, now)
+}
+
+fn accumulate_probe(history: &mut History, probe: &Probe, now: Mono) {
+    let latency = &mut history.latency[probe.endpoint as usize];
+    let mut failed = false;
+    let parts = [
+        (Some(&probe.health), &mut latency.health),
+        (probe.accept.as_ref(), &mut latency.accept),
+        (probe.visible.as_ref(), &mut latency.visible),
+    ];
+    for (outcome, window) in parts {
+        match outcome {
+            Some(Ok(time)) => window.push(now, *time),
+            Some(Err(error)) => {
+                failed = true;
+                *latency.errors.entry(error.word()).or_default() += 1;
+            }
+            None => {}
+        }
+    }
+    latency.recent.push(failed);
+}
+
+fn accumulate_queues(history: &mut History, fact: &QueuesFact, now: Mono) {
+    for queue in &fact.queues {
+        let Some(past) = history.queue(&queue.name) else {
+            continue;
+        };
+        past.depth.push(now, queue.depth() as f64);
+        let Some(added) = queue.added else { continue };
+        if past.added.last().is_some_and(|(_, before)| before > added as f64) {
+            past.added.clear();
+            past.left.clear();
+        }
+        past.added.push(now, added as f64);
+        past.left.push(now, added.saturating_sub(present(queue)) as f64);
+    }
+}
+
+/// Jobs still in the queue in any state that a worker has yet to finish, and failed ones.
+const fn present(queue: &Queue) -> u64 {
+    queue.waiting + queue.active + queue.delayed + queue.failed
+}
+
+fn accumulate_rows(model: &mut Model, now: Mono) {
+    use crate::domain::backfill::Side;
+    for table in Table::ALL {
+        let Some(done) = model.rows(Side::Postgres, table).and_then(|r| r.done) else {
+            continue;
+        };
+        let series = &mut model.history.done[table as usize];
+        if series
+            .last()
+            .is_some_and(|(_, before)| before > done.value as f64)
+        {
+            series.clear();
+        }
+        series.push(now, done.value as f64);
+    }
+}

@@ -1,0 +1,369 @@
+//! The cockpit without a terminal: messages in, model and effects out.
+
+use super::*;
+use crate::cockpit::key::{Code, Key};
+use crate::cockpit::model::{Setup, Strategy};
+use crate::cockpit::msg::{Answer, JournalState, Lease};
+use crate::domain::cluster::{ClusterFact, Role, Workload};
+use crate::domain::latency::{Endpoint, Probe, ProbeError};
+use crate::domain::queue::QueuesFact;
+use crate::domain::traffic::{Owner, Route};
+use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
+use crate::shift::machine::ApplyError;
+use crate::shift::plan::tests::route;
+use crate::shift::{Intent, Ladder, Shift};
+
+/// A cockpit and its clock.
+struct Desk {
+    model: Model,
+    ms: u64,
+}
+
+impl Desk {
+    fn new(armed: bool) -> Self {
+        let setup = Setup {
+            environment: "rehearsal".into(),
+            production: false,
+            context: "rehearsal".into(),
+            namespace: "langfuse".into(),
+            strategy: Strategy::ShiftFirst,
+            ladder: Ladder::default(),
+            armed,
+            operator: "ops@bastion".into(),
+            off: vec![],
+            started: Now::at(0),
+        };
+        let mut desk = Self {
+            model: Model::new(setup),
+            ms: 1_000,
+        };
+        desk.model.lease = Lease::Ours;
+        desk.model.journal = JournalState {
+            intact: true,
+            ..JournalState::default()
+        };
+        desk.healthy(0);
+        desk
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: Mono::from_millis(self.ms),
+            wall: Now::at(0).wall,
+        }
+    }
+
+    fn say(&mut self, msg: Msg) -> Vec<Effect> {
+        self.ms += 50;
+        let (now, shown) = (self.now(), matches!(msg, Msg::DialogShown));
+        let effects = update(&mut self.model, Envelope { now, msg });
+        self.ms += if shown { 450 } else { 0 };
+        effects
+    }
+
+    fn press(&mut self, keys: &str) -> Vec<Effect> {
+        let key = |c| {
+            if c == '\n' {
+                Key::plain(Code::Enter)
+            } else {
+                Key::plain(Code::Char(c))
+            }
+        };
+        keys.chars().flat_map(|c| self.say(Msg::Key(key(c)))).collect()
+    }
+
+    fn fact(&mut self, id: SourceId, fact: Fact) -> Vec<Effect> {
+        self.say(Msg::Fact(id, Box::new(Ok(fact))))
+    }
+
+    fn routes(&mut self, routes: Vec<Route>) -> Vec<Effect> {
+        self.fact(SourceId::Traffic, Fact::Traffic(routes))
+    }
+
+    /// Every source has just said that all is well, with the route at `percent`.
+    fn healthy(&mut self, percent: u8) {
+        let workload = |name: &str, role| Workload {
+            kind: "Deployment".into(),
+            name: name.into(),
+            role,
+            ready: 1,
+            desired: 1,
+            updated: 1,
+            restarts: 0,
+            last_restart: None,
+            image: "langfuse/langfuse:3.29.0".into(),
+            tag: "3.29.0".into(),
+            trouble: None,
+            migrations_enabled: Some(false),
+        };
+        let workloads = vec![
+            workload("langfuse-web", Role::Web),
+            workload("langfuse-worker", Role::Worker),
+        ];
+        self.fact(
+            SourceId::Cluster,
+            Fact::Cluster(ClusterFact {
+                workloads,
+                ..ClusterFact::default()
+            }),
+        );
+        self.fact(SourceId::Queues, Fact::Queues(QueuesFact::default()));
+        for (endpoint, version) in [(Endpoint::V2, "2.95.12"), (Endpoint::V3, "3.29.0")] {
+            self.probe(endpoint, version, Ok(std::time::Duration::from_millis(4)));
+        }
+        self.routes(vec![route(percent)]);
+    }
+
+    fn probe(&mut self, endpoint: Endpoint, version: &str, health: Result<std::time::Duration, ProbeError>) {
+        let probe = Probe {
+            endpoint,
+            version: Some(version.into()),
+            health,
+            accept: None,
+            visible: None,
+        };
+        self.fact(SourceId::Probe(endpoint), Fact::Probe(probe));
+    }
+
+    /// Lets the pending write be acknowledged and seen at `percent`.
+    fn acknowledge(&mut self, percent: u8) {
+        let op = self.model.shift.plan().unwrap().op;
+        self.say(Msg::Answer(Answer::Applied(op, Ok(()))));
+        self.say(Msg::Answer(Answer::Observed(op, Ok(vec![route(percent)]))));
+    }
+
+    /// A whole forward shift by keys.
+    fn shift_to(&mut self, to: u8) {
+        self.press("s");
+        self.press(&format!("{to}\n"));
+        let op = self.model.shift.plan().unwrap().op;
+        self.say(Msg::Answer(Answer::DryRun(op, Ok(()))));
+        self.say(Msg::DialogShown);
+        let effects = self.press(&format!("{to}\n"));
+        assert!(writes(&effects), "{:?}", self.model.shift);
+        self.acknowledge(to);
+        assert!(
+            matches!(self.model.shift, Shift::Done { .. }),
+            "{:?}",
+            self.model.shift
+        );
+    }
+}
+
+fn writes(effects: &[Effect]) -> bool {
+    effects.iter().any(|e| matches!(e, Effect::Apply(_)))
+}
+
+#[test]
+fn climbing_the_ladder_and_back_with_two_keys() {
+    let mut desk = Desk::new(true);
+    desk.shift_to(5);
+    desk.healthy(5);
+    desk.shift_to(25);
+    assert_eq!(desk.model.last_safe, Split::new(5).unwrap());
+    desk.press("R");
+    desk.say(Msg::DialogShown);
+    let effects = desk.press("\n");
+    let Some(Effect::Apply(plan)) = effects.iter().find(|e| matches!(e, Effect::Apply(_))) else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((plan.intent, plan.to.percent()), (Intent::Rollback, 5));
+}
+
+#[test]
+fn read_only_is_the_default_and_says_so() {
+    let mut desk = Desk::new(false);
+    for keys in ["n", "s", "R", "V", "H"] {
+        desk.press(keys);
+        assert_eq!(desk.model.shift, Shift::Idle, "{keys}");
+        assert!(
+            desk.model.screen.notice.as_ref().unwrap().0.contains("--arm"),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
+fn no_single_key_writes() {
+    for command in crate::cockpit::command::COMMANDS {
+        for key in command.keys {
+            let mut desk = Desk::new(true);
+            desk.healthy(25);
+            let effects = desk.say(Msg::Key(*key));
+            assert!(
+                !effects
+                    .iter()
+                    .any(|e| matches!(e, Effect::Apply(_) | Effect::Hold(_) | Effect::TakeLease)),
+                "{key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pasted_text_never_confirms() {
+    let mut desk = Desk::new(true);
+    desk.say(Msg::Paste("n\n5\n".into()));
+    assert_eq!(desk.model.shift, Shift::Idle);
+    desk.press("R");
+    desk.say(Msg::DialogShown);
+    assert!(!writes(&desk.say(Msg::Paste("\n".into()))));
+    desk.model.shift = Shift::Idle;
+    desk.model.screen.overlay = Some(Overlay::Quit);
+    assert!(desk.say(Msg::Paste("y".into())).is_empty());
+}
+
+#[test]
+fn a_resize_closes_the_dialog() {
+    let mut desk = Desk::new(true);
+    desk.press("R");
+    assert!(desk.model.shift.has_dialog());
+    desk.say(Msg::Resize(120, 36));
+    assert_eq!(desk.model.shift, Shift::Idle);
+}
+
+#[test]
+fn a_stale_weight_blocks_a_shift_but_not_a_rollback() {
+    let mut desk = Desk::new(true);
+    desk.healthy(25);
+    desk.ms += 60_000;
+    desk.press("n");
+    assert_eq!(desk.model.shift, Shift::Idle);
+    desk.press("R");
+    assert!(desk.model.shift.has_dialog());
+}
+
+#[test]
+fn errors_of_v3_block_more_traffic() {
+    let mut desk = Desk::new(true);
+    for _ in 0..10 {
+        desk.probe(Endpoint::V3, "3.29.0", Err(ProbeError::Status(503)));
+    }
+    desk.healthy(0);
+    desk.press("n");
+    assert!(
+        desk.model
+            .screen
+            .notice
+            .as_ref()
+            .unwrap()
+            .0
+            .contains("rounds failed")
+    );
+}
+
+#[test]
+fn another_writer_is_named_on_screen() {
+    let mut desk = Desk::new(true);
+    desk.shift_to(25);
+    let mut reverted = route(0);
+    reverted.owner = Some(Owner {
+        manager: "argocd-controller".into(),
+        operation: "Update".into(),
+        at: None,
+    });
+    let effects = desk.routes(vec![reverted.clone()]);
+    assert!(effects.contains(&Effect::Bell));
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(
+        text.contains("argocd-controller") && text.contains("25 %"),
+        "{text}"
+    );
+    assert!(!desk.routes(vec![reverted]).contains(&Effect::Bell), "said once");
+}
+
+#[test]
+fn a_failing_source_is_logged_once_and_its_value_stays() {
+    let mut desk = Desk::new(true);
+    let lines = desk.model.log.len();
+    for _ in 0..5 {
+        let trouble = Trouble::new(Kind::Timeout, "Redis", "no answer in 2 s");
+        desk.say(Msg::Fact(SourceId::Queues, Box::new(Err(trouble))));
+    }
+    assert_eq!(desk.model.log.len(), lines + 1);
+    assert!(desk.model.facts.queues.value().is_some());
+}
+
+#[test]
+fn a_lost_answer_is_unknown_and_exits_75() {
+    let mut desk = Desk::new(true);
+    desk.press("V");
+    desk.say(Msg::DialogShown);
+    desk.press("\n");
+    let op = desk.model.shift.plan().unwrap().op;
+    let lost = ApplyError::Lost(Trouble::new(Kind::Unreachable, "API server", "connection cut"));
+    desk.say(Msg::Answer(Answer::Applied(op, Err(lost))));
+    assert!(matches!(desk.model.shift, Shift::Unknown { .. }));
+    assert!(desk.press("q").contains(&Effect::Quit(75)));
+}
+
+#[test]
+fn an_interrupted_operation_is_unknown_and_can_be_rolled_back() {
+    let mut desk = Desk::new(true);
+    let plan = crate::shift::Plan::new(crate::shift::OpId(9), Intent::Shift, &[route(0)], Split::V3, None);
+    let state = JournalState {
+        unfinished: Some(Box::new(plan)),
+        next_op: 10,
+        intact: true,
+        ..JournalState::default()
+    };
+    desk.say(Msg::Answer(Answer::Journal(state)));
+    assert!(matches!(desk.model.shift, Shift::Unknown { .. }));
+    desk.press("R");
+    desk.say(Msg::DialogShown);
+    assert!(writes(&desk.press("\n")));
+}
+
+#[test]
+fn terminate_waits_for_the_write_in_flight() {
+    let mut desk = Desk::new(true);
+    desk.press("V");
+    desk.say(Msg::DialogShown);
+    desk.press("\n");
+    let effects = desk.say(Msg::Terminate);
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Quit(_))));
+    let op = desk.model.shift.plan().unwrap().op;
+    desk.say(Msg::Answer(Answer::Applied(op, Ok(()))));
+    let effects = desk.say(Msg::Answer(Answer::Observed(op, Ok(vec![route(0)]))));
+    assert!(effects.contains(&Effect::Quit(0)), "{effects:?}");
+}
+
+#[test]
+fn another_operator_is_shown_and_taken_over_by_name_only() {
+    let mut desk = Desk::new(true);
+    desk.say(Msg::Answer(Answer::Lease(Lease::Other("eve@b2".into(), None))));
+    desk.press("n");
+    assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("eve@b2"));
+    assert!(!desk.press("Tbob\n").contains(&Effect::TakeLease));
+    desk.say(Msg::Key(Key::plain(Code::Esc)));
+    assert!(desk.press("Teve@b2\n").contains(&Effect::TakeLease));
+}
+
+#[test]
+fn hold_takes_a_key_and_enter_and_blocks_shifts() {
+    let mut desk = Desk::new(true);
+    desk.press("H");
+    assert!(desk.press("\n").is_empty(), "not before it was on screen");
+    desk.say(Msg::DialogShown);
+    assert!(desk.press("\n").contains(&Effect::Hold(true)));
+    let hold = crate::cockpit::msg::Hold {
+        by: "ops".into(),
+        since: Now::at(0).wall,
+    };
+    desk.say(Msg::Answer(Answer::Hold(Ok(Some(hold)))));
+    desk.press("n");
+    assert_eq!(desk.model.shift, Shift::Idle);
+    desk.press("R");
+    assert!(desk.model.shift.has_dialog(), "a hold never stops a rollback");
+}
+
+#[test]
+fn a_frozen_view_keeps_its_readings_while_data_goes_on() {
+    let mut desk = Desk::new(true);
+    desk.press(" ");
+    desk.routes(vec![route(50)]);
+    assert_eq!(desk.model.shown().0.routes.value().unwrap()[0].stored.value, 0);
+    assert_eq!(desk.model.split(), Split::new(50));
+    desk.press(" ");
+    assert_eq!(desk.model.shown().0.routes.value().unwrap()[0].stored.value, 50);
+}

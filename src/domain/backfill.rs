@@ -1,0 +1,148 @@
+//! The background migrations of Langfuse and the rows they move.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::units::Count;
+
+/// The tables whose history moves from PostgreSQL to ClickHouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// `traces`.
+    Traces,
+    /// `observations`.
+    Observations,
+    /// `scores`.
+    Scores,
+}
+
+impl Table {
+    /// In the order of their migrations.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Observations, Self::Scores];
+
+    /// The table's name on both sides.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Observations => "observations",
+            Self::Scores => "scores",
+        }
+    }
+
+    /// The name of the migration that copies it (Langfuse v2.95's own Prisma migrations insert these rows).
+    pub const fn migration(self) -> &'static str {
+        match self {
+            Self::Traces => "20241024_1730_migrate_traces_from_pg_to_ch",
+            Self::Observations => "20241024_1737_migrate_observations_from_pg_to_ch",
+            Self::Scores => "20241024_1738_migrate_scores_from_pg_to_ch",
+        }
+    }
+}
+
+/// What Langfuse's own screen cannot tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MigrationState {
+    /// Nobody has claimed it.
+    Queued,
+    /// Locked, and the lock is younger than 60 s.
+    Running,
+    /// Claimed, not finished, and the lock is older than 60 s or gone: nobody works on it.
+    Stalled,
+    /// `failed_at` is set.
+    Failed,
+    /// `finished_at` is set.
+    Finished,
+    /// Gated by an environment variable that is not set: not to be counted as pending.
+    Dormant,
+}
+
+impl MigrationState {
+    /// The word on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+            Self::Dormant => "dormant",
+        }
+    }
+}
+
+/// One row of `background_migrations`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Its name, the order of execution.
+    pub name: String,
+    /// What it does now.
+    pub state: MigrationState,
+    /// `state.maxDate`: everything newer is copied.
+    pub cursor: Option<Timestamp>,
+    /// Age of the lock by the database's own clock.
+    pub lock_age: Option<Duration>,
+    /// Random id of the worker process that claimed it.
+    pub worker: Option<String>,
+    /// Why it failed, cleaned.
+    pub failed_reason: Option<String>,
+    /// `args.batchSize`, when set.
+    pub batch_size: Option<u64>,
+    /// When it finished.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Which database counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// PostgreSQL, the v2 side.
+    Postgres,
+    /// ClickHouse, the v3 side.
+    Clickhouse,
+}
+
+/// Row counts of one table on one side. What could not be read is `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRows {
+    /// The table.
+    pub table: Table,
+    /// All rows (PostgreSQL), or live entities: distinct ids not deleted (ClickHouse).
+    pub rows: Option<Count>,
+    /// PostgreSQL: rows with `created_at` up to T0: what the backfill has to copy.
+    /// ClickHouse: rows that the backfill wrote (`event_ts` = `timestamp` or `start_time`).
+    pub backfill: Option<Count>,
+    /// PostgreSQL: of those, rows newer than the cursor: surely copied. ClickHouse: `None`.
+    pub done: Option<Count>,
+    /// PostgreSQL: rows that v2 wrote after T0; nobody copies them. ClickHouse: `None`.
+    pub stranded: Option<Count>,
+    /// ClickHouse: entities that v3 wrote and v2 cannot see. PostgreSQL: `None`.
+    pub v3_only: Option<Count>,
+    /// Raw rows before merging (ClickHouse): grows while ids do not when a cursor is frozen.
+    pub raw: Option<u64>,
+    /// Newest `created_at` on this side.
+    pub newest: Option<Timestamp>,
+    /// T0 as far as it is known.
+    pub t0: Option<Timestamp>,
+    /// Size of the tie group at the cursor, when it is at least the batch size: the cursor cannot pass it.
+    pub tie_group: Option<u64>,
+}
+
+/// Row counts of one side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowsFact {
+    /// Who counted.
+    pub side: Side,
+    /// In the order of [`Table::ALL`].
+    pub tables: Vec<TableRows>,
+}
+
+/// Where the backfill of one table stands; computed from both sides and the migration row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Share done, 0..=1.
+    pub share: Option<f64>,
+    /// Rows a second, over rows and not over dates.
+    pub rate: Option<f64>,
+    /// Time to go at that rate.
+    pub eta: Option<Duration>,
+}

@@ -1,0 +1,129 @@
+//! What a client of Langfuse would see: probes, errors by kind, the share that was measured.
+
+use std::time::Duration;
+
+use super::Kind;
+
+/// An address that is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// v2 by itself.
+    V2,
+    /// v3 by itself.
+    V3,
+    /// The public address, through the route.
+    Public,
+}
+
+impl Endpoint {
+    /// The word on screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// How a probe ended that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeError {
+    /// An HTTP status that is not a success.
+    Status(u16),
+    /// No answer at all.
+    Transport(Kind),
+    /// Accepted, and not readable within the deadline.
+    NotVisible,
+    /// An answer that is not what Langfuse sends.
+    Unexpected(String),
+}
+
+impl ProbeError {
+    /// A short word for counting by kind: `503`, `timeout`, `not visible`.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Status(code) => code.to_string(),
+            Self::Transport(kind) => kind.word().into(),
+            Self::NotVisible => "not visible".into(),
+            Self::Unexpected(_) => "unexpected".into(),
+        }
+    }
+}
+
+/// One round at one address. A canary trace is written to a project of its own and read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Which address.
+    pub endpoint: Endpoint,
+    /// `version` of `/api/public/health`, cleaned.
+    pub version: Option<String>,
+    /// Health check, until the last byte.
+    pub health: Result<Duration, ProbeError>,
+    /// Canary write, until the 207; `None` without a canary project in the configuration.
+    pub accept: Option<Result<Duration, ProbeError>>,
+    /// From the write's start until the canary could be read; arrives rounds later than its write.
+    pub visible: Option<Result<Duration, ProbeError>>,
+}
+
+/// Which version answered at the public address since the start, and in the window of the newest weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShareFact {
+    /// Answers by v2 in this round.
+    pub v2: u32,
+    /// Answers by v3 in this round.
+    pub v3: u32,
+    /// Answers that told no version, and errors.
+    pub unknown: u32,
+}
+
+/// The ingress controller's counters of the routes' host, summed over its replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ControllerFact {
+    /// Requests sent to v2 since the controller started.
+    pub v2_requests: u64,
+    /// Requests sent to v3.
+    pub v3_requests: u64,
+    /// 5xx answers of v2.
+    pub v2_errors: u64,
+    /// 5xx answers of v3.
+    pub v3_errors: u64,
+    /// Controller pods that answered.
+    pub replicas: u32,
+}
+
+/// 95 % Wilson score interval of `hits` in `trials`, as shares 0..=1; `None` without trials.
+/// (E. B. Wilson 1927; holds near 0 and 1, where the normal approximation does not.)
+pub fn wilson(hits: u64, trials: u64) -> Option<(f64, f64)> {
+    const Z: f64 = 1.959_963_985;
+    if trials == 0 {
+        return None;
+    }
+    let n = trials as f64;
+    let p = hits as f64 / n;
+    let z2 = Z * Z;
+    let middle = p + z2 / (2.0 * n);
+    let half = Z * ((p * (1.0 - p) + z2 / (4.0 * n)) / n).sqrt();
+    let scale = 1.0 + z2 / n;
+    Some((
+        ((middle - half) / scale).max(0.0),
+        ((middle + half) / scale).min(1.0),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_known_values() {
+        assert_eq!(wilson(0, 0), None);
+        let (low, high) = wilson(0, 10).unwrap();
+        assert!(low.abs() < 1e-9 && (high - 0.2775).abs() < 1e-3, "{low} {high}");
+        let (low, high) = wilson(25, 100).unwrap();
+        assert!(
+            (low - 0.1755).abs() < 1e-3 && (high - 0.3430).abs() < 1e-3,
+            "{low} {high}"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! The terminal: taken once, given back on every way out.
+//!
+//! One rule: whatever mode was changed is in [`RESTORE`], and giving back twice is harmless.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fd::BorrowedFd;
+
+/// Alternate screen, cursor hidden, bracketed paste on, cleared.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[2J";
+/// The end of a frame, colours, paste, cursor and the screen as they were.
+pub const RESTORE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?2004l\x1b[?1049l\x1b[?25h";
+
+/// Whether the terminal is ours at the moment.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Why the cockpit cannot use the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum TerminalError {
+    /// Standard output or input is a pipe or a file.
+    #[error(
+        "the cockpit needs a terminal on standard input and output; use `cutover status --watch` without one"
+    )]
+    NotATerminal,
+    /// `TERM=dumb`.
+    #[error("this terminal (TERM=dumb) cannot place a cursor; use `cutover status --watch` in it")]
+    Dumb,
+    /// The system refused.
+    #[error("setting the terminal's mode failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Holds the terminal; gives it back when dropped.
+#[derive(Debug)]
+pub struct Terminal(());
+
+impl Terminal {
+    /// Takes the terminal: raw mode, alternate screen.
+    pub fn take(term: Option<&str>) -> Result<Self, TerminalError> {
+        if !rustix::termios::isatty(out()) || !rustix::termios::isatty(rustix::stdio::stdin()) {
+            return Err(TerminalError::NotATerminal);
+        }
+        if term == Some("dumb") {
+            return Err(TerminalError::Dumb);
+        }
+        enter()?;
+        Ok(Self(()))
+    }
+
+    /// Columns and rows; 80x24 where the terminal does not say.
+    pub fn size(&self) -> (u16, u16) {
+        match crossterm::terminal::size() {
+            Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+            _ => (80, 24),
+        }
+    }
+
+    /// Gives the terminal back, stops the process as Ctrl-Z does, and takes the terminal again when the shell
+    /// has put the process in the foreground.
+    pub fn suspend(&self) -> io::Result<()> {
+        restore();
+        // SIGTSTP to ourselves is ignored in an orphaned process group; SIGSTOP never is.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?;
+        if in_foreground() { enter() } else { Ok(()) }
+    }
+
+    /// Takes the terminal again after `bg`, `fg`.
+    pub fn resume(&self) -> io::Result<()> {
+        if in_foreground() && !TAKEN.load(Ordering::SeqCst) {
+            enter()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn enter() -> io::Result<()> {
+    crossterm::terminal::enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    put(ENTER);
+    Ok(())
+}
+
+/// Gives the terminal back if it is ours; from any thread, any number of times.
+pub fn restore() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        put(RESTORE);
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
+
+/// Whether the terminal is ours at the moment.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
+/// Leaves raw mode after the writer has written [`RESTORE`].
+pub fn restored() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
+
+/// Whether the shell has us in the foreground: raw mode set from the background would hit another program.
+fn in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(out()).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+fn out() -> BorrowedFd<'static> {
+    rustix::stdio::stdout()
+}
+
+/// Writes all bytes to the terminal; `false` when it is gone.
+pub fn put(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::write(out(), bytes) {
+            Ok(0) => return false,
+            Ok(n) => bytes = &bytes[n..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+                    out(),
+                    rustix::event::PollFlags::OUT,
+                )];
+                if rustix::event::poll(&mut fds, None).is_err() {
+                    return false;
+                }
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}

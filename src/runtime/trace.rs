@@ -1,0 +1,79 @@
+//! What the program and its libraries log: to the log pane, to tui-logger's buffer and, if asked, to a file.
+//!
+//! One rule: nothing is ever printed while the cockpit is on the screen, and all foreign text is cleaned.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use tokio::sync::mpsc;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::cockpit::Msg;
+use crate::cockpit::msg::{Level, LogLine};
+use crate::domain::text::clean;
+
+use super::clock::wall;
+
+/// What is heard without a filter of the operator's own.
+const FILTER: &str = "warn,cutover=info,kube_client=error,kube_runtime=error,sqlx=error";
+
+/// Sends log lines to the cockpit; they are dropped when it cannot take them.
+struct ToCockpit(mpsc::Sender<Msg>);
+
+impl<S: Subscriber> Layer<S> for ToCockpit {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let meta = event.metadata();
+        let level = match *meta.level() {
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warn,
+            tracing::Level::INFO => Level::Info,
+            _ => Level::Debug,
+        };
+        let mut text = Text::default();
+        event.record(&mut text);
+        let target = meta.target().trim_start_matches("cutover::").to_owned();
+        let line = LogLine {
+            at: wall(),
+            level,
+            target,
+            text: clean(&text.0),
+        };
+        let _ = self.0.try_send(Msg::Log(line));
+    }
+}
+
+/// An event's fields as one line.
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let gap = if self.0.is_empty() { "" } else { " " };
+        let _ = match field.name() {
+            "message" => write!(self.0, "{gap}{value:?}"),
+            name => write!(self.0, "{gap}{name}={value:?}"),
+        };
+    }
+}
+
+/// Starts logging for the cockpit. `filter` is in the syntax of `RUST_LOG`; `file` gets tui-logger's own lines.
+pub fn start(to: mpsc::Sender<Msg>, filter: Option<&str>, file: Option<&Path>) {
+    let filter = EnvFilter::try_new(filter.unwrap_or(FILTER)).unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let layers = tracing_subscriber::registry()
+        .with(filter)
+        .with(ToCockpit(to))
+        .with(tui_logger::TuiTracingSubscriberLayer);
+    if layers.try_init().is_err() {
+        return; // a test has set one up before
+    }
+    // Both filters of tui-logger, or its second one eats what is below Info.
+    let _ = tui_logger::init_logger(tui_logger::LevelFilter::Trace);
+    tui_logger::set_default_level(tui_logger::LevelFilter::Trace);
+    if let Some(path) = file.and_then(Path::to_str) {
+        tui_logger::set_log_file(tui_logger::TuiLoggerFile::new(path));
+    }
+}

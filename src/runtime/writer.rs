@@ -1,0 +1,137 @@
+//! A thread that writes frames to the terminal, so that a slow line never holds a key up.
+//!
+//! One rule: one frame is one write, and what restores the terminal is always written last.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the last bytes may take at the end; a terminal that is gone never takes them.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Something to write.
+enum Job {
+    Frame(u64, Vec<u8>),
+    End(Vec<u8>),
+}
+
+/// What the thread reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// This frame has left.
+    Frame(u64),
+    /// The terminal is gone.
+    Gone,
+}
+
+/// The handle of the thread.
+#[derive(Debug)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    done: tokio::sync::mpsc::UnboundedReceiver<Written>,
+    ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+    next: u64,
+    busy: bool,
+}
+
+impl Writer {
+    /// Starts the thread; `write` puts all bytes out, and says whether the terminal still takes them.
+    pub fn start(write: impl Fn(&[u8]) -> bool + Send + 'static) -> Self {
+        let (jobs, inbox) = mpsc::channel();
+        let (report, done) = tokio::sync::mpsc::unbounded_channel();
+        let (end, ended) = mpsc::channel();
+        let work = move || {
+            for job in inbox {
+                let written = match job {
+                    Job::Frame(n, bytes) if write(&bytes) => Written::Frame(n),
+                    Job::Frame(..) => Written::Gone,
+                    Job::End(bytes) => {
+                        write(&bytes);
+                        let _ = end.send(());
+                        return;
+                    }
+                };
+                let _ = report.send(written);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("terminal".into())
+            .spawn(work)
+            .ok();
+        Self {
+            jobs,
+            done,
+            ended,
+            thread,
+            next: 0,
+            busy: false,
+        }
+    }
+
+    /// Whether the frame before is still on its way.
+    pub const fn busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Hands a frame over; its number comes back when it has left.
+    pub fn frame(&mut self, bytes: Vec<u8>) -> u64 {
+        self.next += 1;
+        self.busy = self.jobs.send(Job::Frame(self.next, bytes)).is_ok();
+        self.next
+    }
+
+    /// Waits for a frame to have left. Never answers while there is none on its way.
+    pub async fn written(&mut self) -> Written {
+        let written = self.done.recv().await;
+        self.busy = false;
+        match written {
+            Some(written) => written,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes the last bytes after everything else, and ends the thread.
+    pub fn end(mut self, last: Vec<u8>) {
+        let _ = self.jobs.send(Job::End(last));
+        if self.ended.recv_timeout(LAST_WORDS).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[tokio::test]
+    async fn one_write_a_frame_and_the_end_comes_last() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let mut writer = Writer::start(move |bytes| {
+            sink.lock().unwrap().push(bytes.to_vec());
+            true
+        });
+        let n = writer.frame(b"one".to_vec());
+        assert!(writer.busy());
+        assert_eq!(writer.written().await, Written::Frame(n));
+        assert!(!writer.busy());
+        writer.frame(b"two".to_vec());
+        writer.end(b"end".to_vec());
+        assert_eq!(
+            *seen.lock().unwrap(),
+            [b"one".to_vec(), b"two".to_vec(), b"end".to_vec()]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_is_gone_is_said() {
+        let mut writer = Writer::start(|_| false);
+        writer.frame(b"x".to_vec());
+        assert_eq!(writer.written().await, Written::Gone);
+        writer.end(vec![]);
+    }
+}

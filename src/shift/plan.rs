@@ -1,0 +1,216 @@
+//! A plan: the patches a move would send, with what it rests on. A value, made once.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::domain::Split;
+use crate::domain::traffic::Route;
+use crate::domain::units::Count;
+
+use super::patch::Patch;
+
+/// Names one operation across effects, answers and the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(pub u64);
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "op-{}", self.0)
+    }
+}
+
+/// Why traffic is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// More or less to v3, by an operator's number.
+    Shift,
+    /// Back to the last safe split.
+    Rollback,
+}
+
+impl Intent {
+    /// The word in journal and log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Shift => "shift",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// What v3 accepted and v2 cannot see: what a move back strands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stranded {
+    /// Traces; `None` when it could not be counted.
+    pub traces: Option<Count>,
+    /// Observations.
+    pub observations: Option<Count>,
+    /// Scores.
+    pub scores: Option<Count>,
+}
+
+impl Stranded {
+    /// "12 traces, ~30 observations, - scores exist only in v3".
+    pub fn sentence(&self) -> String {
+        let text = |c: Option<Count>| c.map_or_else(|| "-".into(), Count::text);
+        format!(
+            "{} traces, {} observations, {} scores exist only in v3",
+            text(self.traces),
+            text(self.observations),
+            text(self.scores)
+        )
+    }
+
+    /// Whether something is known to be stranded.
+    pub fn any(&self) -> bool {
+        [self.traces, self.observations, self.scores]
+            .iter()
+            .flatten()
+            .any(|c| c.value > 0)
+    }
+}
+
+/// The exact patches of one move.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The operation.
+    pub op: OpId,
+    /// Why.
+    pub intent: Intent,
+    /// The split that was read; the highest where routes differ.
+    pub from: Split,
+    /// The split it ends in.
+    pub to: Split,
+    /// One per route, in the order they are sent.
+    pub patches: Vec<Patch>,
+    /// What moving back would strand, when this is a move back.
+    pub strands: Option<Stranded>,
+    /// Taken back to `from` unless it is confirmed within this time.
+    pub confirm_within: Option<Duration>,
+}
+
+impl Plan {
+    /// The plan that brings all `routes` to `to`. Routes that are there already are left out of a forward
+    /// plan; a rollback writes every one of them.
+    pub fn new(op: OpId, intent: Intent, routes: &[Route], to: Split, strands: Option<Stranded>) -> Self {
+        let from = routes.iter().map(|r| r.stored.split()).max().unwrap_or(Split::V2);
+        let patches = match intent {
+            Intent::Shift => {
+                let moving = routes.iter().filter(|r| !r.stored.is(to) || r.raw.is_none());
+                moving.map(|r| Patch::forward(r, to)).collect()
+            }
+            Intent::Rollback => routes.iter().map(|r| Patch::back(r, to)).collect(),
+        };
+        Self {
+            op,
+            intent,
+            from,
+            to,
+            patches,
+            strands,
+            confirm_within: None,
+        }
+    }
+
+    /// The next choice of the dialog: no confirmation, then 5, 10, 30 minutes.
+    #[must_use]
+    pub fn turn_confirmation(self) -> Self {
+        let minutes = |m: u64| Some(Duration::from_secs(m * 60));
+        let confirm_within = match self.confirm_within.map(|d| d.as_secs() / 60) {
+            None => minutes(5),
+            Some(5) => minutes(10),
+            Some(10) => minutes(30),
+            Some(_) => None,
+        };
+        Self {
+            confirm_within,
+            ..self
+        }
+    }
+
+    /// Whether v3 gets less than before.
+    pub fn is_back(&self) -> bool {
+        self.intent == Intent::Rollback || self.to < self.from
+    }
+
+    /// What the button says: "Send 25 % to v3", "Take all traffic back to v2".
+    pub fn button(&self) -> String {
+        match (self.intent, self.to) {
+            (Intent::Rollback, Split::V2) => "Take all traffic back to v2".into(),
+            (Intent::Rollback, to) => format!("Roll back to {to} on v3"),
+            (Intent::Shift, to) => format!("Send {to} to v3"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::Weight;
+    use crate::domain::traffic::{Accepted, Backend, ObjectRef, PathGroup, RouterKind};
+
+    /// A canary Ingress at `percent`.
+    pub(crate) fn route(percent: u8) -> Route {
+        let object = |name: &str| ObjectRef {
+            kind: "Ingress".into(),
+            namespace: "langfuse".into(),
+            name: name.into(),
+        };
+        let backend = |s: &str| Backend {
+            service: s.into(),
+            port: "3000".into(),
+            endpoints: Some(1),
+        };
+        Route {
+            object: object("langfuse-canary"),
+            router: RouterKind::IngressNginx,
+            group: PathGroup::All,
+            rules: vec!["langfuse.localhost/".into()],
+            primary: backend("langfuse-v2"),
+            canary: backend("langfuse-web"),
+            stored: Weight {
+                value: percent.into(),
+                total: 100,
+            },
+            raw: Some(percent.to_string()),
+            accepted: Accepted::NotReported,
+            effective: Weight {
+                value: percent.into(),
+                total: 100,
+            },
+            owner: None,
+            resource_version: "7".into(),
+            uid: "uid-1".into(),
+            pins: vec![],
+            traps: vec![],
+        }
+    }
+
+    #[test]
+    fn a_forward_plan_leaves_out_what_is_there_and_a_rollback_writes_all() {
+        let routes = [route(25), route(0)];
+        let quarter = Split::new(25).unwrap();
+        let plan = Plan::new(OpId(1), Intent::Shift, &routes, quarter, None);
+        assert_eq!(
+            (plan.patches.len(), plan.from, plan.button().as_str()),
+            (1, quarter, "Send 25 % to v3")
+        );
+        let plan = Plan::new(OpId(2), Intent::Rollback, &routes, Split::V2, None);
+        assert_eq!(plan.patches.len(), 2);
+        assert!(plan.is_back());
+    }
+
+    #[test]
+    fn unknown_counts_are_dashes() {
+        let stranded = Stranded {
+            traces: Some(Count::exact(0)),
+            scores: None,
+            observations: Some(Count::about(3)),
+        };
+        assert_eq!(
+            stranded.sentence(),
+            "0 traces, ~3 observations, - scores exist only in v3"
+        );
+        assert!(stranded.any());
+    }
+}

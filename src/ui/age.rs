@@ -1,0 +1,97 @@
+//! How old a reading is, in words that change seldom: an idle screen must not emit a byte a second.
+
+use std::time::Duration;
+
+use crate::domain::{Freshness, SourceId};
+
+use super::context::Cx;
+use super::line::Line;
+use super::look::Tone;
+
+/// An age in steps: 1 s up to 10 s, 5 s up to a minute, 30 s up to ten, then minutes, then ten minutes.
+pub(crate) fn quantised(age: Duration) -> String {
+    let s = age.as_secs();
+    match s {
+        0..=9 => format!("{s}s"),
+        10..=59 => format!("{}s", s / 5 * 5),
+        60..=599 if s / 30 % 2 == 1 => format!("{}m30s", s / 60),
+        60..=3_599 => format!("{}m", s / 60),
+        3_600..=86_399 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 600 * 10),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// A time to go in at most five columns: `45s`, `9m05s`, `41m`, `2h07m`, `3d04h`, `99d+`.
+pub(crate) fn to_go(left: Duration) -> String {
+    let s = left.as_secs();
+    match s {
+        0..=59 => format!("{s}s"),
+        60..=599 => format!("{}m{:02}s", s / 60, s % 60 / 5 * 5),
+        600..=3_599 => format!("{}m", s / 60),
+        3_600..=86_399 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
+        86_400..=8_639_999 => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+        _ => "99d+".into(),
+    }
+}
+
+/// The word for a reading that is not fresh, with its age; nothing for a fresh one.
+pub(crate) fn word(freshness: Freshness) -> Option<(Tone, String)> {
+    match freshness {
+        Freshness::Late(age) => Some((Tone::Warn, format!("late {}", quantised(age)))),
+        Freshness::Stale(age) => Some((Tone::Bad, format!("stale {}", quantised(age)))),
+        Freshness::Unknown | Freshness::Fresh(_) => None,
+    }
+}
+
+/// What stands at the right end of a pane's title: which of its sources are late or failing.
+pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Line<'a> {
+    let mut parts: Vec<(Tone, String)> = Vec::new();
+    for id in sources.iter().filter(|id| !cx.off(**id)) {
+        let failing = cx.facts.failure(*id).is_some();
+        match word(cx.facts.freshness(*id, cx.now.mono)) {
+            Some((tone, age)) => parts.push((tone, format!("{} {age}", id.name()))),
+            None if failing => parts.push((Tone::Bad, format!("{} failing", id.name()))),
+            None => {}
+        }
+    }
+    parts.sort_by_key(|(tone, _)| *tone != Tone::Bad);
+    let mut line = Line::new();
+    let all = parts.len();
+    for (n, (tone, text)) in parts.into_iter().enumerate() {
+        let more = all - n - 1;
+        let room = columns.saturating_sub(line.width() + if more > 0 { 5 } else { 0 });
+        let gap = if n == 0 { "" } else { ", " };
+        if n > 0 && text.len() + gap.len() > room {
+            return line.with(Tone::Dim, format!(" +{}", all - n));
+        }
+        line = line.with(Tone::Dim, gap).with(tone, text);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_change_seldom_and_never_go_back() {
+        let texts = |range: std::ops::Range<u64>| {
+            let mut all: Vec<String> = range.map(|s| quantised(Duration::from_secs(s))).collect();
+            all.dedup();
+            all.len()
+        };
+        assert_eq!(
+            (texts(0..10), texts(10..60), texts(60..600), texts(600..3_600)),
+            (10, 10, 18, 50)
+        );
+        assert_eq!(quantised(Duration::from_secs(95)), "1m30s");
+        assert_eq!(quantised(Duration::from_secs(7_300)), "2h00m");
+    }
+
+    #[test]
+    fn times_to_go_fit_five_columns() {
+        for s in (0..2_000_000).step_by(97).chain([u64::MAX]) {
+            assert!(to_go(Duration::from_secs(s)).len() <= 5, "{s}");
+        }
+    }
+}

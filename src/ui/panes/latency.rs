@@ -1,0 +1,144 @@
+//! Latency: v2, v3 and the public address side by side, as a client of Langfuse would see them.
+
+use std::time::Duration;
+
+use crate::cockpit::history::{LatencyHistory, Window};
+use crate::domain::latency::Endpoint;
+use crate::domain::{SourceId, units};
+
+use super::super::age;
+use super::super::context::Cx;
+use super::super::line::{Line, Span, dim, plain, span};
+use super::super::look::Tone;
+use super::super::table::{Column, Table, left, right, unknown};
+use super::cells::{dot, percent};
+
+const ALL: [Endpoint; 3] = [Endpoint::V2, Endpoint::V3, Endpoint::Public];
+
+static COLUMNS: [Column; 4] = [
+    left("", 11, 0),
+    right("v2", 8, 0),
+    right("v3", 8, 0),
+    right("public", 8, 0),
+];
+
+/// What the quantiles are over.
+pub(super) fn note<'a>(_: &Cx<'a>) -> Line<'a> {
+    Line::of(Tone::Dim, "last 5 to 10 min")
+}
+
+/// p95 and errors of each address.
+pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
+    let mut line = Line::new();
+    for endpoint in ALL {
+        if !line.0.is_empty() {
+            line.0.push(dot());
+        }
+        line.0.push(span(tone_of(endpoint), endpoint.word()));
+        line.0.push(dim(" p95 "));
+        line.0.push(quantile(cx, endpoint, |h| &h.accept, 0.95));
+        line.0.push(dim(" errors "));
+        line.0.push(errors(cx, endpoint));
+    }
+    line
+}
+
+/// All of it.
+pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
+    let mut table = Table::new(&COLUMNS);
+    let mut row = |label: &'static str, cell: &dyn Fn(Endpoint) -> Span<'a>| {
+        let mut cells = vec![dim(label)];
+        cells.extend(ALL.map(cell));
+        table.row(cells);
+    };
+    row("errors", &|e| errors(cx, e));
+    row("accept  p50", &|e| quantile(cx, e, |h| &h.accept, 0.5));
+    row("        p95", &|e| quantile(cx, e, |h| &h.accept, 0.95));
+    row("        p99", &|e| quantile(cx, e, |h| &h.accept, 0.99));
+    row("visible p50", &|e| quantile(cx, e, |h| &h.visible, 0.5));
+    row("        p95", &|e| quantile(cx, e, |h| &h.visible, 0.95));
+    row("health  p50", &|e| quantile(cx, e, |h| &h.health, 0.5));
+    row("version", &|e| version(cx, e));
+    if ALL.iter().any(|e| late(cx, *e).is_some()) {
+        row("reading", &|e| {
+            late(cx, e).map_or_else(|| plain("fresh"), |(tone, text)| span(tone, text))
+        });
+    }
+    let mut lines = table.lines(cx.width);
+    let sources = ALL.map(SourceId::Probe);
+    // What goes wrong stands right under the errors' row, where the eye is already.
+    let told: Vec<Line<'a>> = cx.troubles(&sources).into_iter().chain(kinds(cx)).collect();
+    lines.splice(2..2, told);
+    lines
+}
+
+const fn tone_of(endpoint: Endpoint) -> Tone {
+    match endpoint {
+        Endpoint::V2 => Tone::V2,
+        Endpoint::V3 => Tone::V3,
+        Endpoint::Public => Tone::Plain,
+    }
+}
+
+fn late(cx: &Cx<'_>, endpoint: Endpoint) -> Option<(Tone, String)> {
+    age::word(cx.facts.freshness(SourceId::Probe(endpoint), cx.now.mono))
+}
+
+fn history<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> &'a LatencyHistory {
+    &cx.history.latency[endpoint as usize]
+}
+
+fn quantile<'a>(cx: &Cx<'a>, endpoint: Endpoint, of: fn(&LatencyHistory) -> &Window, q: f64) -> Span<'a> {
+    let value: Option<Duration> = of(history(cx, endpoint)).quantile(q);
+    value.map_or_else(unknown, |v| {
+        cx.value(SourceId::Probe(endpoint), units::latency(v))
+    })
+}
+
+fn errors<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
+    let recent = &history(cx, endpoint).recent;
+    let Some(rate) = recent.error_rate() else {
+        return unknown();
+    };
+    let tone = match rate {
+        0.0 => Tone::Good,
+        r if r > crate::cockpit::guards::ERRORS_BLOCK => Tone::Bad,
+        _ => Tone::Warn,
+    };
+    let mark = if rate > 0.0 { "! " } else { "" };
+    span(
+        cx.tone(SourceId::Probe(endpoint), tone),
+        format!("{mark}{}", percent(rate * 100.0)),
+    )
+}
+
+fn version<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
+    let version = cx
+        .facts
+        .probe(endpoint)
+        .value()
+        .and_then(|p| p.version.as_deref());
+    version.map_or_else(unknown, |v| cx.value(SourceId::Probe(endpoint), v))
+}
+
+/// `v3: 503 ×4, timeout ×1 since the start`.
+fn kinds<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    for endpoint in ALL {
+        let errors = &history(cx, endpoint).errors;
+        if errors.is_empty() {
+            continue;
+        }
+        let mut worst: Vec<(&String, &u64)> = errors.iter().collect();
+        worst.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        let text: Vec<String> = worst
+            .iter()
+            .take(4)
+            .map(|(kind, n)| format!("{kind} ×{n}"))
+            .collect();
+        let line =
+            Line::of(tone_of(endpoint), endpoint.word()).with(Tone::Warn, format!(" {}", text.join(", ")));
+        lines.push(line.with(Tone::Dim, " since the start"));
+    }
+    lines
+}

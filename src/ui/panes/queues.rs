@@ -1,0 +1,221 @@
+//! Queues: whether v3 works off what it accepted. Ingestion comes first: a trace that waits there is not
+//! visible yet.
+
+use std::time::Duration;
+
+use crate::cockpit::history::{QueueHistory, RATE_WINDOW};
+use crate::domain::SourceId;
+use crate::domain::queue::Queue;
+use crate::domain::units;
+
+use super::super::age;
+use super::super::chart::sweep;
+use super::super::context::Cx;
+use super::super::line::{Line, Span, dim, span};
+use super::super::look::Tone;
+use super::super::table::{Column, Table, left, name, nothing, right, unknown};
+use super::cells::{blame, dot};
+
+const ID: SourceId = SourceId::Queues;
+/// A job that waits longer than this is worth a look.
+const SLOW: Duration = Duration::from_secs(30);
+/// One column of the depth chart.
+const STEP: Duration = Duration::from_secs(4);
+
+static COLUMNS: [Column; 11] = [
+    name("queue", 11),
+    right("waiting", 5, 0),
+    right("active", 3, 4),
+    right("overdue", 3, 3),
+    right("failed", 3, 0),
+    right("oldest", 5, 0),
+    right("in/s", 5, 1),
+    right("out/s", 5, 1),
+    right("workers", 3, 5),
+    left("state", 0, 2),
+    left("depth", 0, 9),
+];
+
+/// How many there are.
+pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
+    let Some(fact) = cx.facts.queues.value() else {
+        return Line::new();
+    };
+    Line::of(Tone::Dim, format!("{} queues", fact.queues.len()))
+}
+
+/// What waits and what failed, over all queues.
+pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
+    let mut line = totals(cx);
+    let worst = sorted(cx)
+        .into_iter()
+        .find_map(|q| complaint(q).map(|(tone, text)| (q, tone, text)));
+    if let Some((queue, tone, text)) = worst {
+        line.0.push(dot());
+        line.0.push(span(
+            cx.tone(ID, tone),
+            format!("! {} {text}", short_name(&queue.name)),
+        ));
+    }
+    line
+}
+
+/// All of it.
+pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
+    let queues = sorted(cx);
+    let mut lines = Vec::new();
+    if cx.height <= 12 || cx.read(ID) {
+        lines.push(totals(cx));
+    }
+    lines.extend(cx.troubles(&[ID]));
+    let mut table = Table::new(&COLUMNS);
+    if queues.is_empty() && cx.read(ID) {
+        lines.push(Line::of(
+            Tone::Warn,
+            "! Redis holds no queue: v3 has not started there",
+        ));
+    }
+    if queues.is_empty() {
+        let mut row = vec![unknown(); COLUMNS.len() - 2];
+        row.extend([nothing(), nothing()]);
+        table.row(row);
+    }
+    for queue in queues {
+        table.row(row(cx, queue));
+    }
+    lines.extend(table.lines(cx.width));
+    lines
+}
+
+fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
+    let history = cx.history.queues.get(&queue.name);
+    let rate = |pick: fn(&QueueHistory) -> &crate::domain::Series| {
+        let rate = history.and_then(|h| pick(h).rate(RATE_WINDOW));
+        rate.map_or_else(unknown, |r| cx.value(ID, per_second(r)))
+    };
+    let old = match queue.oldest {
+        None => unknown(),
+        Some(oldest) => {
+            let tone = if oldest > SLOW { Tone::Warn } else { Tone::Plain };
+            span(cx.tone(ID, tone), age::quantised(oldest))
+        }
+    };
+    let complaint = complaint(queue).map_or_else(nothing, |(tone, text)| span(cx.tone(ID, tone), text));
+    vec![
+        span(
+            cx.tone(ID, Tone::Plain),
+            if cx.width < 70 {
+                short_name(&queue.name)
+            } else {
+                &queue.name
+            },
+        ),
+        blame(cx, ID, queue.waiting, Tone::Plain),
+        blame(cx, ID, queue.active, Tone::Plain),
+        blame(cx, ID, queue.overdue, Tone::Warn),
+        blame(cx, ID, queue.failed, Tone::Bad),
+        old,
+        rate(|h| &h.added),
+        rate(|h| &h.left),
+        queue
+            .consumers
+            .map_or_else(unknown, |n| cx.value(ID, n.to_string())),
+        complaint,
+        depth(cx, history),
+    ]
+}
+
+fn depth<'a>(cx: &Cx<'a>, history: Option<&QueueHistory>) -> Span<'a> {
+    match history {
+        Some(history) if !cx.spoken && cx.width >= 76 => {
+            let columns = if cx.width >= 110 { 30 } else { 16 };
+            dim(sweep(&history.depth, columns, STEP))
+        }
+        _ => nothing(),
+    }
+}
+
+/// What is wrong with a queue, in a word or two.
+fn complaint(queue: &Queue) -> Option<(Tone, &'static str)> {
+    if queue.paused {
+        Some((Tone::Warn, "paused"))
+    } else if queue.consumers == Some(0) && queue.depth() > 0 {
+        Some((Tone::Bad, "no worker"))
+    } else if queue.oldest.is_some_and(|age| age > SLOW) {
+        Some((Tone::Warn, "slow"))
+    } else {
+        None
+    }
+}
+
+fn per_second(rate: f64) -> String {
+    if rate.abs() < 0.05 {
+        "0".into()
+    } else if rate.abs() < 100.0 {
+        format!("{rate:.1}")
+    } else {
+        units::short(rate.round())
+    }
+}
+
+fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
+    let Some(fact) = cx.facts.queues.value() else {
+        return Line::of(Tone::Dim, "- waiting · - failed · in - · out -");
+    };
+    let waiting: u64 = fact.queues.iter().map(|q| q.waiting + q.overdue).sum();
+    let failed: u64 = fact.queues.iter().map(|q| q.failed).sum();
+    let ingestion = |pick: fn(&QueueHistory) -> &crate::domain::Series| -> Option<f64> {
+        let rates = fact
+            .queues
+            .iter()
+            .filter(|q| ingests(q))
+            .filter_map(|q| cx.history.queues.get(&q.name));
+        rates
+            .filter_map(|h| pick(h).rate(RATE_WINDOW))
+            .reduce(|a, b| a + b)
+    };
+    let rate = |r: Option<f64>| r.map_or_else(|| units::UNKNOWN.into(), |r| format!("{}/s", per_second(r)));
+    let mut line = Line::new();
+    line.0
+        .push(span(cx.tone(ID, Tone::Strong), units::grouped(waiting)));
+    line.0.push(dim(" waiting · "));
+    line.0.push(blame(cx, ID, failed, Tone::Bad));
+    line.0.push(dim(" failed · in "));
+    line.0.push(cx.value(ID, rate(ingestion(|h| &h.added))));
+    line.0.push(dim(" out "));
+    line.0.push(cx.value(ID, rate(ingestion(|h| &h.left))));
+    line
+}
+
+fn ingests(queue: &Queue) -> bool {
+    queue.name.contains("ingestion")
+}
+
+/// Ingestion first, then what waits or failed, then by name.
+fn sorted<'a>(cx: &Cx<'a>) -> Vec<&'a Queue> {
+    let mut queues: Vec<&Queue> = cx
+        .facts
+        .queues
+        .value()
+        .map_or_else(Vec::new, |f| f.queues.iter().collect());
+    queues.sort_by_key(|q| (!ingests(q), q.failed == 0 && q.depth() == 0 && !q.paused));
+    queues
+}
+
+fn short_name(name: &str) -> &str {
+    name.strip_suffix("-queue").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_short() {
+        assert_eq!(
+            [0.01, 3.14159, 120.4, 12_345.0].map(per_second),
+            ["0", "3.1", "120", "12.3k"]
+        );
+        assert_eq!(short_name("otel-ingestion-queue"), "otel-ingestion");
+    }
+}
