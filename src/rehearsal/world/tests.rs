@@ -138,3 +138,19 @@ async fn a_small_rehearsal_from_start_to_end() {
     assert!(reqwest::get(&info.v2_url).await.is_err() && reqwest::get(&info.public_url).await.is_err());
     assert!(PgConnection::connect(&info.postgres_url).await.is_err());
 }
+
+/// The whole thing at its default size: the promise is 30 s on two cores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a quiet machine: it measures time"]
+async fn the_default_size_is_up_in_half_a_minute() {
+    let options = Options {
+        traces: Some(TRACES),
+        rate: None,
+        ..options("happy")
+    };
+    let begun = clock::mono();
+    let rehearsal = start(&options, |line| eprintln!("{line}")).await.unwrap();
+    let took = clock::since(begun);
+    rehearsal.stop().await.unwrap();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}

@@ -241,6 +241,29 @@ async fn apply_by_the_client_and_by_the_server() {
 }
 
 #[tokio::test]
+async fn kubectl_may_move_its_own_object_to_server_side_apply() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.ok(&["apply", "-f", &desk.file("client.json", &canary())])
+        .await;
+    let mut changed = canary();
+    changed["metadata"]["annotations"][WEIGHT] = json!("10");
+    desk.ok(&[
+        "apply",
+        "--server-side",
+        "-f",
+        &desk.file("server.json", &changed),
+    ])
+    .await;
+    let stored = desk.server.store().get("ingresses", NS, "langfuse-v3").unwrap();
+    let annotations = &stored["metadata"]["annotations"];
+    assert_eq!(annotations[WEIGHT], "10");
+    let last = annotations["kubectl.kubernetes.io/last-applied-configuration"]
+        .as_str()
+        .unwrap();
+    assert!(last.contains("canary-weight\":\"10\""), "{last}");
+}
+
+#[tokio::test]
 async fn workloads_are_scaled_restarted_and_deleted() {
     let Some(desk) = Desk::new().await else { return };
     let file = desk.file("web.json", &deployment("web"));
@@ -272,6 +295,32 @@ async fn workloads_are_scaled_restarted_and_deleted() {
     );
     desk.ok(&["delete", "deployment", "web", "--timeout=10s"]).await;
     assert!(desk.server.store().get("deployments", NS, "web").is_none());
+}
+
+#[tokio::test]
+async fn generated_objects_are_created() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.ok(&["create", "configmap", "flags", "--from-literal=a=b"])
+        .await;
+    desk.ok(&[
+        "create",
+        "secret",
+        "generic",
+        "db",
+        "--from-literal=password=geheim",
+    ])
+    .await;
+    desk.ok(&["create", "namespace", "other"]).await;
+    let store = desk.server.store();
+    assert_eq!(
+        store.get("configmaps", NS, "flags").unwrap()["data"],
+        json!({"a": "b"})
+    );
+    assert_eq!(
+        store.get("secrets", NS, "db").unwrap()["data"],
+        json!({"password": "Z2VoZWlt"})
+    );
+    assert!(store.get("namespaces", "", "other").is_some());
 }
 
 #[tokio::test]
