@@ -3,6 +3,7 @@
 //! One rule: no default stands here; the configuration has them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +32,7 @@ pub struct Cli {
 
 /// Flags of every verb. Environment variables and the file are read by the configuration.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The configuration file [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/cutover.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -68,6 +70,16 @@ pub enum Verb {
         after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
     )]
     Shift(ShiftArgs),
+    /// Let a shift that waits for its confirmation stay
+    #[command(after_help = "Example:\n  cutover shift --to 25 --yes --confirm-within 10m\n  cutover confirm")]
+    Confirm,
+    /// Takes a move back when its time is over; started by a shift
+    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
+    Watchdog {
+        /// The operation
+        #[arg(long)]
+        op: u64,
+    },
     /// Freeze the split where it is, or take the hold off
     #[command(after_help = "Example:\n  cutover hold\n  cutover hold --off")]
     Hold(HoldArgs),
@@ -147,6 +159,9 @@ pub struct ShiftArgs {
     /// Really do it
     #[arg(long)]
     pub yes: bool,
+    /// Take it back after this time (5m, 1h) unless `cutover confirm` is run, also when the session dies
+    #[arg(long, value_parser = span, value_name = "TIME")]
+    pub confirm_within: Option<Duration>,
 }
 
 /// Flags of `hold`.
@@ -203,6 +218,30 @@ fn split(text: &str) -> Result<Split, String> {
     Split::parse(text).ok_or_else(|| "a whole number from 0 to 100".into())
 }
 
+/// Reads `90s`, `10m`, `1h`: from half a minute to a day.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time from 30s to 24h, like 10m".to_owned();
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let each = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    let seconds = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(each))
+        .ok_or_else(wrong)?;
+    if (30..=86_400).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(wrong())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,5 +280,9 @@ mod tests {
             );
         }
         assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
+        assert_eq!(span("10m"), Ok(Duration::from_secs(600)));
+        for wrong in ["", "m", "10", "1s", "25h", "-5m", "é"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -15,6 +15,7 @@ pub mod print;
 pub mod run;
 pub mod start;
 pub mod status;
+pub mod watchdog;
 
 pub use exit::Exit;
 pub use run::run;
