@@ -1,0 +1,1 @@
+//! Counts against real servers.
