@@ -51,7 +51,11 @@ impl From<Period> for String {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        if millis % 1000 == 0 { write!(f, "{}s", millis / 1000) } else { write!(f, "{millis}ms") }
+        if millis % 1000 == 0 {
+            write!(f, "{}s", millis / 1000)
+        } else {
+            write!(f, "{millis}ms")
+        }
     }
 }
 
@@ -67,6 +71,9 @@ mod tests {
     #[case("-2s", None)]
     #[case("2 s", None)]
     fn periods(#[case] text: &str, #[case] millis: Option<u64>) {
-        assert_eq!(text.parse::<Period>().ok(), millis.map(|millis| Period(Duration::from_millis(millis))));
+        assert_eq!(
+            text.parse::<Period>().ok(),
+            millis.map(|millis| Period(Duration::from_millis(millis)))
+        );
     }
 }

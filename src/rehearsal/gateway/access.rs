@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// One answered request.
 #[derive(Debug, Clone, Default)]
@@ -79,8 +80,12 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// A writer task for the log file; lines are flushed whenever no more are waiting.
-pub async fn open(path: PathBuf) -> std::io::Result<(mpsc::Sender<Entry>, impl Future<Output = ()> + Send)> {
+/// A writer task for the log file; lines are flushed whenever no more are waiting. It ends with `cancel`, after
+/// what was sent before.
+pub async fn open(
+    path: PathBuf,
+    cancel: CancellationToken,
+) -> std::io::Result<(mpsc::Sender<Entry>, impl Future<Output = ()> + Send)> {
     let file = tokio::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -89,18 +94,24 @@ pub async fn open(path: PathBuf) -> std::io::Result<(mpsc::Sender<Entry>, impl F
     let (sender, mut entries) = mpsc::channel::<Entry>(1024);
     let work = async move {
         let mut file = tokio::io::BufWriter::new(file);
-        while let Some(entry) = entries.recv().await {
-            let line = format!("{entry}\n");
-            if file.write_all(line.as_bytes()).await.is_err() {
+        while let Some(Some(entry)) = cancel.run_until_cancelled(entries.recv()).await {
+            if write(&mut file, &entry).await.is_err() || (entries.is_empty() && file.flush().await.is_err())
+            {
                 return;
             }
-            if entries.is_empty() && file.flush().await.is_err() {
+        }
+        while let Ok(entry) = entries.try_recv() {
+            if write(&mut file, &entry).await.is_err() {
                 return;
             }
         }
         let _ = file.flush().await;
     };
     Ok((sender, work))
+}
+
+async fn write(file: &mut tokio::io::BufWriter<tokio::fs::File>, entry: &Entry) -> std::io::Result<()> {
+    file.write_all(format!("{entry}\n").as_bytes()).await
 }
 
 #[cfg(test)]

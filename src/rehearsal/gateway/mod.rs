@@ -125,7 +125,8 @@ impl Gateway {
     /// Binds free loopback ports, writes the controller's objects, loads the first routing and serves.
     pub async fn start(options: Options) -> Result<Self, GatewayError> {
         let (public, metrics, config) = (bind().await?, bind().await?, bind().await?);
-        let (log, write_log) = access::open(options.access_log.clone())
+        let cancel = CancellationToken::new();
+        let (log, write_log) = access::open(options.access_log.clone(), cancel.clone())
             .await
             .map_err(|error| GatewayError::Log(options.access_log.clone(), error))?;
         let state = Arc::new(State {
@@ -144,7 +145,7 @@ impl Gateway {
             metrics: address(&metrics)?,
             config: address(&config)?,
             state: Arc::clone(&state),
-            cancel: CancellationToken::new(),
+            cancel,
             tasks: TaskTracker::new(),
         };
         objects::create(&options.client, gateway.metrics, gateway.config, gateway.public).await?;
@@ -166,10 +167,9 @@ impl Gateway {
     }
 
     /// Closes the listeners and ends every task.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.cancel.cancel();
         self.tasks.close();
-        drop(self.state);
         let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
     }
 
@@ -224,6 +224,12 @@ impl Gateway {
                 });
             }
         });
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.cancel.cancel();
     }
 }
 

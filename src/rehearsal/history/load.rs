@@ -70,7 +70,7 @@ pub async fn load(endpoints: &Endpoints, options: &Options) -> Result<History, S
             .map_err(failed("writing dataset run items"))?
             .rows_affected();
     }
-    sqlx::raw_sql("ANALYZE")
+    sqlx::raw_sql("SET default_statistics_target = 30; ANALYZE; RESET default_statistics_target")
         .execute(&mut main)
         .await
         .map_err(failed("ANALYZE"))?;

@@ -2,6 +2,8 @@
 //!
 //! Source: `SetDefaults_*` in Kubernetes' `pkg/apis/*/v1/defaults.go`. Only kinds of this server.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::objects::{map, map_at};
@@ -35,7 +37,7 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
         }
         "Service" => service(object),
         "Ingress" => ingress(object),
-        "Secret" => fill(map(object), &[("type", json!("Opaque"))]),
+        "Secret" => secret(map(object)),
         "Namespace" => {
             let name = object["metadata"]["name"].clone();
             let mark = map_at(object, &["metadata", "labels"]);
@@ -257,4 +259,17 @@ fn service(object: &mut Value) {
 
 fn ingress(object: &mut Value) {
     fill(map_at(object, &["status"]), &[("loadBalancer", json!({}))]);
+}
+
+/// `stringData` is a way to write `data` without encoding it; it is never stored.
+fn secret(secret: &mut Map<String, Value>) {
+    fill(secret, &[("type", json!("Opaque"))]);
+    let Some(Value::Object(plain)) = secret.remove("stringData") else {
+        return;
+    };
+    let data = map(secret.entry("data").or_insert_with(|| json!({})));
+    for (key, value) in plain {
+        let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
+        data.insert(key, json!(encoded));
+    }
 }

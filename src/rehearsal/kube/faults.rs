@@ -42,6 +42,7 @@ struct Knobs {
     next: Vec<(u32, Scope, Fault)>,
     share: Vec<(f64, Scope, Fault)>,
     latency: Duration,
+    spared: Vec<String>,
 }
 
 /// A cloneable handle to the faults of one server.
@@ -92,9 +93,25 @@ impl Faults {
         self.watches.send_modify(|closed| *closed += 1);
     }
 
-    /// Back to normal.
+    /// Requests of this user meet no fault: for controllers of the rehearsal that use the server themselves.
+    pub fn spare(&self, user: &str) {
+        self.lock().spared.push(user.into());
+    }
+
+    /// Whether a user meets no fault.
+    pub(super) fn is_spared(&self, user: &str) -> bool {
+        self.lock().spared.iter().any(|spared| spared == user)
+    }
+
+    /// Back to normal; who was spared still is.
     pub fn clear(&self) {
-        *self.lock() = Knobs::default();
+        let mut knobs = self.lock();
+        let spared = std::mem::take(&mut knobs.spared);
+        *knobs = Knobs {
+            spared,
+            ..Knobs::default()
+        };
+        drop(knobs);
         self.freeze(false);
     }
 

@@ -24,7 +24,7 @@ use super::status::Status;
 use super::store::Store;
 use super::table::{self, Include};
 use super::watch::Watch;
-use super::{discovery, handle_write, list, portforward, reviews, scale, view};
+use super::{discovery, handle_write, list, portforward, protobuf, reviews, scale, view};
 
 /// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -56,13 +56,8 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     stop: CancellationToken,
 ) -> Result<Response<Body>, Cut> {
-    app.faults.thawed().await;
-    app.faults.delay().await;
     let route = routes::of(request.uri().path());
-    let fault = match &route {
-        Some(Route::Objects(_)) => app.faults.strike(is_write(request.method())),
-        _ => None,
-    };
+    let fault = fault(&app, &request, route.as_ref()).await;
     match fault {
         None => {}
         Some(Fault::Refuse) => return Err(Cut),
@@ -87,6 +82,24 @@ pub(super) async fn answer(
         .unwrap_or_else(|status| refuse(&status)))
 }
 
+/// Waits as long as the faults ask for, and says which of them strikes; users who are spared meet none.
+async fn fault(app: &App, request: &Request<Incoming>, route: Option<&Route>) -> Option<Fault> {
+    let user = User::of(authorization(request), &app.tokens);
+    if user.is_ok_and(|user| app.faults.is_spared(&user.name)) {
+        return None;
+    }
+    app.faults.thawed().await;
+    app.faults.delay().await;
+    match route {
+        Some(Route::Objects(_)) => app.faults.strike(is_write(request.method())),
+        _ => None,
+    }
+}
+
+fn authorization(request: &Request<Incoming>) -> Option<&str> {
+    request.headers().get(header::AUTHORIZATION)?.to_str().ok()
+}
+
 fn is_write(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
@@ -97,27 +110,29 @@ async fn respond(
     route: Option<Route>,
     stop: &CancellationToken,
 ) -> Result<Response<Body>, Status> {
-    let authorization = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok());
-    let user = User::of(authorization, &app.tokens)?;
+    let user = User::of(authorization(&request), &app.tokens)?;
     let path = request.uri().path().to_owned();
-    match route.ok_or_else(Status::no_such_path)? {
+    let Some(route) = route else {
+        return Ok(no_such_path());
+    };
+    match route {
         Route::Objects(path) => objects(app, request, &path, &user, stop).await,
         Route::Review(plural) => {
             let body = read_body(request).await?;
-            Ok(json_answer(
-                201,
-                &reviews::answer(&plural, &parse(&body)?, &user)?,
-            ))
+            let review = match protobuf::review(&body) {
+                Some(review) => review?,
+                None => parse(&body)?,
+            };
+            Ok(json_answer(201, &reviews::answer(&plural, &review, &user)?))
         }
         Route::Other => {
             user.require_path(&path)?;
             if matches!(path.as_str(), "/healthz" | "/livez" | "/readyz") {
-                return Ok(plain("ok"));
+                return Ok(plain(200, "ok"));
             }
-            let document = discovery::document(&path, request.headers()).ok_or_else(Status::no_such_path)?;
+            let Some(document) = discovery::document(&path, request.headers()) else {
+                return Ok(no_such_path());
+            };
             let aggregated = document["kind"] == "APIGroupDiscoveryList";
             let mut answer = json_answer(200, &document);
             if aggregated {
@@ -140,20 +155,33 @@ async fn objects(
 ) -> Result<Response<Body>, Status> {
     let query = Query::of(request.uri());
     let verb = verb(request.method(), path, &query)?;
-    user.require(&Ask {
+    let ask = Ask {
         verb,
         group: path.kind.group,
         resource: path.kind.plural,
         subresource: &path.subresource,
         namespace: &path.namespace,
         name: &path.name,
-    })?;
+    };
+    user.require(&ask)?;
+    if verb == "patch"
+        && app
+            .store
+            .stored(path.kind, &(path.namespace.clone(), path.name.clone()))
+            .is_none()
+    {
+        // An apply may create the object, which is a right of its own.
+        user.require(&Ask {
+            verb: "create",
+            ..ask
+        })?;
+    }
     match (verb, path.subresource.as_str()) {
         (_, "portforward") => portforward::answer(app, request, path, &query, stop),
         ("get", "log") => log(app, path, &query),
         ("get", _) => get(app, path, &query, Shape::of(request.headers())?),
         ("list", _) => list(app, path, &query, Shape::of(request.headers())?),
-        ("watch", _) => watch(app, path, &query, Shape::of(request.headers())?),
+        ("watch", _) => watch(app, user, path, &query, Shape::of(request.headers())?),
         _ => handle_write::answer(app, request, path, verb, &query).await,
     }
 }
@@ -241,8 +269,20 @@ impl Serialize for Item<'_> {
     }
 }
 
-fn watch(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Response<Body>, Status> {
-    let parts = (app.store.clone(), app.faults.clone());
+fn watch(
+    app: &App,
+    user: &User,
+    path: &Objects,
+    query: &Query,
+    shape: Shape,
+) -> Result<Response<Body>, Status> {
+    let spared = app.faults.is_spared(&user.name);
+    let faults = if spared {
+        Faults::default()
+    } else {
+        app.faults.clone()
+    };
+    let parts = (app.store.clone(), faults);
     let watch = Watch::of(
         parts,
         path.kind,
@@ -325,12 +365,14 @@ pub(super) fn refuse(status: &Status) -> Response<Body> {
     response
 }
 
-fn plain(text: &'static str) -> Response<Body> {
-    bytes_answer(
-        200,
-        "text/plain; charset=utf-8",
-        Bytes::from_static(text.as_bytes()),
-    )
+/// A path nobody serves is not refused with a `Status`, but by the web server below.
+fn no_such_path() -> Response<Body> {
+    plain(404, "404 page not found\n")
+}
+
+fn plain(code: u16, text: &'static str) -> Response<Body> {
+    let body = Bytes::from_static(text.as_bytes());
+    bytes_answer(code, "text/plain; charset=utf-8", body)
 }
 
 fn bytes_answer(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {

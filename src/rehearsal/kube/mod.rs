@@ -4,8 +4,8 @@
 //! what a real API server would have answered; where it cannot be, it stands in the list below.
 //!
 //! # What it leaves out, compared with a real one
-//! * Objects live in memory only; there is no etcd, no protobuf, no gzip, no OpenAPI schema (`kubectl explain`)
-//!   and no body in YAML other than its JSON subset.
+//! * Objects live in memory only; there is no etcd, no gzip, no OpenAPI schema (`kubectl explain`), no protobuf
+//!   but in the reviews `kubectl auth` sends, and no body in YAML other than its JSON subset.
 //! * Unknown fields are found by reading the object into its published type and back, so the order in which
 //!   several are reported, and the words for a value of the wrong type, differ.
 //! * Only the defaults and validations that this project meets are implemented (tables in `defaults` and `validate`).
@@ -32,8 +32,10 @@ mod objects;
 mod patch;
 mod portforward;
 mod prepare;
+mod protobuf;
 mod query;
 mod resources;
+mod retention;
 mod reviews;
 mod routes;
 mod scale;
@@ -46,6 +48,7 @@ mod store_access;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod typed;
 mod validate;
 mod view;

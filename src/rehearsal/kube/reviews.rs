@@ -32,7 +32,7 @@ pub(super) fn is_review(group: &str, version: &str, rest: &[&str]) -> bool {
 /// Fills in a review's status.
 ///
 /// # Errors
-/// 404 for a review the server does not have.
+/// 400 for a review the server does not have.
 pub(super) fn answer(plural: &str, body: &Value, user: &User) -> Result<Value, Status> {
     let mut review = body.clone();
     if !review.is_object() {
@@ -42,7 +42,7 @@ pub(super) fn answer(plural: &str, body: &Value, user: &User) -> Result<Value, S
         "selfsubjectreviews" => json!({"userInfo": {"username": user.name, "groups": user.groups}}),
         "selfsubjectaccessreviews" => access(body, user),
         "selfsubjectrulesreviews" => rules(body, user),
-        _ => return Err(Status::no_such_path()),
+        _ => return Err(Status::bad_request("no such review")),
     };
     Ok(review)
 }

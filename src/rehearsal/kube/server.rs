@@ -8,6 +8,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use super::handle::{App, answer};
 use super::logs::Logs;
 use super::status::Status;
 use super::store::Store;
+use super::tls::{self, Identity, is_handshake};
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -39,7 +41,7 @@ impl Default for Options {
         Self {
             tokens: vec![Token::admin("rehearsal-admin", "rehearsal-admin")],
             namespaces: Vec::new(),
-            history: 10_000,
+            history: 2_000,
             bookmark_every: Duration::from_secs(60),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
@@ -59,6 +61,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificate could not be made.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// A namespace could not be created.
     #[error("the rehearsal's API server could not create a namespace to start with: {0}")]
     Namespace(#[from] Status),
@@ -69,6 +74,7 @@ pub enum Error {
 pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
+    identity: Identity,
     stop: CancellationToken,
     listener: Option<JoinHandle<()>>,
 }
@@ -98,18 +104,24 @@ impl Server {
             logs: Logs::default(),
             bookmark_every: options.bookmark_every,
         });
-        let stop = CancellationToken::new();
-        let listener = Some(tokio::spawn(accept(listener, Arc::clone(&app), stop.clone())));
+        let (identity, stop) = (Identity::new()?, CancellationToken::new());
+        let listener = Some(tokio::spawn(accept(
+            listener,
+            Arc::clone(&app),
+            identity.clone(),
+            stop.clone(),
+        )));
         tracing::debug!(%address, "API server listens");
         Ok(Self {
             address,
             app,
+            identity,
             stop,
             listener,
         })
     }
 
-    /// The address clients use, for example `http://127.0.0.1:41234`.
+    /// The address without TLS, for example `http://127.0.0.1:41234`. The kubeconfig's is `https` on the same port.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -117,10 +129,11 @@ impl Server {
     /// A kubeconfig (YAML) for a user of the options, with a default namespace.
     pub fn kubeconfig(&self, user: &str, namespace: &str) -> Option<String> {
         let token = self.app.tokens.iter().find(|token| token.user == user)?;
-        let (url, secret) = (self.url(), &token.token);
+        let (address, secret, authority) = (self.address, &token.token, &self.identity.authority);
         Some(format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: rehearsal\n\
-             clusters:\n- name: rehearsal\n  cluster:\n    server: \"{url}\"\n\
+             clusters:\n- name: rehearsal\n  cluster:\n    server: \"https://{address}\"\n    \
+             certificate-authority-data: {authority}\n\
              users:\n- name: \"{user}\"\n  user:\n    token: \"{secret}\"\n\
              contexts:\n- name: rehearsal\n  context:\n    cluster: rehearsal\n    user: \"{user}\"\n    \
              namespace: \"{namespace}\"\n"
@@ -158,7 +171,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
+async fn accept(listener: TcpListener, app: Arc<App>, identity: Identity, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -166,7 +179,12 @@ async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
         };
         match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, Arc::clone(&app), stop.clone()));
+                tokio::spawn(connected(
+                    stream,
+                    Arc::clone(&app),
+                    identity.clone(),
+                    stop.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "API server could not accept a connection");
@@ -177,17 +195,33 @@ async fn accept(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-async fn serve(stream: TcpStream, app: Arc<App>, stop: CancellationToken) {
+async fn connected(stream: TcpStream, app: Arc<App>, identity: Identity, stop: CancellationToken) {
     // Watches send small lines; waiting to fill packets would show as latency.
     let _ = stream.set_nodelay(true);
+    let talk = async {
+        if !is_handshake(&stream).await {
+            return serve(stream, app, stop.clone()).await;
+        }
+        match identity.acceptor().accept(stream).await {
+            Ok(stream) => serve(stream, app, stop.clone()).await,
+            Err(error) => tracing::debug!(%error, "a TLS handshake with the API server failed"),
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = talk => {}
+    }
+}
+
+async fn serve<S>(stream: S, app: Arc<App>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| answer(Arc::clone(&app), request, stop.clone()));
     let connection = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::select! {
-        () = stop.cancelled() => {}
-        ended = connection => if let Err(error) = ended {
-            tracing::trace!(%error, "a connection to the API server ended early");
-        }
+    if let Err(error) = connection.await {
+        tracing::trace!(%error, "a connection to the API server ended early");
     }
 }

@@ -82,18 +82,6 @@ impl Status {
         .about(kind, name)
     }
 
-    /// 404 for a path the server does not know.
-    pub(super) fn no_such_path() -> Self {
-        Self {
-            details: Some(json!({})),
-            ..Self::new(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            )
-        }
-    }
-
     /// 405.
     pub(super) fn method_not_allowed(kind: &Kind, action: &str) -> Self {
         let message = format!(
@@ -162,6 +150,18 @@ impl Status {
     /// 422 for a scale that breaks a rule.
     pub(super) fn invalid_scale(name: &str, causes: &[Cause]) -> Self {
         Self::invalid_of("autoscaling", "Scale", name, causes)
+    }
+
+    /// 422 for a patch whose outcome cannot be read as an object of its kind.
+    pub(super) fn invalid_patch(outcome: &Value, why: &str) -> Self {
+        let shown = Value::from(outcome.to_string());
+        let message = format!("Invalid value: {shown}: {why}");
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            field: "patch".into(),
+            message,
+        };
+        Self::invalid_of("", "", "", &[cause])
     }
 
     fn invalid_of(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {

@@ -21,35 +21,30 @@ pub(super) enum Unknown {
 /// Reads an object of a kind; unknown fields become warnings, or a refusal.
 ///
 /// # Errors
-/// 400 for a value of the wrong type, and for unknown fields when they are refused.
-pub(super) fn read(kind: &Kind, object: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), Status> {
-    let (mut read, fields) = decode(kind, object).map_err(|error| {
-        Status::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: {error}",
-            kind.kind, kind.version, kind.kind
-        ))
-    })?;
+/// The reason, for a value of the wrong type, and for unknown fields when they are refused.
+pub(super) fn read(kind: &Kind, object: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), String> {
+    let (mut read, fields) = decode(kind, object).map_err(|error| error.to_string())?;
     let warnings: Vec<String> = fields
         .iter()
         .map(|field| format!("unknown field \"{field}\""))
         .collect();
     if unknown == Unknown::Refuse && !warnings.is_empty() {
-        return Err(Status::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
-            kind.kind,
-            kind.version,
-            kind.kind,
-            warnings.join(", ")
-        )));
+        return Err(format!("strict decoding error: {}", warnings.join(", ")));
     }
     drop_nulls(&mut read);
-    Ok((
-        read,
-        if unknown == Unknown::Warn {
-            warnings
-        } else {
-            Vec::new()
-        },
+    let warnings = if unknown == Unknown::Warn {
+        warnings
+    } else {
+        Vec::new()
+    };
+    Ok((read, warnings))
+}
+
+/// The refusal of a whole object that could not be read.
+pub(super) fn refuse_object(kind: &Kind, why: &str) -> Status {
+    let (name, version) = (kind.kind, kind.version);
+    Status::bad_request(format!(
+        "{name} in version \"{version}\" cannot be handled as a {name}: {why}"
     ))
 }
 

@@ -10,6 +10,7 @@ use super::objects::{items, meta, set_meta};
 use super::patch;
 use super::prepare;
 use super::resources::{Kind, by_plural};
+use super::retention;
 use super::scale;
 use super::schema::Place;
 use super::status::Status;
@@ -104,6 +105,9 @@ pub(super) fn write(
         Some(object) if !terms.dry_run => view::show(target.kind, &object),
         _ => Arc::new(made.object),
     };
+    if created && target.kind.kind == "Event" {
+        retention::sweep(store, target.kind.stored());
+    }
     Ok(Outcome {
         object,
         created,
@@ -175,7 +179,8 @@ fn owner(target: &Target, terms: &Terms, applied: bool) -> Owner {
 fn create(target: &Target, terms: &Terms, body: &Value, owners: Option<Vec<Entry>>) -> Result<Made, Status> {
     let kind = target.kind;
     let body = identified(target, body)?;
-    let (mut object, warnings) = typed::read(kind, &body, terms.unknown)?;
+    let read = typed::read(kind, &body, terms.unknown);
+    let (mut object, warnings) = read.map_err(|why| typed::refuse_object(kind, &why))?;
     set_meta(&mut object, "name", Some(json!(target.name)));
     prepare::created(kind, &mut object)?;
     set_meta(&mut object, "managedFields", None);
@@ -199,7 +204,11 @@ fn update(
 ) -> Result<Made, Status> {
     let proposed = identified(target, &proposed)?;
     require_same_state(target, change, &proposed, live)?;
-    let (mut object, warnings) = typed::read(target.kind, &proposed, terms.unknown)?;
+    let read = typed::read(target.kind, &proposed, terms.unknown);
+    let (mut object, warnings) = read.map_err(|why| match change {
+        Change::Replace(_) => typed::refuse_object(target.kind, &why),
+        _ => Status::invalid_patch(&proposed, &why),
+    })?;
     prepare::updated(target.kind, &mut object, live, &target.subresource);
     let named = items(&proposed, &["metadata", "managedFields"]);
     let mut owners = managed_fields::decode(if named.is_empty() { live } else { &proposed });
@@ -251,7 +260,8 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
     let mut owners = managed_fields::decode(live);
     let merged = apply.onto(live, &mut owners)?;
     require_same_state(target, &Change::Apply(Value::Null), &merged, live)?;
-    let (mut object, warnings) = typed::read(kind, &merged, terms.unknown)?;
+    let read = typed::read(kind, &merged, terms.unknown);
+    let (mut object, warnings) = read.map_err(|why| typed::refuse_object(kind, &why))?;
     prepare::updated(kind, &mut object, live, &target.subresource);
     validate::check(kind, &object, Some(live))?;
     managed_fields::encode(&mut object, owners);

@@ -38,8 +38,6 @@ pub use error::LangfuseError;
 pub use faults::Faults;
 pub use pod::Pod;
 pub use process::{Exit, Process};
-pub use serving::auth::fast_hash;
-pub use web::schema;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

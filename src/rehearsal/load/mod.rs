@@ -79,13 +79,19 @@ impl Load {
     }
 
     /// Starts no more stories, gives open requests `grace`, and saves the book.
-    pub async fn stop(self, grace: Duration) {
+    pub async fn stop(&self, grace: Duration) {
         self.cancel.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(grace, self.tasks.wait()).await;
         if let Err(error) = self.ledger.save().await {
             tracing::debug!("ledger: {error}");
         }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.cancel.cancel();
     }
 }
 

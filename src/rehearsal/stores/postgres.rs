@@ -38,6 +38,7 @@ maintenance_work_mem = 128MB
 work_mem = 16MB
 max_connections = 100
 jit = off
+max_parallel_maintenance_workers = 0
 # Thrown away afterwards; and COPY into a table of the same transaction writes no log with wal_level=minimal.
 fsync = off
 synchronous_commit = off

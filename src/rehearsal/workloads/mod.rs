@@ -160,11 +160,15 @@ impl Workloads {
         Ok(())
     }
 
-    /// Writes Langfuse v3's Deployments.
-    pub async fn install_langfuse(&self, settings: &langfuse::Settings) -> kube::Result<()> {
+    /// Writes one of Langfuse v3's Deployments.
+    pub async fn install(&self, name: &str, settings: &langfuse::Settings) -> kube::Result<()> {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
-        ensure(&deployments, langfuse::web(settings)).await?;
-        ensure(&deployments, langfuse::worker(settings)).await
+        let object = if name == langfuse::WEB {
+            langfuse::web(settings)
+        } else {
+            langfuse::worker(settings)
+        };
+        ensure(&deployments, object).await
     }
 
     /// Waits until a Deployment has as many ready Pods as it wants; false when it does not within `limit`.
@@ -188,10 +192,16 @@ impl Workloads {
     }
 
     /// Ends every process and task where it is.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.cancel.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(3), self.tasks.wait()).await;
+    }
+}
+
+impl Drop for Workloads {
+    fn drop(&mut self) {
+        self.cancel.cancel();
     }
 }
 

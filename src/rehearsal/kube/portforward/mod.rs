@@ -4,16 +4,21 @@
 //! `kube` speaks channels over a WebSocket, `kubectl` SPDY over a WebSocket; both end in [`dial`].
 
 mod channels;
+mod spdy;
+mod tunnel;
 
 use std::sync::Arc;
 
+use futures::{SinkExt, StreamExt};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +37,20 @@ pub const PORTS: &str = "rehearsal.cutover/ports";
 enum Protocol {
     /// Two channels for each port (`v4.channel.k8s.io`, `v5.channel.k8s.io`).
     Channels(&'static str),
+    /// Streams of SPDY inside a WebSocket.
+    Tunnel,
+}
+
+/// The WebSocket protocol of [`Protocol::Tunnel`].
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Channels(name) => name,
+            Self::Tunnel => TUNNEL,
+        }
+    }
 }
 
 /// Takes the connection over.
@@ -67,6 +86,7 @@ pub(super) fn answer(
             let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
             match protocol {
                 Protocol::Channels(_) => channels::serve(socket, &pod, &ports).await,
+                Protocol::Tunnel => tunnelled(socket, pod).await,
             }
         };
         tokio::select! {
@@ -86,20 +106,56 @@ fn choose(headers: &HeaderMap) -> Option<Protocol> {
     offered.split(',').map(str::trim).find_map(|name| match name {
         "v5.channel.k8s.io" => Some(Protocol::Channels("v5.channel.k8s.io")),
         "v4.channel.k8s.io" => Some(Protocol::Channels("v4.channel.k8s.io")),
+        TUNNEL => Some(Protocol::Tunnel),
         _ => None,
     })
+}
+
+/// Carries the bytes of a tunnel in the binary messages of a WebSocket.
+async fn tunnelled<S>(socket: WebSocketStream<S>, pod: Arc<Value>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (inside, outside) = tokio::io::duplex(64 * 1024);
+    let (mut reader, mut writer) = tokio::io::split(outside);
+    let (mut sink, mut messages) = socket.split();
+    let incoming = async {
+        while let Some(Ok(message)) = messages.next().await {
+            match message {
+                Message::Binary(bytes) if writer.write_all(&bytes).await.is_err() => return,
+                Message::Close(_) => return,
+                _ => {}
+            }
+        }
+    };
+    let outgoing = async {
+        let mut buffer = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = reader.read(&mut buffer).await {
+            if sink
+                .send(Message::binary(buffer[..count].to_vec()))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = incoming => {}
+        () = outgoing => {}
+        () = tunnel::serve(inside, pod) => {}
+    }
 }
 
 fn switching(headers: &HeaderMap, protocol: Protocol) -> Response<Body> {
     let mut response = Response::new(Empty::new().boxed_unsync());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let Protocol::Channels(name) = protocol;
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
     fields.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
     fields.insert(
         header::SEC_WEBSOCKET_PROTOCOL,
-        header::HeaderValue::from_static(name),
+        header::HeaderValue::from_static(protocol.name()),
     );
     let accept = headers
         .get(header::SEC_WEBSOCKET_KEY)

@@ -39,7 +39,10 @@ pub(super) async fn client(server: &Server, user: &str) -> Client {
     let yaml = server.kubeconfig(user, NS).expect("the user exists");
     let config = Kubeconfig::from_yaml(&yaml).expect("the kubeconfig is one");
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
-    Client::try_from(config.expect("the kubeconfig can be used")).expect("a client")
+    let mut config = config.expect("the kubeconfig can be used");
+    // What the server refuses is what the tests are about; kube would try 429, 503 and 504 again for minutes.
+    config.default_retry = false;
+    Client::try_from(config).expect("a client")
 }
 
 /// The status of a refusal.

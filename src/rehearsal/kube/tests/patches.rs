@@ -219,7 +219,6 @@ async fn refusals_have_the_bodies_of_a_real_server() {
             415,
             "UnsupportedMediaType",
         ),
-        ("GET", "/api/v1/widgets", json, Value::Null, 404, "NotFound"),
         ("PUT", all.as_str(), json, canary(), 405, "MethodNotAllowed"),
         (
             "POST",
@@ -278,4 +277,50 @@ async fn defaults_are_filled_in_and_owned_by_the_creator() {
         json!({".": {}, "f:containerPort": {}, "f:protocol": {}})
     );
     assert_eq!(fields["f:selector"], json!({}));
+}
+
+#[tokio::test]
+async fn a_patch_to_a_wrong_type_is_invalid() {
+    let server = server().await;
+    server.store().create("helm", canary()).unwrap();
+    let path = format!("/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/langfuse-v3");
+    let number = json!({"metadata": {"annotations": {WEIGHT: 25}}});
+    let (code, status) = raw(&server, "PATCH", &path, "application/merge-patch+json", &number).await;
+    assert_eq!((code, status["reason"].as_str()), (422, Some("Invalid")));
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .starts_with(" \"\" is invalid: patch: Invalid value: "),
+        "{status}"
+    );
+    let unknown = json!({"spec": {"weight": 25}});
+    let strict = format!("{path}?fieldValidation=Strict");
+    let (code, status) = raw(
+        &server,
+        "PATCH",
+        &strict,
+        "application/merge-patch+json",
+        &unknown,
+    )
+    .await;
+    assert_eq!(code, 422);
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("strict decoding error: unknown field \"spec.weight\"")
+    );
+    let (code, _) = raw(&server, "PATCH", &path, "application/merge-patch+json", &unknown).await;
+    assert_eq!(code, 200, "a field that is unknown is dropped with a warning");
+}
+
+#[tokio::test]
+async fn a_secret_is_stored_encoded() {
+    let server = server().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": NS},
+        "stringData": {"password": "geheim"}});
+    let stored = server.store().create("helm", secret).unwrap();
+    assert_eq!(stored["data"]["password"], "Z2VoZWlt");
+    assert!(stored.get("stringData").is_none());
 }

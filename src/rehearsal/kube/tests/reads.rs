@@ -152,3 +152,17 @@ async fn a_version_in_the_future_times_out() {
     let (code, status) = raw(&server, "GET", &path, "application/json", &Value::Null).await;
     assert_eq!((code, status["reason"].as_str()), (504, Some("Timeout")));
 }
+
+#[tokio::test]
+async fn a_path_nobody_serves_is_plain_text() {
+    let server = server().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http
+        .get(format!("{}/api/v1/widgets", server.url()))
+        .bearer_auth("admin")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 404);
+    assert_eq!(answer.text().await.unwrap(), "404 page not found\n");
+}

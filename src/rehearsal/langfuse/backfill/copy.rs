@@ -29,6 +29,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
 
     let (mut processed, mut finished) = (0_f64, false);
     while !tools.is_aborted() && !finished && processed < max_rows {
+        tools.faults.thawed().await;
         let fetched = clock::mono();
         let cursor = read_state(tools, source, &key)
             .await?

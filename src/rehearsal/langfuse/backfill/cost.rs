@@ -65,6 +65,7 @@ async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> 
     let mut cursor = args.max_date().and_then(js::millis).unwrap_or_else(clock::now_ms);
     let mut total = 0_i64;
     while !tools.is_aborted() && (total as f64) < max_rows {
+        tools.faults.thawed().await;
         if tools.faults.take_conflict() {
             return Err(manager::write_conflict());
         }

@@ -148,6 +148,7 @@ impl Manager {
     async fn keep_beating(&self) {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
+            self.tools.faults.thawed().await;
             if let Some(claimed) = self.active() {
                 // A missed beat is made up for by the next; three of them lose the lock.
                 let _ = lock::beat(&self.tools.pool, &claimed.id, &self.worker).await;

@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
-use sha2::{Digest, Sha256};
 use sqlx::{PgPool, Row as _};
 
 use super::super::LangfuseError;
 use super::answer::Refusal;
+use crate::rehearsal::history::fast_hash;
 
 /// The project a request speaks for.
 #[derive(Debug, Clone)]
@@ -14,33 +14,6 @@ pub(crate) struct Scope {
     pub(crate) project: String,
     /// Only scores may be written: the request named the public key alone.
     pub(crate) scores_only: bool,
-}
-
-/// The value of `api_keys.fast_hashed_secret_key`: sha256 of the secret and of the salt's own sha256 in hex.
-pub fn fast_hash(secret_key: &str, salt: &str) -> String {
-    let salt = hex(&Sha256::digest(salt));
-    hex(&Sha256::new()
-        .chain_update(secret_key)
-        .chain_update(salt)
-        .finalize())
-}
-
-/// The shorter form, sha256 of secret and salt, which some installations' rows carry.
-fn plain_hash(secret_key: &str, salt: &str) -> String {
-    hex(&Sha256::new()
-        .chain_update(secret_key)
-        .chain_update(salt)
-        .finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Finds the project of a request.
@@ -67,12 +40,10 @@ pub(crate) async fn authorize(headers: &HeaderMap, pool: &PgPool, salt: &str) ->
             project,
             scores_only: true,
         }),
-        Some(secret) if [fast_hash(&secret, salt), plain_hash(&secret, salt)].contains(&stored) => {
-            Ok(Scope {
-                project,
-                scores_only: false,
-            })
-        }
+        Some(secret) if stored == fast_hash(&secret, salt) => Ok(Scope {
+            project,
+            scores_only: false,
+        }),
         Some(_) => Err(wrong()),
     }
 }
@@ -107,13 +78,6 @@ fn read_header(header: &str) -> Option<(String, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hashes_as_langfuse_does() {
-        // printf salt | sha256sum, appended to the secret, sha256sum again.
-        let salt = hex(&Sha256::digest("salt"));
-        assert_eq!(fast_hash("sk", "salt"), hex(&Sha256::digest(format!("sk{salt}"))));
-    }
 
     #[test]
     fn reads_headers() {

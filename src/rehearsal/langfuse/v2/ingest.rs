@@ -55,8 +55,11 @@ pub(super) async fn ingestion(State(v2): State<V2>, request: Request<Body>) -> R
 pub(super) async fn scores(State(v2): State<V2>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = v2.scope(request.headers()).await?;
     let body = intake::read_json(&intake::read_body(request).await?)?;
-    single(&v2, &scope, intake::score_event(body)?).await?;
-    Ok(json_answer(StatusCode::OK, &json!({"message": "Score created"})))
+    let event = intake::score_event(body)?;
+    let id = event["body"]["id"].as_str().unwrap_or_default().to_owned();
+    single(&v2, &scope, event).await?;
+    let score = super::read::score(&v2.pool, &id, &scope.project).await?;
+    Ok(json_answer(StatusCode::OK, &score))
 }
 
 /// The legacy `POST /api/public/traces`.

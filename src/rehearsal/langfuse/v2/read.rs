@@ -191,6 +191,16 @@ pub(super) async fn scores(State(v2): State<V2>, uri: Uri, headers: HeaderMap) -
     simple_list(&v2, &uri, &headers, &sql).await
 }
 
+/// One score as the API shows it; null when there is none.
+pub(super) async fn score(pool: &PgPool, id: &str, project: &str) -> Result<Value, Refusal> {
+    let sql = "SELECT to_jsonb(s) AS row FROM scores s WHERE s.id = $1 AND s.project_id = $2";
+    Ok(rows(pool, sql, id, project)
+        .await?
+        .into_iter()
+        .next()
+        .map_or(Value::Null, Value::Object))
+}
+
 /// `GET /api/public/projects`: the cheapest check of a key.
 pub(super) async fn projects(State(v2): State<V2>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = v2.scope(&headers).await?;

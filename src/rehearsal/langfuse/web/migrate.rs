@@ -5,12 +5,17 @@ use sqlx::{PgPool, Row as _};
 use super::super::LangfuseError;
 use super::super::process::Context;
 use super::super::stores::clickhouse::ClickHouse;
-use super::schema;
 use crate::rehearsal::clock;
+use crate::rehearsal::stores::clickhouse::clickhouse_schema;
+
+/// golang-migrate's version of v3.29.0.
+const NEWEST: i64 = 8;
 
 /// What v3.0.0 to v3.29.0 change in v2's PostgreSQL (sheet 0). The effects are Langfuse's; the migration names
 /// are this table's own, because one row here stands for several of Langfuse's.
 const POSTGRES: &[(&str, &str)] = &[
+    ("20241205000000_v3_prices", PRICES),
+    ("20241205000001_v3_fill_prices", FILL_PRICES),
     (
         "20241209000000_v3_projects_deleted_at",
         "ALTER TABLE IF EXISTS projects ADD COLUMN IF NOT EXISTS deleted_at timestamp(3)",
@@ -25,6 +30,17 @@ const POSTGRES: &[(&str, &str)] = &[
         "ALTER TABLE IF EXISTS trace_sessions ADD COLUMN IF NOT EXISTS environment text NOT NULL DEFAULT 'default'",
     ),
 ];
+
+/// v3 keeps prices per usage type: the table is made from the models' three columns.
+const PRICES: &str = "CREATE TABLE IF NOT EXISTS prices (
+    id text PRIMARY KEY DEFAULT gen_random_uuid()::text, model_id text NOT NULL, usage_type text NOT NULL,
+    price numeric(65, 30) NOT NULL, created_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP, UNIQUE (model_id, usage_type))";
+const FILL_PRICES: &str = "INSERT INTO prices (model_id, usage_type, price)
+    SELECT m.id, p.usage_type, p.price FROM models m
+    CROSS JOIN LATERAL (VALUES ('input', m.input_price), ('output', m.output_price), ('total', m.total_price))
+        AS p (usage_type, price)
+    WHERE p.price IS NOT NULL ON CONFLICT DO NOTHING";
 
 /// Several web replicas start at once: the same lock as Prisma's migrate deploy.
 const PRISMA_LOCK: i64 = 72_707_369;
@@ -106,60 +122,84 @@ async fn record(connection: &mut sqlx::PgConnection, name: &str) -> Result<(), L
 }
 
 /// golang-migrate over HTTP: the real one speaks the native protocol at `CLICKHOUSE_MIGRATION_URL`.
+///
+/// The eight migrations of v3.29.0 are one step here; it leaves `dirty` behind when it is interrupted.
 async fn clickhouse(context: &Context, server: &ClickHouse) -> Result<(), LangfuseError> {
-    let clustered = server.clustered();
-    server
-        .execute(&schema::statement(schema::VERSIONS, clustered))
-        .await?;
-    let rows = server
-        .select(
-            "SELECT version, dirty FROM schema_migrations ORDER BY sequence DESC LIMIT 1",
-            &[],
-        )
-        .await?;
-    let number = |key: &str| {
-        rows.first().and_then(|row| row.get(key)).map_or(0, |value| {
-            value
-                .as_i64()
-                .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-                .unwrap_or(0)
-        })
-    };
-    let (at, dirty) = (number("version"), number("dirty"));
-    if dirty != 0 {
+    let statements: Vec<String> = clickhouse_schema()
+        .iter()
+        .map(|sql| for_topology(sql, server.clustered()))
+        .collect();
+    for sql in statements
+        .iter()
+        .filter(|sql| sql.contains("EXISTS schema_migrations"))
+    {
+        server.execute(sql).await?;
+    }
+    let (at, dirty) = version(server).await?;
+    if dirty {
         return Err(LangfuseError::refused(format!(
             "error: Dirty database version {at}. Fix and force version."
         )));
     }
-    let newest = schema::MIGRATIONS.last().map_or(0, |migration| migration.version);
-    if at > newest {
+    if at > NEWEST {
         return Err(LangfuseError::refused(format!(
             "error: no migration found for version {at}: read down for version {at} .: file does not exist"
         )));
     }
-    if at == newest {
+    if at == NEWEST {
         context.log.info("no change");
+        return Ok(());
     }
-    for migration in schema::MIGRATIONS
-        .iter()
-        .filter(|migration| migration.version > at)
-    {
-        mark(server, migration.version, true).await?;
-        for template in migration.statements {
-            server.execute(&schema::statement(template, clustered)).await?;
-        }
-        mark(server, migration.version, false).await?;
-        context.log.info(&format!("{}/u", migration.version));
+    mark(server, true).await?;
+    for sql in &statements {
+        server.execute(sql).await?;
     }
+    mark(server, false).await?;
+    context.log.info(&format!("{NEWEST}/u add_environments_column"));
     Ok(())
 }
 
-async fn mark(server: &ClickHouse, version: i64, dirty: bool) -> Result<(), LangfuseError> {
+/// The newest row of `schema_migrations`: version, and whether it was interrupted.
+async fn version(server: &ClickHouse) -> Result<(i64, bool), LangfuseError> {
+    let sql = "SELECT version, dirty FROM schema_migrations ORDER BY sequence DESC LIMIT 1";
+    let rows = server.select(sql, &[]).await?;
+    let number = |key: &str| {
+        let value = rows.first().and_then(|row| row.get(key));
+        value.map_or(0, |n| {
+            n.as_i64().or_else(|| n.as_str()?.parse().ok()).unwrap_or(0)
+        })
+    };
+    Ok((number("version"), number("dirty") != 0))
+}
+
+async fn mark(server: &ClickHouse, dirty: bool) -> Result<(), LangfuseError> {
     let sequence = clock::now().as_nanosecond();
     let dirty = u8::from(dirty);
-    server
-        .execute(&format!(
-            "INSERT INTO schema_migrations (version, dirty, sequence) VALUES ({version}, {dirty}, {sequence})"
-        ))
-        .await
+    let sql = format!(
+        "INSERT INTO schema_migrations (version, dirty, sequence) VALUES ({NEWEST}, {dirty}, {sequence})"
+    );
+    server.execute(&sql).await
+}
+
+/// The statement as it is for one server, or as Langfuse writes it for a cluster named `default`.
+fn for_topology(sql: &str, clustered: bool) -> String {
+    if !clustered {
+        return sql.to_owned();
+    }
+    sql.replacen(" (\n", " ON CLUSTER default (\n", 1).replace(
+        "ENGINE = ReplacingMergeTree",
+        "ENGINE = ReplicatedReplacingMergeTree",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_gets_other_engines() {
+        let traces = for_topology(clickhouse_schema()[0], true);
+        assert!(traces.contains("traces ON CLUSTER default (") && traces.contains("= ReplicatedReplacing"));
+        assert_eq!(for_topology("SELECT 1", false), "SELECT 1");
+    }
 }

@@ -6,7 +6,6 @@ mod migrate;
 mod otel;
 mod read;
 mod read_rows;
-pub mod schema;
 
 pub(crate) use read_rows::insertable;
 

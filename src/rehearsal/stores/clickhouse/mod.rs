@@ -5,6 +5,8 @@ mod binary;
 mod chdb;
 mod python;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
