@@ -3,7 +3,6 @@
 //! One rule: no default stands here; the configuration has them.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -70,16 +69,6 @@ pub enum Verb {
         after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
     )]
     Shift(ShiftArgs),
-    /// Let a shift that waits for its confirmation stay
-    #[command(after_help = "Example:\n  cutover shift --to 25 --yes --confirm-within 10m\n  cutover confirm")]
-    Confirm,
-    /// Takes a move back when its time is over; started by a shift
-    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
-    Watchdog {
-        /// The operation
-        #[arg(long)]
-        op: u64,
-    },
     /// Freeze the split where it is, or take the hold off
     #[command(after_help = "Example:\n  cutover hold\n  cutover hold --off")]
     Hold(HoldArgs),
@@ -88,6 +77,9 @@ pub enum Verb {
         after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
     )]
     Rollback(RollbackArgs),
+    /// Let a move with a deadline stay
+    #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
+    Confirm,
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),
@@ -113,6 +105,19 @@ pub enum Verb {
         after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites."
     )]
     Init(InitArgs),
+    /// Stand up a complete local migration to practise on, and open the cockpit on it
+    #[cfg(feature = "rehearsal")]
+    #[command(
+        after_help = "Example:\n  cutover rehearse\n  cutover rehearse --no-tui --scenario gitops-revert --traces 2000\n  cutover rehearse fault v3-errors --for 30s"
+    )]
+    Rehearse(crate::rehearsal::Options),
+    /// Take a move back unless it is confirmed; started by a shift with a deadline
+    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
+    Watchdog {
+        /// The operation
+        #[arg(long)]
+        op: u64,
+    },
 }
 
 /// `cutover config …`
@@ -156,12 +161,12 @@ pub struct ShiftArgs {
     /// The share of v3 to end in, per cent
     #[arg(long, value_parser = split, value_name = "PERCENT")]
     pub to: Split,
+    /// Take it back after this many minutes unless `cutover confirm` or the cockpit's key confirms it
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub confirm_within: Option<u64>,
     /// Really do it
     #[arg(long)]
     pub yes: bool,
-    /// Take it back after this time (5m, 1h) unless `cutover confirm` is run, also when the session dies
-    #[arg(long, value_parser = span, value_name = "TIME")]
-    pub confirm_within: Option<Duration>,
 }
 
 /// Flags of `hold`.
@@ -218,30 +223,6 @@ fn split(text: &str) -> Result<Split, String> {
     Split::parse(text).ok_or_else(|| "a whole number from 0 to 100".into())
 }
 
-/// Reads `90s`, `10m`, `1h`: from half a minute to a day.
-fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time from 30s to 24h, like 10m".to_owned();
-    let (number, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or_else(wrong)?;
-    let each = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(wrong()),
-    };
-    let seconds = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(each))
-        .ok_or_else(wrong)?;
-    if (30..=86_400).contains(&seconds) {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(wrong())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,9 +261,5 @@ mod tests {
             );
         }
         assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
-        assert_eq!(span("10m"), Ok(Duration::from_secs(600)));
-        for wrong in ["", "m", "10", "1s", "25h", "-5m", "é"] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
     }
 }

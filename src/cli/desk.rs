@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::exit::Exit;
-use super::{print, start};
+use super::print;
 use crate::actuators::journal::replay;
 use crate::actuators::{Actor, Actuators, Journal};
 use crate::clients::kube as cluster;
@@ -66,9 +66,7 @@ impl Desk {
         let (vault, link) = connect(config).await;
         let built = config::targets(config, &vault);
         for (section, key) in &built.missing {
-            print::err(format!(
-                "[{section}] is left out: the Kubernetes Secret {key} could not be read"
-            ));
+            print::err(format!("[{section}] is left out: the Kubernetes Secret {key} could not be read"));
         }
         let mut setup = session::setup(config, &built.targets, &actor, clock);
         setup.armed = armed;
@@ -111,11 +109,10 @@ impl Desk {
                     self.say(Msg::Answer(Answer::Journal(state)));
                     if let Ok(kube) = &link {
                         let client = kube.client.clone();
-                        let mut actuators =
-                            Actuators::new(client.clone(), &kube.namespace, journal, actor, wall);
+                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
+                            .watched_by(session::watchdog(config));
                         if acts {
                             actuators.known_as(session::reviewed(&client).await);
-                            actuators = actuators.watched_by(start::watchdog_arguments(config));
                         }
                         self.actuators = Some(actuators);
                     }
@@ -170,9 +167,7 @@ impl Desk {
 
     /// One look at lease and hold; takes the lease when `take`.
     pub async fn lease(&mut self, take: bool) {
-        let Some(actuators) = self.actuators.clone() else {
-            return;
-        };
+        let Some(actuators) = self.actuators.clone() else { return };
         let (lease, hold) = actuators.lease(take).await;
         self.say(Msg::Answer(Answer::Lease(lease)));
         if let Some(hold) = hold {
@@ -184,11 +179,7 @@ impl Desk {
     pub async fn dry_run(&self, plan: &Plan) -> Option<Result<(), Trouble>> {
         let actuators = self.actuators.as_ref()?;
         let late = || Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time");
-        Some(
-            tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan))
-                .await
-                .unwrap_or_else(|_| Err(late())),
-        )
+        Some(tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan)).await.unwrap_or_else(|_| Err(late())))
     }
 
     /// Sets the hold or takes it off; `None` without a connection.
@@ -235,13 +226,8 @@ impl Desk {
 
     /// Waits until each of `ids` that is configured has answered once, well or badly.
     pub async fn gather(&mut self, ids: &[SourceId], limit: Duration) -> Waited {
-        let wanted: Vec<_> = ids
-            .iter()
-            .copied()
-            .filter(|id| !self.model.setup.off.contains(id))
-            .collect();
-        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id)))
-            .await
+        let wanted: Vec<_> = ids.iter().copied().filter(|id| !self.model.setup.off.contains(id)).collect();
+        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
     }
 
     /// Waits for journal lines and Events, gives the lease back, and ends the sources.
@@ -262,14 +248,11 @@ impl Desk {
 /// What the operator could have seen, for the journal.
 fn evidence(model: &Model, now: Now, to: crate::domain::Split) -> Vec<String> {
     let checks = guards(model, now, to).0;
-    checks
-        .iter()
-        .map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence))
-        .collect()
+    checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
 }
 
 /// The cluster, and the Secrets that the configuration is in.
-pub(super) async fn connect(config: &Config) -> (Vault, Result<cluster::Kube, Trouble>) {
+async fn connect(config: &Config) -> (Vault, Result<cluster::Kube, Trouble>) {
     let kube = match cluster::connect(&config::targets::kube(config)).await {
         Ok(kube) => kube,
         Err(trouble) => return (Vault::new(), Err(trouble)),

@@ -13,6 +13,8 @@ pub mod moves;
 pub mod planned;
 pub mod print;
 pub mod run;
+#[cfg(feature = "rehearsal")]
+pub mod rehearse;
 pub mod start;
 pub mod status;
 pub mod watchdog;

@@ -12,7 +12,7 @@ use crate::cockpit::update::{intent, moves};
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::Config;
 use crate::domain::latency::Endpoint;
-use crate::domain::{SourceId, Split};
+use crate::domain::SourceId;
 use crate::runtime::Clock;
 use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, VERIFY_DEADLINE};
 use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
@@ -86,13 +86,14 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
     desk.lease(true).await;
     let exit = match desk.gather(&FORWARD, GATHER).await {
         Waited::Interrupted => interrupted(),
-        _ => forward(&mut desk, args.to, args.confirm_within).await,
+        _ => forward(&mut desk, args).await,
     };
     desk.close().await;
     exit
 }
 
-async fn forward(desk: &mut Desk, to: Split, confirm_within: Option<Duration>) -> Exit {
+async fn forward(desk: &mut Desk, args: &ShiftArgs) -> Exit {
+    let to = args.to;
     if let Err(exit) = routes_known(desk) {
         return exit;
     }
@@ -103,12 +104,7 @@ async fn forward(desk: &mut Desk, to: Split, confirm_within: Option<Duration>) -
     }
     let now = desk.now();
     let checks = guards(&desk.model, now, to);
-    if desk
-        .model
-        .routes()
-        .iter()
-        .all(|r| r.stored.is(to) && r.raw.is_some())
-    {
+    if desk.model.routes().iter().all(|r| r.stored.is(to) && r.raw.is_some()) {
         print::out(format!("every route is at {to} already"));
         return Exit::Fine;
     }
@@ -117,9 +113,8 @@ async fn forward(desk: &mut Desk, to: Split, confirm_within: Option<Duration>) -
         print::err(format!("refused: {}: {}", check.label, check.evidence));
         return Exit::Refused;
     }
-    let mut plan = desk.model.plan(Intent::Shift, to);
-    plan.confirm_within = confirm_within.filter(|_| !plan.is_back());
-    let effects = moves::step(&mut desk.model, Event::Propose(plan), now);
+    let within = args.confirm_within.map(|m| Duration::from_secs(m * 60));
+    let effects = intent::shift_to(&mut desk.model, to, within, now);
     desk.perform(effects);
     confirm(desk).await
 }
@@ -147,20 +142,13 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
         return exit;
     }
     desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
-    print::err(format!(
-        "a move back strands: {}",
-        desk.model.stranded().sentence()
-    ));
+    print::err(format!("a move back strands: {}", desk.model.stranded().sentence()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
         print::err(format!("refused: {why}"));
         return Exit::Refused;
     }
-    let go = if all {
-        intent::roll_back_all
-    } else {
-        intent::roll_back
-    };
+    let go = if all { intent::roll_back_all } else { intent::roll_back };
     let effects = go(&mut desk.model, now);
     desk.perform(effects);
     confirm(desk).await
@@ -168,24 +156,12 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
 
 /// A write that an earlier run left without an outcome: looked at before anything else is done.
 async fn settle(desk: &mut Desk) -> Result<(), Exit> {
-    let Some(plan) = desk.model.shift.plan().cloned() else {
-        return Ok(());
-    };
-    let objects = plan
-        .patches
-        .iter()
-        .map(|p| (p.object.clone(), p.router))
-        .collect();
+    let Some(plan) = desk.model.shift.plan().cloned() else { return Ok(()) };
+    let objects = plan.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
     desk.perform(vec![Effect::Observe(plan.op, objects)]);
-    desk.wait(VERIFY_DEADLINE, |d| {
-        !matches!(d.model.shift, Shift::Unknown { .. })
-    })
-    .await;
+    desk.wait(VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
     if matches!(desk.model.shift, Shift::Unknown { .. }) {
-        print::err(format!(
-            "the outcome of {} to {} is not known: look at the routes, or roll back",
-            plan.op, plan.to
-        ));
+        print::err(format!("the outcome of {} to {} is not known: look at the routes, or roll back", plan.op, plan.to));
         return Err(Exit::Unknown);
     }
     let now = desk.now();
@@ -202,13 +178,7 @@ async fn confirm(desk: &mut Desk) -> Exit {
     }
     if let Shift::Armed { plan, .. } = &desk.model.shift {
         let plan = plan.clone();
-        print::err(format!(
-            "{}: {} -> {}, {} patch(es)",
-            plan.op,
-            plan.from,
-            plan.to,
-            plan.patches.len()
-        ));
+        print::err(format!("{}: {} -> {}, {} patch(es)", plan.op, plan.from, plan.to, plan.patches.len()));
         desk.say(Msg::DialogShown);
         if desk.wait(ARM_DELAY, |_| false).await == Waited::Interrupted {
             return interrupted();
@@ -222,11 +192,7 @@ async fn confirm(desk: &mut Desk) -> Exit {
 
 fn answer_dialog(desk: &mut Desk, plan: &Plan) {
     let typed = plan.to.percent().to_string();
-    let typed = if plan.intent == Intent::Shift {
-        typed.as_str()
-    } else {
-        ""
-    };
+    let typed = if plan.intent == Intent::Shift { typed.as_str() } else { "" };
     let events = typed.chars().map(Event::Type).chain([Event::Confirm]);
     for event in events {
         let now = desk.now();
@@ -238,18 +204,7 @@ fn answer_dialog(desk: &mut Desk, plan: &Plan) {
 fn outcome(model: &Model, waited: Waited) -> Exit {
     match &model.shift {
         Shift::Done { plan, .. } => {
-            print::out(format!(
-                "{} {} -> {}: done",
-                plan.intent.word(),
-                plan.from,
-                plan.to
-            ));
-            if let Some(within) = plan.confirm_within {
-                let span = crate::domain::units::span(within);
-                print::err(format!(
-                    "it is taken back in {span} unless `cutover confirm` says that it stays"
-                ));
-            }
+            print::out(format!("{} {} -> {}: done", plan.intent.word(), plan.from, plan.to));
             Exit::Fine
         }
         Shift::Failed { trouble, .. } => {
@@ -257,71 +212,20 @@ fn outcome(model: &Model, waited: Waited) -> Exit {
             Exit::of(trouble)
         }
         Shift::Unknown { plan, why, .. } => {
-            print::err(format!(
-                "{} to {}: outcome not known: {}",
-                plan.op,
-                plan.to,
-                why.sentence()
-            ));
+            print::err(format!("{} to {}: outcome not known: {}", plan.op, plan.to, why.sentence()));
             Exit::Unknown
         }
         Shift::Applying { plan, .. } | Shift::Verifying { plan, .. } => {
-            let why = if waited == Waited::Interrupted {
-                "interrupted"
-            } else {
-                "out of time"
-            };
-            print::err(format!(
-                "{} to {}: {why} before its outcome was known; run `cutover status`",
-                plan.op, plan.to
-            ));
+            let why = if waited == Waited::Interrupted { "interrupted" } else { "out of time" };
+            print::err(format!("{} to {}: {why} before its outcome was known; run `cutover status`", plan.op, plan.to));
             Exit::Unknown
         }
         Shift::Idle | Shift::Proposed { .. } | Shift::Armed { .. } => {
-            let said = model
-                .screen
-                .notice
-                .as_ref()
-                .map_or("nothing was sent", |(text, ..)| text.as_str());
+            let said = model.screen.notice.as_ref().map_or("nothing was sent", |(text, ..)| text.as_str());
             print::err(format!("refused: {said}"));
             Exit::Refused
         }
     }
-}
-
-/// `cutover confirm`: the move that waits for it stays.
-pub async fn confirm_move(clock: Clock, config: &Config) -> Exit {
-    let mut desk = match Desk::open(clock, config, true, true).await {
-        Ok(desk) => desk,
-        Err(exit) => return exit,
-    };
-    let exit = match desk.model.pending {
-        None => {
-            print::err("no move waits for a confirmation");
-            Exit::Refused
-        }
-        Some(pending) => {
-            desk.perform(vec![Effect::Confirm(pending.op)]);
-            match desk.wait(APPLY_DEADLINE, |d| d.model.pending.is_none()).await {
-                Waited::Done => {
-                    print::out(format!("{} is confirmed and stays", pending.op));
-                    Exit::Fine
-                }
-                _ => {
-                    let said = desk
-                        .model
-                        .screen
-                        .notice
-                        .as_ref()
-                        .map_or("no answer", |(text, ..)| text.as_str());
-                    print::err(format!("{} could not be confirmed: {said}", pending.op));
-                    Exit::Unreachable
-                }
-            }
-        }
-    };
-    desk.close().await;
-    exit
 }
 
 /// `cutover hold`.
@@ -377,10 +281,7 @@ fn routes_known(desk: &Desk) -> Result<(), Exit> {
             Err(Exit::of(&failure.trouble))
         }
         None if facts.routes.value().is_some() => {
-            print::err(format!(
-                "no canary route was found in the namespace {}",
-                desk.model.setup.namespace
-            ));
+            print::err(format!("no canary route was found in the namespace {}", desk.model.setup.namespace));
             Err(Exit::Refused)
         }
         None => {
@@ -397,9 +298,7 @@ fn warn(checks: &Guards) {
 }
 
 fn unconfirmed(verb: &str) -> Exit {
-    print::err(format!(
-        "nothing was sent: `cutover {verb} … --yes` does it, `cutover plan --to N` shows it first"
-    ));
+    print::err(format!("nothing was sent: `cutover {verb} … --yes` does it, `cutover plan --to N` shows it first"));
     Exit::Usage
 }
 

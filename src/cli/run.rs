@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::args::{Cli, ConfigVerb, Verb};
 use super::exit::Exit;
-use super::{config, finish, init, journal, moves, print, start, status, watchdog};
+use super::{config, finish, init, journal, moves, print, start, status};
 use crate::config::Config;
 use crate::runtime::{Clock, session};
 
@@ -29,6 +29,8 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         Some(Verb::Completions { shell }) => finish::completions(*shell).code(),
         Some(Verb::Man) => finish::man().code(),
         Some(Verb::Config(ConfigVerb::Check)) => config::check(&inputs).code(),
+        #[cfg(feature = "rehearsal")]
+        Some(Verb::Rehearse(options)) => block_on(super::rehearse::run(clock, options, &inputs)),
         Some(Verb::Init(args)) => block_on(async { init::run(&inputs, &args.output).await.code() }),
         verb => match start::config(&inputs) {
             Ok(config) => connected(clock, &config, verb.as_ref(), &inputs.env),
@@ -53,8 +55,8 @@ fn connected(
             Some(Verb::Plan(args)) => moves::plan(clock, config, args).await.code(),
             Some(Verb::Shift(args)) => moves::shift(clock, config, args).await.code(),
             Some(Verb::Rollback(args)) => moves::rollback(clock, config, args).await.code(),
-            Some(Verb::Confirm) => moves::confirm_move(clock, config).await.code(),
-            Some(Verb::Watchdog { op }) => watchdog::run(clock, config, *op).await.code(),
+            Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
+            Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
             Some(Verb::Hold(args)) => moves::hold(clock, config, args.off).await.code(),
             _ => cockpit(clock, config, env).await,
         }
@@ -75,10 +77,7 @@ async fn cockpit(clock: Clock, config: &Config, env: &std::collections::BTreeMap
 
 /// Runs a verb on threads of its own; tasks that hang do not keep the program.
 fn block_on(verb: impl Future<Output = u8>) -> u8 {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .enable_all()
-        .build();
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     match built {
         Ok(runtime) => {
             let code = runtime.block_on(verb);

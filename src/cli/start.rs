@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use super::args::Global;
 use super::exit::Exit;
 use super::print;
-use crate::config::value::Value;
-use crate::config::{Config, Inputs, Origin, load};
+use crate::config::{Config, Inputs, load};
 use crate::ui::{Look, Symbols, Theme};
 
 /// The inputs of the configuration.
@@ -29,12 +28,7 @@ pub fn inputs(global: &Global) -> Inputs {
         flags.push(("environment.arm", "true".into(), "--arm"));
     }
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    Inputs {
-        file: global.config.clone(),
-        env,
-        flags,
-        here,
-    }
+    Inputs { file: global.config.clone(), env, flags, here }
 }
 
 /// The configuration, or its mistakes on standard error.
@@ -48,11 +42,7 @@ pub fn config(inputs: &Inputs) -> Result<Config, Exit> {
 /// Theme and symbols: the configuration's, and what the environment says where it leaves them to it.
 pub fn look(config: &Config, env: &BTreeMap<String, String>) -> Look {
     let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    let locale = get("LC_ALL")
-        .or_else(|| get("LC_CTYPE"))
-        .or_else(|| get("LANG"))
-        .unwrap_or_default()
-        .to_lowercase();
+    let locale = get("LC_ALL").or_else(|| get("LC_CTYPE")).or_else(|| get("LANG")).unwrap_or_default().to_lowercase();
     let utf8 = locale.contains("utf-8") || locale.contains("utf8");
     let found = Look::from_env(get("NO_COLOR"), get("TERM"), utf8);
     Look {
@@ -67,31 +57,5 @@ pub fn look(config: &Config, env: &BTreeMap<String, String>) -> Look {
             "ascii" => Symbols::Ascii,
             _ => found.symbols,
         },
-    }
-}
-
-/// The arguments that start this program as the watchdog of a move: what was given by flag is given again; file
-/// and environment are the same for a child.
-pub fn watchdog_arguments(config: &Config) -> Vec<String> {
-    let mut out = Vec::new();
-    if let Some(file) = &config.file {
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        out.extend(["--config".to_owned(), file.to_string_lossy().into_owned()]);
-    }
-    for sourced in config.values.values() {
-        if let (Origin::Flag(flag), Some(text)) = (&sourced.origin, as_text(&sourced.value)) {
-            out.extend([(*flag).to_owned(), text]);
-        }
-    }
-    out.push("watchdog".to_owned());
-    out
-}
-
-/// Flags of the command line hold text or a path; `--arm` needs no repetition, for a watchdog always may write.
-fn as_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Path(path) => Some(path.to_string_lossy().into_owned()),
-        _ => None,
     }
 }

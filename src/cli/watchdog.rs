@@ -1,41 +1,73 @@
-//! `cutover watchdog --op N`: waits for a confirmation and takes the traffic back without one.
-//!
-//! One rule: nobody reads its output; what it did is in the journal.
+//! `cutover watchdog` (hidden): takes a move back unless it is confirmed; and `cutover confirm`.
 
-use super::desk::connect;
 use super::exit::Exit;
-use super::start;
+use super::print;
+use crate::actuators::watchdog::Watched;
 use crate::actuators::{Actor, Actuators, Journal};
-use crate::config::Config;
+use crate::clients::kube as cluster;
+use crate::config::{self, Config};
 use crate::runtime::clock::wall;
-use crate::runtime::{Clock, session};
+use crate::runtime::session;
 use crate::shift::OpId;
 
-/// Between two tries to reach the API server.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Guards one operation to its end.
-pub async fn run(clock: Clock, config: &Config, op: u64) -> Exit {
-    let kube = loop {
-        match connect(config).await.1 {
-            Ok(kube) => break kube,
-            Err(trouble) => tracing::warn!("{trouble}"),
+/// Guards one operation to its end. It speaks only by its exit code, the journal and Events.
+pub async fn run(config: &Config, op: u64) -> Exit {
+    let actuators = match open(config).await {
+        Ok(actuators) => actuators,
+        Err(exit) => return exit,
+    };
+    match actuators.guard(OpId(op)).await {
+        Ok(Watched::CalledOff | Watched::TakenBack) => Exit::Fine,
+        Err(trouble) => {
+            print::err(trouble.to_string());
+            Exit::of(&trouble)
         }
-        tokio::time::sleep(PAUSE).await;
-    };
-    let actor = Actor::from_env(|name| std::env::var(name).ok());
-    let setup = session::setup(config, &crate::clients::target::Targets::default(), &actor, clock);
-    let path = session::journal_path(config, &setup.context, &setup.namespace);
-    let Ok(journal) = Journal::open(path) else {
-        return Exit::Usage;
-    };
-    let actuators = Actuators::new(kube.client, &kube.namespace, journal, actor, wall);
-    match actuators
-        .watched_by(start::watchdog_arguments(config))
-        .guard(OpId(op))
-        .await
-    {
-        Ok(_) => Exit::Fine,
-        Err(trouble) => Exit::of(&trouble),
     }
+}
+
+/// Lets the pending move stay.
+pub async fn confirm(config: &Config) -> Exit {
+    let (context, namespace) = session::place(&config::targets::kube(config));
+    let path = session::journal_path(config, &context, &namespace);
+    let state = Journal::open(path).and_then(|journal| crate::actuators::journal::replay(&journal));
+    let pending = match state {
+        Ok(state) => state.pending,
+        Err(error) => {
+            print::err(error.to_string());
+            return Exit::Usage;
+        }
+    };
+    let Some(pending) = pending else {
+        print::out("no move waits for a confirmation");
+        return Exit::Fine;
+    };
+    let actuators = match open(config).await {
+        Ok(actuators) => actuators,
+        Err(exit) => return exit,
+    };
+    match actuators.confirm(pending.op).await {
+        Ok(()) => {
+            print::out(format!("{} is confirmed and stays", pending.op));
+            Exit::Fine
+        }
+        Err(trouble) => {
+            print::err(trouble.to_string());
+            Exit::of(&trouble)
+        }
+    }
+}
+
+async fn open(config: &Config) -> Result<Actuators, Exit> {
+    let target = config::targets::kube(config);
+    let kube = cluster::connect(&target).await.map_err(|trouble| {
+        print::err(trouble.to_string());
+        Exit::of(&trouble)
+    })?;
+    let (context, namespace) = session::place(&target);
+    let journal = Journal::open(session::journal_path(config, &context, &namespace)).map_err(|error| {
+        print::err(error.to_string());
+        Exit::Usage
+    })?;
+    let actor = Actor::from_env(|name| std::env::var(name).ok());
+    Ok(Actuators::new(kube.client, &kube.namespace, journal, actor, wall))
 }

@@ -89,6 +89,22 @@ pub fn place(target: &KubeTarget) -> (String, String) {
     (context, namespace.unwrap_or_else(|| "default".into()))
 }
 
+/// The arguments that start this program as a watchdog for the same cluster and journal.
+pub fn watchdog(config: &Config) -> Vec<String> {
+    let target = config::targets::kube(config);
+    let (context, namespace) = place(&target);
+    let kubeconfig = target.kubeconfig.map(|p| p.display().to_string());
+    let file = config.file.as_ref().map(|p| p.display().to_string());
+    let given = [
+        ("--config", file),
+        ("--kubeconfig", kubeconfig),
+        ("--context", Some(context)),
+        ("--namespace", Some(namespace)),
+    ];
+    let given = given.into_iter().filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
+    given.flatten().chain(["watchdog".to_owned()]).collect()
+}
+
 /// What the model is told at the start.
 pub fn setup(config: &Config, targets: &Targets, actor: &Actor, clock: Clock) -> Setup {
     let (context, namespace) = place(&config::targets::kube(config));
@@ -249,7 +265,7 @@ impl Link {
             self.journal.clone(),
             self.actor.clone(),
             wall,
-        );
+        ).watched_by(watchdog(&self.config));
         actuators.known_as(reviewed(&client).await);
         let _ = self.shared.actuators.set(actuators.clone());
         actuators.keep_lease(self.armed, self.to).await;
