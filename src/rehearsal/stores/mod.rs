@@ -6,6 +6,7 @@
 pub mod clickhouse;
 mod endpoints;
 mod error;
+mod listing;
 pub mod postgres;
 pub mod redis;
 pub mod s3;
