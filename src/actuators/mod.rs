@@ -3,11 +3,15 @@
 //! One rule: every write is journalled and synced to disk before its request leaves, and after its answer came.
 
 pub mod actor;
+pub mod apply;
 pub mod event;
 pub mod lease;
+mod records;
+pub mod watchdog;
 
 pub mod journal;
 
 pub use actor::Actor;
+pub use apply::Actuators;
 
 pub use journal::{Journal, JournalError};

@@ -1,1 +1,23 @@
-//! Verbs.
+//! The verbs: the command line as data, what each verb prints, and how it ends.
+//!
+//! One rule: a verb uses the same sources, guards, plans, machine and actuators as the cockpit.
+
+pub mod args;
+pub mod config;
+pub mod desk;
+pub mod exit;
+pub mod finish;
+pub mod init;
+pub mod journal;
+pub mod moves;
+pub mod planned;
+pub mod print;
+pub mod run;
+#[cfg(feature = "rehearsal")]
+pub mod rehearse;
+pub mod start;
+pub mod status;
+pub mod watchdog;
+
+pub use exit::Exit;
+pub use run::run;

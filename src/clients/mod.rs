@@ -7,6 +7,7 @@ pub mod failure;
 pub mod forward;
 pub mod http;
 pub mod kube;
+pub mod pod;
 pub mod postgres;
 pub mod reach;
 pub mod redis;

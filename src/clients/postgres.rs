@@ -12,6 +12,19 @@ use super::reach::{Reach, name};
 use super::target::{Address, PostgresTarget};
 use crate::domain::{Kind, Trouble};
 
+/// Reads a row into a struct whose fields are named as the columns (sqlx's derive is not compiled in).
+macro_rules! from_row {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for $name {
+            fn from_row(row: &'r sqlx::postgres::PgRow) -> sqlx::Result<Self> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+    };
+}
+pub(crate) use from_row;
+
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(4);
 

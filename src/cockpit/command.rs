@@ -125,6 +125,8 @@ commands! {
         Traffic, TakesBack, true, intent::can_roll_back, intent::roll_back;
     "rollback-all" [c('V')] "all to v2", "Take all traffic back to v2; Enter confirms, nothing is typed.",
         Traffic, TakesBack, false, intent::can_roll_back, intent::roll_back_all;
+    "confirm" [c('c')] "confirm", "Let the last move stay; without it a move with a deadline is taken back.",
+        Traffic, None, true, intent::can_confirm, intent::confirm;
     "hold" [c('H')] "hold", "Freeze the split where it is, or take the hold off; Enter confirms.",
         Traffic, Writes, true, intent::can_hold, intent::open_hold;
     "dismiss" [c('x')] "dismiss", "Put the outcome of the last move away.",

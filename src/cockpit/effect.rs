@@ -1,6 +1,6 @@
 //! What the cockpit asks the world for, as data.
 
-use crate::domain::traffic::Route;
+use crate::domain::traffic::{ObjectRef, RouterKind};
 use crate::domain::{Mono, SourceId};
 use crate::shift::{OpId, Plan};
 
@@ -11,10 +11,12 @@ pub enum Effect {
     DryRun(Plan),
     /// Write it: journal, patches, journal, Event.
     Apply(Plan),
-    /// Read these routes again and answer for this operation.
-    Observe(OpId, Vec<Route>),
-    /// Journal how an operation ended, with one sentence.
-    Conclude(OpId, String),
+    /// Read these objects again and answer for this operation.
+    Observe(OpId, Vec<(ObjectRef, RouterKind)>),
+    /// Journal how an operation ended, with one sentence, and tell the cluster.
+    Conclude(Plan, String),
+    /// Journal that this move stays, which calls its watchdog off.
+    Confirm(OpId),
     /// Set the hold, or take it off.
     Hold(bool),
     /// Take the lease from whoever holds it.

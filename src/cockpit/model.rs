@@ -11,7 +11,7 @@ use crate::shift::{Intent, Ladder, OpId, Plan, Shift, Stranded};
 use super::advisor::Finding;
 use super::facts::Facts;
 use super::history::{History, RATE_WINDOW};
-use super::msg::{Hold, JournalState, Lease, LogLine};
+use super::msg::{Hold, JournalState, Lease, LogLine, Pending};
 use super::screen::Screen;
 
 /// Log lines kept.
@@ -79,6 +79,8 @@ pub struct Model {
     pub last_safe: Split,
     /// The newest completed move, in words, and when.
     pub last_shift: Option<(String, jiff::Timestamp)>,
+    /// A move that is taken back unless it is confirmed.
+    pub pending: Option<Pending>,
     /// Traffic is held.
     pub hold: Option<Hold>,
     /// Who may write.
@@ -108,6 +110,7 @@ impl Model {
             intended: None,
             last_safe: Split::V2,
             last_shift: None,
+            pending: None,
             hold: None,
             lease: Lease::None,
             journal: JournalState::default(),

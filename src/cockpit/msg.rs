@@ -63,6 +63,8 @@ pub enum Answer {
     Hold(Result<Option<Hold>, Trouble>),
     /// What the journal knew at the start.
     Journal(JournalState),
+    /// A move was confirmed, and stays.
+    Confirmed(OpId, Result<(), Trouble>),
     /// Something else that was asked for ended, in one sentence.
     Said(Result<String, Trouble>),
 }
@@ -90,6 +92,17 @@ pub struct Hold {
     pub since: jiff::Timestamp,
 }
 
+/// A move that a watchdog process takes back unless it is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// The move.
+    pub op: OpId,
+    /// Where the traffic goes back to.
+    pub back_to: Split,
+    /// When.
+    pub at: jiff::Timestamp,
+}
+
 /// What the journal says at the start.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JournalState {
@@ -101,6 +114,8 @@ pub struct JournalState {
     pub last_safe: Option<Split>,
     /// The newest completed move, in words, and when.
     pub last_shift: Option<(String, jiff::Timestamp)>,
+    /// A move that is taken back unless it is confirmed.
+    pub pending: Option<Pending>,
     /// The first free operation number.
     pub next_op: u64,
     /// The chain of hashes is whole.

@@ -8,6 +8,8 @@ pub mod cockpit;
 pub mod frame;
 pub mod input;
 pub mod pacer;
+pub mod panic;
+pub mod session;
 pub mod signals;
 pub mod terminal;
 pub mod timers;

@@ -96,6 +96,11 @@ pub fn restore() {
     }
 }
 
+/// Whether the terminal is ours at the moment.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
 /// Leaves raw mode after the writer has written [`RESTORE`].
 pub fn restored() {
     if TAKEN.swap(false, Ordering::SeqCst) {

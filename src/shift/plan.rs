@@ -1,6 +1,7 @@
 //! A plan: the patches a move would send, with what it rests on. A value, made once.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::domain::Split;
 use crate::domain::traffic::Route;
@@ -84,6 +85,8 @@ pub struct Plan {
     pub patches: Vec<Patch>,
     /// What moving back would strand, when this is a move back.
     pub strands: Option<Stranded>,
+    /// Taken back to `from` unless it is confirmed within this time.
+    pub confirm_within: Option<Duration>,
 }
 
 impl Plan {
@@ -105,6 +108,23 @@ impl Plan {
             to,
             patches,
             strands,
+            confirm_within: None,
+        }
+    }
+
+    /// The next choice of the dialog: no confirmation, then 5, 10, 30 minutes.
+    #[must_use]
+    pub fn turn_confirmation(self) -> Self {
+        let minutes = |m: u64| Some(Duration::from_secs(m * 60));
+        let confirm_within = match self.confirm_within.map(|d| d.as_secs() / 60) {
+            None => minutes(5),
+            Some(5) => minutes(10),
+            Some(10) => minutes(30),
+            Some(_) => None,
+        };
+        Self {
+            confirm_within,
+            ..self
         }
     }
 

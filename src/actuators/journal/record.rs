@@ -44,6 +44,9 @@ pub enum Entry {
         patches: Vec<PatchRecord>,
         /// What the operator saw: guards and counts, in words.
         evidence: Vec<String>,
+        /// Taken back then, unless it is confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_by: Option<jiff::Timestamp>,
     },
     /// After the write's answer, or without one.
     Answer {
@@ -62,6 +65,13 @@ pub enum Entry {
         op: u64,
         /// In words.
         detail: String,
+    },
+    /// A move with a deadline stays.
+    Confirmed {
+        /// The operation.
+        op: u64,
+        /// Who.
+        actor: Actor,
     },
     /// Traffic was held, or the hold was taken off.
     Hold {
@@ -147,7 +157,7 @@ impl Record {
 
 impl Entry {
     /// The entry before a plan is sent.
-    pub fn intent(plan: &Plan, actor: &Actor, evidence: Vec<String>) -> Self {
+    pub fn intent(plan: &Plan, actor: &Actor, evidence: Vec<String>, at: jiff::Timestamp) -> Self {
         Self::Intent {
             op: plan.op.0,
             intent: plan.intent.word().into(),
@@ -156,6 +166,7 @@ impl Entry {
             to: plan.to.percent(),
             patches: plan.patches.iter().map(PatchRecord::of).collect(),
             evidence,
+            confirm_by: plan.confirm_within.and_then(|within| at.checked_add(within).ok()),
         }
     }
 
@@ -183,6 +194,7 @@ impl Entry {
             to: Split::new(*to)?,
             patches: patches.iter().map(PatchRecord::patch).collect::<Option<_>>()?,
             strands: None,
+            confirm_within: None,
         })
     }
 }

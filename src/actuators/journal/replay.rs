@@ -1,7 +1,8 @@
 //! What a journal says: whether its chain is whole, and where the last session left the traffic.
 
-use crate::cockpit::msg::JournalState;
+use crate::cockpit::msg::{JournalState, Pending};
 use crate::domain::Split;
+use crate::shift::OpId;
 
 use super::record::{Entry, Outcome, Record};
 use super::{Journal, JournalError};
@@ -61,11 +62,12 @@ fn follow(state: &mut JournalState, record: &Record) {
         Entry::Intent { op, .. } => {
             state.next_op = state.next_op.max(op + 1);
             state.unfinished = record.entry.plan().map(Box::new);
+            state.pending = pending(&record.entry);
         }
         Entry::Answer { op, outcome, .. } => {
             let mine = state.unfinished.as_ref().is_some_and(|p| p.op.0 == *op);
             if mine && matches!(outcome, Outcome::Refused | Outcome::Conflict) {
-                state.unfinished = None;
+                (state.unfinished, state.pending) = (None, None);
             } else if mine && *outcome == Outcome::Applied {
                 applied(state, record);
             }
@@ -75,6 +77,7 @@ fn follow(state: &mut JournalState, record: &Record) {
                 state.unfinished = None;
             }
         }
+        Entry::Confirmed { op, .. } => state.pending = state.pending.filter(|p| p.op.0 != *op),
         Entry::Hold { .. } | Entry::TakeOver { .. } => {}
     }
 }
@@ -94,4 +97,22 @@ fn applied(state: &mut JournalState, record: &Record) {
         format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to),
         record.at,
     ));
+}
+
+/// A move with a deadline; the newest intent counts, for any later one takes its place.
+fn pending(entry: &Entry) -> Option<Pending> {
+    let Entry::Intent {
+        op,
+        from,
+        confirm_by: Some(at),
+        ..
+    } = entry
+    else {
+        return None;
+    };
+    Some(Pending {
+        op: OpId(*op),
+        back_to: Split::new(*from)?,
+        at: *at,
+    })
 }

@@ -24,6 +24,7 @@ fn intent(op: u64, from: u8, to: u8) -> Entry {
         &plan,
         &Actor::default(),
         vec!["v3 answers without errors: 0 of 20 rounds failed".into()],
+        Now::at(0).wall,
     )
 }
 

@@ -26,6 +26,11 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
         Answer::Lease(lease) => took_lease(model, lease, now),
         Answer::Hold(outcome) => held(model, outcome, now),
         Answer::Journal(state) => journal(model, state, now),
+        Answer::Confirmed(op, Ok(())) => {
+            model.pending = model.pending.filter(|p| p.op != op);
+            notice(model, Level::Info, format!("{op} is confirmed and stays"), now)
+        }
+        Answer::Confirmed(_, Err(trouble)) => notice(model, Level::Error, trouble.to_string(), now),
         Answer::Said(Ok(text)) => notice(model, Level::Info, text, now),
         Answer::Said(Err(trouble)) => notice(model, Level::Error, trouble.to_string(), now),
     }
@@ -78,6 +83,7 @@ fn journal(model: &mut Model, state: JournalState, now: Now) -> Vec<Effect> {
         model.last_safe = safe;
     }
     model.last_shift = state.last_shift.clone();
+    model.pending = state.pending;
     let unfinished = state.unfinished.clone();
     model.journal = state;
     let Some(plan) = unfinished else { return vec![] };

@@ -92,6 +92,19 @@ fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
         .cloned();
     let Some(route) = strayed else { return vec![] };
     model.history.share.restart(now.mono);
+    if let Some(pending) = model
+        .pending
+        .filter(|p| now.wall >= p.at && route.stored.is(p.back_to))
+    {
+        model.pending = None;
+        model.intended = Some(pending.back_to);
+        model.last_safe = model.last_safe.min(pending.back_to);
+        let text = format!(
+            "{} was not confirmed in time and was taken back to {}",
+            pending.op, pending.back_to
+        );
+        return notice(model, Level::Warn, text, now);
+    }
     let who = route
         .owner
         .as_ref()

@@ -58,6 +58,7 @@ fn dialog_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
                 Err(why) => notice(model, Level::Warn, why, now),
             };
         }
+        Code::Char('c') => Event::TurnConfirmation,
         Code::Backspace => Event::Erase,
         Code::Tab | Code::BackTab | Code::Left | Code::Right => Event::Switch,
         Code::Enter => Event::Confirm,
@@ -134,7 +135,7 @@ fn palette_key(model: &mut Model, key: Key, mut query: String, mut selected: usi
 fn split_key(model: &mut Model, key: Key, mut typed: String, now: Now) -> Vec<Effect> {
     if key.code == Code::Enter {
         return match Split::parse(&typed) {
-            Some(to) => intent::shift_to(model, to, now),
+            Some(to) => intent::shift_to(model, to, None, now),
             None => notice(
                 model,
                 Level::Warn,

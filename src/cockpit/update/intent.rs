@@ -1,7 +1,9 @@
 //! What an operator can want of the traffic: whether it is possible now, and the plan it opens.
 
+use std::time::Duration;
+
 use crate::domain::{Now, Split};
-use crate::shift::{Event, Intent, Shift};
+use crate::shift::{Event, Intent, Plan, Shift};
 
 use super::super::effect::Effect;
 use super::super::guards::guards;
@@ -82,9 +84,12 @@ pub fn open_set_split(model: &mut Model, _: Now) -> Vec<Effect> {
 }
 
 /// Plans a move to the typed split; guards that depend on the target are asked here.
-pub fn shift_to(model: &mut Model, to: Split, now: Now) -> Vec<Effect> {
+pub fn shift_to(model: &mut Model, to: Split, confirm_within: Option<Duration>, now: Now) -> Vec<Effect> {
     match can_move(model, now, to) {
-        Ok(()) => propose(model, Intent::Shift, to, now),
+        Ok(()) => {
+            let plan = Plan { confirm_within, ..model.plan(Intent::Shift, to) };
+            open(model, plan, now)
+        }
         Err(why) => notice(model, Level::Warn, format!("cannot shift to {to}: {why}"), now),
     }
 }
@@ -116,12 +121,31 @@ pub fn roll_back_all(model: &mut Model, now: Now) -> Vec<Effect> {
 }
 
 fn propose(model: &mut Model, intent: Intent, to: Split, now: Now) -> Vec<Effect> {
-    model.screen.overlay = None;
     let plan = model.plan(intent, to);
+    open(model, plan, now)
+}
+
+fn open(model: &mut Model, plan: Plan, now: Now) -> Vec<Effect> {
+    model.screen.overlay = None;
+    let to = plan.to;
     if plan.patches.is_empty() {
         return notice(model, Level::Info, format!("every route is at {to} already"), now);
     }
     moves::step(model, Event::Propose(plan), now)
+}
+
+/// Whether a move waits for its confirmation.
+pub fn can_confirm(model: &Model, _: Now) -> Result<(), String> {
+    writable(model)?;
+    model
+        .pending
+        .map(drop)
+        .ok_or_else(|| "no move waits for a confirmation".into())
+}
+
+/// Lets it stay.
+pub fn confirm(model: &mut Model, _: Now) -> Vec<Effect> {
+    model.pending.map(|p| Effect::Confirm(p.op)).into_iter().collect()
 }
 
 /// Hold works while the right to write is ours.

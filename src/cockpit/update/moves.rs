@@ -6,7 +6,7 @@ use crate::shift::{Act, Event, Intent, Shift};
 use super::super::effect::Effect;
 use super::super::guards::guards;
 use super::super::model::Model;
-use super::super::msg::Level;
+use super::super::msg::{Level, Pending};
 use super::notice;
 
 /// Feeds one event to the machine.
@@ -43,7 +43,10 @@ fn perform(model: &mut Model, act: Act) -> Effect {
             model.intended = Some(plan.to);
             Effect::Apply(plan)
         }
-        Act::Observe(op) => Effect::Observe(op, model.routes().to_vec()),
+        Act::Observe(op) => {
+            let patches = model.shift.plan().map_or(&[][..], |p| &p.patches);
+            Effect::Observe(op, patches.iter().map(|p| (p.object.clone(), p.router)).collect())
+        }
         Act::WakeAt(at) => Effect::WakeAt(at),
     }
 }
@@ -60,20 +63,28 @@ fn outcome(shift: &Shift) -> u8 {
 
 /// What an outcome means for the rest of the model, the journal and the operator.
 fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
-    let (level, text, op) = match &model.shift {
+    let (level, text, plan) = match &model.shift {
         Shift::Done { plan, .. } => {
             let text = format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to);
-            let (from, to, op, intent) = (plan.from, plan.to, plan.op, plan.intent);
+            let plan = plan.clone();
+            let (from, to, intent) = (plan.from, plan.to, plan.intent);
             model.last_safe = safe_after(model.last_safe, intent, from, to);
             model.last_shift = Some((text.clone(), now.wall));
             model.intended = Some(to);
+            model.pending = plan.confirm_within.and_then(|within| {
+                Some(Pending {
+                    op: plan.op,
+                    back_to: from,
+                    at: now.wall.checked_add(within).ok()?,
+                })
+            });
             model.history.share.restart(now.mono);
-            (Level::Info, text, op)
+            (Level::Info, text, plan)
         }
         Shift::Failed { plan, trouble } => (
             Level::Error,
             format!("{} to {} failed: {trouble}", plan.intent.word(), plan.to),
-            plan.op,
+            plan.clone(),
         ),
         Shift::Unknown { plan, why, .. } => {
             let text = format!(
@@ -82,12 +93,14 @@ fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
                 plan.to,
                 why.sentence()
             );
-            (Level::Error, text, plan.op)
+            (Level::Error, text, plan.clone())
         }
         _ => return vec![],
     };
+    // An unknown outcome stays open in the journal, so that the next start finds it.
+    let known = !matches!(model.shift, Shift::Unknown { .. });
     let mut effects = notice(model, level, text.clone(), now);
-    effects.push(Effect::Conclude(op, text));
+    effects.extend(known.then_some(Effect::Conclude(plan, text)));
     effects.push(Effect::PollNow(None));
     effects
 }

@@ -1,1 +1,65 @@
-//! Kube of the rehearsal.
+//! The rehearsal's Kubernetes API server: one small in-memory server that `kube` and `kubectl` can both talk to.
+//!
+//! **Rule.** What a client can see of it (status codes, reasons, messages, causes, objects, managed fields) is
+//! what a real API server would have answered; where it cannot be, it stands in the list below.
+//!
+//! # What it leaves out, compared with a real one
+//! * Objects live in memory only; there is no etcd, no gzip, no OpenAPI schema (`kubectl explain` shows no fields),
+//!   no protobuf but in the few kinds of the table in `protobuf`, no body in YAML other than its JSON subset.
+//! * Unknown fields are found by reading the object into its published type and back, so the order in which
+//!   several are reported, and the words for a value of the wrong type, differ.
+//! * Only the defaults and validations that this project meets are implemented (tables in `defaults` and `validate`).
+//! * Deletion is immediate unless the object has finalizers: no grace period, no garbage collection by owner.
+//!   A namespace takes its objects with it at once.
+//! * Authorization is a list of rules for each token, not Role objects; no admission webhooks, no quotas.
+//! * Of the pod subresources there are `log`, `status` and `portforward`; no `exec`, `attach`, `eviction`.
+//! * The eleventh `Update` manager of an object is not folded into `ancient-changes`.
+
+mod authz;
+mod clock_text;
+mod columns;
+mod defaults;
+mod delete;
+mod discovery;
+mod faults;
+mod field_set;
+mod handle;
+mod handle_write;
+mod last_applied;
+mod list;
+mod logs;
+mod managed_fields;
+mod objects;
+mod patch;
+mod portforward;
+mod prepare;
+mod protobuf;
+mod query;
+mod resources;
+mod retention;
+mod reviews;
+mod routes;
+mod scale;
+mod schema;
+mod selectors;
+mod server;
+mod status;
+mod store;
+mod store_access;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod typed;
+mod validate;
+mod view;
+mod watch;
+mod write;
+
+pub use authz::{Rule, Token};
+pub use faults::{Fault, Faults, Scope};
+pub use logs::Logs;
+pub use portforward::PORTS;
+pub use server::{Error, Options, Server};
+pub use status::Status;
+pub use store::Store;

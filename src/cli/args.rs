@@ -1,0 +1,265 @@
+//! The command line, as data. Man page, completions and every `--help` come from here.
+//!
+//! One rule: no default stands here; the configuration has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::Split;
+
+/// What the help of the program ends with.
+const AFTER: &str = "\
+Exit codes: 0 fine, 1 findings or difference, 2 usage or configuration, 3 could not reach something,
+4 refused by a guard, 75 interrupted while the outcome of a write was not known.
+
+Example:
+  cutover --config cutover.toml          open the cockpit, read-only
+  cutover --config cutover.toml --arm    open it with the right to write";
+
+/// Watch, shift and take back the traffic of a Langfuse migration from v2 to v3. Without a verb: the cockpit.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, after_help = AFTER, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; the cockpit without one.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Flags of every verb. Environment variables and the file are read by the configuration.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The configuration file [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/cutover.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The kubeconfig [KUBECONFIG; ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<String>,
+    /// The kubeconfig's context
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Langfuse's namespace
+    #[arg(long, short, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The environment's name in header and journal
+    #[arg(long, global = true, value_name = "NAME")]
+    pub env: Option<String>,
+    /// Allow writes; without it everything is read-only
+    #[arg(long, global = true)]
+    pub arm: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say where the migration stands
+    #[command(
+        after_help = "Example:\n  cutover status --json | jq '.split, .findings'\n\nExits with 1 when there are warnings, with 3 when the cluster cannot be reached.\nThe JSON's schema is assets/status.schema.json."
+    )]
+    Status(StatusArgs),
+    /// Show what a shift would send, and the server's word on it; writes nothing
+    #[command(after_help = "Example:\n  cutover plan --to 25\n\nExits with 4 when a guard is in the way.")]
+    Plan(PlanArgs),
+    /// Move traffic: journalled, conditional, read back
+    #[command(
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
+    )]
+    Shift(ShiftArgs),
+    /// Freeze the split where it is, or take the hold off
+    #[command(after_help = "Example:\n  cutover hold\n  cutover hold --off")]
+    Hold(HoldArgs),
+    /// Take traffic back to the last safe split, whatever the guards say
+    #[command(
+        after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
+    )]
+    Rollback(RollbackArgs),
+    /// Let a move with a deadline stay
+    #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
+    Confirm,
+    /// Print the journal, or check its chain
+    #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
+    Journal(JournalArgs),
+    /// Print the cockpit's keys
+    #[command(after_help = "Example:\n  cutover keys --markdown")]
+    Keys(KeysArgs),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  cutover completions bash > ~/.local/share/bash-completion/completions/cutover"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  cutover man | man -l -")]
+    Man,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Write cutover.toml by looking at a namespace
+    #[command(
+        after_help = "Example:\n  cutover init --namespace langfuse\n\nReads workloads, ConfigMaps, Services and Ingresses; of Secrets only their names. Never overwrites."
+    )]
+    Init(InitArgs),
+    /// Stand up a complete local migration to practise on, and open the cockpit on it
+    #[cfg(feature = "rehearsal")]
+    #[command(
+        after_help = "Example:\n  cutover rehearse\n  cutover rehearse --no-tui --scenario gitops-revert --traces 2000\n  cutover rehearse fault v3-errors --for 30s"
+    )]
+    Rehearse(crate::rehearsal::Options),
+    /// Take a move back unless it is confirmed; started by a shift with a deadline
+    #[command(hide = true, after_help = "Example:\n  cutover watchdog --op 7")]
+    Watchdog {
+        /// The operation
+        #[arg(long)]
+        op: u64,
+    },
+}
+
+/// `cutover config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Say each value, where it came from, and what is wrong
+    #[command(
+        after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
+    )]
+    Check,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// As JSON, one document
+    #[arg(long)]
+    pub json: bool,
+    /// Again every few seconds, until Ctrl-C; with --json one document a line
+    #[arg(long)]
+    pub watch: bool,
+    /// Wait this many seconds for the sources
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub wait: u64,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// The share of v3 to end in, per cent
+    #[arg(long, value_parser = split, value_name = "PERCENT")]
+    pub to: Split,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `shift`.
+#[derive(Debug, Clone, Args)]
+pub struct ShiftArgs {
+    /// The share of v3 to end in, per cent
+    #[arg(long, value_parser = split, value_name = "PERCENT")]
+    pub to: Split,
+    /// Take it back after this many minutes unless `cutover confirm` or the cockpit's key confirms it
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub confirm_within: Option<u64>,
+    /// Really do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Flags of `hold`.
+#[derive(Debug, Clone, Args)]
+pub struct HoldArgs {
+    /// Take the hold off
+    #[arg(long)]
+    pub off: bool,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct RollbackArgs {
+    /// All the way to v2, not only to the last safe split
+    #[arg(long)]
+    pub all: bool,
+    /// Really do it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Flags of `journal`.
+#[derive(Debug, Clone, Args)]
+pub struct JournalArgs {
+    /// Check the chain of hashes
+    #[arg(long)]
+    pub verify: bool,
+    /// The lines as they are
+    #[arg(long)]
+    pub json: bool,
+    /// Another journal than the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Flags of `keys`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysArgs {
+    /// As a Markdown table
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Where to write; - is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
+    pub output: PathBuf,
+}
+
+/// Reads a split as an operator types it.
+fn split(text: &str) -> Result<Split, String> {
+    Split::parse(text).ok_or_else(|| "a whole number from 0 to 100".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_screen_and_every_verb_has_an_example() {
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        let mut todo = vec![root];
+        while let Some(mut command) = todo.pop() {
+            let help = command.render_help().to_string();
+            let name = command.get_name().to_owned();
+            assert!(
+                help.lines().count() <= 36,
+                "{name}: {} lines\n{help}",
+                help.lines().count()
+            );
+            let leaf = command.get_subcommands().next().is_none();
+            assert!(!leaf || help.contains("Example"), "{name} has no example");
+            todo.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn splits_are_whole_numbers() {
+        for wrong in ["101", "-1", "2.5", "v3"] {
+            assert!(
+                Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(),
+                "{wrong}"
+            );
+        }
+        assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
+    }
+}

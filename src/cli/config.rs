@@ -1,0 +1,37 @@
+//! `cutover config check`: every value, its origin, and what is wrong.
+
+use super::exit::Exit;
+use super::print;
+use crate::config::{Inputs, load, show};
+
+/// Prints the table and the findings.
+pub fn check(inputs: &Inputs) -> Exit {
+    let config = match load(inputs) {
+        Ok(config) => config,
+        Err(problems) => {
+            print::err(problems.to_string());
+            return Exit::Usage;
+        }
+    };
+    match &config.file {
+        Some(file) => print::err(format!(
+            "file: {}",
+            crate::domain::text::clean(&file.to_string_lossy())
+        )),
+        None => print::err("file: none; `cutover init` writes one"),
+    }
+    let rows: Vec<_> = show::rows(&config)
+        .into_iter()
+        .map(|r| [r.key, r.value, r.origin])
+        .collect();
+    print::out(print::columns(&rows));
+    let warnings = config.warnings();
+    for warning in &warnings {
+        print::err(format!("finding: {warning}"));
+    }
+    if warnings.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Findings
+    }
+}

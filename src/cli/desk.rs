@@ -1,0 +1,266 @@
+//! The cockpit without a screen: sources and actuators around the one model, for verbs that run once.
+//!
+//! One rule: the model changes only through `cockpit::update`, exactly as on the screen.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::exit::Exit;
+use super::print;
+use crate::actuators::journal::replay;
+use crate::actuators::{Actor, Actuators, Journal};
+use crate::clients::kube as cluster;
+use crate::cockpit::guards::guards;
+use crate::cockpit::msg::{Answer, Hold};
+use crate::cockpit::update::update;
+use crate::cockpit::{Effect, Envelope, Model, Msg};
+use crate::config::{self, Config, Vault};
+use crate::domain::{Kind, Now, SourceId, Trouble};
+use crate::runtime::clock::wall;
+use crate::runtime::signals::Signals;
+use crate::runtime::{Clock, session};
+use crate::shift::Plan;
+use crate::shift::machine::APPLY_DEADLINE;
+use crate::sources::{Handle, SourceSet};
+
+/// Messages that may wait.
+const INBOX: usize = 256;
+/// Giving the lease back may take this long.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How a desk was left by a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// What was waited for came.
+    Done,
+    /// It did not in time.
+    Late,
+    /// The program was asked to end.
+    Interrupted,
+}
+
+/// The model and what it is connected to.
+pub struct Desk {
+    clock: Clock,
+    /// The state, as the screen would have it.
+    pub model: Model,
+    inbox: mpsc::Receiver<Msg>,
+    to: mpsc::Sender<Msg>,
+    sources: Option<Handle>,
+    actuators: Option<Actuators>,
+    tasks: JoinSet<Option<Answer>>,
+    heard: BTreeSet<SourceId>,
+    wake: Option<crate::domain::Mono>,
+    signals: Option<Signals>,
+}
+
+impl Desk {
+    /// A desk for a configuration; `armed` when this verb may write. Opens journal and connections; a cluster
+    /// that does not answer is an error only for verbs that act.
+    pub async fn open(clock: Clock, config: &Config, armed: bool, acts: bool) -> Result<Self, Exit> {
+        let actor = Actor::from_env(|name| std::env::var(name).ok());
+        let (vault, link) = connect(config).await;
+        let built = config::targets(config, &vault);
+        for (section, key) in &built.missing {
+            print::err(format!("[{section}] is left out: the Kubernetes Secret {key} could not be read"));
+        }
+        let mut setup = session::setup(config, &built.targets, &actor, clock);
+        setup.armed = armed;
+        let (to, inbox) = mpsc::channel(INBOX);
+        let mut desk = Self {
+            clock,
+            model: Model::new(setup),
+            inbox,
+            to,
+            sources: None,
+            actuators: None,
+            tasks: JoinSet::new(),
+            heard: BTreeSet::new(),
+            wake: None,
+            signals: Signals::listen().ok(),
+        };
+        desk.journal(config, acts, actor, link).await?;
+        desk.sources = Some(SourceSet::spawn(built.targets, &desk.to));
+        Ok(desk)
+    }
+
+    /// Journal and actuators. Looking on needs neither.
+    async fn journal(
+        &mut self,
+        config: &Config,
+        acts: bool,
+        actor: Actor,
+        link: Result<cluster::Kube, Trouble>,
+    ) -> Result<(), Exit> {
+        let path = session::journal_path(config, &self.model.setup.context, &self.model.setup.namespace);
+        let fail = |text: String, exit: Exit| {
+            print::err(text);
+            if acts { Err(exit) } else { Ok(()) }
+        };
+        if !acts && !path.exists() {
+            self.model.journal.intact = true;
+        } else {
+            match Journal::open(path).and_then(|j| Ok((replay(&j)?, j))) {
+                Ok((state, journal)) => {
+                    self.say(Msg::Answer(Answer::Journal(state)));
+                    if let Ok(kube) = &link {
+                        let client = kube.client.clone();
+                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
+                            .watched_by(session::watchdog(config));
+                        if acts {
+                            actuators.known_as(session::reviewed(&client).await);
+                        }
+                        self.actuators = Some(actuators);
+                    }
+                }
+                Err(error) => return fail(error.to_string(), Exit::Usage),
+            }
+        }
+        if let Err(trouble) = link {
+            return fail(trouble.to_string(), Exit::of(&trouble));
+        }
+        Ok(())
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Tells the model something and carries out what it wishes.
+    pub fn say(&mut self, msg: Msg) {
+        if let Msg::Fact(id, _) = &msg {
+            self.heard.insert(*id);
+        }
+        let now = self.now();
+        let effects = update(&mut self.model, Envelope { now, msg });
+        self.perform(effects);
+    }
+
+    /// Carries out effects; what belongs to a screen is left out.
+    pub fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::PollNow(id) => {
+                    if let Some(sources) = &self.sources {
+                        sources.poll_now(id);
+                    }
+                }
+                Effect::WakeAt(at) => self.wake = Some(self.wake.map_or(at, |w| w.min(at))),
+                Effect::Bell | Effect::Repaint | Effect::Suspend | Effect::Quit(_) => {}
+                effect => {
+                    let evidence = match &effect {
+                        Effect::Apply(plan) => evidence(&self.model, self.now(), plan.to),
+                        _ => Vec::new(),
+                    };
+                    if let Some(actuators) = self.actuators.clone() {
+                        self.tasks.spawn(actuators.perform(effect, evidence));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look at lease and hold; takes the lease when `take`.
+    pub async fn lease(&mut self, take: bool) {
+        let Some(actuators) = self.actuators.clone() else { return };
+        let (lease, hold) = actuators.lease(take).await;
+        self.say(Msg::Answer(Answer::Lease(lease)));
+        if let Some(hold) = hold {
+            self.say(Msg::Answer(Answer::Hold(Ok(hold))));
+        }
+    }
+
+    /// The server's word on a plan; `None` without a connection.
+    pub async fn dry_run(&self, plan: &Plan) -> Option<Result<(), Trouble>> {
+        let actuators = self.actuators.as_ref()?;
+        let late = || Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time");
+        Some(tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan)).await.unwrap_or_else(|_| Err(late())))
+    }
+
+    /// Sets the hold or takes it off; `None` without a connection.
+    pub async fn hold(&self, on: bool) -> Option<Result<Option<Hold>, Trouble>> {
+        Some(self.actuators.as_ref()?.hold(on).await)
+    }
+
+    /// Lets messages in until `done`, or until `limit` is over.
+    pub async fn wait(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Waited {
+        let end = self.now().mono.after(limit);
+        while !done(self) {
+            let now = self.now().mono;
+            if now >= end {
+                return Waited::Late;
+            }
+            let next = self.wake.map_or(end, |w| w.min(end));
+            let signal = async {
+                match &mut self.signals {
+                    Some(signals) => drop(signals.next().await),
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = signal => return Waited::Interrupted,
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(Some(answer)) => self.say(Msg::Answer(answer)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let cause = crate::domain::text::clean(&error.to_string());
+                        self.say(Msg::TaskDied { task: "actuators".into(), cause });
+                    }
+                },
+                Some(msg) = self.inbox.recv() => self.say(msg),
+                () = tokio::time::sleep_until(self.clock.instant(next)) => {
+                    if self.wake.is_some_and(|w| w <= self.now().mono) {
+                        self.wake = None;
+                        self.say(Msg::Tick);
+                    }
+                }
+            }
+        }
+        Waited::Done
+    }
+
+    /// Waits until each of `ids` that is configured has answered once, well or badly.
+    pub async fn gather(&mut self, ids: &[SourceId], limit: Duration) -> Waited {
+        let wanted: Vec<_> = ids.iter().copied().filter(|id| !self.model.setup.off.contains(id)).collect();
+        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
+    }
+
+    /// Waits for journal lines and Events, gives the lease back, and ends the sources.
+    pub async fn close(mut self) {
+        let last = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, last).await;
+        if let Some(actuators) = &self.actuators
+            && self.model.setup.armed
+        {
+            let _ = tokio::time::timeout(FAREWELL, actuators.release()).await;
+        }
+        if let Some(sources) = self.sources.take() {
+            sources.shutdown().await;
+        }
+    }
+}
+
+/// What the operator could have seen, for the journal.
+fn evidence(model: &Model, now: Now, to: crate::domain::Split) -> Vec<String> {
+    let checks = guards(model, now, to).0;
+    checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
+}
+
+/// The cluster, and the Secrets that the configuration is in.
+async fn connect(config: &Config) -> (Vault, Result<cluster::Kube, Trouble>) {
+    let kube = match cluster::connect(&config::targets::kube(config)).await {
+        Ok(kube) => kube,
+        Err(trouble) => return (Vault::new(), Err(trouble)),
+    };
+    let keys = config.secrets();
+    let (vault, troubles) = session::read_secrets(&kube.client, &kube.namespace, &keys).await;
+    for trouble in troubles {
+        print::err(trouble.to_string());
+    }
+    (vault, Ok(kube))
+}

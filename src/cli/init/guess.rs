@@ -1,0 +1,225 @@
+//! What the workloads, Services and Ingresses come to: which is which, and where each part is reached.
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+
+use super::draft::{Draft, Sure, quoted};
+use super::look::{Seen, Workload};
+use super::stores::Stores;
+use crate::clients::target::KubeTarget;
+use crate::shift::patch::CANARY;
+
+/// What a workload of Langfuse is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    V2,
+    Web,
+    Worker,
+}
+
+/// The whole file.
+pub(super) fn draft(target: &KubeTarget, namespace: &str, seen: &Seen) -> Draft {
+    let mut draft = Draft::default();
+    draft.comment(format!(
+        "cutover.toml, written by `cutover init` from what stands in the namespace {namespace}."
+    ));
+    draft.comment(
+        "Every key is explained in assets/cutover.sample.toml; `cutover config check` says what it comes to.",
+    );
+    for workload in &seen.workloads {
+        if let Some(part) = part(workload) {
+            draft.comment(format!("{}: {}, {}", workload.object, word(part), workload.image));
+        }
+    }
+    head(&mut draft, target, namespace);
+    traffic(&mut draft, seen);
+    let of = |wanted| seen.workloads.iter().find(|w| part(w) == Some(wanted));
+    langfuse(&mut draft, "v2", of(Part::V2), seen);
+    langfuse(&mut draft, "v3", of(Part::Web), seen);
+    public(&mut draft, seen);
+    draft.section("probe");
+    draft.missing(
+        "public_key",
+        "make a project for canary traces in Langfuse and write its keys here",
+    );
+    match of(Part::Web)
+        .or_else(|| of(Part::Worker))
+        .or_else(|| of(Part::V2))
+    {
+        Some(workload) => Stores::new(workload, seen, namespace).draft(&mut draft),
+        None => {
+            draft.section("postgres");
+            draft.missing(
+                "url",
+                "no workload of Langfuse was found by its labels or its image",
+            );
+        }
+    }
+    draft
+}
+
+const fn word(part: Part) -> &'static str {
+    match part {
+        Part::V2 => "Langfuse v2",
+        Part::Web => "Langfuse v3 web",
+        Part::Worker => "Langfuse v3 worker",
+    }
+}
+
+/// By image and tag, then by the chart's labels (langfuse-k8s: `app=web|worker`, component likewise).
+fn part(workload: &Workload) -> Option<Part> {
+    let path = workload.image.split('@').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let (name, tag) = last.split_once(':').unwrap_or((last, ""));
+    let labels = |key: &str| workload.labels.get(key).map(String::as_str);
+    let component = labels("app.kubernetes.io/component").or_else(|| labels("app"));
+    let ours = name.contains("langfuse") || labels("app.kubernetes.io/name") == Some("langfuse");
+    match (name.contains("worker"), component) {
+        _ if !ours => None,
+        (true, _) | (_, Some("worker")) => Some(Part::Worker),
+        _ if tag == "2" || tag.starts_with("2.") || tag.starts_with("v2") => Some(Part::V2),
+        (_, Some("web")) => Some(Part::Web),
+        _ if tag == "3" || tag.starts_with("3.") || tag.starts_with("v3") => Some(Part::Web),
+        _ => None,
+    }
+}
+
+fn head(draft: &mut Draft, target: &KubeTarget, namespace: &str) {
+    draft.section("environment");
+    draft.text(
+        "name",
+        namespace,
+        Sure::Guessed,
+        "the namespace's name; production = true says PROD on the screen",
+    );
+    draft.section("kubernetes");
+    if let Some(file) = &target.kubeconfig {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        draft.text(
+            "kubeconfig",
+            &file.to_string_lossy(),
+            Sure::Found,
+            "as this run was told",
+        );
+    }
+    if let Some(context) = &target.context {
+        draft.text("context", context, Sure::Found, "as this run was told");
+    }
+    draft.text(
+        "namespace",
+        namespace,
+        Sure::Found,
+        "the namespace that was looked at",
+    );
+}
+
+/// The canary Ingresses (ingress-nginx documentation, "Canary").
+fn traffic(draft: &mut Draft, seen: &Seen) {
+    draft.section("traffic");
+    let names: Vec<_> = seen
+        .ingresses
+        .iter()
+        .filter(|i| is_canary(i))
+        .map(ResourceExt::name_any)
+        .collect();
+    if names.is_empty() {
+        draft.missing(
+            "ingresses",
+            format!("no Ingress has {CANARY}: a pair must be made before traffic can move"),
+        );
+        return;
+    }
+    let list: Vec<_> = names.iter().map(|n| quoted(n)).collect();
+    draft.raw(
+        "ingresses",
+        format!("[{}]", list.join(", ")),
+        Sure::Found,
+        "Ingresses with the canary annotation",
+    );
+}
+
+fn is_canary(ingress: &Ingress) -> bool {
+    ingress
+        .annotations()
+        .get(CANARY)
+        .is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+/// The Service whose selector matches the workload's pods.
+fn langfuse(draft: &mut Draft, section: &'static str, workload: Option<&Workload>, seen: &Seen) {
+    draft.section(section);
+    let Some(workload) = workload else {
+        let why = match section {
+            "v2" => {
+                "no workload of Langfuse v2 is in the namespace; write its address where it runs elsewhere"
+            }
+            _ => "no workload of Langfuse v3 web was found by its labels or its image",
+        };
+        draft.missing("url", why);
+        return;
+    };
+    match seen
+        .services
+        .iter()
+        .find_map(|s| Some((s, port_for(s, workload)?)))
+    {
+        Some((service, port)) => {
+            let name = service.name_any();
+            let from = format!("Service {name} selects the pods of {}", workload.object);
+            draft.text("service", &format!("{name}:{port}"), Sure::Found, from);
+        }
+        None => draft.missing(
+            "service",
+            format!("no Service selects the pods of {}", workload.object),
+        ),
+    }
+}
+
+fn port_for(service: &Service, workload: &Workload) -> Option<i32> {
+    let spec = service.spec.as_ref()?;
+    let selector = spec.selector.as_ref().filter(|s| !s.is_empty())?;
+    let matches = selector.iter().all(|(k, v)| workload.labels.get(k) == Some(v));
+    matches.then(|| spec.ports.as_ref()?.first().map(|p| p.port))?
+}
+
+/// The host of the Ingress beside the canary, or of any.
+fn public(draft: &mut Draft, seen: &Seen) {
+    draft.section("public");
+    let canary = seen.ingresses.iter().find(|i| is_canary(i));
+    let wanted = canary.and_then(host);
+    let main = seen
+        .ingresses
+        .iter()
+        .filter(|i| !is_canary(i))
+        .find(|i| wanted.is_none() || host(i) == wanted);
+    let Some((ingress, host)) = main.or(canary).and_then(|i| Some((i, host(i)?))) else {
+        draft.missing(
+            "url",
+            "no Ingress names a host; write the address that clients use",
+        );
+        return;
+    };
+    let tls = ingress
+        .spec
+        .as_ref()
+        .and_then(|s| s.tls.as_ref())
+        .is_some_and(|t| !t.is_empty());
+    let scheme = if tls { "https" } else { "http" };
+    draft.text(
+        "url",
+        &format!("{scheme}://{host}"),
+        Sure::Found,
+        format!("Ingress {}", ingress.name_any()),
+    );
+}
+
+fn host(ingress: &Ingress) -> Option<String> {
+    ingress
+        .spec
+        .as_ref()?
+        .rules
+        .as_ref()?
+        .iter()
+        .find_map(|r| r.host.clone())
+}

@@ -1,0 +1,161 @@
+use super::*;
+
+#[test]
+fn what_exists_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cutover.toml");
+    write(&file, "a").unwrap();
+    assert_eq!(
+        write(&file, "b").unwrap_err().kind(),
+        std::io::ErrorKind::AlreadyExists
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "a");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[cfg(feature = "rehearsal")]
+mod cluster {
+    use serde_json::{Value, json};
+
+    use super::super::*;
+    use crate::rehearsal::kube::{Options, Server};
+
+    fn deployment(name: &str, part: &str, image: &str, env: &Value) -> Value {
+        let labels = json!({"app.kubernetes.io/name": "langfuse", "app": part});
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "lf"},
+            "spec": {"selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": name, "image": image, "env": env,
+                    "envFrom": [{"configMapRef": {"name": "langfuse-env"}}]}]},
+            }},
+        })
+    }
+
+    fn service(name: &str, part: &str, port: u16) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "lf"},
+            "spec": {"selector": {"app": part}, "ports": [{"port": port}]},
+        })
+    }
+
+    fn ingress(name: &str, service: &str, annotations: &Value) -> Value {
+        let backend = json!({"service": {"name": service, "port": {"number": 3000}}});
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": name, "namespace": "lf", "annotations": annotations},
+            "spec": {"tls": [{"hosts": ["lf.example.com"]}], "rules": [{"host": "lf.example.com",
+                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
+        })
+    }
+
+    fn namespace() -> Vec<Value> {
+        let from = |name: &str, key: &str| json!({"secretKeyRef": {"name": name, "key": key}});
+        let env = json!([
+            {"name": "DATABASE_PASSWORD", "valueFrom": from("lf-pg", "password")},
+            {"name": "DATABASE_URL", "value": "postgresql://langfuse:$(DATABASE_PASSWORD)@lf-pg:5432/langfuse?sslmode=disable"},
+            {"name": "CLICKHOUSE_PASSWORD", "valueFrom": from("lf-ch", "admin-password")},
+            {"name": "REDIS_CONNECTION_STRING", "valueFrom": from("lf-redis", "url")},
+        ]);
+        let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "langfuse-env", "namespace": "lf"},
+            "data": {"CLICKHOUSE_URL": "http://lf-ch.lf.svc.cluster.local:8123", "CLICKHOUSE_USER": "default",
+                "LANGFUSE_S3_EVENT_UPLOAD_BUCKET": "events", "LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT": "https://s3.example.com"}});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "lf-pg", "namespace": "lf"},
+            "stringData": {"password": "HIDDEN"}, "data": {"password": "SElEREVO"}});
+        let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "0"});
+        vec![
+            config,
+            secret,
+            deployment("lf-web", "web", "docker.io/langfuse/langfuse:3.29.0", &env),
+            deployment("lf-worker", "worker", "langfuse/langfuse-worker:3.29.0", &env),
+            deployment("lf-v2", "v2", "langfuse/langfuse:2.95.12", &json!([])),
+            service("lf-web", "web", 3000),
+            service("lf-v2", "v2", 3000),
+            service("lf-pg", "pg", 5432),
+            service("lf-redis-primary", "redis", 6379),
+            service("lf-ch", "ch", 8123),
+            ingress("lf", "lf-v2", &json!({})),
+            ingress("lf-canary", "lf-web", &canary),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_namespace_becomes_a_configuration_without_a_secret_in_it() {
+        let server = Server::start(Options {
+            namespaces: vec!["lf".into()],
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        for object in namespace() {
+            server.store().create("test", object).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, server.kubeconfig("rehearsal-admin", "lf").unwrap()).unwrap();
+        let target = KubeTarget {
+            kubeconfig: Some(kubeconfig),
+            ..KubeTarget::default()
+        };
+        let drawn = draw(&target).await.unwrap();
+        assert!(
+            !drawn.text.contains("HIDDEN") && !drawn.text.contains("SElEREVO"),
+            "{}",
+            drawn.text
+        );
+
+        let file = dir.path().join("cutover.toml");
+        write(&file, &drawn.text).unwrap();
+        let inputs = Inputs {
+            file: Some(file),
+            here: dir.path().to_owned(),
+            ..Inputs::default()
+        };
+        let config = load(&inputs).unwrap_or_else(|p| panic!("{p}\n{}", drawn.text));
+        let shown: Vec<_> = crate::config::show::rows(&config)
+            .into_iter()
+            .map(|r| format!("{}={}", r.key, r.value))
+            .collect();
+        for expected in [
+            "kubernetes.namespace=\"lf\"",
+            "traffic.ingresses=[\"lf-canary\"]",
+            "v2.service=Service lf-v2:3000",
+            "v3.service=Service lf-web:3000",
+            "public.url=https://lf.example.com/",
+            "postgres.service=Service lf-pg:5432",
+            "postgres.user=\"langfuse\"",
+            "postgres.password=Kubernetes Secret lf-pg/password",
+            "postgres.database=\"langfuse\"",
+            "clickhouse.service=Service lf-ch:8123",
+            "clickhouse.password=Kubernetes Secret lf-ch/admin-password",
+            "redis.url=Kubernetes Secret lf-redis/url",
+            "redis.service=Service lf-redis-primary:6379",
+        ] {
+            assert!(
+                shown.iter().any(|s| s == expected),
+                "{expected} is not in {shown:#?}\n{}",
+                drawn.text
+            );
+        }
+        assert!(
+            drawn
+                .notes
+                .iter()
+                .any(|n| n.starts_with("guessed   redis.service")),
+            "{:#?}",
+            drawn.notes
+        );
+        assert!(
+            drawn
+                .notes
+                .iter()
+                .any(|n| n.starts_with("not found probe.public_key")),
+            "{:#?}",
+            drawn.notes
+        );
+    }
+}

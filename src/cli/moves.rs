@@ -1,0 +1,308 @@
+//! `cutover plan`, `shift`, `rollback` and `hold`: the machine of the cockpit, confirmed by `--yes`.
+
+use std::time::Duration;
+
+use super::args::{PlanArgs, RollbackArgs, ShiftArgs};
+use super::desk::{Desk, Waited};
+use super::exit::Exit;
+use super::{planned, print};
+use crate::cockpit::guards::guards;
+use crate::cockpit::msg::{Answer, Lease};
+use crate::cockpit::update::{intent, moves};
+use crate::cockpit::{Effect, Model, Msg};
+use crate::config::Config;
+use crate::domain::latency::Endpoint;
+use crate::domain::SourceId;
+use crate::runtime::Clock;
+use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, VERIFY_DEADLINE};
+use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
+
+/// How long the readings behind a forward move may take.
+const GATHER: Duration = Duration::from_secs(12);
+/// A rollback waits for the routes, and this long at most for what it would strand.
+const STRANDED: Duration = Duration::from_secs(3);
+
+/// What a forward move rests on.
+const FORWARD: [SourceId; 7] = [
+    SourceId::Traffic,
+    SourceId::Cluster,
+    SourceId::Migrations,
+    SourceId::Queues,
+    SourceId::Probe(Endpoint::V2),
+    SourceId::Probe(Endpoint::V3),
+    SourceId::ClickhouseRows,
+];
+
+/// Guards about the operator, which a plan that nobody sends does not ask.
+const PERSONAL: [&str; 2] = ["armed", "lease"];
+
+/// `cutover plan`: the patches, the guards, and the server's word. Writes nothing.
+pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
+    let mut desk = match Desk::open(clock, config, false, false).await {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    desk.lease(false).await;
+    desk.gather(&FORWARD, GATHER).await;
+    if let Err(exit) = routes_known(&desk) {
+        desk.close().await;
+        return exit;
+    }
+    let plan = desk.model.plan(Intent::Shift, args.to);
+    let mut checks = guards(&desk.model, desk.now(), args.to);
+    checks.0.retain(|c| !PERSONAL.contains(&c.id));
+    let answer = dry_run(&mut desk, &plan).await;
+    if args.json {
+        print::out(planned::json(&plan, &checks, answer.as_ref()));
+    } else {
+        print::out(planned::text(&plan, &checks, answer.as_ref()));
+    }
+    desk.close().await;
+    match (checks.blocker(), answer) {
+        (Some(_), _) => Exit::Refused,
+        (None, Some(Err(trouble))) => Exit::of(&trouble),
+        (None, None) => Exit::Unreachable,
+        (None, Some(Ok(()))) => Exit::Fine,
+    }
+}
+
+/// The server's word on a plan; `None` without an answer.
+async fn dry_run(desk: &mut Desk, plan: &Plan) -> Option<Result<(), crate::domain::Trouble>> {
+    if plan.patches.is_empty() {
+        return Some(Ok(()));
+    }
+    desk.dry_run(plan).await
+}
+
+/// `cutover shift`.
+pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
+    if !args.yes {
+        return unconfirmed("shift");
+    }
+    let mut desk = match Desk::open(clock, config, true, true).await {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    desk.lease(true).await;
+    let exit = match desk.gather(&FORWARD, GATHER).await {
+        Waited::Interrupted => interrupted(),
+        _ => forward(&mut desk, args).await,
+    };
+    desk.close().await;
+    exit
+}
+
+async fn forward(desk: &mut Desk, args: &ShiftArgs) -> Exit {
+    let to = args.to;
+    if let Err(exit) = routes_known(desk) {
+        return exit;
+    }
+    if matches!(desk.model.shift, Shift::Unknown { .. })
+        && let Err(exit) = settle(desk).await
+    {
+        return exit;
+    }
+    let now = desk.now();
+    let checks = guards(&desk.model, now, to);
+    if desk.model.routes().iter().all(|r| r.stored.is(to) && r.raw.is_some()) {
+        print::out(format!("every route is at {to} already"));
+        return Exit::Fine;
+    }
+    warn(&checks);
+    if let Some(check) = checks.blocker() {
+        print::err(format!("refused: {}: {}", check.label, check.evidence));
+        return Exit::Refused;
+    }
+    let within = args.confirm_within.map(|m| Duration::from_secs(m * 60));
+    let effects = intent::shift_to(&mut desk.model, to, within, now);
+    desk.perform(effects);
+    confirm(desk).await
+}
+
+/// `cutover rollback`.
+pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exit {
+    if !args.yes {
+        return unconfirmed("rollback");
+    }
+    let mut desk = match Desk::open(clock, config, true, true).await {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    desk.lease(true).await;
+    let exit = match desk.gather(&[SourceId::Traffic], GATHER).await {
+        Waited::Interrupted => interrupted(),
+        _ => back(&mut desk, args.all).await,
+    };
+    desk.close().await;
+    exit
+}
+
+async fn back(desk: &mut Desk, all: bool) -> Exit {
+    if let Err(exit) = routes_known(desk) {
+        return exit;
+    }
+    desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
+    print::err(format!("a move back strands: {}", desk.model.stranded().sentence()));
+    let now = desk.now();
+    if let Err(why) = intent::can_roll_back(&desk.model, now) {
+        print::err(format!("refused: {why}"));
+        return Exit::Refused;
+    }
+    let go = if all { intent::roll_back_all } else { intent::roll_back };
+    let effects = go(&mut desk.model, now);
+    desk.perform(effects);
+    confirm(desk).await
+}
+
+/// A write that an earlier run left without an outcome: looked at before anything else is done.
+async fn settle(desk: &mut Desk) -> Result<(), Exit> {
+    let Some(plan) = desk.model.shift.plan().cloned() else { return Ok(()) };
+    let objects = plan.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
+    desk.perform(vec![Effect::Observe(plan.op, objects)]);
+    desk.wait(VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
+    if matches!(desk.model.shift, Shift::Unknown { .. }) {
+        print::err(format!("the outcome of {} to {} is not known: look at the routes, or roll back", plan.op, plan.to));
+        return Err(Exit::Unknown);
+    }
+    let now = desk.now();
+    let effects = moves::step(&mut desk.model, Event::Cancel, now);
+    desk.perform(effects);
+    Ok(())
+}
+
+/// Waits for the dialog, answers it as an operator would, and waits for the outcome.
+async fn confirm(desk: &mut Desk) -> Exit {
+    let dialog = |d: &Desk| !matches!(d.model.shift, Shift::Proposed { .. });
+    if desk.wait(APPLY_DEADLINE, dialog).await == Waited::Interrupted {
+        return interrupted();
+    }
+    if let Shift::Armed { plan, .. } = &desk.model.shift {
+        let plan = plan.clone();
+        print::err(format!("{}: {} -> {}, {} patch(es)", plan.op, plan.from, plan.to, plan.patches.len()));
+        desk.say(Msg::DialogShown);
+        if desk.wait(ARM_DELAY, |_| false).await == Waited::Interrupted {
+            return interrupted();
+        }
+        answer_dialog(desk, &plan);
+    }
+    let over = |d: &Desk| !d.model.shift.in_flight();
+    let waited = desk.wait(APPLY_DEADLINE + VERIFY_DEADLINE, over).await;
+    outcome(&desk.model, waited)
+}
+
+fn answer_dialog(desk: &mut Desk, plan: &Plan) {
+    let typed = plan.to.percent().to_string();
+    let typed = if plan.intent == Intent::Shift { typed.as_str() } else { "" };
+    let events = typed.chars().map(Event::Type).chain([Event::Confirm]);
+    for event in events {
+        let now = desk.now();
+        let effects = moves::step(&mut desk.model, event, now);
+        desk.perform(effects);
+    }
+}
+
+fn outcome(model: &Model, waited: Waited) -> Exit {
+    match &model.shift {
+        Shift::Done { plan, .. } => {
+            print::out(format!("{} {} -> {}: done", plan.intent.word(), plan.from, plan.to));
+            Exit::Fine
+        }
+        Shift::Failed { trouble, .. } => {
+            print::err(format!("failed: {trouble}"));
+            Exit::of(trouble)
+        }
+        Shift::Unknown { plan, why, .. } => {
+            print::err(format!("{} to {}: outcome not known: {}", plan.op, plan.to, why.sentence()));
+            Exit::Unknown
+        }
+        Shift::Applying { plan, .. } | Shift::Verifying { plan, .. } => {
+            let why = if waited == Waited::Interrupted { "interrupted" } else { "out of time" };
+            print::err(format!("{} to {}: {why} before its outcome was known; run `cutover status`", plan.op, plan.to));
+            Exit::Unknown
+        }
+        Shift::Idle | Shift::Proposed { .. } | Shift::Armed { .. } => {
+            let said = model.screen.notice.as_ref().map_or("nothing was sent", |(text, ..)| text.as_str());
+            print::err(format!("refused: {said}"));
+            Exit::Refused
+        }
+    }
+}
+
+/// `cutover hold`.
+pub async fn hold(clock: Clock, config: &Config, off: bool) -> Exit {
+    let mut desk = match Desk::open(clock, config, true, true).await {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    desk.lease(false).await;
+    let exit = set_hold(&mut desk, !off).await;
+    desk.close().await;
+    exit
+}
+
+async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
+    match &desk.model.lease {
+        Lease::Other(who, _) => {
+            print::err(format!("refused: {who} holds the right to write"));
+            return Exit::Refused;
+        }
+        Lease::Failed(trouble) => {
+            print::err(trouble.to_string());
+            return Exit::of(trouble);
+        }
+        Lease::None | Lease::Ours => {}
+    }
+    match desk.hold(on).await {
+        Some(Ok(hold)) => {
+            let text = match &hold {
+                Some(hold) => format!("traffic is held by {} since {}", hold.by, hold.since),
+                None => "the hold is off".into(),
+            };
+            desk.say(Msg::Answer(Answer::Hold(Ok(hold))));
+            print::out(text);
+            Exit::Fine
+        }
+        Some(Err(trouble)) => {
+            print::err(trouble.to_string());
+            Exit::of(&trouble)
+        }
+        None => Exit::Unreachable,
+    }
+}
+
+fn routes_known(desk: &Desk) -> Result<(), Exit> {
+    if !desk.model.routes().is_empty() {
+        return Ok(());
+    }
+    let facts = &desk.model.facts;
+    match facts.failure(SourceId::Traffic) {
+        Some(failure) => {
+            print::err(failure.trouble.to_string());
+            Err(Exit::of(&failure.trouble))
+        }
+        None if facts.routes.value().is_some() => {
+            print::err(format!("no canary route was found in the namespace {}", desk.model.setup.namespace));
+            Err(Exit::Refused)
+        }
+        None => {
+            print::err("the routes could not be read in time");
+            Err(Exit::Unreachable)
+        }
+    }
+}
+
+fn warn(checks: &Guards) {
+    for check in checks.0.iter().filter(|c| c.verdict == Verdict::Warn) {
+        print::err(format!("note: {}: {}", check.label, check.evidence));
+    }
+}
+
+fn unconfirmed(verb: &str) -> Exit {
+    print::err(format!("nothing was sent: `cutover {verb} … --yes` does it, `cutover plan --to N` shows it first"));
+    Exit::Usage
+}
+
+fn interrupted() -> Exit {
+    print::err("interrupted; nothing was written");
+    Exit::Refused
+}

@@ -1,0 +1,81 @@
+//! `cutover rehearse`: stands a local migration up, opens the cockpit on it, and leaves nothing behind.
+
+use std::collections::BTreeMap;
+
+use super::exit::Exit;
+use super::{print, start};
+use crate::config::{Inputs, load};
+use crate::rehearsal::{self, Command, Options, Rehearsal};
+use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::{Clock, session};
+
+/// Runs the verb.
+pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
+    if let Some(Command::Fault(arguments)) = &options.command {
+        return match rehearsal::fault(arguments).await {
+            Ok(text) => {
+                print::out(text);
+                Exit::Fine.code()
+            }
+            Err(error) => {
+                print::err(error.to_string());
+                Exit::Usage.code()
+            }
+        };
+    }
+    let Ok(mut signals) = Signals::listen() else {
+        print::err("signals cannot be listened to");
+        return Exit::Unreachable.code();
+    };
+    let starting = rehearsal::start(options, |line| print::err(line));
+    let running = tokio::select! {
+        started = starting => match started {
+            Ok(running) => running,
+            Err(error) => {
+                print::err(error.to_string());
+                return Exit::Unreachable.code();
+            }
+        },
+        // What was started is dropped here, and children end with us.
+        () = asked_to_end(&mut signals) => return Exit::Fine.code(),
+    };
+    let code = if options.no_tui {
+        print::out(serde_json::to_string(&running.info()).unwrap_or_default());
+        asked_to_end(&mut signals).await;
+        Exit::Fine.code()
+    } else {
+        drop(signals);
+        cockpit(clock, &running, inputs).await
+    };
+    match running.stop().await {
+        Ok(()) => code,
+        Err(error) => {
+            print::err(error.to_string());
+            Exit::Findings.code()
+        }
+    }
+}
+
+async fn asked_to_end(signals: &mut Signals) {
+    while signals.next().await != Asked::Terminate {}
+}
+
+/// The cockpit on the configuration that the rehearsal wrote; flags and environment still count.
+async fn cockpit(clock: Clock, running: &Rehearsal, inputs: &Inputs) -> u8 {
+    let inputs = Inputs { file: Some(running.info().config), ..inputs.clone() };
+    let config = match load(&inputs) {
+        Ok(config) => config,
+        Err(problems) => {
+            print::err(problems.to_string());
+            return Exit::Usage.code();
+        }
+    };
+    let env: &BTreeMap<String, String> = &inputs.env;
+    match session::run(clock, &config, start::look(&config, env), &|name| env.get(name).cloned()).await {
+        Ok(code) => code,
+        Err(error) => {
+            print::err(error.to_string());
+            Exit::Usage.code()
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `cutover status`: one look, or one after the other.
+
+use std::time::Duration;
+
+use super::args::StatusArgs;
+use super::desk::{Desk, Waited};
+use super::exit::Exit;
+use super::print;
+use crate::cockpit::advisor::Severity;
+use crate::cockpit::report::Report;
+use crate::config::Config;
+use crate::domain::SourceId;
+use crate::runtime::Clock;
+use crate::ui::plain;
+
+/// Between two looks of `--watch`.
+const EACH: Duration = Duration::from_secs(5);
+
+/// Gathers once and prints; with `--watch` until it is asked to end.
+pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
+    let mut desk = match Desk::open(clock, config, config.environment.arm, false).await {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    desk.lease(false).await;
+    let limit = Duration::from_secs(args.wait);
+    let mut waited = desk.gather(&SourceId::ALL, limit).await;
+    loop {
+        if waited == Waited::Interrupted {
+            break;
+        }
+        show(&desk, args);
+        if !args.watch {
+            break;
+        }
+        waited = desk.wait(EACH, |_| false).await;
+    }
+    let exit = verdict(&desk);
+    desk.close().await;
+    exit
+}
+
+fn show(desk: &Desk, args: &StatusArgs) {
+    let now = desk.now();
+    if !args.json {
+        print::out(plain::text(&desk.model, now));
+        return;
+    }
+    let report = Report::of(&desk.model, now);
+    // Plain data with string keys: this cannot fail.
+    let text = if args.watch { serde_json::to_string(&report) } else { serde_json::to_string_pretty(&report) };
+    print::out(text.unwrap_or_default());
+}
+
+/// Without routes and cluster nothing can be said; warnings are findings.
+fn verdict(desk: &Desk) -> Exit {
+    let facts = &desk.model.facts;
+    if facts.routes.value().is_none() && facts.cluster.value().is_none() {
+        let failure = facts.failure(SourceId::Traffic).or_else(|| facts.failure(SourceId::Cluster));
+        if let Some(failure) = failure {
+            print::err(failure.trouble.to_string());
+        }
+        return Exit::Unreachable;
+    }
+    let bad = |s: Severity| s <= Severity::Warning;
+    if desk.model.findings.iter().any(|f| bad(f.severity)) { Exit::Findings } else { Exit::Fine }
+}

@@ -1,0 +1,231 @@
+//! The background migrations: stalled, failed, frozen, never started, and what they leave behind.
+
+use crate::domain::backfill::{Migration, MigrationState, Side, Table};
+use crate::domain::cluster::Role;
+use crate::domain::units::{grouped, span};
+use crate::domain::{Now, Split};
+
+use super::super::Model;
+use super::{Findings, Severity, add};
+
+/// What a reason in `failed_reason` means, and its remedy (threads of langfuse/langfuse in brackets).
+const REASONS: &[(&str, &str)] = &[
+    (
+        "write conflict",
+        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+    ),
+    (
+        "deadlock",
+        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+    ),
+    (
+        "table does not exist",
+        "web had not migrated ClickHouse yet [#4663]: restart the worker once web is ready",
+    ),
+    (
+        "napi",
+        "a batch is longer than Node's longest string: set args.batchSize lower, then resume",
+    ),
+    (
+        "expected '{'",
+        "a row's metadata is a bare number or boolean: wrap it in PostgreSQL, then resume",
+    ),
+    (
+        "Cannot find module",
+        "web and worker run different versions [#7315]: give both the same tag",
+    ),
+];
+
+pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
+    let Some(migrations) = model.facts.migrations.value() else {
+        return;
+    };
+    for migration in migrations {
+        match migration.state {
+            MigrationState::Stalled => stalled(model, migration, findings),
+            MigrationState::Failed => failed(migration, findings),
+            _ => {}
+        }
+    }
+    never_started(model, migrations, findings);
+    beside_v2(model, migrations, findings);
+    for table in Table::ALL {
+        frozen(model, table, findings);
+        stranded(model, table, findings);
+    }
+}
+
+fn worker_ready(model: &Model) -> bool {
+    let workloads = model
+        .facts
+        .cluster
+        .value()
+        .map(|c| c.workloads.as_slice())
+        .unwrap_or_default();
+    workloads.iter().any(|w| w.role == Role::Worker && w.ready > 0)
+}
+
+fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
+    let age = m.lock_age.map_or_else(|| "none".into(), span);
+    let up = if worker_ready(model) {
+        "a worker is ready and does not work on it"
+    } else {
+        "no worker is ready"
+    };
+    add(
+        findings,
+        "backfill-stalled",
+        Severity::Critical,
+        format!("{} is claimed and nobody works on it", m.name),
+        format!("lock age {age}; {up}"),
+        "a worker that restarts within 60 s of a crash finds the lock fresh and gives up for good: restart the worker now",
+    );
+}
+
+fn failed(m: &Migration, findings: &mut Findings) {
+    let reason = m.failed_reason.as_deref().unwrap_or("-");
+    let known = REASONS.iter().find(|(text, _)| reason.contains(text));
+    let remedy = known.map_or(
+        "mend the cause, clear failed_at and failed_reason, keep state, restart the worker",
+        |r| r.1,
+    );
+    add(
+        findings,
+        "backfill-failed",
+        Severity::Critical,
+        format!("{} failed", m.name),
+        reason,
+        remedy,
+    );
+}
+
+/// The manager looks once, when the worker starts.
+fn never_started(model: &Model, migrations: &[Migration], findings: &mut Findings) {
+    let idle = migrations
+        .iter()
+        .all(|m| !matches!(m.state, MigrationState::Running | MigrationState::Stalled));
+    let Some(next) = migrations
+        .iter()
+        .find(|m| m.state == MigrationState::Queued)
+        .filter(|_| idle)
+    else {
+        return;
+    };
+    let workloads = model
+        .facts
+        .cluster
+        .value()
+        .map(|c| c.workloads.as_slice())
+        .unwrap_or_default();
+    let Some(worker) = workloads.iter().find(|w| w.role == Role::Worker) else {
+        return;
+    };
+    if worker.migrations_enabled == Some(false) {
+        let all_on_v3 = model.split() == Some(Split::V3);
+        let remedy = if all_on_v3 {
+            "v3 has all traffic: set LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS=true on one worker"
+        } else {
+            "as the order shift-first wants it; enable it when v3 has all traffic"
+        };
+        let severity = if all_on_v3 {
+            Severity::Warning
+        } else {
+            Severity::Info
+        };
+        let evidence = format!("{}: LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS=false", worker.name);
+        add(
+            findings,
+            "backfill-disabled",
+            severity,
+            "the backfill is switched off",
+            evidence,
+            remedy,
+        );
+    } else if worker.ready > 0 {
+        add(
+            findings,
+            "backfill-never-started",
+            Severity::Warning,
+            format!("{} waits and no worker has claimed it", next.name),
+            format!("{} is ready", worker.name),
+            "the worker looks once, at its start, and may have been up before web had migrated: restart the worker",
+        );
+    }
+}
+
+/// What v2 writes after T0 is copied by nobody (langfuse#5776).
+fn beside_v2(model: &Model, migrations: &[Migration], findings: &mut Findings) {
+    let Some(m) = migrations.iter().find(|m| m.state == MigrationState::Running) else {
+        return;
+    };
+    let Some(split) = model.split().filter(|s| *s < Split::V3) else {
+        return;
+    };
+    add(
+        findings,
+        "backfill-beside-v2",
+        Severity::Warning,
+        "the backfill runs while v2 still takes traffic",
+        format!("{} is running, v3 has {split}", m.name),
+        "rows that v2 writes from now on are stranded: they need a second run after v2 is drained",
+    );
+}
+
+fn frozen(model: &Model, table: Table, findings: &mut Findings) {
+    let Some(size) = model.rows(Side::Postgres, table).and_then(|r| r.tie_group) else {
+        return;
+    };
+    let migration = model.migration(table);
+    let cursor = migration
+        .and_then(|m| m.cursor)
+        .map_or_else(|| "-".into(), |t| format!("{t:.0}"));
+    let batch = migration
+        .and_then(|m| m.batch_size)
+        .map_or_else(|| "its default".into(), |b| b.to_string());
+    add(
+        findings,
+        "cursor-frozen",
+        Severity::Critical,
+        format!(
+            "the cursor of {} cannot pass a group of rows with one created_at",
+            table.name()
+        ),
+        format!("{} rows at {cursor}, batch size {batch} [#7117]", grouped(size)),
+        format!(
+            "set args.batchSize above {} on its row, then restart the worker",
+            grouped(size)
+        ),
+    );
+}
+
+fn stranded(model: &Model, table: Table, findings: &mut Findings) {
+    let Some(count) = model
+        .rows(Side::Postgres, table)
+        .and_then(|r| r.stranded)
+        .filter(|c| c.value > 0)
+    else {
+        return;
+    };
+    let finished = model
+        .migration(table)
+        .is_some_and(|m| m.state == MigrationState::Finished);
+    add(
+        findings,
+        "rows-stranded",
+        if finished {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        },
+        format!(
+            "{} rows of {} are newer than the backfill's start",
+            count.text(),
+            table.name()
+        ),
+        model
+            .rows(Side::Postgres, table)
+            .and_then(|r| r.t0)
+            .map_or_else(|| "T0 -".into(), |t| format!("T0 {t:.0}")),
+        "nobody copies them: when v2 is drained, run the migration once more for the newest rows",
+    );
+}

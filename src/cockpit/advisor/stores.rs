@@ -1,0 +1,84 @@
+//! Stores that are down, or set up as Langfuse cannot use them; sources that may not look.
+
+use crate::domain::store::StoreKind;
+use crate::domain::{Kind, Now, SourceId};
+
+use super::super::Model;
+use super::{Findings, Severity, add};
+
+pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
+    for kind in StoreKind::ALL {
+        if let Some(failure) = model
+            .facts
+            .failure(SourceId::Store(kind))
+            .filter(|f| f.attempts > 1)
+        {
+            let loses = match kind {
+                StoreKind::Clickhouse => {
+                    "a v3 worker drops rows after three failed inserts; S3 keeps them: note the time"
+                }
+                StoreKind::Postgres => "both versions need it; nothing can be read or copied meanwhile",
+                StoreKind::Redis | StoreKind::S3 => {
+                    "v3 answers 500 to ingestion; SDKs try again for a while, then drop"
+                }
+            };
+            let severity = if failure.trouble.kind == Kind::NotConfigured {
+                Severity::Info
+            } else {
+                Severity::Critical
+            };
+            let remedy = if failure.trouble.remedy.is_empty() {
+                loses.to_owned()
+            } else {
+                failure.trouble.remedy.clone()
+            };
+            let title = format!(
+                "{} cannot be reached: {}",
+                kind.name(),
+                failure.trouble.kind.word()
+            );
+            add(
+                findings,
+                "store-down",
+                severity,
+                title,
+                failure.trouble.detail.clone(),
+                remedy,
+            );
+        }
+        let Some(store) = model.facts.store(kind).value() else {
+            continue;
+        };
+        for setting in store.settings.iter().filter(|s| s.ok == Some(false)) {
+            let value = setting.value.as_deref().unwrap_or("-");
+            let title = format!("{}: {} is {value}", kind.name(), setting.name);
+            let evidence = format!("{} {}", kind.name(), store.version);
+            add(
+                findings,
+                "store-setting",
+                Severity::Warning,
+                title,
+                evidence,
+                setting.advice.clone(),
+            );
+        }
+    }
+    for id in SourceId::ALL {
+        let Some(failure) = model.facts.failure(id) else {
+            continue;
+        };
+        if matches!(failure.trouble.kind, Kind::Forbidden | Kind::Unauthorized)
+            && !matches!(id, SourceId::Store(_))
+        {
+            let title = format!("{} may not look: {}", id.name(), failure.trouble.kind.word());
+            add(
+                findings,
+                "may-not-look",
+                Severity::Warning,
+                title,
+                failure.trouble.detail.clone(),
+                failure.trouble.remedy.clone(),
+            );
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Each rule on a reading that sets it off, and on one that does not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::cockpit::model::{Setup, Strategy};
+use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
+use crate::domain::cluster::{ClusterFact, Role, Workload};
+use crate::domain::latency::{ControllerFact, Endpoint};
+use crate::domain::queue::{Queue, QueuesFact};
+use crate::domain::store::StoreKind;
+use crate::domain::traffic::Owner;
+use crate::domain::units::Count;
+use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
+use crate::shift::Ladder;
+use crate::shift::plan::tests::route;
+
+fn model() -> Model {
+    Model::new(Setup {
+        environment: "test".into(),
+        production: false,
+        context: String::new(),
+        namespace: String::new(),
+        strategy: Strategy::ShiftFirst,
+        ladder: Ladder::default(),
+        armed: true,
+        operator: String::new(),
+        off: vec![],
+        started: Now::at(0),
+    })
+}
+
+fn take(model: &mut Model, id: SourceId, fact: Fact) {
+    model.facts.take(id, Ok(fact), Now::at(1).mono);
+}
+
+fn ids(model: &Model) -> Vec<&'static str> {
+    advise(model, Now::at(2)).into_iter().map(|f| f.id).collect()
+}
+
+fn migration(table: Table, state: MigrationState) -> Migration {
+    Migration {
+        name: table.migration().into(),
+        state,
+        cursor: None,
+        lock_age: Some(Duration::from_secs(95)),
+        worker: Some("w".into()),
+        failed_reason: None,
+        batch_size: None,
+        finished_at: None,
+    }
+}
+
+fn worker(enabled: bool) -> Fact {
+    let workload = |name: &str, role, tag: &str| Workload {
+        kind: "Deployment".into(),
+        name: name.into(),
+        role,
+        ready: 1,
+        desired: 1,
+        updated: 1,
+        restarts: 0,
+        last_restart: None,
+        image: String::new(),
+        tag: tag.into(),
+        trouble: None,
+        migrations_enabled: Some(enabled),
+    };
+    let workloads = vec![
+        workload("web", Role::Web, "3.29.0"),
+        workload("worker", Role::Worker, "3.29.0"),
+    ];
+    Fact::Cluster(ClusterFact {
+        workloads,
+        ..ClusterFact::default()
+    })
+}
+
+#[test]
+fn nothing_read_is_nothing_found() {
+    assert_eq!(ids(&model()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_stalled_backfill_is_told_from_a_running_one() {
+    let mut model = model();
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Traces, MigrationState::Running)]),
+    );
+    assert_eq!(ids(&model), Vec::<&str>::new());
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Traces, MigrationState::Stalled)]),
+    );
+    let finding = &advise(&model, Now::at(2))[0];
+    assert_eq!(
+        (finding.id, finding.severity),
+        ("backfill-stalled", Severity::Critical)
+    );
+    assert!(finding.evidence.contains("1m35s"), "{}", finding.evidence);
+}
+
+#[test]
+fn reasons_of_failures_have_their_own_remedies() {
+    for (reason, remedy) in [
+        (
+            "Transaction failed due to a write conflict or a deadlock",
+            "#6198",
+        ),
+        ("ClickHouse traces table does not exist", "web is ready"),
+        ("something new", "mend the cause"),
+    ] {
+        let mut model = model();
+        let failed = Migration {
+            failed_reason: Some(reason.into()),
+            ..migration(Table::Traces, MigrationState::Failed)
+        };
+        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![failed]));
+        assert!(advise(&model, Now::at(2))[0].remedy.contains(remedy), "{reason}");
+    }
+}
+
+#[test]
+fn switched_off_and_never_started_are_told_apart() {
+    for (enabled, id) in [(false, "backfill-disabled"), (true, "backfill-never-started")] {
+        let mut model = model();
+        take(
+            &mut model,
+            SourceId::Migrations,
+            Fact::Migrations(vec![migration(Table::Traces, MigrationState::Queued)]),
+        );
+        take(&mut model, SourceId::Cluster, worker(enabled));
+        assert_eq!(ids(&model), [id]);
+    }
+}
+
+#[test]
+fn a_tie_group_and_stranded_rows_are_found_by_table() {
+    let mut model = model();
+    let rows = TableRows {
+        table: Table::Scores,
+        rows: Some(Count::exact(9)),
+        backfill: None,
+        done: None,
+        stranded: Some(Count::exact(4)),
+        v3_only: None,
+        raw: None,
+        newest: None,
+        t0: None,
+        tie_group: Some(5_200),
+    };
+    take(
+        &mut model,
+        SourceId::Migrations,
+        Fact::Migrations(vec![migration(Table::Scores, MigrationState::Finished)]),
+    );
+    take(
+        &mut model,
+        SourceId::PostgresRows,
+        Fact::Rows(RowsFact {
+            side: Side::Postgres,
+            tables: vec![rows],
+        }),
+    );
+    assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
+}
+
+#[test]
+fn drift_names_the_writer_and_a_share_that_differs_needs_answers() {
+    let mut model = model();
+    let mut drifted = route(0);
+    drifted.owner = Some(Owner {
+        manager: "argocd-controller".into(),
+        operation: "Update".into(),
+        at: None,
+    });
+    take(&mut model, SourceId::Traffic, Fact::Traffic(vec![drifted]));
+    model.intended = Split::new(25);
+    let finding = &advise(&model, Now::at(2))[0];
+    assert!(finding.id == "weight-drift" && finding.evidence.contains("argocd-controller"));
+
+    model.intended = Split::new(0);
+    let counted = |v2, v3| ControllerFact {
+        v2_requests: v2,
+        v3_requests: v3,
+        ..ControllerFact::default()
+    };
+    model.history.share.count(&counted(0, 0));
+    model.history.share.count(&counted(90, 10));
+    assert_eq!(ids(&model), Vec::<&str>::new(), "a hundred answers are too few");
+    model.history.share.count(&counted(900, 100));
+    assert_eq!(ids(&model), ["share-differs"]);
+}
+
+#[test]
+fn queues_without_a_worker_and_stores_that_are_down() {
+    let mut model = model();
+    let queue = Queue {
+        name: "ingestion-queue".into(),
+        waiting: 40,
+        active: 0,
+        delayed: 3,
+        overdue: 3,
+        failed: 2,
+        oldest: Some(Duration::from_secs(70)),
+        added: Some(50),
+        paused: false,
+        consumers: Some(0),
+        version: None,
+    };
+    take(
+        &mut model,
+        SourceId::Queues,
+        Fact::Queues(QueuesFact { queues: vec![queue] }),
+    );
+    assert_eq!(ids(&model), ["queue-no-worker", "queue-failed"]);
+    for _ in 0..2 {
+        let trouble = Trouble::new(Kind::Unreachable, "ClickHouse", "connection refused");
+        model.facts.take(
+            SourceId::Store(StoreKind::Clickhouse),
+            Err(trouble),
+            Now::at(2).mono,
+        );
+    }
+    assert!(ids(&model).contains(&"store-down"));
+}
+
+#[test]
+fn errors_of_v3_are_critical_only_while_it_has_traffic() {
+    let mut model = model();
+    for _ in 0..10 {
+        model.history.latency[Endpoint::V3 as usize].recent.push(true);
+    }
+    assert_eq!(advise(&model, Now::at(2))[0].severity, Severity::Warning);
+    take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(25)]));
+    assert_eq!(advise(&model, Now::at(2))[0].severity, Severity::Critical);
+}
+
+#[test]
+fn at_100_v2_is_still_needed() {
+    let mut model = model();
+    take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(100)]));
+    assert_eq!(ids(&model), ["keep-v2"]);
+}

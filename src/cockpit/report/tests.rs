@@ -1,0 +1,148 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::cockpit::model::{Setup, Strategy};
+use crate::cockpit::msg::{Envelope, Msg};
+use crate::cockpit::update::update;
+use crate::domain::backfill::{RowsFact, Side, Table, TableRows};
+use crate::domain::queue::{Queue, QueuesFact};
+use crate::domain::units::Count;
+use crate::domain::{Fact, Kind};
+use crate::shift::Ladder;
+use crate::shift::plan::tests::route;
+
+fn model() -> Model {
+    Model::new(Setup {
+        environment: "acme".into(),
+        production: true,
+        context: "acme-admin".into(),
+        namespace: "langfuse".into(),
+        strategy: Strategy::ShiftFirst,
+        ladder: Ladder::default(),
+        armed: false,
+        operator: "ops@bastion".into(),
+        off: vec![SourceId::Controller],
+        started: Now::at(0),
+    })
+}
+
+fn fact(model: &mut Model, secs: u64, id: SourceId, answer: Result<Fact, Trouble>) {
+    let envelope = Envelope {
+        now: Now::at(secs),
+        msg: Msg::Fact(id, Box::new(answer)),
+    };
+    update(model, envelope);
+}
+
+fn json(model: &Model, secs: u64) -> serde_json::Value {
+    serde_json::to_value(Report::of(model, Now::at(secs))).unwrap()
+}
+
+#[test]
+fn what_was_not_read_is_null_and_never_zero() {
+    let report = json(&model(), 1);
+    for path in [
+        "/routes/value",
+        "/routes/age_seconds",
+        "/queues/value",
+        "/split/stored",
+        "/phase",
+        "/tables/0/postgres",
+        "/stores/0/value",
+        "/latency/1/health/p50",
+    ] {
+        assert_eq!(report.pointer(path), Some(&serde_json::Value::Null), "{path}");
+    }
+    assert_eq!(report["routes"]["freshness"], "unknown");
+}
+
+#[test]
+fn readings_carry_age_failures_and_estimates() {
+    let mut model = model();
+    fact(
+        &mut model,
+        1,
+        SourceId::Traffic,
+        Ok(Fact::Traffic(vec![route(25)])),
+    );
+    let rows = TableRows {
+        table: Table::Traces,
+        rows: Some(Count::about(1_000)),
+        backfill: None,
+        done: None,
+        stranded: Some(Count::exact(0)),
+        v3_only: None,
+        raw: None,
+        newest: None,
+        t0: None,
+        tie_group: None,
+    };
+    let fact_rows = RowsFact {
+        side: Side::Postgres,
+        tables: vec![rows],
+    };
+    fact(&mut model, 2, SourceId::PostgresRows, Ok(Fact::Rows(fact_rows)));
+    let trouble = Trouble::new(Kind::Timeout, "Redis", "no answer in 3 s").remedy("look at it");
+    fact(&mut model, 2, SourceId::Queues, Err(trouble));
+    let report = json(&model, 4);
+    assert_eq!(report["split"]["stored"], 25);
+    assert_eq!(report["routes"]["age_seconds"], 3.0);
+    assert_eq!(
+        report["routes"]["value"][0]["object"],
+        "Ingress langfuse/langfuse-canary"
+    );
+    assert_eq!(
+        report["tables"][0]["postgres"],
+        serde_json::json!({"value": 1000, "estimate": true})
+    );
+    assert_eq!(report["tables"][0]["stranded"]["value"], 0);
+    assert_eq!(report["queues"]["value"], serde_json::Value::Null);
+    assert_eq!(report["queues"]["failure"]["kind"], "timeout");
+    assert_eq!(report["queues"]["failure"]["remedy"], "look at it");
+}
+
+#[test]
+fn queues_without_a_history_have_no_rates() {
+    let mut model = model();
+    let queue = Queue {
+        name: "ingestion-queue".into(),
+        waiting: 3,
+        active: 1,
+        delayed: 9,
+        overdue: 2,
+        failed: 0,
+        oldest: Some(Duration::from_secs(5)),
+        added: Some(40),
+        paused: false,
+        consumers: None,
+        version: None,
+    };
+    fact(
+        &mut model,
+        1,
+        SourceId::Queues,
+        Ok(Fact::Queues(QueuesFact { queues: vec![queue] })),
+    );
+    let report = json(&model, 1);
+    assert_eq!(report["queues"]["value"][0]["depth"], 6);
+    assert_eq!(
+        report["queues"]["value"][0]["in_per_second"],
+        serde_json::Value::Null
+    );
+}
+
+/// `UPDATE_ASSETS=1 cargo test` writes it anew.
+#[test]
+fn the_published_schema_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/status.schema.json");
+    let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE_ASSETS").is_some() {
+        std::fs::write(&file, &current).unwrap();
+    }
+    let published = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        published == current,
+        "assets/status.schema.json is not current: UPDATE_ASSETS=1 cargo test report"
+    );
+}

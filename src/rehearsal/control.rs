@@ -1,0 +1,226 @@
+//! Firing faults by hand: a unix socket in the rehearsal's directory, one JSON line each way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::faults::levers::Levers;
+use super::faults::{FAULTS, Fault, WordsError};
+use super::options::FaultArgs;
+use super::period::Period;
+use super::stage::cache_folder;
+
+/// Name of the socket in the rehearsal's directory.
+const SOCKET: &str = "control.sock";
+/// How long an answer may take: a store may have to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a fault could not be fired from outside.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No rehearsal runs.
+    #[error("no rehearsal of this user is running; start one with `cutover rehearse`, or name its --dir")]
+    Nobody,
+    /// The socket of the rehearsal could not be used.
+    #[error("{}: {source}; is the rehearsal there still running?", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The words were not understood.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    /// The rehearsal could not do it.
+    #[error("the rehearsal could not do it: {0}")]
+    Refused(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    fault: Fault,
+    #[serde(default)]
+    lift: bool,
+    #[serde(default, rename = "for")]
+    lasts: Option<Period>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Ok(String),
+    Error(String),
+}
+
+/// Listens in `dir` until the levers' token is cancelled.
+pub fn listen(dir: &Path, levers: &Arc<Levers>) -> std::io::Result<()> {
+    let listener = UnixListener::bind(dir.join(SOCKET))?;
+    let (levers, cancel, tasks) = (Arc::clone(levers), levers.cancel.clone(), levers.tasks.clone());
+    tasks.clone().spawn(async move {
+        while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
+            let Ok((stream, _)) = accepted else { continue };
+            let (own, cancel) = (Arc::clone(&levers), cancel.clone());
+            tasks.spawn(async move { cancel.run_until_cancelled(serve(stream, own)).await });
+        }
+    });
+    Ok(())
+}
+
+async fn serve(stream: UnixStream, levers: Arc<Levers>) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => carry_out(&levers, request).await,
+            Err(error) => Answer::Error(error.to_string()),
+        };
+        let text = serde_json::to_string(&answer)?;
+        write.write_all(format!("{text}\n").as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn carry_out(levers: &Arc<Levers>, request: Request) -> Answer {
+    let Request { fault, lift, lasts } = request;
+    let done = if lift {
+        levers.lift(&fault).await
+    } else {
+        levers.apply(&fault).await
+    };
+    let done = match done {
+        Ok(done) => done,
+        Err(error) => return Answer::Error(error.to_string()),
+    };
+    let Some(lasts) = lasts.filter(|_| !lift) else {
+        return Answer::Ok(done);
+    };
+    let (own, cancel) = (Arc::clone(levers), levers.cancel.clone());
+    levers.tasks.spawn(async move {
+        if cancel
+            .run_until_cancelled(tokio::time::sleep(lasts.0))
+            .await
+            .is_some()
+            && let Err(error) = own.lift(&fault).await
+        {
+            tracing::warn!("{} could not be lifted: {error}", fault.name());
+        }
+    });
+    Answer::Ok(format!("{done} for {lasts}"))
+}
+
+/// `cutover rehearse fault`: fires a fault in the named or newest running rehearsal, or lists the faults.
+pub async fn fault(arguments: &FaultArgs) -> Result<String, ControlError> {
+    let Some(name) = &arguments.name else {
+        return Ok(list());
+    };
+    let fault = Fault::from_words(name, &arguments.arguments)?;
+    let request = Request {
+        fault,
+        lift: arguments.lift,
+        lasts: arguments.lasts,
+    };
+    let (path, mut stream) = match &arguments.dir {
+        Some(dir) => open(dir.join(SOCKET)).await?,
+        None => newest().await?,
+    };
+    let failed = |source| ControlError::Socket {
+        path: path.clone(),
+        source,
+    };
+    let line = serde_json::to_string(&request).map_err(|error| failed(error.into()))?;
+    let exchange = async {
+        stream.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        BufReader::new(&mut stream).read_line(&mut answer).await?;
+        Ok(serde_json::from_str::<Answer>(&answer)?)
+    };
+    let answer = tokio::time::timeout(PATIENCE, exchange).await;
+    match answer
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(failed)?
+    {
+        Answer::Ok(done) => Ok(done),
+        Answer::Error(why) => Err(ControlError::Refused(why)),
+    }
+}
+
+fn list() -> String {
+    let rows = FAULTS
+        .iter()
+        .map(|(name, arguments, meaning)| format!("{name:<22}{meaning}\n{:22}{arguments}\n", ""));
+    rows.collect::<String>()
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .filter(|line| line != "\n")
+        .collect()
+}
+
+async fn open(path: PathBuf) -> Result<(PathBuf, UnixStream), ControlError> {
+    let stream = UnixStream::connect(&path).await;
+    stream
+        .map(|stream| (path.clone(), stream))
+        .map_err(|source| ControlError::Socket { path, source })
+}
+
+/// The newest rehearsal of this user that answers.
+async fn newest() -> Result<(PathBuf, UnixStream), ControlError> {
+    let folder = cache_folder()
+        .map_err(|_| ControlError::Nobody)?
+        .join("rehearsals");
+    let mut dirs: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|pointer| {
+            let written = pointer.metadata().ok()?.modified().ok()?;
+            Some((
+                written,
+                PathBuf::from(std::fs::read_to_string(pointer.path()).ok()?),
+            ))
+        })
+        .collect();
+    dirs.sort();
+    for (_, dir) in dirs.into_iter().rev() {
+        if let Ok(found) = open(dir.join(SOCKET)).await {
+            return Ok(found);
+        }
+    }
+    Err(ControlError::Nobody)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_name_the_faults_are_listed() {
+        let text = fault(&FaultArgs::default()).await.unwrap();
+        assert!(
+            text.contains("redis-full") && text.contains("maxmemory=1048576"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = FaultArgs {
+            name: Some("v3-crash".into()),
+            dir: Some(dir.path().into()),
+            ..FaultArgs::default()
+        };
+        assert!(
+            fault(&arguments)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("still running")
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! The values a real API server fills in where an object leaves them out.
+//!
+//! Source: `SetDefaults_*` in Kubernetes' `pkg/apis/*/v1/defaults.go`. Only kinds of this server.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::objects::{map, map_at};
+use super::resources::Kind;
+
+/// Sets a key that is missing.
+fn fill(map: &mut Map<String, Value>, defaults: &[(&str, Value)]) {
+    for (key, value) in defaults {
+        if !map.contains_key(*key) {
+            map.insert((*key).into(), value.clone());
+        }
+    }
+}
+
+/// Fills an object of a kind.
+pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
+    match kind.kind {
+        "Deployment" => deployment(object),
+        "StatefulSet" => stateful_set(object),
+        "ReplicaSet" => {
+            fill(map_at(object, &["spec"]), &[("replicas", json!(1))]);
+            pod_spec(map_at(object, &["spec", "template", "spec"]));
+        }
+        "Pod" => {
+            pod_spec(map_at(object, &["spec"]));
+            fill(map_at(object, &["spec"]), &[("enableServiceLinks", json!(true))]);
+            fill(
+                map_at(object, &["status"]),
+                &[("phase", json!("Pending")), ("qosClass", json!("BestEffort"))],
+            );
+        }
+        "Service" => service(object),
+        "Ingress" => ingress(object),
+        "Secret" => secret(map(object)),
+        "Namespace" => {
+            let name = object["metadata"]["name"].clone();
+            let mark = map_at(object, &["metadata", "labels"]);
+            mark.insert("kubernetes.io/metadata.name".into(), name);
+            fill(
+                map_at(object, &["spec"]),
+                &[("finalizers", json!(["kubernetes"]))],
+            );
+            fill(map_at(object, &["status"]), &[("phase", json!("Active"))]);
+        }
+        "EndpointSlice" => {
+            for port in object
+                .get_mut("ports")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
+                fill(map(port), &[("name", json!("")), ("protocol", json!("TCP"))]);
+            }
+        }
+        _ => {}
+    }
+    if kind.status {
+        fill(map(object), &[("status", json!({}))]);
+    }
+}
+
+/// The parts of an object that exist even in an empty one, so that nobody owns them as such.
+pub(super) fn skeleton(kind: &Kind) -> Value {
+    let template = json!({"metadata": {}, "spec": {"containers": null}});
+    match kind.kind {
+        "Deployment" => json!({"metadata": {}, "spec": {"strategy": {}, "template": template}, "status": {}}),
+        "StatefulSet" => {
+            json!({"metadata": {}, "spec": {"updateStrategy": {}, "template": template}, "status": {}})
+        }
+        "ReplicaSet" => json!({"metadata": {}, "spec": {"template": template}, "status": {}}),
+        "Pod" => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
+        "Service" | "Ingress" => json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}),
+        "Event" => json!({"metadata": {}, "source": {}}),
+        "Lease" | "IngressClass" => json!({"metadata": {}, "spec": {}}),
+        _ => json!({"metadata": {}, "spec": {}, "status": {}}),
+    }
+}
+
+fn deployment(object: &mut Value) {
+    let spec = map_at(object, &["spec"]);
+    fill(
+        spec,
+        &[
+            ("progressDeadlineSeconds", json!(600)),
+            ("replicas", json!(1)),
+            ("revisionHistoryLimit", json!(10)),
+            ("strategy", json!({})),
+        ],
+    );
+    fill(
+        map_at(object, &["spec", "strategy"]),
+        &[("type", json!("RollingUpdate"))],
+    );
+    if object["spec"]["strategy"]["type"] == "RollingUpdate" {
+        let rolling = map_at(object, &["spec", "strategy", "rollingUpdate"]);
+        fill(
+            rolling,
+            &[("maxSurge", json!("25%")), ("maxUnavailable", json!("25%"))],
+        );
+    }
+    pod_spec(map_at(object, &["spec", "template", "spec"]));
+}
+
+fn stateful_set(object: &mut Value) {
+    fill(
+        map_at(object, &["spec"]),
+        &[
+            (
+                "persistentVolumeClaimRetentionPolicy",
+                json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
+            ),
+            ("podManagementPolicy", json!("OrderedReady")),
+            ("replicas", json!(1)),
+            ("revisionHistoryLimit", json!(10)),
+            (
+                "updateStrategy",
+                json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+            ),
+        ],
+    );
+    pod_spec(map_at(object, &["spec", "template", "spec"]));
+}
+
+fn pod_spec(spec: &mut Map<String, Value>) {
+    for list in ["initContainers", "containers"] {
+        for item in spec
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            container(map(item));
+        }
+    }
+    for volume in spec
+        .get_mut("volumes")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        for source in ["configMap", "secret"] {
+            if let Some(Value::Object(source)) = volume.get_mut(source) {
+                fill(source, &[("defaultMode", json!(420))]);
+            }
+        }
+    }
+    fill(
+        spec,
+        &[
+            ("dnsPolicy", json!("ClusterFirst")),
+            ("restartPolicy", json!("Always")),
+            ("schedulerName", json!("default-scheduler")),
+            ("securityContext", json!({})),
+            ("terminationGracePeriodSeconds", json!(30)),
+        ],
+    );
+}
+
+fn container(container: &mut Map<String, Value>) {
+    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+    let tag = image
+        .rsplit('/')
+        .next()
+        .and_then(|last| last.split_once(':'))
+        .map_or("latest", |(_, tag)| tag);
+    let pull = if tag == "latest" && !image.contains('@') {
+        "Always"
+    } else {
+        "IfNotPresent"
+    };
+    fill(
+        container,
+        &[
+            ("imagePullPolicy", json!(pull)),
+            ("resources", json!({})),
+            ("terminationMessagePath", json!("/dev/termination-log")),
+            ("terminationMessagePolicy", json!("File")),
+        ],
+    );
+    for port in container
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        fill(map(port), &[("protocol", json!("TCP"))]);
+    }
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(Value::Object(probe)) = container.get_mut(name) {
+            probe_defaults(probe);
+        }
+    }
+    for env in container
+        .get_mut("env")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if let Some(Value::Object(field)) = env.get_mut("valueFrom").and_then(|from| from.get_mut("fieldRef"))
+        {
+            fill(field, &[("apiVersion", json!("v1"))]);
+        }
+    }
+}
+
+fn probe_defaults(probe: &mut Map<String, Value>) {
+    fill(
+        probe,
+        &[
+            ("failureThreshold", json!(3)),
+            ("periodSeconds", json!(10)),
+            ("successThreshold", json!(1)),
+            ("timeoutSeconds", json!(1)),
+        ],
+    );
+    if let Some(Value::Object(get)) = probe.get_mut("httpGet") {
+        fill(get, &[("path", json!("/")), ("scheme", json!("HTTP"))]);
+    }
+}
+
+fn service(object: &mut Value) {
+    let spec = map_at(object, &["spec"]);
+    fill(
+        spec,
+        &[("sessionAffinity", json!("None")), ("type", json!("ClusterIP"))],
+    );
+    let external = spec["type"] == "ExternalName";
+    if !external {
+        fill(
+            spec,
+            &[
+                ("internalTrafficPolicy", json!("Cluster")),
+                ("ipFamilies", json!(["IPv4"])),
+                ("ipFamilyPolicy", json!("SingleStack")),
+            ],
+        );
+        if let Some(ip) = spec.get("clusterIP").cloned() {
+            fill(spec, &[("clusterIPs", json!([ip]))]);
+        }
+    }
+    for port in spec
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let port = map(port);
+        let number = port.get("port").cloned().unwrap_or_default();
+        fill(port, &[("protocol", json!("TCP")), ("targetPort", number)]);
+    }
+    fill(map_at(object, &["status"]), &[("loadBalancer", json!({}))]);
+}
+
+fn ingress(object: &mut Value) {
+    fill(map_at(object, &["status"]), &[("loadBalancer", json!({}))]);
+}
+
+/// `stringData` is a way to write `data` without encoding it; it is never stored.
+fn secret(secret: &mut Map<String, Value>) {
+    fill(secret, &[("type", json!("Opaque"))]);
+    let Some(Value::Object(plain)) = secret.remove("stringData") else {
+        return;
+    };
+    let data = map(secret.entry("data").or_insert_with(|| json!({})));
+    for (key, value) in plain {
+        let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
+        data.insert(key, json!(encoded));
+    }
+}

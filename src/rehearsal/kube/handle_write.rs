@@ -1,0 +1,216 @@
+//! Requests that change objects: which change a verb and a media type ask for.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::delete;
+use super::handle::{App, Body, json_answer, parse, read_body};
+use super::list;
+use super::objects::meta;
+use super::protobuf;
+use super::query::Query;
+use super::resources::Kind;
+use super::routes::Objects;
+use super::scale;
+use super::status::Status;
+use super::write::{Change, Outcome, Target, Terms, require_namespace, write};
+
+/// The media types of a patch, as a real server lists them when it refuses another.
+const PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+/// Carries out a create, update, patch or delete.
+pub(super) async fn answer(
+    app: &App,
+    request: Request<Incoming>,
+    path: &Objects,
+    verb: &str,
+    query: &Query,
+) -> Result<Response<Body>, Status> {
+    let headers = request.headers().clone();
+    let body = read_body(request).await?;
+    let target = Target {
+        kind: path.kind,
+        namespace: path.namespace.clone(),
+        name: path.name.clone(),
+        subresource: path.subresource.clone(),
+    };
+    match verb {
+        "delete" => return delete_one(app, &target, &body, query),
+        "deletecollection" => return delete_all(app, &target, &body, query),
+        _ => {}
+    }
+    let terms = Terms {
+        manager: query.manager(&headers),
+        dry_run: query.dry_run()?,
+        unknown: query.unknown(),
+        force: query.is_on("force"),
+    };
+    let change = match verb {
+        "create" => Change::Create(object(&headers, &body)?),
+        "update" => Change::Replace(object(&headers, &body)?),
+        _ => patch(&headers, &body, query)?,
+    };
+    if matches!(change, Change::Create(_)) {
+        in_namespace_of(&target, &change)?;
+        require_namespace(&app.store, &target)?;
+    }
+    if matches!(change, Change::Apply(_)) && target.subresource == "scale" {
+        return Err(Status::unsupported_media_type(&PATCHES[..2]));
+    }
+    Ok(written(
+        path.kind,
+        &target,
+        &write(&app.store, &target, &terms, &change)?,
+    ))
+}
+
+/// The namespace is part of the address, never of the body alone.
+fn in_namespace_of(target: &Target, change: &Change) -> Result<(), Status> {
+    let Change::Create(body) = change else {
+        return Ok(());
+    };
+    if target.kind.namespaced && target.namespace.is_empty() {
+        return Err(Status::method_not_allowed(target.kind, "create"));
+    }
+    let named = meta(body, "namespace");
+    if !named.is_empty() && named != target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+fn written(kind: &Kind, target: &Target, outcome: &Outcome) -> Response<Body> {
+    let code = if outcome.created { 201 } else { 200 };
+    let mut response = if target.subresource == "scale" {
+        json_answer(code, &scale::show(kind, &outcome.object))
+    } else {
+        json_answer(code, &outcome.object)
+    };
+    for warning in &outcome.warnings {
+        let text = format!("299 - \"{}\"", warning.replace('"', "\\\""));
+        if let Ok(value) = header::HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let full = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    full.split(';').next().unwrap_or_default().trim()
+}
+
+fn object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
+    let object = match media_type(headers) {
+        "" | "application/json" => parse(body)?,
+        protobuf::MEDIA => protobuf::object(body).unwrap_or_else(|| parse(body))?,
+        _ => return Err(Status::unsupported_media_type(&["application/json"])),
+    };
+    if object.is_object() {
+        return Ok(object);
+    }
+    Err(Status::bad_request(
+        "the object provided is unrecognized: it is no JSON object",
+    ))
+}
+
+fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Status> {
+    let decoded = |shape: fn(&Value) -> bool| {
+        let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+        let patch: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+        if shape(&patch) {
+            Ok(patch)
+        } else {
+            Err(bad("it has the wrong JSON type".into()))
+        }
+    };
+    let refuse = |why: &str| {
+        let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {why}");
+        Err(Status::new(422, "Invalid", message))
+    };
+    let media = media_type(headers);
+    let applies = media == "application/apply-patch+yaml";
+    if applies && query.get("fieldManager").is_empty() {
+        return refuse("fieldManager: Required value: is required for apply patch");
+    }
+    if !applies && !query.get("force").is_empty() {
+        return refuse("force: Forbidden: may not be specified for non-apply patch");
+    }
+    Ok(match media {
+        "application/json-patch+json" => Change::Json(decoded(Value::is_array)?),
+        "application/merge-patch+json" => Change::Merge(decoded(Value::is_object)?),
+        "application/strategic-merge-patch+json" => Change::Strategic(decoded(Value::is_object)?),
+        "application/apply-patch+yaml" => Change::Apply(configuration(body)?),
+        _ => return Err(Status::unsupported_media_type(PATCHES)),
+    })
+}
+
+/// The configuration of an apply.
+fn configuration(body: &Bytes) -> Result<Value, Status> {
+    let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    let config: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+    if config.is_object() {
+        Ok(config)
+    } else {
+        Err(bad("it is no object".into()))
+    }
+}
+
+fn options(body: &Bytes) -> Result<Value, Status> {
+    if body.is_empty() {
+        Ok(json!({}))
+    } else {
+        parse(body)
+    }
+}
+
+fn is_dry(options: &Value, query: &Query) -> Result<bool, Status> {
+    Ok(query.dry_run()? || options.get("dryRun").is_some_and(|value| value[0] == "All"))
+}
+
+fn delete_one(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
+    let options = options(body)?;
+    let dry = is_dry(&options, query)?;
+    Ok(json_answer(
+        200,
+        &delete::delete(&app.store, target, &options, dry)?.body,
+    ))
+}
+
+fn delete_all(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
+    let dry = is_dry(&options(body)?, query)?;
+    let page = list::page(&app.store, target.kind, &target.namespace, query)?;
+    let mut gone = Vec::new();
+    for object in page.objects {
+        let namespace = meta(&object, "namespace").to_owned();
+        let one = Target {
+            namespace,
+            name: meta(&object, "name").into(),
+            ..target.clone()
+        };
+        match delete::delete(&app.store, &one, &json!({}), dry) {
+            Ok(_) => gone.push((*object).clone()),
+            // Somebody else deleted it first.
+            Err(status) if status.code == 404 => {}
+            Err(status) => return Err(status),
+        }
+    }
+    let kind = target.kind;
+    Ok(json_answer(
+        200,
+        &json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+        "metadata": page.metadata, "items": gone}),
+    ))
+}

@@ -1,0 +1,116 @@
+//! What a write may not decide for itself: identity, generation, and which half of the object it reaches.
+
+use serde_json::{Value, json};
+
+use super::clock_text;
+use super::defaults;
+use super::objects::{at, map, map_at, meta, number, set, set_meta, text};
+use super::resources::Kind;
+use super::status::Status;
+
+/// Letters of generated names: no vowels, no look-alikes (`k8s.io/apimachinery/pkg/util/rand`).
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Makes a new object complete.
+///
+/// # Errors
+/// 500 when it carries a resource version, as a real server answers.
+pub(super) fn created(kind: &Kind, object: &mut Value) -> Result<(), Status> {
+    if !meta(object, "resourceVersion").is_empty() {
+        return Err(Status::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    set_meta(object, "uid", Some(json!(uuid::Uuid::new_v4().to_string())));
+    set_meta(object, "creationTimestamp", Some(json!(clock_text::now())));
+    set_meta(object, "generation", kind.generation.then(|| json!(1)));
+    for gone in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        set_meta(object, gone, None);
+    }
+    // Nodes are the one kind whose creator, the kubelet, reports its status at once.
+    if kind.status && kind.kind != "Node" {
+        map(object).remove("status");
+    }
+    let external = text(object, &["spec", "type"]) == "ExternalName";
+    if kind.kind == "Service" && !external && text(object, &["spec", "clusterIP"]).is_empty() {
+        let [a, b, c]: [u8; 3] = rand::random();
+        let ip = format!("10.{}.{b}.{c}", 96 + a % 16);
+        map_at(object, &["spec"]).insert("clusterIP".into(), json!(ip));
+    }
+    defaults::fill_in(kind, object);
+    Ok(())
+}
+
+/// Makes a changed object keep what only the server decides, and only the half that the subresource reaches.
+pub(super) fn updated(kind: &Kind, object: &mut Value, live: &Value, subresource: &str) {
+    for key in ["uid", "creationTimestamp"] {
+        if meta(object, key).is_empty() {
+            set_meta(object, key, live["metadata"].get(key).cloned());
+        }
+    }
+    for key in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+    ] {
+        set_meta(object, key, live["metadata"].get(key).cloned());
+    }
+    match subresource {
+        "status" => {
+            let fields: Vec<String> = live
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in fields
+                .iter()
+                .filter(|key| !matches!(key.as_str(), "status" | "metadata"))
+            {
+                set(map(object), key, live.get(key).cloned());
+            }
+            set_meta(object, "labels", at(live, &["metadata", "labels"]).cloned());
+        }
+        _ if kind.status => set(map(object), "status", live.get("status").cloned()),
+        _ => {}
+    }
+    defaults::fill_in(kind, object);
+    keep_addresses(kind, object, live);
+    if kind.generation && desired(object) != desired(live) {
+        let next = number(live, &["metadata", "generation"]) + 1;
+        set_meta(object, "generation", Some(json!(next)));
+    }
+}
+
+/// A Service keeps its address when an update leaves it out.
+fn keep_addresses(kind: &Kind, object: &mut Value, live: &Value) {
+    let external = text(object, &["spec", "type"]) == "ExternalName";
+    if kind.kind != "Service" || external {
+        return;
+    }
+    for key in ["clusterIP", "clusterIPs"] {
+        if at(object, &["spec", key]).is_none() {
+            set(map_at(object, &["spec"]), key, at(live, &["spec", key]).cloned());
+        }
+    }
+}
+
+/// What counts for the generation: everything but metadata and status.
+fn desired(object: &Value) -> Vec<(&String, &Value)> {
+    let mut fields: Vec<_> = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+        .collect();
+    fields.sort_by_key(|(key, _)| *key);
+    fields
+}
+
+/// A name made of a prefix and five random letters.
+pub(super) fn generated_name(prefix: &str) -> String {
+    let mut random = rand::rng();
+    let letters = (0..5).map(|_| char::from(LETTERS[rand::Rng::random_range(&mut random, 0..LETTERS.len())]));
+    prefix.chars().chain(letters).collect()
+}

@@ -1,0 +1,64 @@
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::super::{PORTS, Server};
+use super::{NS, client, pod, server};
+
+/// A listener that sends back what it gets, until the peer ends.
+pub(super) async fn echo() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = stream.split();
+                let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            });
+        }
+    });
+    address
+}
+
+/// A running pod whose container port 3000 is a real address.
+pub(super) fn running_pod(server: &Server, address: std::net::SocketAddr) {
+    let mut object = pod("web-1");
+    object["metadata"]["annotations"] = json!({PORTS: json!({"3000": address.to_string()}).to_string()});
+    server.store().create("test", object).unwrap();
+    let running = json!({"status": {"phase": "Running"}});
+    server
+        .store()
+        .merge("test", "pods", NS, "web-1", "status", running)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn bytes_go_to_the_real_port_and_back() {
+    let server = server().await;
+    running_pod(&server, echo().await);
+    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    let mut forward = api.portforward("web-1", &[3000]).await.unwrap();
+    let mut stream = forward.take_stream(3000).unwrap();
+    let sent: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
+    let (mut reader, mut writer) = tokio::io::split(&mut stream);
+    let mut back = vec![0; sent.len()];
+    let (written, read) = tokio::join!(writer.write_all(&sent), reader.read_exact(&mut back));
+    written.unwrap();
+    read.unwrap();
+    assert!(back == sent, "the bytes come back as they were");
+    drop(stream);
+    forward.join().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_nobody_listens_on_says_so() {
+    let server = server().await;
+    running_pod(&server, echo().await);
+    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    let mut forward = api.portforward("web-1", &[81]).await.unwrap();
+    let error = forward.take_error(81).unwrap().await.unwrap();
+    assert!(error.contains("connection refused"), "{error}");
+    assert!(api.portforward("web-2", &[81]).await.is_err(), "no such pod");
+}

@@ -1,0 +1,339 @@
+//! Against a real redis-server, started privately on a free port.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redis::AsyncCommands as _;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Keys, Pace, Queue, Worker, counts, retry_failed};
+use crate::rehearsal::langfuse::faults::Faults;
+use crate::rehearsal::langfuse::stores::redis::Redis;
+use crate::rehearsal::langfuse::tests::servers::RedisServer;
+
+const QUEUE: &str = "ingestion-queue";
+
+fn worker(redis: &Redis, pace: Pace) -> Worker {
+    Worker {
+        queue: QUEUE,
+        concurrency: 3,
+        pace,
+        redis: redis.clone(),
+        faults: Faults::new(),
+    }
+}
+
+async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if check().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("waited 10 s for: {what}");
+}
+
+#[tokio::test]
+async fn a_job_passes_delayed_and_leaves_nothing_behind() {
+    let server = RedisServer::start().await;
+    let redis = server.open();
+    let mut connection = redis.commands();
+    let queue = Queue::new(QUEUE, redis.commands());
+    let id = queue
+        .add("ingestion-job", &json!({"n": 1}), Duration::from_millis(300))
+        .await
+        .unwrap();
+    let found = counts(&mut connection, QUEUE).await.unwrap();
+    assert_eq!((found.delayed, found.waiting), (1, 0));
+    let score: f64 = connection
+        .zscore("bull:ingestion-queue:delayed", &id)
+        .await
+        .unwrap();
+    let added: i64 = connection
+        .hget("bull:ingestion-queue:1", "timestamp")
+        .await
+        .unwrap();
+    assert_eq!(score as i64 / 4096, added + 300);
+
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (seen, stop, worker) = (seen.clone(), stop.clone(), worker(&redis, Pace::default()));
+        async move {
+            worker
+                .run(stop, |job| {
+                    seen.lock().unwrap().push((job.name, job.data));
+                    async { Ok(()) }
+                })
+                .await;
+        }
+    });
+    until("the job is worked", async || !seen.lock().unwrap().is_empty()).await;
+    assert_eq!(
+        seen.lock().unwrap()[0],
+        ("ingestion-job".to_owned(), json!({"n": 1}))
+    );
+    until("the job is gone", async || {
+        !connection.exists("bull:ingestion-queue:1").await.unwrap_or(true)
+    })
+    .await;
+    let clients: String = redis::cmd("CLIENT")
+        .arg("LIST")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(clients.contains("name=bull:aW5nZXN0aW9uLXF1ZXVl"), "{clients}");
+    let version: String = connection
+        .hget("bull:ingestion-queue:meta", "version")
+        .await
+        .unwrap();
+    assert!(version.starts_with("bullmq:5."));
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(
+        counts(&mut connection, QUEUE).await.unwrap(),
+        super::Counts::default()
+    );
+}
+
+#[tokio::test]
+async fn a_failing_job_is_retried_then_kept_and_can_be_retried_again() {
+    let server = RedisServer::start().await;
+    let redis = server.open();
+    let mut connection = redis.commands();
+    let queue = Queue::new(QUEUE, redis.commands());
+    queue
+        .add("ingestion-job", &json!({}), Duration::ZERO)
+        .await
+        .unwrap();
+    // Shorter back-off than Langfuse's, so that the test is quick.
+    let options = json!({"attempts": 2, "backoff": {"delay": 20}}).to_string();
+    let () = connection
+        .hset("bull:ingestion-queue:1", "opts", options)
+        .await
+        .unwrap();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (tries, stop, worker) = (tries.clone(), stop.clone(), worker(&redis, Pace::default()));
+        async move {
+            worker
+                .run(stop, |_| {
+                    let before = tries.fetch_add(1, SeqCst);
+                    async move {
+                        if before < 2 {
+                            Err("no bucket".into())
+                        } else {
+                            Ok(())
+                        }
+                    }
+                })
+                .await;
+        }
+    });
+    until("the job failed", async || {
+        counts(&mut connection, QUEUE).await.unwrap().failed == 1
+    })
+    .await;
+    assert_eq!(tries.load(SeqCst), 2);
+    let reason: String = connection
+        .hget("bull:ingestion-queue:1", "failedReason")
+        .await
+        .unwrap();
+    assert_eq!(reason, "no bucket");
+    assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
+    until("the job is done", async || tries.load(SeqCst) == 3).await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(counts(&mut connection, QUEUE).await.unwrap().failed, 0);
+}
+
+#[tokio::test]
+async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
+    let server = RedisServer::start().await;
+    let redis = server.open();
+    let mut connection = redis.commands();
+    let pace = Pace {
+        lock: Duration::from_millis(400),
+        stalled_check: Duration::from_millis(300),
+    };
+    Queue::new(QUEUE, redis.commands())
+        .add("ingestion-job", &json!({}), Duration::ZERO)
+        .await
+        .unwrap();
+    let doomed = tokio::spawn({
+        let worker = worker(&redis, pace);
+        async move {
+            worker
+                .run(CancellationToken::new(), |_| std::future::pending())
+                .await
+        }
+    });
+    until("the job is active", async || {
+        counts(&mut connection, QUEUE).await.unwrap().active == 1
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(
+        connection
+            .exists::<_, bool>("bull:ingestion-queue:1:lock")
+            .await
+            .unwrap(),
+        "the lock is renewed"
+    );
+    doomed.abort();
+    let done = Arc::new(AtomicUsize::new(0));
+    let stop = CancellationToken::new();
+    let alive = tokio::spawn({
+        let (done, stop, worker) = (done.clone(), stop.clone(), worker(&redis, pace));
+        async move {
+            worker
+                .run(stop, |_| {
+                    done.fetch_add(1, SeqCst);
+                    async { Ok(()) }
+                })
+                .await;
+        }
+    });
+    until("the stalled job is worked", async || done.load(SeqCst) == 1).await;
+    stop.cancel();
+    alive.await.unwrap();
+    assert_eq!(
+        counts(&mut connection, QUEUE).await.unwrap(),
+        super::Counts::default()
+    );
+}
+
+#[tokio::test]
+async fn a_stalled_queue_grows_and_flows_again() {
+    let server = RedisServer::start().await;
+    let redis = server.open();
+    let mut connection = redis.commands();
+    let queue = Queue::new(QUEUE, redis.commands());
+    let stop = CancellationToken::new();
+    let worker = worker(&redis, Pace::default());
+    let faults = worker.faults.clone();
+    faults.set_queue_stalled(true);
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            worker.run(stop, async |_| Ok(())).await;
+        }
+    });
+    for n in 0..20 {
+        queue
+            .add("ingestion-job", &json!({"n": n}), Duration::ZERO)
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(counts(&mut connection, QUEUE).await.unwrap().delayed, 20);
+    faults.set_queue_stalled(false);
+    until("the queue is empty", async || {
+        counts(&mut connection, QUEUE).await.unwrap() == super::Counts::default()
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Runs a script with BullMQ's own library; `None` unless `CUTOVER_BULLMQ` names a folder with `node_modules`.
+fn node(server: &RedisServer, script: &str) -> Option<String> {
+    let folder = std::env::var_os("CUTOVER_BULLMQ")?;
+    let head = "const {Queue, Worker} = require('bullmq'); const url = new URL(process.env.REDIS_URL);
+        const connection = {host: url.hostname, port: +url.port, maxRetriesPerRequest: null};
+        const queue = new Queue('ingestion-queue', {connection});
+        const sleep = ms => new Promise(done => setTimeout(done, ms));";
+    let output = std::process::Command::new("node")
+        .current_dir(folder)
+        .env("REDIS_URL", &server.url)
+        .args([
+            "-e",
+            &format!("{head} (async () => {{ {script} await queue.close(); }})()"),
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Proves the layout with the library itself: it produces for us, works for us, reads and retries our failures.
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_bullmq_shares_the_queue() {
+    let server = RedisServer::start().await;
+    let add = "for (let n = 0; n < 50; n++) await queue.add('ingestion-job', {n}, {attempts: 1, delay: n % 2 ? 200 : 0,
+        removeOnComplete: true, removeOnFail: 100000, backoff: {type: 'exponential', delay: 5000}});
+        await queue.add('ingestion-job', {n: 50}); await queue.add('ingestion-job', {n: 51}, {priority: 3});";
+    if node(&server, add).is_none() {
+        eprintln!("SKIPPED: CUTOVER_BULLMQ names no folder with bullmq installed");
+        return;
+    }
+    let redis = server.open();
+    let mut connection = redis.commands();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (seen, stop, worker) = (seen.clone(), stop.clone(), worker(&redis, Pace::default()));
+        async move {
+            worker
+                .run(stop, |job| {
+                    seen.fetch_add(1, SeqCst);
+                    async move {
+                        if job.data["n"] == 7 {
+                            Err("seven".into())
+                        } else {
+                            Ok(())
+                        }
+                    }
+                })
+                .await;
+        }
+    });
+    until("all are worked", async || seen.load(SeqCst) == 52).await;
+    until("none is active", async || {
+        counts(&mut connection, QUEUE).await.unwrap().active == 0
+    })
+    .await;
+    let workers = "const counts = await queue.getJobCounts(); const failed = (await queue.getFailed())[0];
+        console.log((await queue.getWorkers()).length, JSON.stringify(counts), failed.failedReason, failed.attemptsMade);
+        failed.data.n; await failed.updateData({n: 8}); await failed.retry();";
+    let said = node(&server, workers).unwrap();
+    assert!(
+        said.starts_with("1 ") && said.contains("\"failed\":1") && said.trim_end().ends_with("seven 1"),
+        "{said}"
+    );
+    until("the retried job is done", async || {
+        seen.load(SeqCst) == 53 && counts(&mut connection, QUEUE).await.unwrap() == super::Counts::default()
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+
+    let queue = Queue::new(QUEUE, redis.commands());
+    for n in 0..30 {
+        queue
+            .add(
+                "ingestion-job",
+                &json!({"n": n}),
+                Duration::from_millis(n % 3 * 100),
+            )
+            .await
+            .unwrap();
+    }
+    let work = "let sum = 0; const worker = new Worker('ingestion-queue', async job => { sum += job.data.n; },
+            {connection, concurrency: 4});
+        for (let i = 0; i < 50 && sum < 435; i++) await sleep(100);
+        await sleep(200); console.log(sum, JSON.stringify(await queue.getJobCounts())); await worker.close();";
+    let said = node(&server, work).unwrap();
+    assert!(
+        said.starts_with("435 ") && said.contains("\"active\":0") && said.contains("\"delayed\":0"),
+        "{said}"
+    );
+}

@@ -1,0 +1,200 @@
+//! v3: accepted is S3 and a job; visible is later.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fixture::{Fixture, batch, until};
+use crate::rehearsal::langfuse::{Kind, queue_counts};
+
+const QUIET: (&str, &str) = ("LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "false");
+
+#[allow(clippy::too_many_lines, reason = "one story, told in order")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn v3_stores_queues_and_merges() {
+    let Some(fixture) = Fixture::start(20).await else {
+        return;
+    };
+    let web = fixture.web().await;
+    let client = redis::Client::open(fixture.stores.endpoints().redis_url).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+
+    let body = batch(&[
+        (
+            "trace-create",
+            0,
+            json!({"id": "t1", "name": "one", "metadata": {"k": {"x": 1}}, "sessionId": "s9", "input": {"q": 1}}),
+        ),
+        (
+            "span-create",
+            0,
+            json!({"id": "o1", "traceId": "t1", "name": "span", "startTime": "2026-01-02T03:04:05.678Z"}),
+        ),
+        (
+            "score-create",
+            0,
+            json!({"id": "c1", "traceId": "t1", "name": "q", "value": 0.25}),
+        ),
+    ]);
+    let (status, answer) = fixture.post(web.url("/api/public/ingestion"), &body).await;
+    assert_eq!(
+        (status, answer["successes"].as_array().unwrap().len()),
+        (207, 3),
+        "{answer}"
+    );
+    let counts = queue_counts(&mut redis, "ingestion-queue").await.unwrap();
+    assert_eq!((counts.delayed, counts.waiting), (3, 0), "no worker yet");
+    assert_eq!(
+        fixture.get(web.url("/api/public/traces/t1")).await.0,
+        404,
+        "not merged yet"
+    );
+
+    let worker = fixture.run(Kind::V3Worker, &[QUIET]).await;
+    until(20, "the trace is visible", async || {
+        let (status, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
+        status == 200 && trace["observations"][0].is_object() && trace["scores"][0].is_object()
+    })
+    .await;
+    let (_, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
+    assert_eq!(
+        (&trace["input"], &trace["metadata"]),
+        (&json!({"q": 1}), &json!({"k": {"x": 1}}))
+    );
+    assert_eq!(trace["observations"][0]["startTime"], "2026-01-02T03:04:05.678Z");
+    assert_eq!(
+        fixture
+            .postgres("SELECT count(*) FROM traces WHERE id = 't1'")
+            .await,
+        0,
+        "v2 never sees it"
+    );
+    assert_eq!(
+        fixture
+            .postgres("SELECT count(*) FROM trace_sessions WHERE id = 's9'")
+            .await,
+        1
+    );
+    until(5, "event_log is written", async || {
+        fixture
+            .count("SELECT toInt64(count()) AS n FROM event_log WHERE entity_id IN ('t1', 'o1', 'c1')")
+            .await
+            == 3
+    })
+    .await;
+    assert_eq!(queue_counts(&mut redis, "trace-upsert").await.unwrap().delayed, 1);
+
+    let update = batch(&[(
+        "span-update",
+        1,
+        json!({"id": "o1", "traceId": "t1", "output": "late", "endTime": "2026-01-02T03:04:06Z"}),
+    )]);
+    fixture.post(web.url("/api/public/ingestion"), &update).await;
+    until(20, "the update is merged", async || {
+        let (_, found) = fixture.get(web.url("/api/public/observations/o1")).await;
+        found["output"] == "late" && found["name"] == "span"
+    })
+    .await;
+
+    let export = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "b7ad6b7169203331", "name": "otel", "startTimeUnixNano": "1767323045678000000",
+        "endTimeUnixNano": "1767323046678000000"}]}]}]});
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(export.to_string().as_bytes()).unwrap();
+    let project = fixture.project();
+    let sent = fixture
+        .http
+        .post(web.url("/api/public/otel/v1/traces"))
+        .basic_auth(&project.public_key, Some(&project.secret_key))
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(gzip.finish().unwrap());
+    assert_eq!(sent.send().await.unwrap().status(), 200);
+    until(20, "the span is visible", async || {
+        fixture
+            .get(web.url("/api/public/traces/0af7651916cd43dd8448eb211c80319c"))
+            .await
+            .0
+            == 200
+    })
+    .await;
+    let (status, page) = fixture.get(web.url("/api/public/traces?limit=10")).await;
+    assert_eq!((status, &page["meta"]["totalItems"]), (200, &json!(2)), "{page}");
+    let admin = fixture
+        .http
+        .get(web.url("/api/admin/bullmq"))
+        .bearer_auth("admin")
+        .send()
+        .await
+        .unwrap();
+    assert!(admin.text().await.unwrap().contains("ingestion-queue"));
+
+    let deleted = fixture.http.delete(web.url("/api/public/traces/t1"));
+    let deleted = deleted
+        .basic_auth(&project.public_key, Some(&project.secret_key))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(deleted.status(), 200);
+    assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404);
+
+    fixture.stores.s3.stop().await;
+    let (status, _) = fixture.post(web.url("/api/public/ingestion"), &body).await;
+    assert_eq!(status, 500, "without S3 nothing is accepted");
+    assert_eq!(web.logged("Failed to upload event to S3"), 3);
+    assert_eq!((worker.stop().await.code, web.stop().await.code), (0, 0));
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_workers_job_is_worked_by_the_next_and_an_outage_drops_rows() {
+    let Some(fixture) = Fixture::start(20).await else {
+        return;
+    };
+    let web = fixture.web().await;
+    let client = redis::Client::open(fixture.stores.endpoints().redis_url).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let first = fixture.run(Kind::V3Worker, &[QUIET]).await;
+    let body = batch(&[("trace-create", 0, json!({"id": "t1", "name": "one"}))]);
+    fixture.post(web.url("/api/public/ingestion"), &body).await;
+    fixture.stores.s3.pause();
+    until(10, "the job is active", async || {
+        queue_counts(&mut redis, "ingestion-queue").await.unwrap().active == 1
+    })
+    .await;
+    first.process.kill();
+    assert_eq!(first.process.wait().await.code, 137);
+    fixture.stores.s3.resume();
+    assert_eq!(
+        queue_counts(&mut redis, "ingestion-queue").await.unwrap().active,
+        1,
+        "nobody moves it"
+    );
+    let second = fixture.run(Kind::V3Worker, &[QUIET]).await;
+    until(75, "the stalled job is worked", async || {
+        fixture.get(web.url("/api/public/traces/t1")).await.0 == 200
+    })
+    .await;
+
+    // ClickHouse away: the job needs it to merge, so only rows that were merged before are dropped.
+    let slow = [QUIET, ("LANGFUSE_INGESTION_CLICKHOUSE_WRITE_INTERVAL_MS", "1500")];
+    second.stop().await;
+    let third = fixture.run(Kind::V3Worker, &slow).await;
+    let body = batch(&[("trace-create", 0, json!({"id": "t2", "name": "two"}))]);
+    fixture.post(web.url("/api/public/ingestion"), &body).await;
+    until(10, "the job is done", async || {
+        let upserts = queue_counts(&mut redis, "trace-upsert").await.unwrap();
+        upserts.delayed == 2 && queue_counts(&mut redis, "ingestion-queue").await.unwrap().active == 0
+    })
+    .await;
+    fixture.stores.clickhouse.stop().await;
+    until(20, "the row is dropped", async || {
+        third.logged("Max attempts reached for traces record") == 1
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    third.process.kill();
+    web.process.kill();
+    fixture.end().await;
+}

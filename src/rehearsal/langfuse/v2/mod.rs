@@ -1,0 +1,79 @@
+//! Langfuse v2.95.12: one container, everything in PostgreSQL, written inside the request.
+
+mod ingest;
+mod model;
+mod observation;
+mod read;
+mod score;
+mod trace;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+
+use super::LangfuseError;
+use super::process::Context;
+use super::serving::{answer, auth, listener};
+use super::stores::postgres;
+use super::stores::s3::EventBucket;
+
+pub(crate) use read::{camel, project_page};
+
+/// What v2's handlers share.
+#[derive(Clone)]
+pub(crate) struct V2 {
+    context: Arc<Context>,
+    pool: PgPool,
+    /// Set with `LANGFUSE_S3_EVENT_UPLOAD_ENABLED=true`: events are stored in v3's layout as well.
+    bucket: Option<EventBucket>,
+}
+
+impl V2 {
+    async fn scope(&self, headers: &axum::http::HeaderMap) -> Result<auth::Scope, answer::Refusal> {
+        auth::authorize(headers, &self.pool, self.context.settings.salt.expose()).await
+    }
+}
+
+/// Serves until the process is told to stop.
+pub(crate) async fn run(context: Arc<Context>, socket: TcpListener) -> Result<(), LangfuseError> {
+    let pool = postgres::open(&context.settings.database_url, "langfuse-v2-web")?;
+    let upload = context
+        .settings
+        .s3
+        .as_ref()
+        .filter(|_| context.settings.s3_upload_enabled);
+    let bucket = upload.map(EventBucket::open).transpose()?;
+    let state = V2 {
+        context: context.clone(),
+        pool: pool.clone(),
+        bucket,
+    };
+    context.log.info("✓ Ready");
+    listener::serve(context, socket, routes(state)).await;
+    pool.close().await;
+    Ok(())
+}
+
+/// `/api/public/otel` is not among the routes: v2 answers 404 there, whatever the method.
+fn routes(state: V2) -> Router {
+    let version = state.context.kind.version();
+    Router::new()
+        .route("/", get(async move || answer::root_page(version)))
+        .route("/api/public/health", get(read::health))
+        .route("/api/public/ready", get(read::ready))
+        .route("/api/public/ingestion", post(ingest::ingestion))
+        .route("/api/public/scores", post(ingest::scores).get(read::scores))
+        .route("/api/public/traces", get(read::traces).post(ingest::traces))
+        .route(
+            "/api/public/traces/{id}",
+            get(read::trace).delete(ingest::delete_trace),
+        )
+        .route("/api/public/observations", get(read::observations))
+        .route("/api/public/observations/{id}", get(read::observation))
+        .route("/api/public/projects", get(read::projects))
+        .fallback(answer::not_found_page)
+        .with_state(state)
+}

@@ -1,0 +1,335 @@
+//! What every rehearsal of this user owns, written down so that a dead one's leftovers can be found.
+//!
+//! A rehearsal has a ledger `stage.json` in its directory (itself and its children by [`Identity`]) and a
+//! pointer to it in the user's cache folder. Nothing is removed or killed on a name or number alone.
+
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::{Identity, StageError};
+use crate::rehearsal::clock;
+
+const LEDGER: &str = "stage.json";
+const KILL_GRACE: Duration = Duration::from_millis(500);
+const REMOVALS: usize = 20;
+const END_GRACE: Duration = Duration::from_secs(3);
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    owner: Identity,
+    /// Whether the directory itself may go, not only what is in it.
+    made: bool,
+    children: Vec<Child>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Child {
+    name: String,
+    identity: Identity,
+    /// Asked by SIGQUIT instead of SIGTERM: PostgreSQL's immediate shutdown, which gives its shared memory back.
+    by_quit: bool,
+}
+
+impl Child {
+    fn lives(&self) -> bool {
+        self.identity.lives()
+    }
+
+    fn ask(&self) {
+        self.identity.signal(Signal::CONT);
+        self.identity
+            .signal(if self.by_quit { Signal::QUIT } else { Signal::TERM });
+    }
+}
+
+/// A dead rehearsal that was cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Its directory, now gone.
+    pub dir: PathBuf,
+    /// The children that were still running, by name.
+    pub killed: Vec<String>,
+}
+
+/// The folder of pointers.
+pub(super) struct Registry {
+    pub(super) dir: PathBuf,
+}
+
+impl Registry {
+    /// `$XDG_CACHE_HOME/cutover/rehearsals`.
+    pub(super) fn of_user() -> Result<Self, StageError> {
+        Self::at(cache_folder()?.join("rehearsals"))
+    }
+
+    pub(super) fn at(dir: PathBuf) -> Result<Self, StageError> {
+        private_dir(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// Cleans every dead rehearsal; what cannot be cleaned is reported and left for the next start.
+    pub(super) async fn sweep(&self) -> Vec<Swept> {
+        let mut swept = Vec::new();
+        for pointer in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let Ok(dir) = std::fs::read_to_string(pointer.path()).map(PathBuf::from) else {
+                continue;
+            };
+            match read(&dir) {
+                Some(record) if record.owner.lives() => continue,
+                Some(record) => match clean(&dir, record).await {
+                    Ok(done) => swept.push(done),
+                    Err(why) => {
+                        tracing::warn!(
+                            "{}: a dead rehearsal's leftovers cannot be removed: {why}",
+                            dir.display()
+                        );
+                        continue;
+                    }
+                },
+                // Written by another version of this program, which will know what to do with it.
+                None if dir.join(LEDGER).exists() => continue,
+                // Kept, removed by hand, or never begun: nothing there is known to be ours.
+                None => {}
+            }
+            let _ = std::fs::remove_file(pointer.path());
+        }
+        swept
+    }
+}
+
+async fn clean(dir: &Path, record: Record) -> io::Result<Swept> {
+    let left: Vec<Child> = record.children.into_iter().filter(Child::lives).collect();
+    end(&left).await;
+    remove_contents(dir, record.made)?;
+    Ok(Swept {
+        dir: dir.to_path_buf(),
+        killed: left.into_iter().map(|child| child.name).collect(),
+    })
+}
+
+/// Asks, then kills.
+async fn end(children: &[Child]) {
+    children.iter().for_each(Child::ask);
+    let start = clock::mono();
+    while clock::since(start) < END_GRACE && children.iter().any(Child::lives) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for child in children {
+        child.identity.signal_group(Signal::KILL);
+    }
+    while clock::since(start) < END_GRACE * 2 && children.iter().any(Child::lives) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Without a runtime to await on: the way out of a panic.
+fn wait_briefly(children: &[Child]) {
+    let start = clock::mono();
+    while clock::since(start) < KILL_GRACE && children.iter().any(Child::lives) {
+        std::thread::yield_now();
+    }
+}
+
+/// The process that owns a rehearsal in `dir`, if it lives.
+pub(super) fn living_owner(dir: &Path) -> Option<u32> {
+    read(dir)
+        .filter(|record| record.owner.lives())
+        .map(|record| record.owner.pid)
+}
+
+fn read(dir: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(dir.join(LEDGER)).ok()?).ok()
+}
+
+/// Empties `dir`, and removes it where it was made by us.
+///
+/// The ledger goes last, and only from a directory that holds nothing else: what a dying child has just written
+/// must still be known as ours.
+pub(super) fn remove_contents(dir: &Path, with_dir: bool) -> io::Result<()> {
+    for _ in 0..REMOVALS {
+        if remove_once(dir)? == 0 {
+            std::fs::remove_file(dir.join(LEDGER))?;
+            return if with_dir {
+                std::fs::remove_dir(dir)
+            } else {
+                Ok(())
+            };
+        }
+    }
+    Err(io::Error::other("something still writes there"))
+}
+
+/// Removes everything but the ledger; returns how much there was.
+fn remove_once(dir: &Path) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() == LEDGER {
+            continue;
+        }
+        removed += 1;
+        let gone = if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
+        let writing = [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty];
+        if let Err(why) = gone
+            && !writing.contains(&why.kind())
+        {
+            return Err(why);
+        }
+    }
+    Ok(removed)
+}
+
+/// One rehearsal's own list.
+pub(super) struct Ledger {
+    file: PathBuf,
+    pointer: PathBuf,
+    record: Mutex<Record>,
+}
+
+impl Ledger {
+    pub(super) fn create(registry: Registry, dir: &Path, made: bool) -> Result<Self, StageError> {
+        let owner = Identity::own().ok_or_else(|| StageError::Path {
+            path: "/proc/self/stat".into(),
+            source: io::ErrorKind::NotFound.into(),
+        })?;
+        let pointer = registry
+            .dir
+            .join(format!("{}-{}", owner.pid, uuid::Uuid::new_v4().simple()));
+        let record = Mutex::new(Record {
+            owner,
+            made,
+            children: Vec::new(),
+        });
+        let ledger = Self {
+            file: dir.join(LEDGER),
+            pointer,
+            record,
+        };
+        ledger.write()?;
+        std::fs::write(&ledger.pointer, dir.as_os_str().as_encoded_bytes())
+            .map_err(StageError::at(&ledger.pointer))?;
+        Ok(ledger)
+    }
+
+    pub(super) fn add(&self, name: &str, identity: &Identity, by_quit: bool) -> Result<(), StageError> {
+        let child = Child {
+            name: name.to_owned(),
+            identity: identity.clone(),
+            by_quit,
+        };
+        self.edit(|children| children.push(child));
+        self.write()
+    }
+
+    pub(super) fn remove(&self, gone: &Identity) {
+        self.edit(|children| children.retain(|child| child.identity != *gone));
+        if self.file.exists() && self.write().is_err() {
+            tracing::debug!("{} could not be written", self.file.display());
+        }
+    }
+
+    fn edit(&self, change: impl FnOnce(&mut Vec<Child>)) {
+        change(
+            &mut self
+                .record
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .children,
+        );
+    }
+
+    fn children(&self) -> Vec<Child> {
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .children
+            .clone()
+    }
+
+    /// Ends what is still listed.
+    pub(super) async fn end_all(&self) {
+        end(&self.children()).await;
+    }
+
+    /// As [`Ledger::end_all`], at once and without awaiting anything.
+    pub(super) fn kill_all(&self) {
+        let children = self.children();
+        children.iter().for_each(Child::ask);
+        wait_briefly(&children);
+        for child in &children {
+            child.identity.signal_group(Signal::KILL);
+        }
+        wait_briefly(&children); // what they had open must not be written any more
+    }
+
+    /// Drops the pointer and the ledger: nothing here is ours any more.
+    pub(super) fn forget(&self) -> Result<(), StageError> {
+        for file in [&self.file, &self.pointer] {
+            match std::fs::remove_file(file) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(StageError::at(file)(why)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the file as a whole, so that a reader never sees half of it.
+    fn write(&self) -> Result<(), StageError> {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = serde_json::to_vec_pretty(&*record).map_err(io::Error::other);
+        let next = self.file.with_extension("json.next");
+        text.and_then(|text| std::fs::write(&next, text))
+            .and_then(|()| std::fs::rename(&next, &self.file))
+            .map_err(StageError::at(&self.file))
+    }
+}
+
+/// `$XDG_CACHE_HOME/cutover` (or `~/.cache/cutover`), private; without a home a folder of this user in the
+/// temporary directory.
+pub(crate) fn cache_folder() -> Result<PathBuf, StageError> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let folder = match base {
+        Some(base) => base.join("cutover"),
+        None => std::env::temp_dir().join(format!("cutover-{}", rustix::process::getuid().as_raw())),
+    };
+    private_dir(&folder)?;
+    Ok(folder)
+}
+
+/// Creates `dir` (0700) and refuses one that belongs to somebody else.
+fn private_dir(dir: &Path) -> Result<(), StageError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(StageError::at(dir))?;
+    let owner = std::fs::symlink_metadata(dir).map_err(StageError::at(dir))?.uid();
+    if owner == rustix::process::getuid().as_raw() {
+        return Ok(());
+    }
+    let source = io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("belongs to user {owner}"),
+    );
+    Err(StageError::Path {
+        path: dir.to_path_buf(),
+        source,
+    })
+}

@@ -1,0 +1,30 @@
+//! What can go wrong with a store.
+
+use crate::rehearsal::stage::StageError;
+
+/// Why a store does not run, or does not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its process, program or directory.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// PostgreSQL refused a statement.
+    #[error("PostgreSQL, {doing}: {source}")]
+    Postgres {
+        /// What was tried.
+        doing: &'static str,
+        /// Its answer.
+        source: sqlx::Error,
+    },
+    /// Redis refused a command.
+    #[error("Redis, {doing}: {source}")]
+    Redis {
+        /// What was tried.
+        doing: &'static str,
+        /// Its answer.
+        source: redis::RedisError,
+    },
+    /// The S3 server could not be set up.
+    #[error("S3 server: {0}")]
+    S3(String),
+}

@@ -1,0 +1,169 @@
+//! PostgreSQL as a store.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{is_utc, major_minor, setting};
+use crate::clients::postgres::{self, Postgres, from_row};
+use crate::domain::store::{StoreFact, StoreKind};
+use crate::domain::text::clean;
+use crate::domain::{Fact, SourceId, Trouble};
+use crate::sources::Source;
+use crate::sources::shared::{Link, Shared, absent};
+
+/// `reset_val` is what other sessions get; our own are read-only on purpose.
+const LOOK: &str = "SELECT current_setting('server_version') AS version, \
+     current_setting('server_version_num')::int AS number, \
+     pg_is_in_recovery() AS replica, \
+     pg_database_size(current_database()) AS size, \
+     (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone') AS zone, \
+     coalesce((SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase \
+        WHERE d.datname = current_database() AND setconfig::text LIKE '%default_transaction_read_only=on%' LIMIT 1), '') AS read_only, \
+     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections, \
+     current_setting('max_connections')::bigint AS max_connections, \
+     to_regclass('background_migrations') IS NOT NULL AS has_migrations, \
+     to_regclass('traces') IS NOT NULL AS has_traces, \
+     to_regclass('traces_view') IS NOT NULL AND to_regclass('observations_view') IS NOT NULL AS has_views";
+
+#[derive(Debug)]
+struct Look {
+    version: String,
+    number: i32,
+    replica: bool,
+    size: i64,
+    zone: Option<String>,
+    read_only: String,
+    connections: i64,
+    max_connections: i64,
+    has_migrations: bool,
+    has_traces: bool,
+    has_views: bool,
+}
+
+from_row!(Look {
+    version,
+    number,
+    replica,
+    size,
+    zone,
+    read_only,
+    connections,
+    max_connections,
+    has_migrations,
+    has_traces,
+    has_views
+});
+
+/// The source.
+#[derive(Debug)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    link: Link<Postgres>,
+}
+
+impl PostgresStore {
+    /// With what the sources share.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            link: Link::default(),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Fact, Trouble> {
+        let shared = Arc::clone(&self.shared);
+        let target = shared
+            .targets
+            .postgres
+            .as_ref()
+            .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
+        let pg = self.link.get(postgres::connect(&shared.reach, target)).await?;
+        let answer = look(&pg).await;
+        self.link.judge(answer).map(Fact::Store)
+    }
+}
+
+impl Source for PostgresStore {
+    fn id(&self) -> SourceId {
+        SourceId::Store(StoreKind::Postgres)
+    }
+
+    fn poll(&mut self) -> BoxFuture<'_, Result<Fact, Trouble>> {
+        Box::pin(self.read())
+    }
+}
+
+async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
+    let begun = Instant::now();
+    if let Err(error) = sqlx::query("SELECT 1").execute(&pg.pool).await {
+        return Err(pg.trouble(&error).await);
+    }
+    let latency = begun.elapsed();
+    let look: Look = match sqlx::query_as(LOOK).fetch_one(&pg.pool).await {
+        Ok(look) => look,
+        Err(error) => return Err(pg.trouble(&error).await),
+    };
+    let zone = look.zone.clone().unwrap_or_default();
+    let used = format!("{} of {}", look.connections, look.max_connections);
+    let yes = |flag: bool| if flag { "yes" } else { "no" };
+    Ok(StoreFact {
+        kind: StoreKind::Postgres,
+        version: clean(look.version.split(' ').next().unwrap_or_default()),
+        role: if look.replica { "replica" } else { "primary" }.into(),
+        latency,
+        used: u64::try_from(look.size).ok(),
+        limit: None,
+        settings: vec![
+            setting(
+                "timezone",
+                &zone,
+                is_utc(&zone),
+                "Langfuse stores UTC without a zone: set timezone = 'UTC'",
+            ),
+            setting(
+                "version",
+                &look.version,
+                major_minor(&look.version).is_some_and(|v| v >= (12, 0)) && look.number >= 120_000,
+                "Langfuse v3 needs PostgreSQL 12 or newer",
+            ),
+            setting(
+                "recovery",
+                yes(look.replica),
+                !look.replica,
+                "this is a replica: Langfuse needs the primary",
+            ),
+            setting(
+                "read-only",
+                yes(!look.read_only.is_empty()),
+                look.read_only.is_empty(),
+                "default_transaction_read_only is on for this database: Langfuse cannot write",
+            ),
+            setting(
+                "connections",
+                used,
+                look.connections * 10 < look.max_connections * 9,
+                "nearly all connections are taken: raise max_connections or use a pooler",
+            ),
+            setting(
+                "tables",
+                yes(look.has_traces),
+                look.has_traces,
+                "table traces is not there: another database, or Langfuse v4 has dropped it",
+            ),
+            setting(
+                "background_migrations",
+                yes(look.has_migrations),
+                look.has_migrations,
+                "v2 must be at least 2.92 before it is migrated",
+            ),
+            setting(
+                "v2 views",
+                yes(look.has_views),
+                look.has_views,
+                "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more, a rollback needs them back",
+            ),
+        ],
+    })
+}

@@ -1,0 +1,142 @@
+//! The routes, read at each beat and whenever a watch says that something moved.
+//!
+//! One rule: what is delivered was read from the server now; the watch only decides when.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::Api;
+
+use super::Source;
+use super::shared::Shared;
+use super::watch::{Change, Watch};
+use crate::clients::kube::Kube;
+use crate::domain::traffic::Route;
+use crate::domain::{Fact, Kind, SourceId, Trouble};
+use crate::routers;
+
+/// The source.
+pub struct Traffic {
+    shared: Arc<Shared>,
+    watching: Option<Watching>,
+}
+
+struct Watching {
+    kube: Kube,
+    ingresses: Watch<Ingress>,
+    slices: Option<(BTreeSet<String>, Watch<EndpointSlice>)>,
+    /// The lists that a watch starts with are no news.
+    listed: (bool, bool),
+}
+
+impl Traffic {
+    /// With what the sources share.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            watching: None,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Fact, Trouble> {
+        let kube = self.shared.reach.kube().await?;
+        match discover(&kube).await {
+            Ok(routes) => {
+                self.watch(kube, &routes);
+                self.shared.set_routes(&routes);
+                Ok(Fact::Traffic(routes))
+            }
+            Err(trouble) => {
+                if trouble.kind == Kind::Unauthorized {
+                    self.watching = None;
+                    self.shared.reach.forget_kube().await;
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    fn watch(&mut self, kube: Kube, routes: &[Route]) {
+        let watching = self.watching.get_or_insert_with(|| Watching {
+            ingresses: Watch::new(Api::namespaced(kube.client.clone(), &kube.namespace), None),
+            slices: None,
+            listed: (false, false),
+            kube,
+        });
+        let services: BTreeSet<String> = routes
+            .iter()
+            .flat_map(|r| [r.primary.service.clone(), r.canary.service.clone()])
+            .collect();
+        if services.is_empty()
+            || watching
+                .slices
+                .as_ref()
+                .is_some_and(|(known, _)| *known == services)
+        {
+            return;
+        }
+        let selector = format!(
+            "kubernetes.io/service-name in ({})",
+            services.iter().cloned().collect::<Vec<_>>().join(",")
+        );
+        let api = Api::namespaced(watching.kube.client.clone(), &watching.kube.namespace);
+        watching.slices = Some((services, Watch::new(api, Some(&selector))));
+        watching.listed.1 = false;
+    }
+}
+
+/// Every route of every mechanism, in a stable order.
+async fn discover(kube: &Kube) -> Result<Vec<Route>, Trouble> {
+    let mut found = Vec::new();
+    for router in routers::all() {
+        found.extend(router.discover(&kube.client, &kube.namespace).await?);
+    }
+    Ok(found)
+}
+
+impl Source for Traffic {
+    fn id(&self) -> SourceId {
+        SourceId::Traffic
+    }
+
+    fn poll(&mut self) -> BoxFuture<'_, Result<Fact, Trouble>> {
+        Box::pin(self.read())
+    }
+
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            match &mut self.watching {
+                Some(watching) => watching.news().await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl Watching {
+    async fn news(&mut self) {
+        loop {
+            let slices = async {
+                match &mut self.slices {
+                    Some((_, watch)) => watch.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                change = self.ingresses.next() => match change {
+                    Change::Complete => self.listed.0 = true,
+                    _ if self.listed.0 => return,
+                    _ => {}
+                },
+                change = slices => match change {
+                    Change::Complete => self.listed.1 = true,
+                    _ if self.listed.1 => return,
+                    _ => {}
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The terminal is given back on every way out, and the screen is there before any server answers.
+
+mod common;
+
+use std::time::Duration;
+
+use common::person::Person;
+
+/// What must be among the last bytes.
+const RESTORED: [&str; 3] = ["\x1b[?2004l", "\x1b[?1049l", "\x1b[?25h"];
+
+/// A configuration whose servers are not there.
+fn nowhere() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n\
+                   contexts: [{name: c, context: {cluster: c, user: u, namespace: langfuse}}]\n\
+                   users: [{name: u, user: {token: t}}]\n";
+    std::fs::write(&kubeconfig, format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}")).unwrap();
+    let config = dir.path().join("cutover.toml");
+    let text = format!(
+        "[environment]\nname = \"nowhere\"\n[kubernetes]\nkubeconfig = {:?}\n[journal]\ndir = {:?}\n",
+        kubeconfig.display().to_string(),
+        dir.path().join("journal").display().to_string()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    (dir, config)
+}
+
+fn assert_restored(person: &Person) {
+    let tail = String::from_utf8_lossy(&person.bytes[person.bytes.len().saturating_sub(400)..]).into_owned();
+    for mode in RESTORED {
+        assert!(tail.contains(mode), "{mode:?} is missing at the end: {tail:?}");
+    }
+}
+
+fn signal(person: &Person, signal: rustix::process::Signal) {
+    let pid = person.child.process_id().and_then(|p| i32::try_from(p).ok()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn quit_gives_the_terminal_back() {
+    let (_dir, config) = nowhere();
+    let mut person = Person::start(80, 24, &["--config", &config], &[]);
+    person.see("nowhere");
+    person.press("q");
+    assert_eq!(person.leave(), 0);
+    assert_restored(&person);
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    for end in [rustix::process::Signal::TERM, rustix::process::Signal::HUP, rustix::process::Signal::INT] {
+        let (_dir, config) = nowhere();
+        let mut person = Person::start(80, 24, &["--config", &config], &[]);
+        person.see("nowhere");
+        signal(&person, end);
+        assert_eq!(person.leave(), 0, "{end:?}");
+        assert_restored(&person);
+    }
+}
+
+#[test]
+fn every_size_is_drawn_and_a_resize_repaints() {
+    let (_dir, config) = nowhere();
+    let mut person = Person::start(120, 36, &["--config", &config], &[]);
+    person.see("Advisor");
+    for (columns, rows) in [(80, 24), (40, 10), (200, 50), (1, 1), (80, 24)] {
+        let size = portable_pty::PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        person.pty.resize(size).unwrap();
+        person.screen.screen_mut().set_size(rows, columns);
+        person.look(Duration::from_millis(200));
+    }
+    person.see("Traffic");
+    person.press("q");
+    assert_eq!(person.leave(), 0);
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_use() {
+    let (_dir, config) = nowhere();
+    let output = std::process::Command::new(common::rehearsal::CUTOVER)
+        .args(["--config", &config])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("status --watch"), "{text}");
+}
+
+#[test]
+fn no_color_means_no_colour() {
+    let (_dir, config) = nowhere();
+    let mut person = Person::start(80, 24, &["--config", &config], &[("NO_COLOR", "1")]);
+    person.see("nowhere");
+    let text = String::from_utf8_lossy(&person.bytes).into_owned();
+    for colour in ["\x1b[38;", "\x1b[48;", "\x1b[31m", "\x1b[32m"] {
+        assert!(!text.contains(colour), "{colour:?}");
+    }
+    person.press("q");
+    assert_eq!(person.leave(), 0);
+}
+
+#[test]
+fn help_and_palette_open_and_close() {
+    let (_dir, config) = nowhere();
+    let mut person = Person::start(120, 36, &["--config", &config], &[]);
+    person.see("nowhere");
+    person.press("?");
+    person.see("Freeze the view");
+    person.press("\x1b");
+    person.wait("help to close", |s| !s.contains("Freeze the view"));
+    person.press(":");
+    person.press("zoom");
+    person.see("Give the focused pane");
+    person.press("\r");
+    person.press("q");
+    assert_eq!(person.leave(), 0);
+}
+
+#[test]
+fn stopped_and_continued_it_paints_again() {
+    let (_dir, config) = nowhere();
+    let mut command = portable_pty::CommandBuilder::new("bash");
+    command.args(["--norc", "--noprofile", "-i"]);
+    command.env("PS1", "shell> ");
+    command.env("TERM", "xterm-256color");
+    let mut person = Person::run(80, 24, command);
+    person.see("shell>");
+    person.press(&format!("{} --config {config}\r", common::rehearsal::CUTOVER));
+    person.see("Traffic");
+    person.press("\x1a");
+    person.see("Stopped");
+    person.press("fg\r");
+    person.wait("the cockpit again", |s| s.contains("Traffic") && !s.contains("Stopped"));
+    person.press("q");
+    person.see("shell>");
+    person.press("exit\r");
+    assert_eq!(person.leave(), 0);
+}
