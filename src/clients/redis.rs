@@ -104,8 +104,20 @@ async fn client(reach: &Reach, target: &RedisTarget, object: &str) -> Result<Cli
     };
     let settings = settings(target, info.redis_settings().clone());
     let addr = address(target, info.addr().clone());
+    let is_tls = matches!(addr, ConnectionAddr::TcpTls { .. });
     let info = info.set_redis_settings(settings).set_addr(addr);
-    Client::build_with_tls(info, certificates(target)?).map_err(|e| unusable(&e))
+    if !is_tls {
+        return Client::open(info).map_err(|e| unusable(&e));
+    }
+    let client = Client::build_with_tls(info, certificates(target)?).map_err(|e| unusable(&e))?;
+    if matches!(target.address, Address::Url(_)) {
+        return Ok(client);
+    }
+    // Through a port-forward the host name means nothing: the certificate is held against the CA alone.
+    let info = client.get_connection_info().clone();
+    let mut addr = info.addr().clone();
+    addr.set_danger_accept_invalid_hostnames(true);
+    Client::open(info.set_addr(addr)).map_err(|e| unusable(&e))
 }
 
 fn settings(target: &RedisTarget, mut settings: RedisConnectionInfo) -> RedisConnectionInfo {
@@ -121,7 +133,7 @@ fn settings(target: &RedisTarget, mut settings: RedisConnectionInfo) -> RedisCon
     settings
 }
 
-/// TLS where it is asked for. Through a port-forward the host name means nothing: the CA alone is checked.
+/// TLS where it is asked for.
 fn address(target: &RedisTarget, addr: ConnectionAddr) -> ConnectionAddr {
     let mut addr = match addr {
         ConnectionAddr::Tcp(host, port) if target.tls.enabled == Some(true) => ConnectionAddr::TcpTls {
@@ -134,9 +146,6 @@ fn address(target: &RedisTarget, addr: ConnectionAddr) -> ConnectionAddr {
     };
     if let ConnectionAddr::TcpTls { insecure, .. } = &mut addr {
         *insecure = target.tls.insecure;
-    }
-    if matches!(target.address, Address::Service { .. }) {
-        addr.set_danger_accept_invalid_hostnames(true);
     }
     addr
 }

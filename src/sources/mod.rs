@@ -20,7 +20,7 @@ pub mod stores;
 pub mod traffic;
 pub mod watch;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "rehearsal"))]
 mod tests;
 
 use futures::future::BoxFuture;

@@ -5,9 +5,6 @@
 mod sql;
 mod v3_only;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

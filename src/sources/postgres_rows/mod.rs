@@ -6,9 +6,6 @@
 mod count;
 mod sql;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

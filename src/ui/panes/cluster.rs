@@ -15,7 +15,7 @@ const ID: SourceId = SourceId::Cluster;
 static WORKLOADS: [Column; 6] = [
     name("  workload", 11),
     right("ready", 3, 0),
-    right("updated", 1, 3),
+    right("updated", 1, 4),
     right("restarts", 2, 2),
     name("tag", 6),
     name("trouble", 7),
@@ -136,6 +136,10 @@ fn workloads<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
                 let at = r.at.map_or_else(String::new, |at| format!(" {}", clock(at)));
                 span(cx.tone(ID, Tone::Warn), format!("{}{at}", r.reason))
             }
+            (None, None) if w.updated < w.desired => span(
+                cx.tone(ID, Tone::Warn),
+                format!("{} of {} updated", w.updated, w.desired),
+            ),
             (None, None) => nothing(),
         };
         let tag = if w.tag.is_empty() { &w.image } else { &w.tag };
@@ -284,7 +288,7 @@ fn used<'a>(cx: &Cx<'a>, id: SourceId, fact: &StoreFact) -> Span<'a> {
             let text = format!("{:.0}% of {}", share * 100.0, units::bytes(limit));
             span(
                 cx.tone(id, tone),
-                if cx.width < 50 {
+                if cx.width < 76 {
                     format!("{:.0}%", share * 100.0)
                 } else {
                     text

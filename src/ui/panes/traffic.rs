@@ -153,17 +153,32 @@ fn measured_tone(cx: &Cx<'_>, m: &Measured) -> Tone {
 fn interval<'a>(cx: &Cx<'a>) -> Line<'a> {
     let line = Line::label("measured");
     let Some(m) = cx.history.share.measured() else {
-        return line.with(Tone::Dim, "- no answer that told its version yet");
+        return line.with(
+            Tone::Dim,
+            if roomy(cx) {
+                "- no answer that told its version yet"
+            } else {
+                "-"
+            },
+        );
     };
     let by = if m.by_controller { "controller" } else { "probes" };
-    line.with(
+    let of = format!(" of {}", crate::domain::units::short(m.answers as f64));
+    let line = line.with(
         measured_tone(cx, &m),
         format!("{:.1}–{:.1} %", m.low * 100.0, m.high * 100.0),
-    )
-    .with(
-        Tone::Dim,
-        format!(" of {} ({by})", crate::domain::units::short(m.answers as f64)),
-    )
+    );
+    let line = line.with(Tone::Dim, of);
+    if roomy(cx) {
+        line.with(Tone::Dim, format!(" requests, by the {by}"))
+    } else {
+        line.with(Tone::Dim, " requests")
+    }
+}
+
+/// Whether there is room for the longer words.
+const fn roomy(cx: &Cx<'_>) -> bool {
+    cx.width >= 50
 }
 
 fn ladder<'a>(cx: &Cx<'a>) -> Line<'a> {
@@ -184,7 +199,11 @@ fn ladder<'a>(cx: &Cx<'a>) -> Line<'a> {
             line.0.push(plain(step.percent().to_string()));
         }
     }
-    line.with(Tone::Dim, " %")
+    if roomy(cx) {
+        line.with(Tone::Dim, " %")
+    } else {
+        line
+    }
 }
 
 fn shift<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
@@ -195,7 +214,11 @@ fn shift<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         Some((what, at)) if matches!(cx.model.shift, Shift::Idle) => {
             line.0.push(dim(", last "));
             line.0.push(plain(what.as_str()));
-            line.0.push(dim(format!(" {} UTC", clock(*at))));
+            line.0.push(dim(format!(
+                " {}{}",
+                clock(*at),
+                if roomy(cx) { " UTC" } else { "" }
+            )));
         }
         _ => {}
     }
@@ -307,13 +330,20 @@ fn place<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
             owner.0.push(dim(format!(" ({}){at}", o.operation)));
         }
     }
+    // Of several routes each needs its name first.
+    let several = cx.model.routes().len() > 1;
+    if several {
+        lines.push(object.clone());
+    }
     lines.push(owner);
     if backends.width() + canary.width() + 2 <= cx.width {
         lines.push(backends.with(Tone::Plain, "  ").and(canary));
     } else {
         lines.extend([backends, canary]);
     }
-    lines.push(object);
+    if !several {
+        lines.push(object);
+    }
     for pin in &route.pins {
         lines.extend(wrapped(Tone::Plain, &format!("· pinned: {pin}"), cx.width, 2));
     }
