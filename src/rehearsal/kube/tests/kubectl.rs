@@ -19,6 +19,7 @@ struct Desk {
 
 impl Desk {
     /// None, with the reason on standard error, when there is no `kubectl`.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
     async fn new() -> Option<Self> {
         if let Err(error) = Command::new("kubectl")
             .arg("version")
@@ -51,7 +52,7 @@ impl Desk {
 
     async fn run(&self, arguments: &[&str]) -> Output {
         let running = self.command("admin", arguments).output();
-        tokio::time::timeout(Duration::from_secs(60), running)
+        tokio::time::timeout(Duration::from_mins(1), running)
             .await
             .expect("kubectl ends")
             .expect("kubectl runs")
