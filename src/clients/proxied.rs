@@ -132,6 +132,8 @@ mod tests {
         let mut name = vec![0; usize::from(request[4]) + 2];
         stream.read_exact(&mut name).await?;
         stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+        // The client speaks first, as PostgreSQL's and Redis' do.
+        stream.read_exact(&mut [0; 4]).await?;
         name.truncate(name.len() - 2);
         stream.write_all(&name).await
     }
@@ -143,6 +145,7 @@ mod tests {
         let by = choose(&url, "", "db.internal", 5432).unwrap();
         let proxied = Proxied::open(by, "db.internal", 5432).await.unwrap();
         let mut stream = TcpStream::connect(proxied.local()).await.unwrap();
+        stream.write_all(b"ping").await.unwrap();
         proxy(listener).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
