@@ -87,7 +87,7 @@ fn every_size_is_drawn_and_a_resize_repaints() {
             pixel_height: 0,
         };
         person.pty.resize(size).unwrap();
-        person.screen.screen_mut().set_size(rows, columns);
+        person.screen.screen_mut().set_size(common::person::nonzero(rows), common::person::nonzero(columns));
         person.look(Duration::from_millis(200));
     }
     person.see("Traffic");

@@ -31,6 +31,7 @@ pub struct Cli {
 
 /// Flags of every verb. Environment variables and the file are read by the configuration.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The configuration file [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/cutover.toml]
     #[arg(long, global = true, value_name = "FILE")]

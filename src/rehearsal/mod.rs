@@ -31,7 +31,7 @@ pub mod load;
 mod log_files;
 pub mod options;
 pub mod period;
-mod real_cluster;
+pub mod real_cluster;
 mod runner;
 pub mod scenario;
 mod setup;

@@ -37,7 +37,7 @@ pub enum RealClusterError {
 }
 
 /// A running kube-apiserver with its etcd.
-pub(super) struct RealCluster {
+pub struct RealCluster {
     url: String,
     certificate: PathBuf,
     tokens: Vec<(String, String)>,
@@ -46,7 +46,7 @@ pub(super) struct RealCluster {
 
 impl RealCluster {
     /// Starts etcd, then the API server, with an administrator's token for each of `users`.
-    pub(super) async fn start(stage: &Stage, users: &[&str]) -> Result<Self, RealClusterError> {
+    pub async fn start(stage: &Stage, users: &[&str]) -> Result<Self, RealClusterError> {
         let (etcd, apiserver) = (find("etcd")?, find("kube-apiserver")?);
         let room = stage.room("kubernetes")?;
         let (client, peer, secure) = (free_port()?, free_port()?, free_port()?);
@@ -77,7 +77,7 @@ impl RealCluster {
     }
 
     /// A kubeconfig (YAML) for one of the users.
-    pub(super) fn kubeconfig(&self, user: &str, namespace: &str) -> String {
+    pub fn kubeconfig(&self, user: &str, namespace: &str) -> String {
         let token = self
             .tokens
             .iter()
@@ -96,7 +96,7 @@ impl RealCluster {
     }
 
     /// Ends the API server, then etcd.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         for process in self.processes.into_inner().into_iter().rev() {
             process.stop(Duration::from_secs(5)).await;
         }

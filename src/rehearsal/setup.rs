@@ -130,6 +130,17 @@ pub(super) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RehearsalError
 
 /// The end of the newest log of a Deployment's Pods.
 pub(super) fn last_words(logs: &Path, deployment: &str) -> String {
+    let text = logs_of(logs, deployment);
+    let lines: Vec<&str> = text.lines().rev().take(3).collect();
+    if lines.is_empty() {
+        "none".to_owned()
+    } else {
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// The logs of a Deployment's Pods, the oldest first.
+pub(super) fn logs_of(logs: &Path, deployment: &str) -> String {
     let mut files: Vec<PathBuf> = std::fs::read_dir(logs)
         .into_iter()
         .flatten()
@@ -141,14 +152,8 @@ pub(super) fn last_words(logs: &Path, deployment: &str) -> String {
         })
         .collect();
     files.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-    let text = files
-        .last()
-        .and_then(|path| std::fs::read_to_string(path).ok())
-        .unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(3).collect();
-    if lines.is_empty() {
-        "none".to_owned()
-    } else {
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-    }
+    files
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .collect()
 }

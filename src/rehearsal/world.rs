@@ -403,4 +403,6 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
 }
 
 #[cfg(test)]
+mod scenario_tests;
+#[cfg(test)]
 mod tests;

@@ -28,8 +28,10 @@ pub(crate) fn to_go(left: Duration) -> String {
         0..=59 => format!("{s}s"),
         60..=599 => format!("{}m{:02}s", s / 60, s % 60 / 5 * 5),
         600..=3_599 => format!("{}m", s / 60),
-        3_600..=86_399 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
-        86_400..=8_639_999 => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+        3_600..=35_999 => format!("{}h{:02}m", s / 3_600, s % 3_600 / 60),
+        36_000..=86_399 => format!("{}h", s / 3_600),
+        86_400..=863_999 => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3_600),
+        864_000..=8_639_999 => format!("{}d", s / 86_400),
         _ => "99d+".into(),
     }
 }
@@ -56,17 +58,30 @@ pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Li
     }
     parts.sort_by_key(|(tone, _)| *tone != Tone::Bad);
     let mut line = Line::new();
-    let all = parts.len();
-    for (n, (tone, text)) in parts.into_iter().enumerate() {
-        let more = all - n - 1;
-        let room = columns.saturating_sub(line.width() + if more > 0 { 5 } else { 0 });
-        let gap = if n == 0 { "" } else { ", " };
-        if n > 0 && text.len() + gap.len() > room {
-            return line.with(Tone::Dim, format!(" +{}", all - n));
-        }
-        line = line.with(Tone::Dim, gap).with(tone, text);
+    for (n, (tone, text)) in parts.iter().enumerate() {
+        line = line
+            .with(Tone::Dim, if n == 0 { "" } else { ", " })
+            .with(*tone, text.clone());
     }
-    line
+    if line.width() <= columns {
+        line
+    } else {
+        counted(cx, sources, parts.len())
+    }
+}
+
+/// `3 of 5 late, oldest 2m30s`, `5 failing`: where there is no room to name them.
+fn counted<'a>(cx: &Cx<'a>, sources: &[SourceId], bad: usize) -> Line<'a> {
+    let ages = sources
+        .iter()
+        .filter_map(|id| match cx.facts.freshness(*id, cx.now.mono) {
+            Freshness::Late(age) | Freshness::Stale(age) => Some(age),
+            Freshness::Unknown | Freshness::Fresh(_) => None,
+        });
+    match ages.max() {
+        Some(oldest) => Line::of(Tone::Bad, format!("{bad} late, {}", quantised(oldest))),
+        None => Line::of(Tone::Bad, format!("{bad} failing")),
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use crate::cockpit::Model;
 use crate::domain::Now;
 use crate::shift::Shift;
 
-use super::age;
 use super::line::{Line, put};
 use super::look::{Theme, Tone};
 use super::text::wrap;
+use super::{age, footer};
 
 /// Most rows that one banner takes.
 const MOST: usize = 3;
@@ -43,14 +43,14 @@ fn lines(model: &Model, now: Now, columns: u16) -> Vec<Line<'static>> {
     if let Some(frozen) = &model.screen.frozen {
         let age = age::quantised(now.mono.since(frozen.at.mono));
         let at = frozen.at.wall.strftime("%H:%M:%S");
-        let text =
-            format!(" the panes show {at} UTC, {age} ago; data goes on arriving, Space lets the view go on");
+        let key = footer::key_of("freeze");
+        let text = format!(" the panes show {at} UTC, {age} ago; {key} lets them go on");
         lines.push(Line::of(Tone::Notice, " FROZEN ").with(Tone::Warn, text));
     }
     match &model.shift {
         Shift::Unknown { plan, why, .. } => {
             let text = format!(
-                "It is not known whether the {} to {} was written: {}. It is observed; nothing but a rollback is sent.",
+                "It is not known whether the {} to {} was written: {}. It is being observed.",
                 plan.intent.word(),
                 plan.to,
                 why.sentence()

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use crate::cockpit::Model;
 use crate::cockpit::facts::Facts;
 use crate::cockpit::history::History;
-use crate::domain::{Freshness, Now, SourceId};
+use crate::domain::{Freshness, Now, SourceId, Trouble};
 
 use super::line::{Line, Span, span, wrapped};
 use super::look::Tone;
+use super::text::{fit, wrap};
 
 /// How much of a pane is on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,23 +76,51 @@ impl<'a> Cx<'a> {
         span(self.tone(id, Tone::Plain), text)
     }
 
-    /// Why there is nothing from these sources, or what goes wrong with them: one paragraph each.
+    /// Why there is nothing from these sources, or what goes wrong with them: one paragraph each, and one for
+    /// sources that meet the same trouble.
     pub(crate) fn troubles(&self, sources: &[SourceId]) -> Vec<Line<'a>> {
         let mut lines = Vec::new();
+        let mut told: Vec<&Trouble> = Vec::new();
         for id in sources {
             if self.off(*id) {
                 lines.push(Line::of(
                     Tone::Dim,
                     format!("{}: not watched, not configured", id.name()),
                 ));
-            } else if let Some(failure) = self.facts.failure(*id) {
-                let text = format!("✗ {}: {}", id.name(), failure.trouble);
-                let mut all = wrapped(Tone::Bad, &text, self.width, 2);
-                if self.detail < Detail::Zoomed && all.len() > 3 {
-                    all = shortened(&failure.trouble, id.name(), self.width);
-                }
-                lines.extend(all);
+            } else if let Some(failure) = self.facts.failure(*id)
+                && !told.contains(&&failure.trouble)
+            {
+                told.push(&failure.trouble);
+                lines.extend(self.trouble(&failure.trouble, self.read(*id)));
             }
+        }
+        lines
+    }
+
+    /// The whole sentence where there is room; else what it is, and what to do next. In a low pane that still
+    /// has a value to show, one line has to do: the whole of it is in the zoomed pane and in the log.
+    fn trouble(&self, trouble: &Trouble, has_value: bool) -> Vec<Line<'a>> {
+        let whole = format!("✗ {trouble}").replace(" -> ", " → ");
+        let all = wrapped(Tone::Bad, &whole, self.width, 2);
+        let most = if self.height < 10 {
+            1 + usize::from(!has_value)
+        } else {
+            3
+        };
+        if self.detail == Detail::Zoomed || all.len() <= most {
+            return all;
+        }
+        let head = format!(
+            "✗ {}: {}: {}",
+            trouble.object,
+            trouble.kind.word(),
+            trouble.detail
+        );
+        let mut lines = vec![Line::of(Tone::Bad, fit(&head, self.width).into_owned())];
+        let next = wrap(&trouble.remedy, self.width.saturating_sub(4).max(8));
+        let next = next.into_iter().filter(|text| !text.is_empty()).take(most - 1);
+        for (n, text) in next.enumerate() {
+            lines.push(Line::of(Tone::Dim, if n == 0 { "  → " } else { "    " }).with(Tone::Plain, text));
         }
         lines
     }
@@ -100,20 +129,6 @@ impl<'a> Cx<'a> {
     pub(crate) fn read(&self, id: SourceId) -> bool {
         self.facts.freshness(id, self.now.mono) != Freshness::Unknown
     }
-}
-
-/// Two lines of a long trouble: what it is, and what to do next. The whole of it is in the zoomed pane.
-fn shortened<'a>(trouble: &crate::domain::Trouble, name: &str, columns: usize) -> Vec<Line<'a>> {
-    let head = format!("✗ {name}: {}: {}", trouble.kind.word(), trouble.detail);
-    let mut lines = vec![Line::of(Tone::Bad, super::text::fit(&head, columns).into_owned())];
-    if !trouble.remedy.is_empty() {
-        let next = super::text::wrap(&trouble.remedy, columns.saturating_sub(4).max(8));
-        for (n, text) in next.into_iter().take(2).enumerate() {
-            let start = if n == 0 { "  → " } else { "    " };
-            lines.push(Line::of(Tone::Dim, start).with(Tone::Plain, text));
-        }
-    }
-    lines
 }
 
 /// The model with the readings that are on the screen: the frozen ones while the view is frozen.

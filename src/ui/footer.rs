@@ -55,11 +55,19 @@ pub(crate) fn next(model: &Model, now: Now) -> Line<'static> {
         Shift::Done { plan, at } => {
             let age = super::age::quantised(now.mono.since(*at));
             let text = format!("✓ {} to {}: seen in the cluster", plan.intent.word(), plan.to);
-            return Line::of(Tone::Good, text).with(Tone::Dim, format!(" {age} ago · x dismisses"));
+            return Line::of(Tone::Good, text)
+                .with(Tone::Dim, format!(" {age} ago · {} dismisses", key_of("dismiss")));
         }
-        Shift::Failed { .. } | Shift::Unknown { .. } => {
-            return Line::of(Tone::Strong, "R rolls back")
-                .with(Tone::Dim, " · x dismisses what is over · see above");
+        Shift::Failed { .. } => {
+            return Line::of(Tone::Key, key_of("dismiss"))
+                .with(Tone::Plain, " dismisses · ")
+                .with(Tone::Danger, key_of("rollback"))
+                .with(Tone::Plain, " takes the traffic back");
+        }
+        Shift::Unknown { .. } => {
+            return Line::of(Tone::Plain, "the routes are read until it is known · ")
+                .with(Tone::Danger, key_of("rollback"))
+                .with(Tone::Plain, " takes the traffic back");
         }
         busy => return traffic_state(busy, now),
     }
@@ -114,6 +122,12 @@ pub(crate) fn draw_keys(buf: &mut Buffer, area: Rect, model: &Model, now: Now, t
         ..area
     };
     spread(buf, area, parts, Vec::new(), theme);
+}
+
+/// The first key of a command, from the table.
+pub(crate) fn key_of(id: &str) -> String {
+    let key = COMMANDS.iter().find(|c| c.id == id).and_then(|c| c.keys.first());
+    key.map_or_else(|| "-".into(), ToString::to_string)
 }
 
 fn key(command: &Command, enabled: bool) -> Line<'static> {

@@ -100,14 +100,18 @@ fn freshness<'a>(cx: &Cx<'a>) -> Line<'a> {
     let unread = watched().filter(|id| of(*id) == Freshness::Unknown).count();
     let mut line = Line::new();
     if failing > 0 {
-        line = line.with(Tone::Bad, format!("✗ {failing} failing "));
+        line = line.with(Tone::Bad, format!("✗ {failing} failing"));
     }
+    let comma = if failing > 0 { ", " } else { "" };
     match oldest {
         Some(id) => {
             let age = of(id).age().map(age::quantised).unwrap_or_default();
-            line.with(Tone::Warn, format!("oldest {} {age}", id.name()))
+            line.with(Tone::Warn, format!("{comma}oldest {} {age}", id.name()))
         }
-        None if unread > 0 => line.with(Tone::Dim, format!("{unread} of {} unread", watched().count())),
+        None if unread > 0 => line.with(
+            Tone::Dim,
+            format!("{comma}{unread} of {} unread", watched().count()),
+        ),
         None if failing > 0 => line,
         None => line.with(Tone::Dim, "all fresh"),
     }

@@ -99,9 +99,13 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         .unwrap_or(0);
     let below = across.map_or(0, |p| {
         let spare = height.saturating_sub(tallest + p.least);
-        p.least + spare / 4
+        p.least + spare / 8
     });
     let upper = height.saturating_sub(below);
+    let room = Rect {
+        height: upper,
+        ..area
+    };
     let mut places = Vec::with_capacity(PANES.len());
     let mut x = area.x;
     for (n, column) in columns.iter().enumerate() {
@@ -111,7 +115,7 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         for (pane, rows) in column.iter().zip(rows(upper, column)) {
             places.push((
                 pane.id,
-                Rect::new(x, y, width, rows).intersection(area),
+                Rect::new(x, y, width, rows).intersection(room),
                 Detail::Full,
             ));
             y = y.saturating_add(rows);
@@ -119,8 +123,8 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         x = x.saturating_add(width + 1);
     }
     if let Some(pane) = across {
-        let rect = Rect::new(area.x, area.y + upper, area.width, below);
-        places.push((pane.id, rect.intersection(area), Detail::Full));
+        let rect = Rect::new(area.x, area.y + upper, area.width, below.min(height));
+        places.push((pane.id, rect, Detail::Full));
     }
     places
 }
@@ -134,9 +138,12 @@ fn rows(height: u16, column: &[&Pane]) -> Vec<u16> {
         .iter()
         .map(|p| p.least + spare * p.weight / weights)
         .collect();
-    let given: u16 = rows.iter().sum();
-    if let Some(first) = rows.first_mut() {
-        *first = first.saturating_add(height.saturating_sub(given));
+    let mut left = height.saturating_sub(rows.iter().sum());
+    while left > 0 && !rows.is_empty() {
+        for row in rows.iter_mut().take(usize::from(left)) {
+            *row += 1;
+            left -= 1;
+        }
     }
     rows
 }

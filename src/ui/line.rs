@@ -87,14 +87,41 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A text of one tone in as many lines as it takes; continuation lines are indented by `indent`.
+/// A text of one tone in as many lines as it takes. Blanks at its start stay; continuation lines are indented
+/// by `indent`.
 pub(crate) fn wrapped(tone: Tone, text: &str, columns: usize, indent: usize) -> Vec<Line<'static>> {
-    let lines = wrap(text, columns.saturating_sub(indent).max(8));
-    let put = |(n, line): (usize, String)| {
-        let pad = if n == 0 { String::new() } else { " ".repeat(indent) };
-        Line::of(tone, pad + &line)
-    };
+    let lead = text.len() - text.trim_start().len();
+    let lines = wrap(text.trim_start(), columns.saturating_sub(indent.max(lead)).max(8));
+    let put =
+        |(n, line): (usize, String)| Line::of(tone, " ".repeat(if n == 0 { lead } else { indent }) + &line);
     lines.into_iter().enumerate().map(put).collect()
+}
+
+/// Parts of a line between dots; while there are too many for `columns`, the one with the highest rank goes.
+pub(crate) fn joined<'a>(mut parts: Vec<(u8, Line<'a>)>, columns: usize) -> Line<'a> {
+    let wide = |parts: &[(u8, Line<'a>)]| {
+        parts
+            .iter()
+            .map(|p| p.1.width() + 3)
+            .sum::<usize>()
+            .saturating_sub(3)
+    };
+    while wide(&parts) > columns {
+        let worst = parts.iter().map(|p| p.0).max().unwrap_or(0);
+        match parts.iter().rposition(|p| p.0 == worst && worst > 0) {
+            Some(at) => drop(parts.remove(at)),
+            None => break,
+        }
+    }
+    let mut line = Line::new();
+    for (_, part) in parts {
+        line = if line.0.is_empty() {
+            part
+        } else {
+            line.with(Tone::Dim, " · ").and(part)
+        };
+    }
+    line
 }
 
 /// Writes a line into at most `columns` cells; returns the columns used. What is too long ends in an ellipsis.

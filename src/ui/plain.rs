@@ -50,8 +50,8 @@ pub fn text(model: &Model, now: Now) -> String {
                 format!("{title} ({beside})")
             },
         );
-        for row in panes::spoken(pane, &cx) {
-            push(&mut out, &format!("  {}", row.text()));
+        for line in panes::spoken(pane, &cx) {
+            push(&mut out, &row(&line.text()));
         }
     }
     out
@@ -66,6 +66,21 @@ fn phase_text(model: &Model) -> String {
             format!("phase {} ({place} of {}): {why}", now.word(), order.len())
         }
     }
+}
+
+/// A row of a pane: the mark at its start becomes a word, and what has no mark stays below what it continues.
+fn row(text: &str) -> String {
+    let marks = [
+        ("✓ ", "ok  "),
+        ("✗ ", "BAD "),
+        ("! ", "!   "),
+        ("· ", "-   "),
+        ("  ", "    "),
+    ];
+    let marked = marks
+        .iter()
+        .find_map(|(mark, word)| text.strip_prefix(mark).map(|rest| format!("  {word}{rest}")));
+    marked.unwrap_or_else(|| format!("  {text}"))
 }
 
 /// Adds a line; our own glyphs become words and ASCII, foreign letters stay.

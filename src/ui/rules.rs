@@ -59,7 +59,16 @@ fn title(
             cell.set_symbol(glyph).set_style(theme.style(rule));
         }
     }
+    // The style of the rule would shine through: a cell's style is patched, not replaced.
+    let blank = |buf: &mut Buffer, from: u16, wide: u16| {
+        for x in from..from.saturating_add(wide).min(rect.right()) {
+            if let Some(cell) = buf.cell_mut((x, rect.y)) {
+                cell.reset();
+            }
+        }
+    };
     let words = Line::of(name, format!(" {} {} ", id as u8 + 1, id.title()));
+    blank(buf, rect.x + 1, words.width() as u16);
     let used = put(
         buf,
         (rect.x + 1, rect.y),
@@ -73,6 +82,7 @@ fn title(
     if wide > 0 && room > 6 {
         let wide = wide.min(room);
         let x = rect.right().saturating_sub(wide + 2);
+        blank(buf, x.saturating_sub(1), wide + 2);
         let line = Line::of(Tone::Plain, " ").and(line).with(Tone::Plain, " ");
         put(buf, (x.saturating_sub(1), rect.y), wide + 2, &line, theme);
     }

@@ -98,6 +98,16 @@ fn row(out: &mut String, buf: &Buffer, y: u16, theme: Theme) {
             flush(out, y, done);
         }
         if alone {
+            let same = |at: &u16| {
+                let next = buf.cell((buf.area.x + at, buf.area.y + y));
+                next.is_some_and(|c| c.symbol() == cell.symbol() && ink(c, theme) == now)
+            };
+            if shapes::is_long(cell.symbol()) {
+                let end = (x..buf.area.width).take_while(same).count() as u16;
+                single(out, (x, y), cell.symbol(), end, now);
+                x += end;
+                continue;
+            }
             single(out, (x, y), cell.symbol(), wide, now);
         } else {
             run.get_or_insert_with(|| (x, now, String::new()))
@@ -162,7 +172,7 @@ fn words(out: &mut String, (left, top): (f64, f64), text: &str, columns: f64, in
 fn single(out: &mut String, (x, y): (u16, u16), symbol: &str, wide: u16, ink: Ink) {
     let at = place(x, y);
     behind(out, at, f64::from(wide), ink);
-    match shapes::draw(symbol, at, CELL, ink.fore, ink.dim) {
+    match shapes::draw(symbol, at, (CELL.0 * f64::from(wide), CELL.1), ink.fore, ink.dim) {
         Some(shape) => {
             out.push_str(&shape);
             out.push('\n');

@@ -4,6 +4,13 @@ use super::line::{Line, Span, dim, plain, span};
 use super::look::Tone;
 use super::text::fit;
 
+/// Columns that give way this early do so before a name is cut.
+const NAMES_FIRST: u8 = 3;
+/// Beyond this a name is cut rather than that a column goes.
+const LONGEST_NAME: usize = 32;
+/// Columns that give way this early are ornaments: they do not come again below.
+pub(crate) const NEVER_BELOW: u8 = 9;
+
 /// One column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
@@ -97,9 +104,10 @@ impl<'a> Table<'a> {
         self.rows.push(cells);
     }
 
-    /// The lines for `width` columns, headings first.
+    /// The lines for `width` columns, headings first. A column with nothing to say in any row is left out.
     pub(crate) fn lines(&self, width: usize) -> Vec<Line<'a>> {
-        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let says = |c: &usize| self.rows.iter().any(|r| !r[*c].text.is_empty());
+        let all: Vec<usize> = (0..self.columns.len()).filter(says).collect();
         let (shown, mut left_out) = self.choose(&all, width);
         let mut lines = self.draw(&shown, width);
         while self.folds && !left_out.is_empty() {
@@ -119,13 +127,22 @@ impl<'a> Table<'a> {
     fn choose(&self, from: &[usize], width: usize) -> (Vec<usize>, Vec<usize>) {
         let mut shown = from.to_vec();
         let mut left_out = Vec::new();
-        while self.least(&shown) > width {
-            let goes = shown.iter().copied().filter(|c| self.columns[*c].gives_way > 0);
-            let Some(goes) = goes.max_by_key(|c| (self.columns[*c].gives_way, *c)) else {
+        while self.needs(&shown) > width {
+            let goes = shown
+                .iter()
+                .map(|c| self.columns[*c].gives_way)
+                .max()
+                .unwrap_or(0);
+            if goes == 0 {
                 break;
-            };
-            shown.retain(|c| *c != goes);
-            left_out.push(goes);
+            }
+            // Columns of one rank belong together and go together.
+            let (stay, go): (Vec<usize>, Vec<usize>) =
+                shown.iter().partition(|c| self.columns[**c].gives_way < goes);
+            shown = stay;
+            if goes < NEVER_BELOW {
+                left_out.extend(go);
+            }
         }
         left_out.sort_unstable();
         (shown, left_out)
@@ -139,13 +156,18 @@ impl<'a> Table<'a> {
         cells.max(head.len()).max(if shrinks { 0 } else { least })
     }
 
-    fn least(&self, shown: &[usize]) -> usize {
+    /// Columns that these need: names in full while there are columns worth less than a whole name.
+    fn needs(&self, shown: &[usize]) -> usize {
+        let whole_names = shown.iter().any(|c| self.columns[*c].gives_way >= NAMES_FIRST);
         let of = |c: &usize| {
+            let Column {
+                head, least, shrinks, ..
+            } = self.columns[*c];
             let natural = self.natural(*c);
-            if self.columns[*c].shrinks {
-                natural.min(self.columns[*c].least.max(self.columns[*c].head.len()))
+            if shrinks && !whole_names {
+                natural.min(least.max(head.len()))
             } else {
-                natural
+                natural.min(LONGEST_NAME)
             }
         };
         shown.iter().map(of).sum::<usize>() + shown.len().saturating_sub(1)
@@ -155,8 +177,17 @@ impl<'a> Table<'a> {
         let mut widths: Vec<usize> = shown.iter().map(|c| self.natural(*c)).collect();
         let gaps = shown.len().saturating_sub(1);
         let used: usize = widths.iter().sum::<usize>() + gaps;
-        if let Some(at) = shown.iter().position(|c| self.columns[*c].shrinks) {
-            widths[at] = widths[at].saturating_sub(used.saturating_sub(width)).max(1);
+        let mut excess = used.saturating_sub(width);
+        for at in (0..shown.len())
+            .rev()
+            .filter(|at| self.columns[shown[*at]].shrinks)
+        {
+            let Column { head, least, .. } = self.columns[shown[at]];
+            // The first one gives what it must, so that the rest stays in its columns.
+            let floor = if at == 0 { 1 } else { least.max(head.len()) };
+            let cut = excess.min(widths[at].saturating_sub(floor));
+            widths[at] -= cut;
+            excess -= cut;
         }
         let spare = width.saturating_sub(widths.iter().sum::<usize>() + gaps);
         let gap = if gaps > 0 && spare >= gaps {
@@ -217,33 +248,39 @@ mod tests {
 
     #[test]
     fn wide_enough() {
-        assert_eq!(
-            texts(false, 28),
-            [
-                "name          rows rate  seen",
-                "observations    17  3.5     -",
-                "日本語       12345    0    4s"
-            ]
-            .map(str::to_owned)
-        );
+        let expected = [
+            "name          rows rate  seen",
+            "observations    17  3.5     -",
+            "日本語       12345    0    4s",
+        ];
+        assert_eq!(texts(false, 29), expected);
     }
 
     #[test]
     fn names_shrink_first_then_columns_give_way_and_come_again_below() {
-        assert_eq!(texts(false, 20)[1], "obs…    17  3.5     -");
+        assert_eq!(texts(false, 21)[1], "obs…    17  3.5     -");
         assert_eq!(
-            texts(false, 17),
-            ["name   rows  seen", "obser…   17     -", "日本語 12345    4s"].map(str::to_owned)
+            texts(false, 20),
+            [
+                "name      rows  seen",
+                "observa…    17     -",
+                "日本語   12345    4s"
+            ]
         );
-        let folded = texts(true, 17);
         assert_eq!(
-            folded[3..],
+            texts(true, 20)[3..],
             [
                 "name           rate",
                 "observations    3.5",
                 "日本語            0"
             ]
-            .map(str::to_owned)[..]
         );
+    }
+
+    #[test]
+    fn a_column_with_nothing_to_say_is_left_out() {
+        let mut table = Table::new(&COLUMNS);
+        table.row(vec![plain("a"), plain("1"), nothing(), nothing()]);
+        assert_eq!(table.lines(40)[0].text(), "name   rows");
     }
 }

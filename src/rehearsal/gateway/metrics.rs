@@ -64,6 +64,19 @@ impl Metrics {
         shares
     }
 
+    /// Requests answered with `status` so far.
+    pub fn count_status(&self, status: u16) -> u64 {
+        let requests = self
+            .requests
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        requests
+            .iter()
+            .filter(|(labels, _)| labels.status == status)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     /// The Prometheus text exposition.
     pub fn text(&self) -> String {
         let mut text = String::from(

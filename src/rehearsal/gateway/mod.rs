@@ -166,6 +166,11 @@ impl Gateway {
         self.state.metrics.shares(ingress)
     }
 
+    /// Requests answered with `status` so far.
+    pub fn count_status(&self, status: u16) -> u64 {
+        self.state.metrics.count_status(status)
+    }
+
     /// Closes the listeners and ends every task.
     pub async fn stop(&self) {
         self.cancel.cancel();

@@ -80,7 +80,7 @@ fn trace_input(random: &mut Random) -> serde_json::Value {
         1 => serde_json::json!([question, random.below(1000)]),
         _ => serde_json::json!({
             "messages": [
-                {"role": "system", "content": "You are the assistant of a small company. Be brief and polite."},
+                {"role": "system", "content": "Be brief and polite."},
                 {"role": "user", "content": question},
             ],
             "temperature": (random.below(11) as f64) / 10.0,
@@ -118,10 +118,7 @@ fn span_input(random: &mut Random) -> serde_json::Value {
 }
 
 fn prompt(random: &mut Random) -> serde_json::Value {
-    serde_json::json!([
-        {"role": "system", "content": "Answer from the given passages only."},
-        {"role": "user", "content": question(random)},
-    ])
+    serde_json::json!([{"role": "user", "content": question(random)}])
 }
 
 fn span_metadata(random: &mut Random) -> serde_json::Value {

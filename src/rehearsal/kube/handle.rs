@@ -119,7 +119,7 @@ async fn respond(
         Route::Objects(path) => objects(app, request, &path, &user, stop).await,
         Route::Review(plural) => {
             let body = read_body(request).await?;
-            let review = match protobuf::review(&body) {
+            let review = match protobuf::object(&body) {
                 Some(review) => review?,
                 None => parse(&body)?,
             };

@@ -9,6 +9,7 @@ use super::delete;
 use super::handle::{App, Body, json_answer, parse, read_body};
 use super::list;
 use super::objects::meta;
+use super::protobuf;
 use super::query::Query;
 use super::resources::Kind;
 use super::routes::Objects;
@@ -112,16 +113,28 @@ fn media_type(headers: &HeaderMap) -> &str {
 }
 
 fn object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
-    match media_type(headers) {
-        "" | "application/json" => parse(body),
-        _ => Err(Status::unsupported_media_type(&["application/json"])),
+    let object = match media_type(headers) {
+        "" | "application/json" => parse(body)?,
+        protobuf::MEDIA => protobuf::object(body).unwrap_or_else(|| parse(body))?,
+        _ => return Err(Status::unsupported_media_type(&["application/json"])),
+    };
+    if object.is_object() {
+        return Ok(object);
     }
+    Err(Status::bad_request(
+        "the object provided is unrecognized: it is no JSON object",
+    ))
 }
 
 fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Status> {
-    let decoded = || {
-        serde_json::from_slice::<Value>(body)
-            .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+    let decoded = |shape: fn(&Value) -> bool| {
+        let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+        let patch: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+        if shape(&patch) {
+            Ok(patch)
+        } else {
+            Err(bad("it has the wrong JSON type".into()))
+        }
     };
     let refuse = |why: &str| {
         let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {why}");
@@ -136,15 +149,23 @@ fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Sta
         return refuse("force: Forbidden: may not be specified for non-apply patch");
     }
     Ok(match media {
-        "application/json-patch+json" => Change::Json(decoded()?),
-        "application/merge-patch+json" => Change::Merge(decoded()?),
-        "application/strategic-merge-patch+json" => Change::Strategic(decoded()?),
-        "application/apply-patch+yaml" => Change::Apply(
-            serde_json::from_slice(body)
-                .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?,
-        ),
+        "application/json-patch+json" => Change::Json(decoded(Value::is_array)?),
+        "application/merge-patch+json" => Change::Merge(decoded(Value::is_object)?),
+        "application/strategic-merge-patch+json" => Change::Strategic(decoded(Value::is_object)?),
+        "application/apply-patch+yaml" => Change::Apply(configuration(body)?),
         _ => return Err(Status::unsupported_media_type(PATCHES)),
     })
+}
+
+/// The configuration of an apply.
+fn configuration(body: &Bytes) -> Result<Value, Status> {
+    let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    let config: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+    if config.is_object() {
+        Ok(config)
+    } else {
+        Err(bad("it is no object".into()))
+    }
 }
 
 fn options(body: &Bytes) -> Result<Value, Status> {

@@ -4,8 +4,8 @@
 //! what a real API server would have answered; where it cannot be, it stands in the list below.
 //!
 //! # What it leaves out, compared with a real one
-//! * Objects live in memory only; there is no etcd, no gzip, no OpenAPI schema (`kubectl explain`), no protobuf
-//!   but in the reviews `kubectl auth` sends, and no body in YAML other than its JSON subset.
+//! * Objects live in memory only; there is no etcd, no gzip, no `OpenAPI` schema (`kubectl explain` shows no fields),
+//!   no protobuf but in the few kinds of the table in `protobuf`, no body in YAML other than its JSON subset.
 //! * Unknown fields are found by reading the object into its published type and back, so the order in which
 //!   several are reported, and the words for a value of the wrong type, differ.
 //! * Only the defaults and validations that this project meets are implemented (tables in `defaults` and `validate`).
@@ -25,6 +25,7 @@ mod faults;
 mod field_set;
 mod handle;
 mod handle_write;
+mod last_applied;
 mod list;
 mod logs;
 mod managed_fields;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::defaults;
+use super::last_applied;
 use super::managed_fields::{self, Entry, Owner};
 use super::objects::{items, meta, set_meta};
 use super::patch;
@@ -149,9 +150,9 @@ fn make(target: &Target, terms: &Terms, change: &Change, live: Option<&Value>) -
         (_, None) => Err(Status::not_found(kind, &target.name)),
         (change, Some(live)) if target.subresource == "scale" => {
             let proposed = patched(target, change, &scale::show(kind, live))?;
-            update(target, terms, change, scale::onto(live, &proposed)?, live)
+            update(target, terms, change, &scale::onto(live, &proposed)?, live)
         }
-        (change, Some(live)) => update(target, terms, change, patched(target, change, live)?, live),
+        (change, Some(live)) => update(target, terms, change, &patched(target, change, live)?, live),
     }
 }
 
@@ -199,10 +200,10 @@ fn update(
     target: &Target,
     terms: &Terms,
     change: &Change,
-    proposed: Value,
+    proposed: &Value,
     live: &Value,
 ) -> Result<Made, Status> {
-    let proposed = identified(target, &proposed)?;
+    let proposed = identified(target, proposed)?;
     require_same_state(target, change, &proposed, live)?;
     let read = typed::read(target.kind, &proposed, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| match change {
@@ -238,11 +239,15 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
     }
     let config = identified(target, config)?;
     typed::check_apply(kind, &config)?;
+    let place = Place::top(kind.kind);
     let apply = patch::apply::Apply {
         config: &config,
         owner: owner(target, terms, true),
         force: terms.force,
-        place: Place::top(kind.kind),
+        excused: live
+            .map(|live| last_applied::excused(&terms.manager, live, &place))
+            .unwrap_or_default(),
+        place,
         has_status: kind.status,
     };
     let Some(live) = live else {
@@ -258,7 +263,8 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
         return create(target, terms, &object, Some(owners));
     };
     let mut owners = managed_fields::decode(live);
-    let merged = apply.onto(live, &mut owners)?;
+    let mut merged = apply.onto(live, &mut owners)?;
+    last_applied::sync(&terms.manager, &config, &mut merged);
     require_same_state(target, &Change::Apply(Value::Null), &merged, live)?;
     let read = typed::read(kind, &merged, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| typed::refuse_object(kind, &why))?;

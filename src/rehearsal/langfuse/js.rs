@@ -111,6 +111,17 @@ fn merge_objects(old: &mut Map<String, Value>, new: Map<String, Value>) {
     }
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+            text
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

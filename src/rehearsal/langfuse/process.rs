@@ -77,12 +77,14 @@ impl Crew {
     }
 
     /// Ends the process; the first end is the one that counts.
-    pub(crate) fn end(&self, code: i32, reason: impl Into<String>) {
-        let reason = reason.into();
+    pub(crate) fn end(&self, code: i32, reason: &str) {
         self.0.exit.send_if_modified(|exit| {
             let first = exit.is_none();
             if first {
-                *exit = Some(Exit { code, reason });
+                *exit = Some(Exit {
+                    code,
+                    reason: reason.to_owned(),
+                });
             }
             first
         });
@@ -104,7 +106,7 @@ impl Process {
     pub(crate) fn spawn(
         kind: Kind,
         settings: Settings,
-        pod: Pod,
+        pod: &Pod,
         listener: TcpListener,
     ) -> Result<Self, LangfuseError> {
         let addr = listener.local_addr().map_err(|source| LangfuseError::Bind {
@@ -130,7 +132,7 @@ impl Process {
                 Ok(()) => context.crew.end(0, "Completed"),
                 Err(error) => {
                     context.log.error(&error.to_string());
-                    context.crew.end(1, error.to_string());
+                    context.crew.end(1, &error.to_string());
                 }
             }
         });

@@ -52,6 +52,7 @@ pub(crate) struct S3Settings {
 }
 
 /// Everything one process is configured by.
+#[expect(clippy::struct_excessive_bools, reason = "one field per variable")]
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) port: u16,

@@ -1,5 +1,7 @@
 //! Who the servers run as when the rehearsal is started by root: PostgreSQL refuses to be root.
 
+use std::{io, os::unix::fs::MetadataExt, path::Path};
+
 /// A user of this machine without rights of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -21,6 +23,23 @@ impl Account {
         Self::named("postgres", &users).or_else(|| Self::named("nobody", &users))
     }
 
+    /// An error that names the folder above `room` that this user may not pass through.
+    pub(super) fn can_reach(&self, room: &Path) -> io::Result<()> {
+        for folder in room.ancestors().skip(1) {
+            let meta = folder.metadata()?;
+            let shift = if meta.uid() == self.uid {
+                6
+            } else {
+                3 * u32::from(meta.gid() == self.gid)
+            };
+            if meta.mode() >> shift & 1 == 0 {
+                let words = format!("user {} may not enter {}", self.name, folder.display());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
+            }
+        }
+        Ok(())
+    }
+
     /// The line of passwd(5) for `name`.
     fn named(name: &str, users: &str) -> Option<Self> {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
@@ -38,6 +57,30 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_the_folder_that_bars_the_way() {
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let home = tempfile::Builder::new().permissions(closed).tempdir().unwrap();
+        let stranger = Account {
+            name: "stranger".into(),
+            uid: 65533,
+            gid: 65533,
+        };
+        let barred = stranger
+            .can_reach(&home.path().join("postgres"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            barred.contains(&format!("may not enter {}", home.path().display())),
+            "{barred}"
+        );
+        let owner = Account {
+            uid: rustix::process::getuid().as_raw(),
+            ..stranger
+        };
+        assert!(owner.can_reach(&home.path().join("postgres")).is_ok());
+    }
 
     #[test]
     fn reads_a_passwd_line() {

@@ -63,9 +63,9 @@ impl Stage {
             None => (fresh()?, true),
         };
         // Root's services run as another user, who must be able to pass through to the room that is his.
-        let mode = if account.is_some() { 0o711 } else { 0o700 };
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).map_err(StageError::at(&dir))?;
-        let ledger = Arc::new(Ledger::create(registry, &dir, made)?);
+        let passable = if account.is_some() { 0o711 } else { 0o700 };
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(passable)).map_err(StageError::at(&dir))?;
+        let ledger = Arc::new(Ledger::create(&registry, &dir, made)?);
         Ok(Self {
             dir,
             made,
@@ -107,6 +107,7 @@ impl Stage {
     pub fn service_room(&self, name: &str) -> Result<PathBuf, StageError> {
         let room = self.room(name)?;
         if let Some(account) = &self.account {
+            account.can_reach(&room).map_err(StageError::at(&room))?;
             chown(&room, Some(account.uid), Some(account.gid)).map_err(StageError::at(&room))?;
         }
         Ok(room)
@@ -179,6 +180,7 @@ fn fresh() -> Result<PathBuf, StageError> {
     let base = std::env::temp_dir();
     let made = tempfile::Builder::new()
         .prefix("cutover-rehearsal-")
+        .permissions(PermissionsExt::from_mode(0o700))
         .tempdir_in(&base)
         .map_err(StageError::at(&base))?;
     Ok(made.keep())

@@ -159,7 +159,7 @@ impl Process {
             started: 0,
             boot: String::new(),
         });
-        ledger.add(&program.name, &identity)?;
+        ledger.add(&program.name, &identity, program.stop == Stop::Postgres)?;
         let stdin = child.stdin.take();
         let (name, stop, ledger) = (program.name, program.stop, Arc::clone(ledger));
         Ok(Self {
@@ -251,6 +251,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.stop == Stop::Postgres && self.identity.signal(Signal::QUIT) {
+            return; // killed, it would leave shared memory; the ledger keeps it until the stage is closed
+        }
         self.signal(Signal::KILL);
         self.ledger.remove(&self.identity);
     }

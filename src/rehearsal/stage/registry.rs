@@ -27,7 +27,27 @@ struct Record {
     owner: Identity,
     /// Whether the directory itself may go, not only what is in it.
     made: bool,
-    children: Vec<(String, Identity)>,
+    children: Vec<Child>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Child {
+    name: String,
+    identity: Identity,
+    /// Asked by SIGQUIT instead of SIGTERM: PostgreSQL's immediate shutdown, which gives its shared memory back.
+    by_quit: bool,
+}
+
+impl Child {
+    fn lives(&self) -> bool {
+        self.identity.lives()
+    }
+
+    fn ask(&self) {
+        self.identity.signal(Signal::CONT);
+        self.identity
+            .signal(if self.by_quit { Signal::QUIT } else { Signal::TERM });
+    }
 }
 
 /// A dead rehearsal that was cleaned.
@@ -74,6 +94,8 @@ impl Registry {
                         continue;
                     }
                 },
+                // Written by another version of this program, which will know what to do with it.
+                None if dir.join(LEDGER).exists() => continue,
                 // Kept, removed by hand, or never begun: nothing there is known to be ours.
                 None => {}
             }
@@ -84,34 +106,35 @@ impl Registry {
 }
 
 async fn clean(dir: &Path, record: Record) -> io::Result<Swept> {
-    let left: Vec<_> = record
-        .children
-        .into_iter()
-        .filter(|(_, child)| child.lives())
-        .collect();
-    end(&left.iter().map(|(_, child)| child.clone()).collect::<Vec<_>>()).await;
+    let left: Vec<Child> = record.children.into_iter().filter(Child::lives).collect();
+    end(&left).await;
     remove_contents(dir, record.made)?;
     Ok(Swept {
         dir: dir.to_path_buf(),
-        killed: left.into_iter().map(|(name, _)| name).collect(),
+        killed: left.into_iter().map(|child| child.name).collect(),
     })
 }
 
-/// SIGQUIT first: PostgreSQL then gives its shared memory back, the others end as well.
-async fn end(children: &[Identity]) {
-    for child in children {
-        child.signal(Signal::CONT);
-        child.signal(Signal::QUIT);
-    }
+/// Asks, then kills.
+async fn end(children: &[Child]) {
+    children.iter().for_each(Child::ask);
     let start = clock::mono();
-    while clock::since(start) < END_GRACE && children.iter().any(Identity::lives) {
+    while clock::since(start) < END_GRACE && children.iter().any(Child::lives) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for child in children {
-        child.signal_group(Signal::KILL);
+        child.identity.signal_group(Signal::KILL);
     }
-    while clock::since(start) < END_GRACE * 2 && children.iter().any(Identity::lives) {
+    while clock::since(start) < END_GRACE * 2 && children.iter().any(Child::lives) {
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Without a runtime to await on: the way out of a panic.
+fn wait_briefly(children: &[Child]) {
+    let start = clock::mono();
+    while clock::since(start) < KILL_GRACE && children.iter().any(Child::lives) {
+        std::thread::yield_now();
     }
 }
 
@@ -176,7 +199,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn create(registry: Registry, dir: &Path, made: bool) -> Result<Self, StageError> {
+    pub(super) fn create(registry: &Registry, dir: &Path, made: bool) -> Result<Self, StageError> {
         let owner = Identity::own().ok_or_else(|| StageError::Path {
             path: "/proc/self/stat".into(),
             source: io::ErrorKind::NotFound.into(),
@@ -200,19 +223,24 @@ impl Ledger {
         Ok(ledger)
     }
 
-    pub(super) fn add(&self, name: &str, child: &Identity) -> Result<(), StageError> {
-        self.edit(|children| children.push((name.to_owned(), child.clone())));
+    pub(super) fn add(&self, name: &str, identity: &Identity, by_quit: bool) -> Result<(), StageError> {
+        let child = Child {
+            name: name.to_owned(),
+            identity: identity.clone(),
+            by_quit,
+        };
+        self.edit(|children| children.push(child));
         self.write()
     }
 
     pub(super) fn remove(&self, gone: &Identity) {
-        self.edit(|children| children.retain(|(_, child)| child != gone));
+        self.edit(|children| children.retain(|child| child.identity != *gone));
         if self.file.exists() && self.write().is_err() {
             tracing::debug!("{} could not be written", self.file.display());
         }
     }
 
-    fn edit(&self, change: impl FnOnce(&mut Vec<(String, Identity)>)) {
+    fn edit(&self, change: impl FnOnce(&mut Vec<Child>)) {
         change(
             &mut self
                 .record
@@ -222,9 +250,12 @@ impl Ledger {
         );
     }
 
-    fn children(&self) -> Vec<Identity> {
-        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        record.children.iter().map(|(_, child)| child.clone()).collect()
+    fn children(&self) -> Vec<Child> {
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .children
+            .clone()
     }
 
     /// Ends what is still listed.
@@ -235,20 +266,23 @@ impl Ledger {
     /// As [`Ledger::end_all`], at once and without awaiting anything.
     pub(super) fn kill_all(&self) {
         let children = self.children();
+        children.iter().for_each(Child::ask);
+        wait_briefly(&children);
         for child in &children {
-            child.signal_group(Signal::KILL);
+            child.identity.signal_group(Signal::KILL);
         }
-        // Killed processes are gone within microseconds; what they had open must not be written any more.
-        let start = clock::mono();
-        while clock::since(start) < KILL_GRACE && children.iter().any(Identity::lives) {
-            std::thread::yield_now();
-        }
+        wait_briefly(&children); // what they had open must not be written any more
     }
 
     /// Drops the pointer and the ledger: nothing here is ours any more.
     pub(super) fn forget(&self) -> Result<(), StageError> {
-        let _ = std::fs::remove_file(&self.file);
-        std::fs::remove_file(&self.pointer).map_err(StageError::at(&self.pointer))
+        for file in [&self.file, &self.pointer] {
+            match std::fs::remove_file(file) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(StageError::at(file)(why)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the file as a whole, so that a reader never sees half of it.

@@ -55,6 +55,21 @@ async fn a_directory_with_other_files_is_refused_and_a_kept_one_stays() {
 }
 
 #[tokio::test]
+async fn what_another_version_wrote_is_left_to_it() {
+    let home = tempfile::tempdir().unwrap();
+    let theirs = home.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::write(theirs.join("stage.json"), "{\"version\": 9}").unwrap();
+    let registry_dir = registry(home.path()).dir;
+    std::fs::write(registry_dir.join("1-theirs"), theirs.to_str().unwrap()).unwrap();
+    std::fs::write(registry_dir.join("2-gone"), "/nowhere").unwrap();
+    let stage = Stage::open_with(registry(home.path()), None).await.unwrap();
+    assert!(stage.swept().is_empty() && theirs.exists());
+    stage.close().await.unwrap();
+    assert!(registry_dir.join("1-theirs").exists() && !registry_dir.join("2-gone").exists());
+}
+
+#[tokio::test]
 async fn a_program_that_ends_shows_its_log() {
     let home = tempfile::tempdir().unwrap();
     let stage = Stage::open_with(registry(home.path()), None).await.unwrap();

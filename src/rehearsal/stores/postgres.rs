@@ -93,6 +93,23 @@ impl Server for PostgresServer {
             .stop_by(Stop::Postgres)
     }
 
+    /// A killed server leaves a System V segment of 56 bytes, which only a restart on the same directory would
+    /// remove; its key and id stand in line 7 of `postmaster.pid`.
+    async fn bury(&self) {
+        let lines = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let id = lines
+            .lines()
+            .nth(6)
+            .and_then(|line| line.split_whitespace().nth(1));
+        if let (Some(id), Some(ipcrm)) = (id, find_program(&["ipcrm"], &[])) {
+            let removed = tokio::process::Command::new(ipcrm)
+                .args(["-m", id])
+                .output()
+                .await;
+            tracing::debug!("shared memory {id}: {removed:?}");
+        }
+    }
+
     async fn probe(&self) -> Result<(), String> {
         let connected = PgConnection::connect_with(&self.options("postgres")).await;
         let connection = connected.map_err(|refusal| refusal.to_string())?;

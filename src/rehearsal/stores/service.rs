@@ -21,6 +21,11 @@ pub trait Server: Send + Sync + 'static {
     /// What to start; the same program on the same directory and port every time.
     fn program(&self) -> Program;
 
+    /// Clears away what the killed server left outside its directory.
+    fn bury(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Succeeds once the server answers a real request with its credentials.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
 }
@@ -85,6 +90,7 @@ impl<S: Server> Service<S> {
     pub async fn kill(&self) {
         if let Some(process) = self.process.lock().await.take() {
             process.kill().await;
+            self.server.bury().await;
         }
     }
 

@@ -131,10 +131,29 @@ async fn a_small_rehearsal_from_start_to_end() {
         until_in_clickhouse(&endpoints, table, wanted).await;
     }
 
+    let inputs = crate::config::Inputs { file: Some(info.config.clone()), ..crate::config::Inputs::default() };
+    crate::config::load(&inputs).unwrap_or_else(|problems| panic!("{problems}"));
+
     let dir = rehearsal.stage.dir().to_path_buf();
     assert!(dir.join("cutover.toml").exists() && dir.join("ledger.json").exists());
     rehearsal.stop().await.unwrap();
     assert!(!dir.exists(), "the directory is gone");
     assert!(reqwest::get(&info.v2_url).await.is_err() && reqwest::get(&info.public_url).await.is_err());
     assert!(PgConnection::connect(&info.postgres_url).await.is_err());
+}
+
+/// The whole thing at its default size: the promise is 30 s on two cores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a quiet machine: it measures time"]
+async fn the_default_size_is_up_in_half_a_minute() {
+    let options = Options {
+        traces: Some(TRACES),
+        rate: None,
+        ..options("happy")
+    };
+    let begun = clock::mono();
+    let rehearsal = start(&options, |line| eprintln!("{line}")).await.unwrap();
+    let took = clock::since(begun);
+    rehearsal.stop().await.unwrap();
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }

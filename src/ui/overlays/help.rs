@@ -13,7 +13,7 @@ use crate::ui::text::{fit, wrap};
 use super::window;
 
 /// Columns of the keys and of the titles.
-const KEYS: usize = 14;
+const KEYS: usize = 15;
 const TITLE: usize = 16;
 
 pub(super) fn draw(
@@ -39,6 +39,8 @@ pub(super) fn draw(
     let below = all.saturating_sub(first + room);
     let foot = match (first, below) {
         (0, 0) => "Esc closes".to_owned(),
+        (0, below) => format!("▼{below} arrows scroll · Esc closes"),
+        (above, 0) => format!("▲{above} arrows scroll · Esc closes"),
         (above, below) => format!("▲{above} ▼{below} arrows scroll · Esc closes"),
     };
     window::draw(

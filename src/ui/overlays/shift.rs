@@ -59,7 +59,8 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     } else {
         Vec::new()
     };
-    let left = room.saturating_sub(must.len() + warning.len());
+    let rollback = usize::from(plan.intent == Intent::Rollback);
+    let left = room.saturating_sub(must.len() + warning.len() + rollback);
     let bodies = bodies(plan, columns, usize::MAX);
     let all = guard_rows(&checks, columns, true);
     let (all, left) = if all.len() + bodies.len() <= left {
@@ -77,6 +78,12 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     });
     must.extend(warning);
     must.extend(all);
+    if plan.intent == Intent::Rollback {
+        must.push(Line::of(
+            Tone::Dim,
+            "No guard is asked: traffic may always be taken back.",
+        ));
+    }
     must
 }
 
@@ -101,7 +108,7 @@ fn objects<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
     for patch in &plan.patches {
         let weight = |w: crate::domain::Weight| {
             if w.total == 100 {
-                format!("{}", w.value)
+                format!("{} %", w.value)
             } else {
                 format!("{}/{}", w.value, w.total)
             }

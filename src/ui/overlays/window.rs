@@ -30,7 +30,20 @@ pub(super) fn draw(
     let x = area.x + (area.width - wide) / 2;
     let y = area.y + (area.height - high) / 2;
     let window = Rect::new(x, y, wide, high);
-    clear(buf, window);
+    // Slivers of panes beside a window as wide as the screen are noise.
+    let narrow = area.width - wide <= 8;
+    clear(
+        buf,
+        if narrow {
+            Rect {
+                x: area.x,
+                width: area.width,
+                ..window
+            }
+        } else {
+            window
+        },
+    );
     frame(buf, window, title, foot, theme);
     for (n, line) in lines.iter().take(usize::from(high.saturating_sub(2))).enumerate() {
         put(

@@ -20,10 +20,10 @@ static COLUMNS: [Column; 12] = [
     left("state", 8, 0),
     right("done", 4, 0),
     left("", 0, 9),
-    right("ETA", 5, 0),
+    right("~ETA", 5, 0),
     right("rows/s", 5, 1),
-    right("PostgreSQL", 6, 2),
-    right("ClickHouse", 6, 2),
+    right("PG rows", 6, 2),
+    right("CH rows", 6, 2),
     right("stranded", 5, 3),
     right("v3-only", 5, 3),
     right("lock age", 4, 4),
@@ -82,13 +82,15 @@ fn row<'a>(cx: &Cx<'a>, table: Rows) -> Vec<Span<'a>> {
     let progress = cx.model.progress(table);
     let full = cx.width >= 110;
     let of = |side, pick: fn(&TableRows) -> Option<Count>| cx.model.rows(side, table).and_then(pick);
-    let eta = progress.eta.map(age::to_go);
+    // A migration that stands still does not arrive, whatever its rate was.
+    let moves = migration.is_none_or(|m| matches!(m.state, MigrationState::Running));
+    let eta = progress.eta.filter(|_| moves).map(age::to_go);
     vec![
         span(Tone::Plain, table.name()),
         state(cx, migration),
         share(cx, table),
         meter(cx, progress.share),
-        eta.map_or_else(unknown, |eta| cx.value(PG, format!("~{eta}"))),
+        eta.map_or_else(unknown, |eta| cx.value(PG, eta)),
         progress
             .rate
             .map_or_else(unknown, |rate| cx.value(PG, units::short(rate))),
@@ -190,7 +192,23 @@ fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Opti
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
-    let mut line = Line::label("rows").with(Tone::Dim, "PG ");
+    let mut line = Line::label("rows");
+    let copied = total(cx, Side::Postgres, |r| r.done);
+    let all = total(cx, Side::Postgres, |r| r.backfill);
+    if let (Some(copied), Some(all), true) = (copied, all, cx.width >= 55) {
+        let share = if all.value == 0 {
+            1.0
+        } else {
+            copied.value as f64 / all.value as f64
+        };
+        if !cx.spoken {
+            let (full, empty) = bar(share, cx.width.saturating_sub(46).min(20));
+            line.0.push(cx.value(PG, full + &empty));
+        }
+        line.0
+            .push(span(cx.tone(PG, Tone::Strong), format!(" {} ", done(share))));
+    }
+    line.0.push(dim("PG "));
     line.0
         .push(count(cx, PG, total(cx, Side::Postgres, |r| r.rows), true));
     line.0.push(dim(" · CH "));

@@ -10,9 +10,13 @@ use super::super::line::{Span, dim, span};
 use super::super::look::Tone;
 use super::super::table::unknown;
 
-/// `20 %`, `0.5 %`.
+/// `20 %`, `0.5 %`. Almost nothing is not nothing, and almost all is not all.
 pub(crate) fn percent(value: f64) -> String {
-    if (value - value.round()).abs() < 0.05 {
+    if value > 0.0 && value < 0.05 {
+        "<0.1 %".into()
+    } else if value < 100.0 && value >= 99.95 {
+        ">99.9 %".into()
+    } else if (value - value.round()).abs() < 0.05 {
         format!("{value:.0} %")
     } else {
         format!("{value:.1} %")
@@ -84,6 +88,10 @@ mod tests {
         assert_eq!(percent(20.0), "20 %");
         assert_eq!(percent(0.5), "0.5 %");
         assert_eq!(percent(19.96), "20 %");
+        assert_eq!(
+            [0.0, 0.01, 99.99, 100.0].map(percent),
+            ["0 %", "<0.1 %", ">99.9 %", "100 %"]
+        );
         assert_eq!(done(0.9999), "99%");
         assert_eq!(sum([Some(Count::exact(1)), None].into_iter()), None);
         assert_eq!(

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::cockpit::history::{LatencyHistory, Window};
 use crate::domain::latency::Endpoint;
-use crate::domain::{SourceId, units};
+use crate::domain::{Freshness, SourceId, units};
 
 use super::super::age;
 use super::super::context::Cx;
-use super::super::line::{Line, Span, dim, plain, span};
+use super::super::line::{Line, Span, dim, span};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, right, unknown};
 use super::cells::{dot, percent};
@@ -46,6 +46,12 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// All of it.
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut table = Table::new(&COLUMNS);
+    // The eye sees what belongs together; the ear has to be told again.
+    let again = |label: &'static str| match label.rsplit_once(' ') {
+        Some((_, "p95")) if !cx.spoken => "        p95",
+        Some((_, "p99")) if !cx.spoken => "        p99",
+        _ => label,
+    };
     let mut row = |label: &'static str, cell: &dyn Fn(Endpoint) -> Span<'a>| {
         let mut cells = vec![dim(label)];
         cells.extend(ALL.map(cell));
@@ -53,15 +59,15 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     };
     row("errors", &|e| errors(cx, e));
     row("accept  p50", &|e| quantile(cx, e, |h| &h.accept, 0.5));
-    row("        p95", &|e| quantile(cx, e, |h| &h.accept, 0.95));
-    row("        p99", &|e| quantile(cx, e, |h| &h.accept, 0.99));
+    row(again("accept  p95"), &|e| quantile(cx, e, |h| &h.accept, 0.95));
+    row(again("accept  p99"), &|e| quantile(cx, e, |h| &h.accept, 0.99));
     row("visible p50", &|e| quantile(cx, e, |h| &h.visible, 0.5));
-    row("        p95", &|e| quantile(cx, e, |h| &h.visible, 0.95));
+    row(again("visible p95"), &|e| quantile(cx, e, |h| &h.visible, 0.95));
     row("health  p50", &|e| quantile(cx, e, |h| &h.health, 0.5));
     row("version", &|e| version(cx, e));
     if ALL.iter().any(|e| late(cx, *e).is_some()) {
-        row("reading", &|e| {
-            late(cx, e).map_or_else(|| plain("fresh"), |(tone, text)| span(tone, text))
+        row("age", &|e| {
+            late(cx, e).map_or_else(|| dim("fresh"), |(tone, text)| span(tone, text))
         });
     }
     let mut lines = table.lines(cx.width);
@@ -80,8 +86,13 @@ const fn tone_of(endpoint: Endpoint) -> Tone {
     }
 }
 
+/// The age of a reading that is not fresh.
 fn late(cx: &Cx<'_>, endpoint: Endpoint) -> Option<(Tone, String)> {
-    age::word(cx.facts.freshness(SourceId::Probe(endpoint), cx.now.mono))
+    match cx.facts.freshness(SourceId::Probe(endpoint), cx.now.mono) {
+        Freshness::Late(age) => Some((Tone::Warn, age::quantised(age))),
+        Freshness::Stale(age) => Some((Tone::Bad, age::quantised(age))),
+        Freshness::Unknown | Freshness::Fresh(_) => None,
+    }
 }
 
 fn history<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> &'a LatencyHistory {

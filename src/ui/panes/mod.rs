@@ -51,7 +51,7 @@ pub struct Pane {
 pub static PANES: &[Pane] = &[
     Pane {
         id: PaneId::Traffic,
-        least: 8,
+        least: 7,
         weight: 2,
         sources: &[SourceId::Traffic, SourceId::Share, SourceId::Controller],
         note: traffic::note,
@@ -60,8 +60,8 @@ pub static PANES: &[Pane] = &[
     },
     Pane {
         id: PaneId::Backfill,
-        least: 8,
-        weight: 2,
+        least: 7,
+        weight: 1,
         sources: &[
             SourceId::Migrations,
             SourceId::PostgresRows,
@@ -73,7 +73,7 @@ pub static PANES: &[Pane] = &[
     },
     Pane {
         id: PaneId::Queues,
-        least: 7,
+        least: 6,
         weight: 1,
         sources: &[SourceId::Queues],
         note: queues::note,
@@ -82,8 +82,8 @@ pub static PANES: &[Pane] = &[
     },
     Pane {
         id: PaneId::Latency,
-        least: 8,
-        weight: 1,
+        least: 6,
+        weight: 2,
         sources: &[
             SourceId::Probe(Endpoint::V2),
             SourceId::Probe(Endpoint::V3),
@@ -95,8 +95,8 @@ pub static PANES: &[Pane] = &[
     },
     Pane {
         id: PaneId::Cluster,
-        least: 8,
-        weight: 2,
+        least: 7,
+        weight: 3,
         sources: &[
             SourceId::Cluster,
             SourceId::Store(StoreKind::Postgres),
@@ -148,7 +148,10 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme
 
 /// Draws the one line of a closed pane.
 pub(crate) fn draw_summary(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme: Theme) {
-    let title = Line::of(Tone::Title, format!(" {:<9}", pane.id.title()));
+    let title = Line::of(
+        Tone::Title,
+        format!(" {} {:<9}", pane.id as u8 + 1, pane.id.title()),
+    );
     let used = put(buf, (area.x, area.y), area.width, &title, theme);
     let line = (pane.summary)(cx);
     put(buf, (area.x + used, area.y), area.width - used, &line, theme);

@@ -11,7 +11,7 @@ use crate::domain::units;
 use super::super::age;
 use super::super::chart::sweep;
 use super::super::context::Cx;
-use super::super::line::{Line, Span, dim, span};
+use super::super::line::{Line, Span, dim, joined, span};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, name, nothing, right, unknown};
 use super::cells::{blame, dot};
@@ -23,16 +23,16 @@ const SLOW: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_secs(4);
 
 static COLUMNS: [Column; 11] = [
-    name("queue", 11),
-    right("waiting", 5, 0),
-    right("active", 3, 4),
-    right("overdue", 3, 3),
-    right("failed", 3, 0),
+    name("queue", 9),
+    right("wait", 5, 0),
+    right("active", 3, 5),
+    right("overdue", 3, 4),
+    right("fail", 4, 0),
     right("oldest", 5, 0),
-    right("in/s", 5, 1),
-    right("out/s", 5, 1),
-    right("workers", 3, 5),
-    left("state", 0, 2),
+    right("in/s", 4, 3),
+    right("out/s", 4, 3),
+    right("workers", 3, 6),
+    left("state", 0, 1),
     left("depth", 0, 9),
 ];
 
@@ -80,8 +80,13 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         row.extend([nothing(), nothing()]);
         table.row(row);
     }
-    for queue in queues {
+    for queue in &queues {
         table.row(row(cx, queue));
+    }
+    if let Some(first) = queues.first()
+        && cx.height > queues.len() + lines.len() + 1
+    {
+        lines.extend(chart(cx, first));
     }
     lines.extend(table.lines(cx.width));
     lines
@@ -127,12 +132,23 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
 
 fn depth<'a>(cx: &Cx<'a>, history: Option<&QueueHistory>) -> Span<'a> {
     match history {
-        Some(history) if !cx.spoken && cx.width >= 76 => {
-            let columns = if cx.width >= 110 { 30 } else { 16 };
+        Some(history) if !cx.spoken && cx.width >= 100 => {
+            let columns = if cx.width >= 150 { 40 } else { 16 };
             dim(sweep(&history.depth, columns, STEP))
         }
         _ => nothing(),
     }
+}
+
+/// The depth of the first queue over the whole width, where rows are to spare.
+fn chart<'a>(cx: &Cx<'a>, first: &Queue) -> Option<Line<'a>> {
+    let history = cx
+        .history
+        .queues
+        .get(&first.name)
+        .filter(|_| !cx.spoken && cx.width >= 40)?;
+    let columns = (cx.width - 10).min(60);
+    Some(Line::label("depth").with(Tone::Plain, sweep(&history.depth, columns, STEP)))
 }
 
 /// What is wrong with a queue, in a word or two.
@@ -175,16 +191,21 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
             .reduce(|a, b| a + b)
     };
     let rate = |r: Option<f64>| r.map_or_else(|| units::UNKNOWN.into(), |r| format!("{}/s", per_second(r)));
-    let mut line = Line::new();
-    line.0
-        .push(span(cx.tone(ID, Tone::Strong), units::grouped(waiting)));
-    line.0.push(dim(" waiting · "));
-    line.0.push(blame(cx, ID, failed, Tone::Bad));
-    line.0.push(dim(" failed · in "));
-    line.0.push(cx.value(ID, rate(ingestion(|h| &h.added))));
-    line.0.push(dim(" out "));
-    line.0.push(cx.value(ID, rate(ingestion(|h| &h.left))));
-    line
+    let number = |span: Span<'a>, word| Line(vec![span, dim(word)]);
+    let flow = |word, text| Line(vec![dim(word), cx.value(ID, text)]);
+    let parts = vec![
+        (
+            0,
+            number(
+                span(cx.tone(ID, Tone::Strong), units::grouped(waiting)),
+                " waiting",
+            ),
+        ),
+        (2, number(blame(cx, ID, failed, Tone::Bad), " failed")),
+        (1, flow("in ", rate(ingestion(|h| &h.added)))),
+        (1, flow("out ", rate(ingestion(|h| &h.left)))),
+    ];
+    joined(parts, cx.width)
 }
 
 fn ingests(queue: &Queue) -> bool {

@@ -40,6 +40,11 @@ pub(super) fn is_shape(symbol: &str) -> bool {
     arms(c).is_some() || eighths(c).is_some() || matches!(c, '░' | '╭' | '╮' | '╰' | '╯')
 }
 
+/// Whether equal neighbours are one shape.
+pub(super) fn is_long(symbol: &str) -> bool {
+    matches!(first(symbol), '█' | '░' | '─' | '━')
+}
+
 /// The shape of a character in the cell at `left`, `top`.
 pub(super) fn draw(
     symbol: &str,

@@ -17,6 +17,8 @@ pub(in super::super) struct Apply<'a> {
     pub owner: Owner,
     /// Take fields from other owners.
     pub force: bool,
+    /// Fields that may be taken from other owners even so.
+    pub excused: FieldSet,
     /// Where the object's schema begins.
     pub place: Place,
     /// Whether the kind has a `/status` subresource.
@@ -42,8 +44,13 @@ impl Apply<'_> {
         }
         let difference = compare(live, &merged, &self.place);
         let conflicts = conflicts(entries, &self.owner, &difference);
-        if !self.force && !conflicts.is_empty() {
-            return Err(conflict_status(&conflicts));
+        let refused: Vec<(Owner, FieldSet)> = conflicts
+            .iter()
+            .map(|(owner, fields)| (owner.clone(), fields.difference(&self.excused)))
+            .filter(|(_, fields)| !fields.is_empty())
+            .collect();
+        if !self.force && !refused.is_empty() {
+            return Err(conflict_status(&refused));
         }
         for entry in entries.iter_mut().filter(|entry| entry.owner != self.owner) {
             entry.fields = entry.fields.difference(&difference.removed);

@@ -261,4 +261,13 @@ mod tests {
             }))
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+            let mut reader = Reader::new();
+            reader.feed(&bytes);
+            while let Ok(Some(_)) = reader.next() {}
+        }
+    }
 }

@@ -1,86 +1,13 @@
 //! The real `kubectl`, where there is one.
 
-use std::process::Output;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
-use super::super::Server;
+use super::desk::Desk;
 use super::portforward::{echo, running_pod};
-use super::{NS, WEIGHT, canary, deployment, pod, server};
-
-/// A server, and `kubectl` configured for it by a kubeconfig in a directory of its own.
-struct Desk {
-    server: Server,
-    home: tempfile::TempDir,
-}
-
-impl Desk {
-    /// None, with the reason on standard error, when there is no `kubectl`.
-    async fn new() -> Option<Self> {
-        if let Err(error) = Command::new("kubectl")
-            .arg("version")
-            .arg("--client")
-            .output()
-            .await
-        {
-            eprintln!("skipped: kubectl cannot be run ({error}); install it to run this test");
-            return None;
-        }
-        let server = server().await;
-        let home = tempfile::tempdir().unwrap();
-        for user in ["admin", "looker"] {
-            std::fs::write(home.path().join(user), server.kubeconfig(user, NS).unwrap()).unwrap();
-        }
-        Some(Self { server, home })
-    }
-
-    fn command(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command
-            .args(arguments)
-            .kill_on_drop(true)
-            .env("HOME", self.home.path());
-        command
-            .env("KUBECONFIG", self.home.path().join(user))
-            .env("NO_PROXY", "127.0.0.1");
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let running = self.command("admin", arguments).output();
-        tokio::time::timeout(Duration::from_secs(60), running)
-            .await
-            .expect("kubectl ends")
-            .expect("kubectl runs")
-    }
-
-    /// Standard output of a command that must succeed.
-    async fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Standard error of a command that must fail.
-    async fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        assert!(
-            !output.status.success(),
-            "kubectl {arguments:?} should be refused"
-        );
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn file(&self, name: &str, object: &Value) -> String {
-        let path = self.home.path().join(name);
-        std::fs::write(&path, object.to_string()).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-}
+use super::{NS, WEIGHT, canary, deployment, pod};
 
 fn line<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
     let found = text.lines().find(|line| line.starts_with(start));
@@ -241,6 +168,29 @@ async fn apply_by_the_client_and_by_the_server() {
 }
 
 #[tokio::test]
+async fn kubectl_may_move_its_own_object_to_server_side_apply() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.ok(&["apply", "-f", &desk.file("client.json", &canary())])
+        .await;
+    let mut changed = canary();
+    changed["metadata"]["annotations"][WEIGHT] = json!("10");
+    desk.ok(&[
+        "apply",
+        "--server-side",
+        "-f",
+        &desk.file("server.json", &changed),
+    ])
+    .await;
+    let stored = desk.server.store().get("ingresses", NS, "langfuse-v3").unwrap();
+    let annotations = &stored["metadata"]["annotations"];
+    assert_eq!(annotations[WEIGHT], "10");
+    let last = annotations["kubectl.kubernetes.io/last-applied-configuration"]
+        .as_str()
+        .unwrap();
+    assert!(last.contains("canary-weight\":\"10\""), "{last}");
+}
+
+#[tokio::test]
 async fn workloads_are_scaled_restarted_and_deleted() {
     let Some(desk) = Desk::new().await else { return };
     let file = desk.file("web.json", &deployment("web"));
@@ -272,6 +222,32 @@ async fn workloads_are_scaled_restarted_and_deleted() {
     );
     desk.ok(&["delete", "deployment", "web", "--timeout=10s"]).await;
     assert!(desk.server.store().get("deployments", NS, "web").is_none());
+}
+
+#[tokio::test]
+async fn generated_objects_are_created() {
+    let Some(desk) = Desk::new().await else { return };
+    desk.ok(&["create", "configmap", "flags", "--from-literal=a=b"])
+        .await;
+    desk.ok(&[
+        "create",
+        "secret",
+        "generic",
+        "db",
+        "--from-literal=password=geheim",
+    ])
+    .await;
+    desk.ok(&["create", "namespace", "other"]).await;
+    let store = desk.server.store();
+    assert_eq!(
+        store.get("configmaps", NS, "flags").unwrap()["data"],
+        json!({"a": "b"})
+    );
+    assert_eq!(
+        store.get("secrets", NS, "db").unwrap()["data"],
+        json!({"password": "Z2VoZWlt"})
+    );
+    assert!(store.get("namespaces", "", "other").is_some());
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         }
 
         write_state(tools, source, &key, oldest).await?;
-        if (count as i64) < batch_size {
+        if i64::try_from(count).is_ok_and(|count| count < batch_size) {
             log.info(&format!("No more {noun} to migrate. Exiting..."));
             finished = true;
         }

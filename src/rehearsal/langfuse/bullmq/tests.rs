@@ -121,9 +121,9 @@ async fn a_failing_job_is_retried_then_kept_and_can_be_retried_again() {
         async move {
             worker
                 .run(stop, |_| {
-                    let tried = tries.fetch_add(1, SeqCst);
+                    let before = tries.fetch_add(1, SeqCst);
                     async move {
-                        if tried < 2 {
+                        if before < 2 {
                             Err("no bucket".into())
                         } else {
                             Ok(())
@@ -163,12 +163,12 @@ async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
         .add("ingestion-job", &json!({}), Duration::ZERO)
         .await
         .unwrap();
-    let dead = tokio::spawn({
+    let doomed = tokio::spawn({
         let worker = worker(&redis, pace);
         async move {
             worker
                 .run(CancellationToken::new(), |_| std::future::pending())
-                .await
+                .await;
         }
     });
     until("the job is active", async || {
@@ -183,7 +183,7 @@ async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
             .unwrap(),
         "the lock is renewed"
     );
-    dead.abort();
+    doomed.abort();
     let done = Arc::new(AtomicUsize::new(0));
     let stop = CancellationToken::new();
     let alive = tokio::spawn({
@@ -218,7 +218,9 @@ async fn a_stalled_queue_grows_and_flows_again() {
     faults.set_queue_stalled(true);
     let running = tokio::spawn({
         let stop = stop.clone();
-        async move { worker.run(stop, async |_| Ok(())).await }
+        async move {
+            worker.run(stop, async |_| Ok(())).await;
+        }
     });
     for n in 0..20 {
         queue
@@ -262,6 +264,7 @@ fn node(server: &RedisServer, script: &str) -> Option<String> {
 }
 
 /// Proves the layout with the library itself: it produces for us, works for us, reads and retries our failures.
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_real_bullmq_shares_the_queue() {
     let server = RedisServer::start().await;

@@ -165,6 +165,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn event(kind: &str, body: Value) -> Value {
         json!({"id": "e", "type": kind, "timestamp": "2025-01-01T00:00:00.000Z", "body": body})
     }

@@ -54,6 +54,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn score(body: Value) -> Result<InflatedScore, String> {
         let value =
             json!({"id": "e", "type": "score-create", "timestamp": "2025-01-01T00:00:00Z", "body": body});

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::js::hex;
 use super::message::{Any, AnyValue, Export, KeyValue, Span, SpanEvent};
 use crate::rehearsal::clock;
 use crate::rehearsal::langfuse::js;
@@ -43,33 +44,33 @@ pub(crate) fn events(export: &Export) -> Vec<Value> {
                     out.push(event(
                         "trace-create",
                         &now,
-                        trace(span, &found, &resource, metadata.clone()),
+                        &trace(span, &found, &resource, &metadata),
                     ));
                 }
-                let body = observation(span, &found, metadata);
+                let body = observation(span, &found, &metadata);
                 let kind = if body["model"].is_string() {
                     "generation-create"
                 } else {
                     "span-create"
                 };
-                out.push(event(kind, &now, body));
+                out.push(event(kind, &now, &body));
             }
         }
     }
     out
 }
 
-fn event(kind: &str, now: &str, body: Value) -> Value {
+fn event(kind: &str, now: &str, body: &Value) -> Value {
     json!({"id": uuid::Uuid::new_v4().to_string(), "type": kind, "timestamp": now, "body": body})
 }
 
-fn trace(span: &Span, found: &Map<String, Value>, resource: &Map<String, Value>, metadata: Value) -> Value {
+fn trace(span: &Span, found: &Map<String, Value>, resource: &Map<String, Value>, metadata: &Value) -> Value {
     let (input, output) = input_and_output(&span.events, found);
     let mut body = Map::new();
     body.insert("id".into(), hex(&span.trace_id).into());
     body.insert("timestamp".into(), date(span.start_time_unix_nano));
     body.insert("name".into(), span.name.clone().into());
-    body.insert("metadata".into(), metadata);
+    body.insert("metadata".into(), metadata.clone());
     body.insert(
         "version".into(),
         resource.get("service.version").cloned().unwrap_or_default(),
@@ -85,7 +86,7 @@ fn trace(span: &Span, found: &Map<String, Value>, resource: &Map<String, Value>,
     body.into()
 }
 
-fn observation(span: &Span, found: &Map<String, Value>, metadata: Value) -> Value {
+fn observation(span: &Span, found: &Map<String, Value>, metadata: &Value) -> Value {
     let (input, output) = input_and_output(&span.events, found);
     let parent = if span.parent_span_id.is_empty() {
         Value::Null
@@ -220,10 +221,6 @@ fn plain(value: &AnyValue) -> Value {
         Some(Any::Map(map)) => attributes(&map.values).into(),
         Some(Any::Bytes(bytes)) => hex(bytes).into(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn date(nanos: u64) -> Value {

@@ -73,7 +73,7 @@ pub(crate) fn json_answer(status: StatusCode, value: &Value) -> Response {
 }
 
 /// A page of a list with its `meta`.
-pub(crate) fn list(data: Vec<Value>, page: i64, limit: i64, total: i64) -> Response {
+pub(crate) fn list(data: &[Value], page: i64, limit: i64, total: i64) -> Response {
     let pages = (total + limit - 1) / limit.max(1);
     let meta = json!({"page": page, "limit": limit, "totalItems": total, "totalPages": pages});
     json_answer(StatusCode::OK, &json!({"data": data, "meta": meta}))

@@ -24,7 +24,7 @@ pub(crate) fn open(url: &Secret, application: &str) -> Result<PgPool, LangfuseEr
         .max_connections(CONNECTIONS)
         .min_connections(0)
         .acquire_timeout(Duration::from_secs(10))
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(Duration::from_mins(1))
         .connect_lazy_with(options);
     Ok(pool)
 }

@@ -11,7 +11,7 @@ use super::super::js;
 use super::super::settings::S3Settings;
 
 /// How long a signature is valid; each is used at once.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+const SIGNED_FOR: Duration = Duration::from_mins(1);
 
 /// One object of a listing.
 #[derive(Debug, Clone)]

@@ -66,10 +66,15 @@ pub(super) async fn until(seconds: u64, what: &str, mut check: impl AsyncFnMut()
 impl Fixture {
     /// Starts the stores and loads `traces` traces; `None` when a program is absent.
     pub(super) async fn start(traces: u64) -> Option<Self> {
+        Box::pin(Self::start_all(traces)).await
+    }
+
+    #[allow(clippy::print_stderr, reason = "the log of a failing test")]
+    async fn start_all(traces: u64) -> Option<Self> {
         let turn = TURN.lock().await;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stage = Stage::open(None).await.unwrap();
-        let stores = match Stores::start(&stage, &|line| eprintln!("{line}")).await {
+        let stores = match Box::pin(Stores::start(&stage, &|line| eprintln!("{line}"))).await {
             Ok(stores) => stores,
             Err(StoreError::Stage(absent @ StageError::Missing { .. })) => {
                 eprintln!("SKIPPED: {absent}");
@@ -98,6 +103,7 @@ impl Fixture {
         })
     }
 
+    #[allow(clippy::print_stderr, reason = "the log of a failing test")]
     /// Starts one container; `extra` variables win.
     pub(super) async fn run(&self, kind: Kind, extra: &[(&str, &str)]) -> Running {
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -164,7 +170,8 @@ impl Fixture {
     pub(super) async fn end(self) {
         self.pool.close().await;
         self.stores.stop().await;
-        self.stage.close().await.unwrap();
+        // Another rehearsal that starts in this moment may take our pointer away before we do.
+        let _ = self.stage.close().await;
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::Row as _;
 use super::fixture::{Fixture, batch};
 use crate::rehearsal::langfuse::Kind;
 
+#[allow(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn v2_writes_inside_the_request_and_reads_through_its_views() {
     let Some(fixture) = Fixture::start(20).await else {

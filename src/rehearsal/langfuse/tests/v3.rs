@@ -10,6 +10,7 @@ use crate::rehearsal::langfuse::{Kind, queue_counts};
 
 const QUIET: (&str, &str) = ("LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "false");
 
+#[allow(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn v3_stores_queues_and_merges() {
     let Some(fixture) = Fixture::start(20).await else {

@@ -58,8 +58,8 @@ pub(super) async fn scores(State(v2): State<V2>, request: Request<Body>) -> Resu
     let event = intake::score_event(body)?;
     let id = event["body"]["id"].as_str().unwrap_or_default().to_owned();
     single(&v2, &scope, event).await?;
-    let score = super::read::score(&v2.pool, &id, &scope.project).await?;
-    Ok(json_answer(StatusCode::OK, &score))
+    let stored = super::read::score(&v2.pool, &id, &scope.project).await?;
+    Ok(json_answer(StatusCode::OK, &stored))
 }
 
 /// The legacy `POST /api/public/traces`.

@@ -153,6 +153,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn event(body: Value) -> Event {
         let value = json!({"id": "e", "type": "generation-create", "timestamp": "2025-01-01T00:00:00Z", "body": body});
         Event::read(&value).unwrap()

@@ -114,7 +114,7 @@ pub(super) async fn traces(State(v2): State<V2>, uri: Uri, headers: HeaderMap) -
         );
         data.push(Value::Object(trace));
     }
-    Ok(list(data, query.page, query.limit, total))
+    Ok(list(&data, query.page, query.limit, total))
 }
 
 /// `GET /api/public/traces/{id}`.
@@ -243,13 +243,13 @@ async fn simple_list(v2: &V2, uri: &Uri, headers: &HeaderMap, sql: &Listing) -> 
         .await
         .and_then(|row| row.try_get::<i64, _>(0));
     let total = total.map_err(|error| Refusal::internal(&error))?;
-    let data = page
+    let data: Vec<Value> = page
         .iter()
         .filter_map(|row| row.try_get("row").ok())
         .map(public_row)
         .map(Value::Object)
         .collect();
-    Ok(list(data, query.page, query.limit, total))
+    Ok(list(&data, query.page, query.limit, total))
 }
 
 async fn rows(

@@ -52,19 +52,17 @@ pub(super) async fn run(
     clickhouse: &ClickHouse,
 ) -> Result<(), LangfuseError> {
     if context.settings.auto_postgres_migration {
-        postgres(context, pool).await.map_err(|error| {
+        postgres(context, pool).await.inspect_err(|_| {
             context.log.error(
                 "Applying database migrations failed. This is mostly caused by the database being unavailable.",
             );
-            error
         })?;
     }
     if context.settings.auto_clickhouse_migration {
-        self::clickhouse(context, clickhouse).await.map_err(|error| {
+        self::clickhouse(context, clickhouse).await.inspect_err(|_| {
             context.log.error(
                 "Applying clickhouse migrations failed. This is mostly caused by the database being unavailable.",
             );
-            error
         })?;
     }
     Ok(())

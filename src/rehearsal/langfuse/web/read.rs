@@ -153,7 +153,7 @@ struct Page {
 
 impl Page {
     fn answer(self) -> Response {
-        list(self.data, self.query.page, self.query.limit, self.total)
+        list(&self.data, self.query.page, self.query.limit, self.total)
     }
 }
 

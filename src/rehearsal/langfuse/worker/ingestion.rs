@@ -2,6 +2,8 @@
 //! result to the writer. PostgreSQL's row of the same entity is never looked at (since v3.5.3): a row that is not
 //! backfilled yet is overwritten by the fields of this event alone (sheet 9.3 race 4).
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::super::LangfuseError;
@@ -223,7 +225,7 @@ async fn newest(
         params.push(("type", kind.to_owned()));
     }
     if let Some((column, ms)) = since {
-        sql.push_str(&format!(" AND {column} >= {{since: DateTime64(3)}}"));
+        let _ = write!(sql, " AND {column} >= {{since: DateTime64(3)}}"); // writing to a String cannot fail
         params.push(("since", clickhouse::parameter(ms)));
     }
     sql.push_str(" ORDER BY event_ts DESC LIMIT 1 BY id, project_id SETTINGS use_query_cache = false");

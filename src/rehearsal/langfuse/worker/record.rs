@@ -237,6 +237,7 @@ fn overlay(out: &mut Map<String, Value>, details: Option<&Map<String, Value>>) {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn event(kind: &str, body: Value) -> Event {
         let value = json!({"id": "e", "type": kind, "timestamp": "2025-01-01T00:00:01.000Z", "body": body});
         Event::read(&value).unwrap()

@@ -1,0 +1,31 @@
+# Two commands for a fresh machine: `make rehearse` and `make test`. Both set up what they need (tools/setup).
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help setup rehearse test lint clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+setup: ## install what the rehearsal and the tests need; quick when it is there
+	@./tools/setup
+
+rehearse: setup ## build release and open the cockpit on a running rehearsal; ARGS="--scenario NAME" passes flags on
+	cargo build --release --locked
+	./target/release/cutover rehearse $(ARGS)
+
+test: setup ## run every test
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked && cargo test --doc --locked; \
+	else \
+	  cargo test --locked; \
+	fi
+
+lint: ## formatting, clippy, documentation, without changing anything
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D rustdoc::broken_intra_doc_links' cargo doc --locked --no-deps --document-private-items
+
+clean: ## remove what was built here
+	cargo clean

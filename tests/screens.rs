@@ -1,0 +1,16 @@
+//! The screen: every pane and state as snapshots with styles, sizes it must survive, and what a frame costs.
+//!
+//! `PICTURES=dir cargo test --test screens pictures -- --ignored` writes all of them as SVG and text.
+
+#[path = "screens/budget.rs"]
+mod budget;
+#[path = "screens/fixtures.rs"]
+mod fixtures;
+#[path = "screens/picture.rs"]
+mod picture;
+#[path = "screens/readings.rs"]
+mod readings;
+#[path = "screens/robust.rs"]
+mod robust;
+#[path = "screens/snapshots.rs"]
+mod snapshots;

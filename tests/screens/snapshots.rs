@@ -1,0 +1,306 @@
+//! What the screen shows, cell by cell.
+
+use cutover::cockpit::Model;
+use cutover::cockpit::msg::{Hold, Lease, Level};
+use cutover::cockpit::screen::{Overlay, PaneId};
+use cutover::domain::Now;
+use cutover::ui::{self, Look, Symbols, Theme};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::fixtures as f;
+use super::picture::{buffer, grid, styled};
+
+const SMALL: (u16, u16) = (80, 24);
+const HOME: (u16, u16) = (120, 36);
+const WIDE: (u16, u16) = (200, 50);
+
+fn check(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+fn check_at(name: &str, model: &Model, now: Now, size: (u16, u16), theme: Theme) {
+    let text = styled(&buffer(model, now, size, theme));
+    let theme = format!("{theme:?}").to_lowercase();
+    check(&format!("{name}-{}x{}-{theme}", size.0, size.1), &text);
+}
+
+/// Every state of a migration.
+pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
+    vec![
+        ("happy", f::happy(), f::now()),
+        ("unread", f::unread(), f::now()),
+        ("failing", f::failing(), f::now()),
+        ("stale", f::stale(), f::stale_now()),
+        ("troubled", f::troubled(), f::now()),
+        ("frozen", f::frozen(), f::frozen_now()),
+        ("unknown", f::unknown(), f::now()),
+        ("conflict", f::conflict(), f::now()),
+        ("done", f::done(), f::now()),
+        ("applying", f::applying(), f::now()),
+        ("wide", f::wide(), f::now()),
+    ]
+}
+
+/// Every dialog.
+pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
+    let with = |overlay| {
+        let mut m = f::happy();
+        m.screen.overlay = Some(overlay);
+        m
+    };
+    let mut read_only = with(Overlay::Help {
+        filter: String::new(),
+        scroll: 0,
+    });
+    read_only.setup.armed = false;
+    let mut held = with(Overlay::Hold {
+        on: false,
+        shown: None,
+    });
+    held.hold = Some(Hold {
+        by: "anna@bastion-2".into(),
+        since: f::now().wall,
+    });
+    let mut lease = with(Overlay::TakeLease {
+        typed: "anna@bas".into(),
+    });
+    lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
+    let mut quit = f::applying();
+    quit.screen.overlay = Some(Overlay::Quit);
+    vec![
+        ("shift-armed", f::armed("")),
+        ("shift-typed", f::armed("50")),
+        ("shift-typed-wrong", f::armed("5")),
+        ("shift-proposed", f::proposed()),
+        ("shift-rollback", f::taking_back()),
+        (
+            "help",
+            with(Overlay::Help {
+                filter: String::new(),
+                scroll: 0,
+            }),
+        ),
+        ("help-read-only", read_only),
+        (
+            "help-scrolled",
+            with(Overlay::Help {
+                filter: String::new(),
+                scroll: 900,
+            }),
+        ),
+        (
+            "help-filtered",
+            with(Overlay::Help {
+                filter: "log".into(),
+                scroll: 0,
+            }),
+        ),
+        (
+            "palette",
+            with(Overlay::Palette {
+                query: String::new(),
+                selected: 3,
+            }),
+        ),
+        (
+            "palette-query",
+            with(Overlay::Palette {
+                query: "roll".into(),
+                selected: 0,
+            }),
+        ),
+        (
+            "palette-none",
+            with(Overlay::Palette {
+                query: "zzz".into(),
+                selected: 7,
+            }),
+        ),
+        ("set-split", with(Overlay::SetSplit { typed: "100".into() })),
+        (
+            "log-filter",
+            with(Overlay::LogFilter {
+                typed: "probe".into(),
+            }),
+        ),
+        (
+            "hold",
+            with(Overlay::Hold {
+                on: true,
+                shown: None,
+            }),
+        ),
+        ("hold-off", held),
+        ("take-lease", lease),
+        ("quit", quit),
+    ]
+}
+
+#[test]
+fn states_at_both_main_sizes() {
+    for (name, model, now) in states() {
+        for size in [SMALL, HOME] {
+            check_at(name, &model, now, size, Theme::Ansi);
+        }
+    }
+}
+
+#[test]
+fn the_whole_screen_in_every_theme_and_size() {
+    for size in [SMALL, HOME, WIDE] {
+        for theme in [Theme::Mono, Theme::Cvd] {
+            check_at("troubled", &f::troubled(), f::now(), size, theme);
+        }
+        check_at("happy", &f::happy(), f::now(), size, Theme::Mono);
+    }
+    check_at("happy", &f::happy(), f::now(), WIDE, Theme::Ansi);
+}
+
+#[test]
+fn every_pane_at_every_size_in_colour_and_without() {
+    for id in PaneId::ALL {
+        let mut model = f::troubled();
+        model.screen.focus = id;
+        model.screen.zoomed = true;
+        for size in [SMALL, HOME, WIDE] {
+            for theme in [Theme::Ansi, Theme::Mono] {
+                check_at(
+                    &format!("pane-{}", id.title().to_lowercase()),
+                    &model,
+                    f::now(),
+                    size,
+                    theme,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn focus_opens_what_was_a_summary() {
+    for id in [PaneId::Cluster, PaneId::Advisor, PaneId::Log] {
+        let mut model = f::happy();
+        model.screen.focus = id;
+        check_at(
+            &format!("focus-{}", id.title().to_lowercase()),
+            &model,
+            f::now(),
+            SMALL,
+            Theme::Ansi,
+        );
+    }
+}
+
+#[test]
+fn dialogs_at_both_main_sizes() {
+    for (name, model) in dialogs() {
+        for size in [SMALL, HOME] {
+            check_at(&format!("dialog-{name}"), &model, f::now(), size, Theme::Ansi);
+        }
+        check_at(&format!("dialog-{name}"), &model, f::now(), SMALL, Theme::Mono);
+    }
+}
+
+#[test]
+fn a_terminal_that_is_too_small_still_says_the_split() {
+    for size in [(59, 24), (80, 15), (40, 10), (20, 1)] {
+        check_at("too-small", &f::troubled(), f::now(), size, Theme::Ansi);
+    }
+}
+
+#[test]
+fn ascii_has_a_likeness_for_every_glyph() {
+    for (name, model, now) in states() {
+        let mut buf = Buffer::empty(Rect::new(0, 0, HOME.0, HOME.1));
+        ui::render(
+            &mut buf,
+            &model,
+            &Look {
+                theme: Theme::Mono,
+                symbols: Symbols::Ascii,
+            },
+            now,
+        );
+        let text = grid(&buf);
+        assert!(text.is_ascii(), "{name}");
+        if name != "wide" {
+            assert!(
+                !text.replace("? help", "").contains('?'),
+                "{name}: a glyph of ours has no likeness:\n{text}"
+            );
+        }
+        if name == "troubled" {
+            check("ascii-troubled-120x36", &text);
+        }
+    }
+}
+
+#[test]
+fn plain_text_says_the_same_without_lines_and_bars() {
+    for (name, model, now) in states() {
+        let text = ui::plain::text(&model, now);
+        assert!(!text.contains(['█', '░', '─', '│', '▁', '\u{1b}']), "{name}");
+        check(&format!("plain-{name}"), &text);
+    }
+}
+
+#[test]
+fn what_was_not_read_is_a_dash_and_never_a_zero() {
+    let text = grid(&buffer(&f::unread(), f::now(), HOME, Theme::Ansi));
+    let body: Vec<&str> = text.lines().skip(3).take(31).collect();
+    let mut body = body.join("\n");
+    for word in [
+        "ladder   0 › 5 › 25 › 50 › 100 %",
+        "5 to 10 min",
+        "15 sources",
+        "0/4 up",
+        "p50",
+    ] {
+        body = body.replace(word, "");
+    }
+    assert!(!body.contains('0'), "{body}");
+}
+
+#[test]
+fn the_log_shows_only_what_passes_the_filter() {
+    let mut model = f::happy();
+    model.screen.log_filter = "PROBE".into();
+    model.screen.log_level = Level::Warn;
+    model.screen.focus = PaneId::Log;
+    model.screen.zoomed = true;
+    let text = grid(&buffer(&model, f::now(), SMALL, Theme::Ansi));
+    assert!(
+        text.contains("no answer within 5 s") && !text.contains("routes stand"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_frozen_view_shows_what_was_read_then() {
+    let text = grid(&buffer(&f::frozen(), f::frozen_now(), HOME, Theme::Ansi));
+    assert!(
+        text.contains("v3 20 %") && text.contains("FROZEN") && text.contains("25s ago"),
+        "{text}"
+    );
+    assert!(!text.contains("v3 50 %"), "{text}");
+}
+
+#[test]
+#[ignore = "writes pictures for a look by eye"]
+fn pictures() {
+    let dir = std::env::var("PICTURES").unwrap();
+    let dialogs = dialogs().into_iter().map(|(name, model)| (name, model, f::now()));
+    for (name, model, now) in states().into_iter().chain(dialogs) {
+        for size in [SMALL, HOME, WIDE] {
+            let buf = buffer(&model, now, size, Theme::Ansi);
+            let file = format!("{dir}/{name}-{}x{}", size.0, size.1);
+            std::fs::write(format!("{file}.svg"), ui::svg::render(&buf, &Look::default())).unwrap();
+            std::fs::write(format!("{file}.txt"), grid(&buf)).unwrap();
+        }
+    }
+}
