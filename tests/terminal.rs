@@ -127,9 +127,9 @@ fn help_and_palette_open_and_close() {
     let mut person = Person::start(120, 36, &["--config", &config], &[]);
     person.see("nowhere");
     person.press("?");
-    person.see("Freeze the view");
+    person.see("Plan the next step");
     person.press("\x1b");
-    person.wait("help to close", |s| !s.contains("Freeze the view"));
+    person.wait("help to close", |s| !s.contains("Plan the next step"));
     person.press(":");
     person.press("zoom");
     person.see("Give the focused pane");
