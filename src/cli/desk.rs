@@ -66,7 +66,9 @@ impl Desk {
         let (vault, link) = connect(config).await;
         let built = config::targets(config, &vault);
         for (section, key) in &built.missing {
-            print::err(format!("[{section}] is left out: the Kubernetes Secret {key} could not be read"));
+            print::err(format!(
+                "[{section}] is left out: the Kubernetes Secret {key} could not be read"
+            ));
         }
         let mut setup = session::setup(config, &built.targets, &actor, clock);
         setup.armed = armed;
@@ -109,8 +111,9 @@ impl Desk {
                     self.say(Msg::Answer(Answer::Journal(state)));
                     if let Ok(kube) = &link {
                         let client = kube.client.clone();
-                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
-                            .watched_by(session::watchdog(config));
+                        let mut actuators =
+                            Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
+                                .watched_by(session::watchdog(config));
                         if acts {
                             actuators.known_as(session::reviewed(&client).await);
                         }
@@ -167,7 +170,9 @@ impl Desk {
 
     /// One look at lease and hold; takes the lease when `take`.
     pub async fn lease(&mut self, take: bool) {
-        let Some(actuators) = self.actuators.clone() else { return };
+        let Some(actuators) = self.actuators.clone() else {
+            return;
+        };
         let (lease, hold) = actuators.lease(take).await;
         self.say(Msg::Answer(Answer::Lease(lease)));
         if let Some(hold) = hold {
@@ -179,7 +184,11 @@ impl Desk {
     pub async fn dry_run(&self, plan: &Plan) -> Option<Result<(), Trouble>> {
         let actuators = self.actuators.as_ref()?;
         let late = || Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time");
-        Some(tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan)).await.unwrap_or_else(|_| Err(late())))
+        Some(
+            tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan))
+                .await
+                .unwrap_or_else(|_| Err(late())),
+        )
     }
 
     /// Sets the hold or takes it off; `None` without a connection.
@@ -226,8 +235,13 @@ impl Desk {
 
     /// Waits until each of `ids` that is configured has answered once, well or badly.
     pub async fn gather(&mut self, ids: &[SourceId], limit: Duration) -> Waited {
-        let wanted: Vec<_> = ids.iter().copied().filter(|id| !self.model.setup.off.contains(id)).collect();
-        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
+        let wanted: Vec<_> = ids
+            .iter()
+            .copied()
+            .filter(|id| !self.model.setup.off.contains(id))
+            .collect();
+        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id)))
+            .await
     }
 
     /// Waits for journal lines and Events, gives the lease back, and ends the sources.
@@ -248,7 +262,10 @@ impl Desk {
 /// What the operator could have seen, for the journal.
 fn evidence(model: &Model, now: Now, to: crate::domain::Split) -> Vec<String> {
     let checks = guards(model, now, to).0;
-    checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
+    checks
+        .iter()
+        .map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence))
+        .collect()
 }
 
 /// The cluster, and the Secrets that the configuration is in.
