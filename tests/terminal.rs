@@ -87,7 +87,7 @@ fn every_size_is_drawn_and_a_resize_repaints() {
             pixel_height: 0,
         };
         person.pty.resize(size).unwrap();
-        person.screen.screen_mut().set_size(rows, columns);
+        person.screen.screen_mut().set_size(common::person::nonzero(rows), common::person::nonzero(columns));
         person.look(Duration::from_millis(200));
     }
     person.see("Traffic");
@@ -127,9 +127,9 @@ fn help_and_palette_open_and_close() {
     let mut person = Person::start(120, 36, &["--config", &config], &[]);
     person.see("nowhere");
     person.press("?");
-    person.see("Freeze the view");
+    person.see("Plan the next step");
     person.press("\x1b");
-    person.wait("help to close", |s| !s.contains("Freeze the view"));
+    person.wait("help to close", |s| !s.contains("Plan the next step"));
     person.press(":");
     person.press("zoom");
     person.see("Give the focused pane");

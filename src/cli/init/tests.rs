@@ -1,3 +1,5 @@
+//! init on a namespace of the embedded API server.
+
 use super::*;
 
 #[test]
