@@ -41,12 +41,7 @@ impl Person {
 
     /// Starts any program.
     pub fn run(columns: u16, rows: u16, command: CommandBuilder) -> Self {
-        let size = PtySize {
-            rows,
-            cols: columns,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
@@ -62,14 +57,7 @@ impl Person {
         });
         let keys = pair.master.take_writer().unwrap();
         let screen = vt100::Parser::new(rows, columns, 0);
-        Self {
-            screen,
-            bytes: Vec::new(),
-            output,
-            keys,
-            pty: pair.master,
-            child,
-        }
+        Self { screen, bytes: Vec::new(), output, keys, pty: pair.master, child }
     }
 
     /// Types.
@@ -106,17 +94,9 @@ impl Person {
     pub fn wait(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
         let start = Instant::now();
         while !wanted(&self.text()) {
-            assert!(
-                start.elapsed() < PATIENCE,
-                "never saw {what}; the screen:\n{}",
-                self.text()
-            );
+            assert!(start.elapsed() < PATIENCE, "never saw {what}; the screen:\n{}", self.text());
             let alive = self.look(Duration::from_millis(50));
-            assert!(
-                alive || wanted(&self.text()),
-                "the program ended before {what}; the screen:\n{}",
-                self.text()
-            );
+            assert!(alive || wanted(&self.text()), "the program ended before {what}; the screen:\n{}", self.text());
         }
     }
 
@@ -134,11 +114,7 @@ impl Person {
                 self.look(Duration::from_millis(50));
                 return status.exit_code();
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "it does not end; the screen:\n{}",
-                self.text()
-            );
+            assert!(start.elapsed() < PATIENCE, "it does not end; the screen:\n{}", self.text());
         }
     }
 }
