@@ -70,12 +70,12 @@ fn the_same_without_a_screen() {
     let refused = rehearsal.verb(&["shift", "--to", "25"]);
     assert_eq!(refused.status.code(), Some(2), "without --yes: {refused:?}");
 
-    let shift = rehearsal.verb(&["--arm", "shift", "--to", "25", "--yes"]);
+    let shift = rehearsal.verb(&["shift", "--to", "25", "--yes"]);
     assert!(shift.status.success(), "{shift:?}");
     let journal = rehearsal.verb(&["journal", "--verify"]);
     assert!(journal.status.success(), "{journal:?}");
 
-    let rollback = rehearsal.verb(&["--arm", "rollback", "--yes"]);
+    let rollback = rehearsal.verb(&["rollback", "--yes"]);
     assert!(rollback.status.success(), "{rollback:?}");
     rehearsal.until(&["status", "--json"], Duration::from_secs(30), |text| {
         let status: serde_json::Value = serde_json::from_str(text).unwrap_or_default();

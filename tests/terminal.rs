@@ -70,7 +70,7 @@ fn every_size_is_drawn_and_a_resize_repaints() {
     for (columns, rows) in [(80, 24), (40, 10), (200, 50), (1, 1), (80, 24)] {
         let size = portable_pty::PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         person.pty.resize(size).unwrap();
-        person.screen.screen_mut().set_size(rows, columns);
+        person.screen.screen_mut().set_size(common::person::nonzero(rows), common::person::nonzero(columns));
         person.look(Duration::from_millis(200));
     }
     person.see("Traffic");
