@@ -1,4 +1,4 @@
-//! init on a namespace of the embedded API server.
+//! `init` against a namespace of the API server.
 
 use super::*;
 
