@@ -42,6 +42,7 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
         ("conflict", f::conflict(), f::now()),
         ("done", f::done(), f::now()),
         ("applying", f::applying(), f::now()),
+        ("unconfirmed", f::unconfirmed(), f::now()),
         ("wide", f::wide(), f::now()),
     ]
 }
@@ -76,6 +77,7 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("shift-armed", f::armed("")),
         ("shift-typed", f::armed("50")),
         ("shift-typed-wrong", f::armed("5")),
+        ("shift-confirmation", f::armed_with_confirmation()),
         ("shift-proposed", f::proposed()),
         ("shift-rollback", f::taking_back()),
         (
