@@ -204,7 +204,7 @@ async fn what_an_answer_proves() {
         match (lost, &error) {
             (None, ApplyError::Conflict(..)) | (Some(true), ApplyError::Lost(_)) => {}
             (Some(false), ApplyError::Refused(t)) => {
-                assert_eq!(t.kind, Kind::Throttled(Some(Duration::from_secs(7))))
+                assert_eq!(t.kind, Kind::Throttled(Some(Duration::from_secs(7))));
             }
             _ => panic!("{fault:?}: {error:?}"),
         }
