@@ -7,25 +7,11 @@ use std::time::Duration;
 use common::person::Person;
 use common::rehearsal::Rehearsal;
 
-const SMALL: [&str; 8] = [
-    "--traces",
-    "2000",
-    "--rate",
-    "20",
-    "--seed",
-    "7",
-    "--scenario",
-    "happy",
-];
+const SMALL: [&str; 8] = ["--traces", "2000", "--rate", "20", "--seed", "7", "--scenario", "happy"];
 
 fn sit_down(rehearsal: &Rehearsal, columns: u16, rows: u16) -> Person {
     let config = rehearsal.config();
-    Person::start(
-        columns,
-        rows,
-        &["--config", config.to_str().unwrap(), "--arm"],
-        &[],
-    )
+    Person::start(columns, rows, &["--config", config.to_str().unwrap(), "--arm"], &[])
 }
 
 /// A forward shift by keys: the number is typed twice, once to ask and once to confirm.
@@ -46,9 +32,7 @@ fn shift_to(person: &mut Person, percent: u8) {
 fn a_person_shifts_step_by_step_and_takes_it_back_with_two_keys() {
     let rehearsal = Rehearsal::start(&SMALL);
     let mut person = sit_down(&rehearsal, 120, 36);
-    for pane in [
-        "Traffic", "Backfill", "Queues", "Latency", "Cluster", "Advisor", "Log",
-    ] {
+    for pane in ["Traffic", "Backfill", "Queues", "Latency", "Cluster", "Advisor", "Log"] {
         person.see(pane);
     }
     person.see("trace-upsert");

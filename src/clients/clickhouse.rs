@@ -187,7 +187,7 @@ fn http_client(
     })
 }
 
-/// What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say about this URL.
+/// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say about this URL.
 fn proxy(url: &Url) -> Option<Intercept> {
     Matcher::from_env().intercept(&url.as_str().parse().ok()?)
 }

@@ -31,7 +31,7 @@ pub enum Way {
         /// Port in the pod.
         port: u16,
     },
-    /// A Service without selector: its EndpointSlice names an address outside the cluster, which is used as is.
+    /// A Service without selector: its `EndpointSlice` names an address outside the cluster, which is used as is.
     Direct(SocketAddr),
 }
 

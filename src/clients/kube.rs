@@ -21,7 +21,7 @@ pub struct Kube {
     pub client: Client,
     /// Namespace of the migration.
     pub namespace: String,
-    /// "Kubernetes https://10.0.0.1:6443".
+    /// `Kubernetes https://10.0.0.1:6443`.
     pub object: String,
 }
 

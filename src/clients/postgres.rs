@@ -71,7 +71,7 @@ pub async fn connect(reach: &Reach, target: &PostgresTarget) -> Result<Postgres,
     let pool = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(CONNECT)
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(Duration::from_mins(1))
         .connect_lazy_with(options.clone());
     Ok(Postgres {
         pool,

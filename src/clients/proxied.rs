@@ -1,6 +1,6 @@
-//! PostgreSQL and Redis through the proxy that ALL_PROXY names: a local listener whose connections go there.
+//! PostgreSQL and Redis through the proxy that `ALL_PROXY` names: a local listener whose connections go there.
 //!
-//! One rule: only ALL_PROXY counts for what is not HTTP, and NO_PROXY is kept.
+//! One rule: only `ALL_PROXY` counts for what is not HTTP, and `NO_PROXY` is kept.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

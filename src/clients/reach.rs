@@ -72,7 +72,7 @@ impl Reach {
         Ok(Some(local))
     }
 
-    /// The local end of the way through ALL_PROXY, for what does not speak HTTP; `None` without such a proxy.
+    /// The local end of the way through `ALL_PROXY`, for what does not speak HTTP; `None` without such a proxy.
     pub async fn proxied(&self, host: &str, port: u16) -> Result<Option<SocketAddr>, Trouble> {
         let Some(by) = proxied::from_env(host, port) else {
             return Ok(None);

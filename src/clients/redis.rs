@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct Redis {
     manager: ConnectionManager,
-    /// "Redis redis://10.0.0.7:6379".
+    /// `Redis redis://10.0.0.7:6379`.
     pub object: String,
 }
 

@@ -13,7 +13,7 @@ use super::target::S3Target;
 use crate::domain::{Kind, Trouble};
 
 /// How long a signed URL is valid: longer than any request of ours.
-const VALID: Duration = Duration::from_secs(60);
+const VALID: Duration = Duration::from_mins(1);
 
 /// A bucket and the way to it.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct S3 {
     bucket: Bucket,
     credentials: Credentials,
     prefix: String,
-    /// "S3 bucket langfuse at http://minio:9000".
+    /// `S3 bucket langfuse at http://minio:9000`.
     pub object: String,
 }
 

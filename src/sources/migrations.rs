@@ -16,7 +16,7 @@ use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
 
 /// A lock older than this is nobody's: the heartbeat comes every 15 s (backgroundMigrationManager.ts).
-pub const STALE: Duration = Duration::from_secs(60);
+pub const STALE: Duration = Duration::from_mins(1);
 
 /// Locks are `timestamp` without zone and mean UTC.
 const ROWS: &str = "SELECT name, args::text AS args, state::text AS state, failed_reason, worker_id, \
@@ -74,7 +74,7 @@ impl Migrations {
             .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
         let pg = self
             .link
-            .get(postgres::connect(&self.shared.reach, target))
+            .get(Box::pin(postgres::connect(&self.shared.reach, target)))
             .await?;
         let rows = self.link.judge(read(&pg).await)?;
         for migration in &rows {

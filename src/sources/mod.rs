@@ -20,7 +20,7 @@ pub mod stores;
 pub mod traffic;
 pub mod watch;
 
-#[cfg(all(test, feature = "rehearsal"))]
+#[cfg(test)]
 mod tests;
 
 use futures::future::BoxFuture;

@@ -76,7 +76,11 @@ impl Prober {
         let target = Self::target(&shared, self.endpoint)?;
         let http = self
             .link
-            .get(http::langfuse(&shared.reach, target, self.endpoint.word()))
+            .get(Box::pin(http::langfuse(
+                &shared.reach,
+                target,
+                self.endpoint.word(),
+            )))
             .await?;
         let begun = Instant::now();
         let (health, version) = health(&http).await;
@@ -101,7 +105,7 @@ impl Prober {
         probe: &mut Probe,
         begun: Instant,
     ) -> Result<(), Trouble> {
-        if self.rounds % 2 == 0 && self.pending.len() < PENDING {
+        if self.rounds.is_multiple_of(2) && self.pending.len() < PENDING {
             let canary = Canary {
                 id: format!("cutover-canary-{}", uuid::Uuid::new_v4()),
                 since: Instant::now(),

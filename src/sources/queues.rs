@@ -65,7 +65,10 @@ impl Queues {
             .redis
             .as_ref()
             .ok_or_else(|| absent("Redis", "redis"))?;
-        let redis = self.link.get(redis::connect(&shared.reach, target)).await?;
+        let redis = self
+            .link
+            .get(Box::pin(redis::connect(&shared.reach, target)))
+            .await?;
         let answer = self.look(&redis, target.prefix.as_deref()).await;
         self.link.judge(answer).map(Fact::Queues)
     }

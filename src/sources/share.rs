@@ -40,7 +40,7 @@ impl Share {
             .ok_or_else(|| absent("Langfuse public", "public"))?;
         let http = self
             .link
-            .get(http::langfuse(&shared.reach, target, "public"))
+            .get(Box::pin(http::langfuse(&shared.reach, target, "public")))
             .await?;
         let answers = join_all((0..REQUESTS).map(|_| health(&http))).await;
         Ok(Fact::Share(count(

@@ -29,7 +29,7 @@ use crate::shift::patch::Patch;
 
 pub use pair::routes;
 
-/// The `spec.controller` of its IngressClass. Traefik's nginx provider claims the same name.
+/// The `spec.controller` of its `IngressClass`. Traefik's nginx provider claims the same name.
 pub const CONTROLLER: &str = "k8s.io/ingress-nginx";
 
 /// Everything in a namespace that bears on its routes. What could not be read is `None`.
@@ -39,7 +39,7 @@ pub struct Seen {
     pub ingresses: Vec<Ingress>,
     /// Ready endpoints by Service name.
     pub endpoints: Option<BTreeMap<String, u32>>,
-    /// Services by name, and whether each is an ExternalName.
+    /// Services by name, and whether each is an `ExternalName`.
     pub services: Option<BTreeMap<String, bool>>,
     /// Controller by class name.
     pub classes: Option<BTreeMap<String, String>>,
@@ -59,7 +59,7 @@ impl Router for IngressNginx {
         client: &'a Client,
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Route>, Trouble>> {
-        Box::pin(async move { Ok(routes(&look(client, namespace).await?)) })
+        Box::pin(async move { Ok(routes(&Box::pin(look(client, namespace)).await?)) })
     }
 
     fn read<'a>(
@@ -68,7 +68,7 @@ impl Router for IngressNginx {
         object: &'a ObjectRef,
     ) -> BoxFuture<'a, Result<Route, Trouble>> {
         Box::pin(async move {
-            let found = routes(&look(client, &object.namespace).await?);
+            let found = routes(&Box::pin(look(client, &object.namespace)).await?);
             found
                 .into_iter()
                 .find(|route| route.object == *object)
@@ -119,7 +119,7 @@ pub async fn look(client: &Client, namespace: &str) -> Result<Seen, Trouble> {
     })
 }
 
-/// Ready addresses by Service. A slice without conditions counts as ready (EndpointSlice API, `conditions.ready`).
+/// Ready addresses by Service. A slice without conditions counts as ready (`EndpointSlice` API, `conditions.ready`).
 pub fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> BTreeMap<String, u32> {
     let mut found: BTreeMap<String, std::collections::BTreeSet<&str>> = BTreeMap::new();
     for slice in slices {
@@ -140,7 +140,7 @@ pub fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> BTreeMa
         .collect()
 }
 
-/// Which Services are ExternalNames: those have no endpoints and still lead somewhere.
+/// Which Services are `ExternalNames`: those have no endpoints and still lead somewhere.
 pub fn external_names<'a>(services: impl Iterator<Item = &'a Service>) -> BTreeMap<String, bool> {
     services
         .filter_map(|s| {

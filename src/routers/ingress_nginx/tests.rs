@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::Weight;
 use crate::domain::traffic::PathGroup;
 
+#[expect(clippy::needless_pass_by_value, reason = "json! is written in place")]
 fn ingress(name: &str, path: &str, service: &str, annotations: Value) -> Ingress {
     let prefixed: serde_json::Map<String, Value> = annotations
         .as_object()

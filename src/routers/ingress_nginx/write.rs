@@ -87,7 +87,7 @@ enum Sent {
 
 async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, Sent> {
     let object = patch.object.to_string();
-    let tried = format!("patch ingresses in {}", patch.object.namespace);
+    let attempt = format!("patch ingresses in {}", patch.object.namespace);
     let path = format!(
         "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore{}",
         patch.object.namespace,
@@ -101,7 +101,7 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
         .map_err(|e| Sent::Not(Trouble::new(Kind::Unexpected, &object, e.to_string())))?;
     let exchange = async {
         let response = client.send(request).await.map_err(|e| {
-            let trouble = trouble(&object, &tried, &e);
+            let trouble = trouble(&object, &attempt, &e);
             if never_left(&e) {
                 Sent::Not(trouble)
             } else {
@@ -121,7 +121,7 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
                 return Err(Sent::Perhaps(Trouble::new(
                     Kind::Unreachable,
                     &object,
-                    format!("{tried}: answer cut: {e}"),
+                    format!("{attempt}: answer cut: {e}"),
                 )));
             }
         };
@@ -139,7 +139,7 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
                 Trouble::new(
                     Kind::Timeout,
                     &object,
-                    format!("{tried}: no answer in {}", span(DEADLINE)),
+                    format!("{attempt}: no answer in {}", span(DEADLINE)),
                 )
                 .remedy("read the object before anything else"),
             ))

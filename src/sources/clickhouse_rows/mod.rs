@@ -85,7 +85,7 @@ impl ClickhouseRows {
             .ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
         let ch = self
             .clickhouse
-            .get(client::connect(&shared.reach, target))
+            .get(Box::pin(client::connect(&shared.reach, target)))
             .await?;
         let parts = self.clickhouse.judge(parts(&ch).await)?;
         let pg = self.postgres().await;
@@ -107,7 +107,7 @@ impl ClickhouseRows {
     async fn postgres(&mut self) -> Option<Postgres> {
         let target = self.shared.targets.postgres.as_ref()?;
         let connect = postgres::connect(&self.shared.reach, target);
-        let limited = tokio::time::timeout(Duration::from_secs(1), connect);
+        let limited = tokio::time::timeout(Duration::from_secs(1), Box::pin(connect));
         self.postgres
             .get(async {
                 limited

@@ -24,7 +24,7 @@ const REMEMBERED: usize = 400_000;
 /// Writers stamp before they write: ids may still appear this far back.
 const OVERLAP_MS: i64 = 15_000;
 /// v2 may get an id later, when it takes another event of the same trace: everything is looked up again.
-const AGAIN: Duration = Duration::from_secs(120);
+const AGAIN: Duration = Duration::from_mins(2);
 
 /// The state of one table's look-up.
 #[derive(Debug, Default)]

@@ -47,7 +47,7 @@ impl Fold {
         );
     }
 
-    /// A StatefulSet, new or changed.
+    /// A `StatefulSet`, new or changed.
     pub fn stateful_set(&mut self, s: &StatefulSet) {
         let (spec, status) = (s.spec.as_ref(), s.status.as_ref());
         let counts = Counts {
@@ -162,8 +162,8 @@ fn unreadable(trouble: &Trouble) -> ClusterEvent {
     }
 }
 
-/// The workload a pod belongs to. A ReplicaSet is named after its Deployment and the template's hash, so that
-/// ReplicaSets need not be watched.
+/// The workload a pod belongs to. A `ReplicaSet` is named after its Deployment and the template's hash, so that
+/// `ReplicaSets` need not be watched.
 fn owner(pod: &Pod) -> Option<(String, String)> {
     let owner = pod
         .metadata
@@ -188,7 +188,7 @@ fn owner(pod: &Pod) -> Option<(String, String)> {
     }
 }
 
-/// Why a container waits or has ended: "CrashLoopBackOff", "ImagePullBackOff".
+/// Why a container waits or has ended: `CrashLoopBackOff`, `ImagePullBackOff`.
 fn waiting(containers: &[&ContainerStatus]) -> Option<String> {
     containers.iter().find_map(|c| {
         let state = c.state.as_ref()?;

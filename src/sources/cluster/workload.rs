@@ -1,4 +1,4 @@
-//! From a Deployment or StatefulSet to the few facts kept of it.
+//! From a Deployment or `StatefulSet` to the few facts kept of it.
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 

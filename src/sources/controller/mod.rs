@@ -46,7 +46,7 @@ impl Controller {
         let routes = shared.routes();
         let pages = match &shared.targets.controller {
             Some(ControllerTarget::Urls(urls)) => {
-                let clients = self.urls.get(build(&shared, urls)).await?;
+                let clients = self.urls.get(Box::pin(build(&shared, urls))).await?;
                 join_all(clients.iter().map(page)).await
             }
             Some(ControllerTarget::Pods {

@@ -18,7 +18,7 @@ use crate::sources::ledger::{Bucket, Counted, Ledger};
 const GRACE_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 /// Deletions make what was counted too high; it is counted again, and not more often than this.
-const AGAIN: Duration = Duration::from_secs(600);
+const AGAIN: Duration = Duration::from_mins(10);
 /// Rows that a stretch should hold: its end moves so that no single count is long.
 const GOOD: std::ops::RangeInclusive<u64> = 50_000..=400_000;
 

@@ -53,7 +53,10 @@ impl PostgresRows {
             .postgres
             .as_ref()
             .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
-        let pg = self.link.get(postgres::connect(&shared.reach, target)).await?;
+        let pg = self
+            .link
+            .get(Box::pin(postgres::connect(&shared.reach, target)))
+            .await?;
         let answer = self.count(&pg).await;
         self.link.judge(answer).map(Fact::Rows)
     }

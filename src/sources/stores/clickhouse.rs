@@ -77,7 +77,10 @@ impl ClickhouseStore {
             .clickhouse
             .as_ref()
             .ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
-        let ch = self.link.get(client::connect(&shared.reach, target)).await?;
+        let ch = self
+            .link
+            .get(Box::pin(client::connect(&shared.reach, target)))
+            .await?;
         let answer = look(&ch).await;
         self.link.judge(answer).map(Fact::Store)
     }
@@ -129,7 +132,7 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
                 ),
                 None => unknown("read-only tables", "grant SELECT on system.replicas"),
             },
-            migrations(dirty.ok()),
+            migrations(dirty.ok().as_deref()),
         ],
         version: clean(&look.version),
     })
@@ -172,8 +175,8 @@ fn version(version: &str, settings: Option<&[Named]>) -> Setting {
     setting("version", version, compatible || raw, advice)
 }
 
-fn migrations(dirty: Option<Vec<Dirty>>) -> Setting {
-    match dirty.as_deref() {
+fn migrations(dirty: Option<&[Dirty]>) -> Setting {
+    match dirty {
         Some([last, ..]) => setting(
             "schema version",
             format!("{}{}", last.version, if last.dirty == 0 { "" } else { " dirty" }),

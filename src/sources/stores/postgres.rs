@@ -29,6 +29,10 @@ const LOOK: &str = "SELECT current_setting('server_version') AS version, \
      to_regclass('traces_view') IS NOT NULL AND to_regclass('observations_view') IS NOT NULL AS has_views";
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one row of answers to yes-or-no questions"
+)]
 struct Look {
     version: String,
     number: i32,
@@ -80,7 +84,10 @@ impl PostgresStore {
             .postgres
             .as_ref()
             .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
-        let pg = self.link.get(postgres::connect(&shared.reach, target)).await?;
+        let pg = self
+            .link
+            .get(Box::pin(postgres::connect(&shared.reach, target)))
+            .await?;
         let answer = look(&pg).await;
         self.link.judge(answer).map(Fact::Store)
     }

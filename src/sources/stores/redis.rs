@@ -38,7 +38,10 @@ impl RedisStore {
             .redis
             .as_ref()
             .ok_or_else(|| absent("Redis", "redis"))?;
-        let redis = self.link.get(redis::connect(&shared.reach, target)).await?;
+        let redis = self
+            .link
+            .get(Box::pin(redis::connect(&shared.reach, target)))
+            .await?;
         let answer = look(&redis).await;
         self.link.judge(answer).map(Fact::Store)
     }

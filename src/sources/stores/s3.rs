@@ -39,14 +39,17 @@ impl S3Store {
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
         let target = shared.targets.s3.as_ref().ok_or_else(|| absent("S3", "s3"))?;
-        let s3 = self.link.get(s3::connect(&shared.reach, target)).await?;
+        let s3 = self
+            .link
+            .get(Box::pin(s3::connect(&shared.reach, target)))
+            .await?;
         let begun = Instant::now();
         let head = self.link.judge(s3.head().await);
         let latency = begun.elapsed();
         if let Err(trouble) = head {
             return Err(shared.reach.explain(&target.endpoint, trouble).await);
         }
-        if target.probe_writes && self.readings % WRITE_EACH == 0 {
+        if target.probe_writes && self.readings.is_multiple_of(WRITE_EACH) {
             self.written = Some(round_trip(&s3).await);
         }
         self.readings += 1;

@@ -44,22 +44,21 @@ async fn server() -> Server {
     .unwrap()
 }
 
-/// A kubeconfig on disk, as an operator has it.
-fn kubeconfig(server: &Server, user: &str) -> KubeTarget {
-    let file = std::env::temp_dir().join(format!("cutover-kubeconfig-{}", uuid::Uuid::new_v4()));
+/// A kubeconfig on disk, as an operator has it; the file is gone when the guard is dropped.
+fn kubeconfig(server: &Server, user: &str) -> (KubeTarget, tempfile::TempPath) {
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&file, server.kubeconfig(user, NS).unwrap()).unwrap();
-    KubeTarget {
-        kubeconfig: Some(file),
+    let target = KubeTarget {
+        kubeconfig: Some(file.to_path_buf()),
         context: None,
         namespace: None,
-    }
+    };
+    (target, file)
 }
 
 async fn kube(server: &Server, user: &str) -> Kube {
-    let target = kubeconfig(server, user);
-    let kube = connect(&target).await.unwrap();
-    std::fs::remove_file(target.kubeconfig.unwrap()).unwrap();
-    kube
+    let (target, _file) = kubeconfig(server, user);
+    connect(&target).await.unwrap()
 }
 
 fn ingress(name: &str, service: &str, annotations: &Value) -> Value {
@@ -204,7 +203,7 @@ async fn what_an_answer_proves() {
         match (lost, &error) {
             (None, ApplyError::Conflict(..)) | (Some(true), ApplyError::Lost(_)) => {}
             (Some(false), ApplyError::Refused(t)) => {
-                assert_eq!(t.kind, Kind::Throttled(Some(Duration::from_secs(7))))
+                assert_eq!(t.kind, Kind::Throttled(Some(Duration::from_secs(7))));
             }
             _ => panic!("{fault:?}: {error:?}"),
         }
@@ -244,7 +243,7 @@ async fn the_namespace_with_one_kind_denied() {
                 "spec": {"containers": [{"name": "web", "image": "langfuse/langfuse:3.29.0"}]}}}}),
         )
         .unwrap();
-    let target = kubeconfig(&server, "looker");
+    let (target, _file) = kubeconfig(&server, "looker");
     let shared = Shared::new(Targets {
         kube: Some(target),
         ..Targets::default()
@@ -271,8 +270,9 @@ async fn the_namespace_with_one_kind_denied() {
 async fn a_change_is_seen_before_the_beat() {
     let server = server().await;
     pair(&server, "0");
+    let (target, _shared_file) = kubeconfig(&server, "admin");
     let shared = Shared::new(Targets {
-        kube: Some(kubeconfig(&server, "admin")),
+        kube: Some(target),
         ..Targets::default()
     });
     let mut source = Traffic::new(Arc::clone(&shared));
@@ -334,8 +334,9 @@ async fn a_service_is_reached_by_port_forward_and_the_next_pod_after_the_first()
     let to_redis = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis", "namespace": NS},
         "spec": {"selector": {"app": "redis"}, "ports": [{"name": "tcp", "port": 6379, "targetPort": "tcp"}]}});
     server.store().create("helm", to_redis).unwrap();
+    let (target, _shared_file) = kubeconfig(&server, "admin");
     let shared = Shared::new(Targets {
-        kube: Some(kubeconfig(&server, "admin")),
+        kube: Some(target),
         ..Targets::default()
     });
     let address = Address::Service {
@@ -369,8 +370,9 @@ async fn a_service_is_reached_by_port_forward_and_the_next_pod_after_the_first()
     let local = shared.reach.local(&address).await.unwrap().unwrap();
     assert_eq!(read(local).await, "outside");
     // An account that may not port-forward is told so.
+    let (denied, _limited_file) = kubeconfig(&server, "looker");
     let limited = Shared::new(Targets {
-        kube: Some(kubeconfig(&server, "looker")),
+        kube: Some(denied),
         ..Targets::default()
     });
     let trouble = limited.reach.local(&address).await.unwrap_err();

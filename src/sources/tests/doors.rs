@@ -122,10 +122,10 @@ async fn controller_metrics_by_url_and_through_its_pod() {
             running,
         )
         .unwrap();
-    let file = std::env::temp_dir().join(format!("cutover-kubeconfig-{}", uuid::Uuid::new_v4()));
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&file, server.kubeconfig("admin", "default").unwrap()).unwrap();
     let kube = KubeTarget {
-        kubeconfig: Some(file.clone()),
+        kubeconfig: Some(file.to_path_buf()),
         context: None,
         namespace: None,
     };
@@ -137,7 +137,6 @@ async fn controller_metrics_by_url_and_through_its_pod() {
         .await,
         wanted
     );
-    std::fs::remove_file(file).unwrap();
 }
 
 /// A v3 whose canaries are visible at the second look.
@@ -230,7 +229,7 @@ async fn answers_that_are_not_langfuse() {
 async fn a_ca_file_makes_the_difference() {
     crate::clients::tls::install_provider();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-    let ca = std::env::temp_dir().join(format!("cutover-ca-{}.pem", uuid::Uuid::new_v4()));
+    let ca = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&ca, made.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder()
@@ -265,9 +264,8 @@ async fn a_ca_file_makes_the_difference() {
     let trouble = ask(&TlsOptions::default()).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Tls, "{trouble}");
     let with_ca = TlsOptions {
-        ca_file: Some(ca.clone()),
+        ca_file: Some(ca.to_path_buf()),
         ..TlsOptions::default()
     };
     assert_eq!(ask(&with_ca).await.unwrap(), "ok");
-    std::fs::remove_file(ca).unwrap();
 }

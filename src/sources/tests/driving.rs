@@ -73,7 +73,7 @@ async fn a_slow_reader_gets_the_newest() {
     let (to, mut from) = mpsc::channel(1);
     let turns = Arc::new(AtomicU32::new(2));
     let handle = Handle::start(scripted(&turns), &to);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let polled = turns.load(Ordering::SeqCst) - 2;
     assert!((28..=31).contains(&polled), "{polled} polls in 60 s");
     // One waits in the channel, the next in the slot: nothing in between was queued.
@@ -103,7 +103,7 @@ async fn paused_and_asked_for() {
     handle.pause(true);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = turns.load(Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(turns.load(Ordering::SeqCst), before);
     handle.shutdown().await;
 }

@@ -1,5 +1,7 @@
 //! Sources against real servers: the stores of the rehearsal, its API server, and a server that never answers.
 
+#![cfg(feature = "rehearsal")]
+
 mod cluster;
 mod doors;
 mod driving;

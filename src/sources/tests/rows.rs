@@ -31,9 +31,9 @@ async fn a_history_is_counted_once() {
         ..history::Options::default()
     };
     let loaded = history::load(&at, &options).await.unwrap();
-    let state = stage.room("cockpit").unwrap().join("state.json");
+    let file = stage.room("cockpit").unwrap().join("state.json");
     let mut targets = targets(&at);
-    targets.state_file = Some(state.clone());
+    targets.state_file = Some(file.clone());
     let shared = Shared::new(targets.clone());
 
     // Counted within the first polls, exactly, and remembered.
@@ -58,7 +58,7 @@ async fn a_history_is_counted_once() {
 
     // Another start counts nothing that is closed.
     let again = Shared::new(targets);
-    let remembered = std::fs::read_to_string(&state).unwrap();
+    let remembered = std::fs::read_to_string(&file).unwrap();
     assert!(remembered.contains("\"traces\""), "{remembered}");
     let mut second = PostgresRows::new(again);
     assert_eq!(

@@ -40,7 +40,7 @@ async fn four_real_stores() {
     assert_eq!(ok(&fact, "tables"), Some(false), "no schema was loaded");
     let fact = store(ClickhouseStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "timezone"), Some(true));
-    assert!(fact.version.starts_with("2"), "{}", fact.version);
+    assert!(fact.version.starts_with('2'), "{}", fact.version);
     let fact = store(RedisStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "maxmemory-policy"), Some(true));
     let fact = store(S3Store::new(Arc::clone(&shared))).await;
