@@ -8,6 +8,8 @@ mod budget;
 mod fixtures;
 #[path = "screens/picture.rs"]
 mod picture;
+#[path = "screens/readings.rs"]
+mod readings;
 #[path = "screens/robust.rs"]
 mod robust;
 #[path = "screens/snapshots.rs"]

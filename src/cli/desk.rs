@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,14 +13,16 @@ use tokio::task::JoinSet;
 use super::exit::Exit;
 use super::print;
 use crate::actuators::journal::replay;
+use crate::actuators::lease::Keeper;
 use crate::actuators::{Actor, Actuators, Journal};
-use crate::clients::kube as cluster;
+use crate::clients::kube::{self as cluster, Kube};
 use crate::cockpit::guards::guards;
-use crate::cockpit::msg::{Answer, Hold};
+use crate::cockpit::msg::{Answer, Hold, JournalState, Lease};
 use crate::cockpit::update::update;
 use crate::cockpit::{Effect, Envelope, Model, Msg};
 use crate::config::{self, Config, Vault};
 use crate::domain::{Kind, Now, SourceId, Trouble};
+use crate::routers;
 use crate::runtime::clock::wall;
 use crate::runtime::signals::Signals;
 use crate::runtime::{Clock, session};
@@ -51,7 +54,9 @@ pub struct Desk {
     inbox: mpsc::Receiver<Msg>,
     to: mpsc::Sender<Msg>,
     sources: Option<Handle>,
+    kube: Option<Kube>,
     actuators: Option<Actuators>,
+    keeper: Option<Keeper>,
     tasks: JoinSet<Option<Answer>>,
     heard: BTreeSet<SourceId>,
     wake: Option<crate::domain::Mono>,
@@ -66,7 +71,9 @@ impl Desk {
         let (vault, link) = connect(config).await;
         let built = config::targets(config, &vault);
         for (section, key) in &built.missing {
-            print::err(format!("[{section}] is left out: the Kubernetes Secret {key} could not be read"));
+            print::err(format!(
+                "[{section}] is left out: the Kubernetes Secret {key} could not be read"
+            ));
         }
         let mut setup = session::setup(config, &built.targets, &actor, clock);
         setup.armed = armed;
@@ -77,53 +84,78 @@ impl Desk {
             inbox,
             to,
             sources: None,
+            kube: None,
             actuators: None,
+            keeper: None,
             tasks: JoinSet::new(),
             heard: BTreeSet::new(),
             wake: None,
             signals: Signals::listen().ok(),
         };
-        desk.journal(config, acts, actor, link).await?;
+        let path = session::journal_path(config, &desk.model.setup.context, &desk.model.setup.namespace);
+        match (acts, link) {
+            (true, link) => desk.act(config, path, actor, link).await?,
+            (false, link) => desk.look(&path, actor, link),
+        }
         desk.sources = Some(SourceSet::spawn(built.targets, &desk.to));
         Ok(desk)
     }
 
-    /// Journal and actuators. Looking on needs neither.
-    async fn journal(
+    /// Verbs that act need the journal and the cluster.
+    async fn act(
         &mut self,
         config: &Config,
-        acts: bool,
+        path: PathBuf,
         actor: Actor,
-        link: Result<cluster::Kube, Trouble>,
+        link: Result<Kube, Trouble>,
     ) -> Result<(), Exit> {
-        let path = session::journal_path(config, &self.model.setup.context, &self.model.setup.namespace);
-        let fail = |text: String, exit: Exit| {
-            print::err(text);
-            if acts { Err(exit) } else { Ok(()) }
-        };
-        if !acts && !path.exists() {
-            self.model.journal.intact = true;
-        } else {
-            match Journal::open(path).and_then(|j| Ok((replay(&j)?, j))) {
-                Ok((state, journal)) => {
-                    self.say(Msg::Answer(Answer::Journal(state)));
-                    if let Ok(kube) = &link {
-                        let client = kube.client.clone();
-                        let mut actuators = Actuators::new(client.clone(), &kube.namespace, journal, actor, wall)
-                            .watched_by(session::watchdog(config));
-                        if acts {
-                            actuators.known_as(session::reviewed(&client).await);
-                        }
-                        self.actuators = Some(actuators);
-                    }
-                }
-                Err(error) => return fail(error.to_string(), Exit::Usage),
-            }
-        }
-        if let Err(trouble) = link {
-            return fail(trouble.to_string(), Exit::of(&trouble));
-        }
+        let (state, journal) = Journal::open(path)
+            .and_then(|j| Ok((replay(&j)?, j)))
+            .map_err(|error| {
+                print::err(error.to_string());
+                Exit::Usage
+            })?;
+        self.say(Msg::Answer(Answer::Journal(state)));
+        let kube = link.map_err(|trouble| {
+            print::err(trouble.to_string());
+            Exit::of(&trouble)
+        })?;
+        let mut actuators = Actuators::new(kube.client.clone(), &kube.namespace, journal, actor, wall)
+            .watched_by(session::watchdog(config));
+        actuators.known_as(session::reviewed(&kube.client).await);
+        self.actuators = Some(actuators);
+        self.kube = Some(kube);
         Ok(())
+    }
+
+    /// Verbs that look write nothing, not even an empty journal, and go on without a cluster.
+    fn look(&mut self, path: &Path, actor: Actor, link: Result<Kube, Trouble>) {
+        let fresh = JournalState {
+            path: path.display().to_string(),
+            intact: true,
+            next_op: 1,
+            ..JournalState::default()
+        };
+        let state = if path.exists() {
+            Journal::open(path).and_then(|j| replay(&j))
+        } else {
+            Ok(fresh)
+        };
+        match state {
+            Ok(state) => self.say(Msg::Answer(Answer::Journal(state))),
+            Err(error) => print::err(error.to_string()),
+        }
+        match link {
+            Ok(kube) => {
+                self.keeper = Some(Keeper::new(
+                    kube.client.clone(),
+                    &kube.namespace,
+                    actor.identity(),
+                ));
+                self.kube = Some(kube);
+            }
+            Err(trouble) => print::err(trouble.to_string()),
+        }
     }
 
     /// Both clocks.
@@ -167,8 +199,14 @@ impl Desk {
 
     /// One look at lease and hold; takes the lease when `take`.
     pub async fn lease(&mut self, take: bool) {
-        let Some(actuators) = self.actuators.clone() else { return };
-        let (lease, hold) = actuators.lease(take).await;
+        let (lease, hold) = match (&self.actuators, &self.keeper) {
+            (Some(actuators), _) => actuators.lease(take).await,
+            (None, Some(keeper)) => match keeper.look(wall()).await {
+                Ok(seen) => (seen.lease, Some(seen.hold)),
+                Err(trouble) => (Lease::Failed(trouble), None),
+            },
+            (None, None) => return,
+        };
         self.say(Msg::Answer(Answer::Lease(lease)));
         if let Some(hold) = hold {
             self.say(Msg::Answer(Answer::Hold(Ok(hold))));
@@ -177,9 +215,19 @@ impl Desk {
 
     /// The server's word on a plan; `None` without a connection.
     pub async fn dry_run(&self, plan: &Plan) -> Option<Result<(), Trouble>> {
-        let actuators = self.actuators.as_ref()?;
+        let client = &self.kube.as_ref()?.client;
+        let all = async {
+            for patch in &plan.patches {
+                routers::of(patch.router).dry_run(client, patch).await?;
+            }
+            Ok(())
+        };
         let late = || Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time");
-        Some(tokio::time::timeout(APPLY_DEADLINE, actuators.dry_run(plan)).await.unwrap_or_else(|_| Err(late())))
+        Some(
+            tokio::time::timeout(APPLY_DEADLINE, all)
+                .await
+                .unwrap_or_else(|_| Err(late())),
+        )
     }
 
     /// Sets the hold or takes it off; `None` without a connection.
@@ -226,8 +274,13 @@ impl Desk {
 
     /// Waits until each of `ids` that is configured has answered once, well or badly.
     pub async fn gather(&mut self, ids: &[SourceId], limit: Duration) -> Waited {
-        let wanted: Vec<_> = ids.iter().copied().filter(|id| !self.model.setup.off.contains(id)).collect();
-        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
+        let wanted: Vec<_> = ids
+            .iter()
+            .copied()
+            .filter(|id| !self.model.setup.off.contains(id))
+            .collect();
+        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id)))
+            .await
     }
 
     /// Waits for journal lines and Events, gives the lease back, and ends the sources.
@@ -248,11 +301,14 @@ impl Desk {
 /// What the operator could have seen, for the journal.
 fn evidence(model: &Model, now: Now, to: crate::domain::Split) -> Vec<String> {
     let checks = guards(model, now, to).0;
-    checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
+    checks
+        .iter()
+        .map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence))
+        .collect()
 }
 
 /// The cluster, and the Secrets that the configuration is in.
-async fn connect(config: &Config) -> (Vault, Result<cluster::Kube, Trouble>) {
+async fn connect(config: &Config) -> (Vault, Result<Kube, Trouble>) {
     let kube = match cluster::connect(&config::targets::kube(config)).await {
         Ok(kube) => kube,
         Err(trouble) => return (Vault::new(), Err(trouble)),

@@ -12,9 +12,9 @@ pub mod journal;
 pub mod moves;
 pub mod planned;
 pub mod print;
-pub mod run;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
+pub mod run;
 pub mod start;
 pub mod status;
 pub mod watchdog;

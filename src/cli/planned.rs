@@ -31,7 +31,12 @@ pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
     }
     out.push('\n');
     for check in &checks.0 {
-        out.push_str(&format!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence));
+        out.push_str(&format!(
+            "{:<6} {}: {}\n",
+            word(check.verdict),
+            check.label,
+            check.evidence
+        ));
     }
     out.push_str(&match answer {
         None => "the server was not asked: there is no connection".to_owned(),

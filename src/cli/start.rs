@@ -28,7 +28,12 @@ pub fn inputs(global: &Global) -> Inputs {
         flags.push(("environment.arm", "true".into(), "--arm"));
     }
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    Inputs { file: global.config.clone(), env, flags, here }
+    Inputs {
+        file: global.config.clone(),
+        env,
+        flags,
+        here,
+    }
 }
 
 /// The configuration, or its mistakes on standard error.
@@ -42,7 +47,11 @@ pub fn config(inputs: &Inputs) -> Result<Config, Exit> {
 /// Theme and symbols: the configuration's, and what the environment says where it leaves them to it.
 pub fn look(config: &Config, env: &BTreeMap<String, String>) -> Look {
     let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    let locale = get("LC_ALL").or_else(|| get("LC_CTYPE")).or_else(|| get("LANG")).unwrap_or_default().to_lowercase();
+    let locale = get("LC_ALL")
+        .or_else(|| get("LC_CTYPE"))
+        .or_else(|| get("LANG"))
+        .unwrap_or_default()
+        .to_lowercase();
     let utf8 = locale.contains("utf-8") || locale.contains("utf8");
     let found = Look::from_env(get("NO_COLOR"), get("TERM"), utf8);
     Look {

@@ -184,6 +184,8 @@ pub struct Targets {
     pub s3: Option<S3Target>,
     /// The ingress controller; `None`: looked for in namespace `ingress-nginx`.
     pub controller: Option<ControllerTarget>,
+    /// Names of the Ingresses whose weights move; empty: every canary pair of the namespace.
+    pub ingresses: Vec<String>,
     /// File that remembers what was counted; `None`: nothing is remembered across starts.
     pub state_file: Option<PathBuf>,
 }

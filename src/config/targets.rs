@@ -52,6 +52,7 @@ pub fn targets(config: &Config, vault: &Vault) -> Built {
         redis: build.redis(),
         s3: build.s3(),
         controller: build.controller(),
+        ingresses: config.traffic.ingresses.clone(),
         state_file: Some(state_file(config)),
     };
     Built {

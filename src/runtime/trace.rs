@@ -19,7 +19,7 @@ use crate::domain::text::clean;
 use super::clock::wall;
 
 /// What is heard without a filter of the operator's own.
-const FILTER: &str = "warn,cutover=info,kube_client=error,kube_runtime=error,sqlx=error";
+const FILTER: &str = "warn,cutover=info,cutover::rehearsal=off,kube_client=error,kube_runtime=error,sqlx=error,s3s=off,s3s_fs=off";
 
 /// Sends log lines to the cockpit; they are dropped when it cannot take them.
 struct ToCockpit(mpsc::Sender<Msg>);

@@ -43,7 +43,8 @@ impl Traffic {
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let kube = self.shared.reach.kube().await?;
-        match discover(&kube).await {
+        let wanted = &self.shared.targets.ingresses;
+        match discover(&kube).await.and_then(|found| only(found, wanted, &kube.namespace)) {
             Ok(routes) => {
                 self.watch(kube, &routes);
                 self.shared.set_routes(&routes);
@@ -97,6 +98,18 @@ async fn discover(kube: &Kube) -> Result<Vec<Route>, Trouble> {
     Ok(found)
 }
 
+/// The routes that were named, or all of them. A name without a route is an error: a slip of the pen must not
+/// leave a route behind.
+fn only(found: Vec<Route>, wanted: &[String], namespace: &str) -> Result<Vec<Route>, Trouble> {
+    if let Some(name) = wanted.iter().find(|w| found.iter().all(|r| r.object.name != **w)) {
+        let object = format!("Ingress {namespace}/{name}");
+        return Err(Trouble::new(Kind::Missing, object, "it is named in [traffic] ingresses and is no canary route")
+            .remedy("correct the name, or take it out"));
+    }
+    let named = |r: &Route| wanted.is_empty() || wanted.contains(&r.object.name);
+    Ok(found.into_iter().filter(named).collect())
+}
+
 impl Source for Traffic {
     fn id(&self) -> SourceId {
         SourceId::Traffic
@@ -138,5 +151,21 @@ impl Watching {
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shift::plan::tests::route;
+
+    #[test]
+    fn named_routes_only_and_every_name_must_be_one() {
+        let other = |name: &str| Route { object: crate::domain::traffic::ObjectRef { name: name.into(), ..route(0).object }, ..route(0) };
+        let found = vec![other("a"), other("b")];
+        assert_eq!(only(found.clone(), &[], "lf").unwrap().len(), 2);
+        assert_eq!(only(found.clone(), &["b".into()], "lf").unwrap()[0].object.name, "b");
+        let trouble = only(found, &["b".into(), "c".into()], "lf").unwrap_err();
+        assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::Missing, "Ingress lf/c"));
     }
 }

@@ -56,7 +56,7 @@ impl Person {
             }
         });
         let keys = pair.master.take_writer().unwrap();
-        let screen = vt100::Parser::new(rows, columns, 0);
+        let screen = vt100::Parser::new(nonzero(rows), nonzero(columns), 0);
         Self { screen, bytes: Vec::new(), output, keys, pty: pair.master, child }
     }
 
@@ -123,4 +123,9 @@ impl Drop for Person {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
+}
+
+/// A terminal has at least one cell.
+pub fn nonzero(n: u16) -> std::num::NonZeroU16 {
+    std::num::NonZeroU16::new(n).unwrap_or(std::num::NonZeroU16::MIN)
 }

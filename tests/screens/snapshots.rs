@@ -169,16 +169,23 @@ fn every_pane_at_every_size_in_colour_and_without() {
         model.screen.zoomed = true;
         for size in [SMALL, HOME, WIDE] {
             for theme in [Theme::Ansi, Theme::Mono] {
-                check_at(
-                    &format!("pane-{}", id.title().to_lowercase()),
-                    &model,
-                    f::now(),
-                    size,
-                    theme,
-                );
+                let whole = buffer(&model, f::now(), size, theme);
+                let name = id.title().to_lowercase();
+                let name = format!("pane-{name}-{}x{}-{theme:?}", size.0, size.1).to_lowercase();
+                check(&name, &styled(&body(&whole)));
             }
         }
     }
+}
+
+/// The panes alone: without header, notice and footer.
+fn body(whole: &Buffer) -> Buffer {
+    let area = Rect::new(0, 0, whole.area.width, whole.area.height - 5);
+    let columns = usize::from(area.width);
+    let mut body = Buffer::empty(area);
+    body.content
+        .clone_from_slice(&whole.content[3 * columns..(3 + usize::from(area.height)) * columns]);
+    body
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! `init` against a namespace of the API server.
+
 use super::*;
 
 #[test]

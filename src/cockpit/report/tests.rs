@@ -1,3 +1,5 @@
+//! The document: unknown is null, ages and failures stand beside values, the schema is published.
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -39,14 +39,13 @@ impl Project {
             "contract-review",
             "voice-agent",
         ];
-        let named = (0..options.projects).map(|number| {
+        let busy = (0..options.projects).map(|number| {
             let name = names
                 .get(number as usize)
                 .map_or_else(|| format!("project-{}", number + 1), ToString::to_string);
             Self::new(options.seed, u64::from(number), name)
         });
-        named
-            .chain([Self::new(options.seed, u64::MAX, CANARY_PROJECT.to_owned())])
+        busy.chain([Self::new(options.seed, u64::MAX, CANARY_PROJECT.to_owned())])
             .collect()
     }
 

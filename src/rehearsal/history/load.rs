@@ -128,7 +128,7 @@ fn filled(
     tokio::spawn(async move {
         let mut connection: PgConnection = postgres::connect(&url).await?;
         fill(&mut connection, truncate, copy, count, |out, number| {
-            row(&rows, out, number)
+            row(&rows, out, number);
         })
         .await
     })

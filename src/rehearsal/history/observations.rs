@@ -32,7 +32,7 @@ impl Rows {
         let shared = self.shared(number);
         let mut random = Random::of(self.seed, 4, number);
         let span = (random.next(), random.next());
-        let middle = shared.began + 20 + random.below(180) as i64;
+        let middle = shared.began + 20 + random.below(180).cast_signed();
         self.span(out, number, &shared, span, middle, &mut random);
         self.generation(out, number, &shared, span, middle, &mut random);
     }
@@ -83,7 +83,7 @@ impl Rows {
     ) {
         let (model, model_id, prompt_price, completion_price) = *random.pick(MODELS);
         let (prompt_tokens, completion_tokens) = (random.below(3000) + 40, random.below(600) + 1);
-        let end = start + 300 + random.below(6000) as i64;
+        let end = start + 300 + random.below(6000).cast_signed();
         push_uuid(out, random.next(), random.next());
         let mut fields = Fields(out);
         fields.some(random.percent(98), b"answer");

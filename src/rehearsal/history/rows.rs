@@ -115,7 +115,7 @@ impl Rows {
             shared.session.unwrap_or_default(),
         );
         fields.time(&self.timeline, created);
-        fields.time(&self.timeline, created + random.below(4000) as i64);
+        fields.time(&self.timeline, created + random.below(4000).cast_signed());
         out.push(b'\n');
     }
 
@@ -125,7 +125,7 @@ impl Rows {
         let shared = self.shared(trace);
         let mut random = Random::of(self.seed, 5, number);
         push_uuid(out, random.next(), random.next());
-        let at = shared.began + 5000 + random.below(60_000) as i64;
+        let at = shared.began + 5000 + random.below(60_000).cast_signed();
         let mut fields = Fields(out);
         fields.time(&self.timeline, at);
         let words = random.percent(25);

@@ -30,8 +30,8 @@ pub(super) async fn write(
         )
         .bind(id)
         .bind(name)
-        .bind(*input as i64)
-        .bind(*output as i64)
+        .bind(input.cast_signed())
+        .bind(output.cast_signed())
         .execute(&mut *connection)
         .await?;
     }

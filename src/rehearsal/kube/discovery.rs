@@ -1,6 +1,6 @@
-//! What the server has, told to clients that look: API groups, resources, version, OpenAPI.
+//! What the server has, told to clients that look: API groups, resources, version, `OpenAPI`.
 //!
-//! The OpenAPI documents hold no schemas; they say, for each kind, that it can be patched and that the server
+//! The `OpenAPI` documents hold no schemas; they say, for each kind, that it can be patched and that the server
 //! validates fields, which is what `kubectl apply` reads them for.
 
 use http::HeaderMap;
@@ -42,7 +42,7 @@ pub(super) fn document(path: &str, headers: &HeaderMap) -> Option<Value> {
         ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": []})),
         ["apis"] => Some(json!({"kind": "APIGroupList", "apiVersion": "v1",
-            "groups": groups().into_iter().map(|group| api_group(group)).collect::<Vec<_>>()})),
+            "groups": groups().into_iter().map(api_group).collect::<Vec<_>>()})),
         ["api", "v1"] => Some(resources("", "v1")),
         ["apis", group] => groups().contains(group).then(|| {
             let mut shown = api_group(group);

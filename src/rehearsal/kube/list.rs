@@ -126,10 +126,7 @@ fn future(wanted: u64, current: u64) -> Status {
     let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
     let details = json!({"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
         "retryAfterSeconds": 1});
-    Status {
-        details: Some(details),
-        ..Status::new(504, "Timeout", message)
-    }
+    Status::new(504, "Timeout", message).with(details)
 }
 
 fn expired(after: &Key) -> Status {

@@ -288,19 +288,25 @@ pub(super) fn conflict_status(conflicts: &[(Owner, FieldSet)]) -> Status {
         }
         format!("Apply failed with {} conflicts: {}", all.len(), lines.join("\n"))
     };
-    Status {
-        details: Some(json!({"causes": causes})),
-        ..Status::new(409, "Conflict", message)
-    }
+    Status::new(409, "Conflict", message).with(json!({"causes": causes}))
 }
 
 fn show_owner(owner: &Owner) -> String {
-    let mut shown = format!("\"{}\"", owner.manager);
-    if !owner.subresource.is_empty() {
-        shown.push_str(&format!(" with subresource \"{}\"", owner.subresource));
-    }
-    if !owner.applied {
-        shown.push_str(&format!(" using {}", owner.api_version));
-    }
-    shown
+    let Owner {
+        manager,
+        api_version,
+        subresource,
+        ..
+    } = owner;
+    let below = if subresource.is_empty() {
+        String::new()
+    } else {
+        format!(" with subresource \"{subresource}\"")
+    };
+    let version = if owner.applied {
+        String::new()
+    } else {
+        format!(" using {api_version}")
+    };
+    format!("\"{manager}\"{below}{version}")
 }

@@ -4,7 +4,7 @@
 //! what a real API server would have answered; where it cannot be, it stands in the list below.
 //!
 //! # What it leaves out, compared with a real one
-//! * Objects live in memory only; there is no etcd, no gzip, no OpenAPI schema (`kubectl explain` shows no fields),
+//! * Objects live in memory only; there is no etcd, no gzip, no `OpenAPI` schema (`kubectl explain` shows no fields),
 //!   no protobuf but in the few kinds of the table in `protobuf`, no body in YAML other than its JSON subset.
 //! * Unknown fields are found by reading the object into its published type and back, so the order in which
 //!   several are reported, and the words for a value of the wrong type, differ.

@@ -143,27 +143,19 @@ fn text(bytes: &[u8]) -> Option<Value> {
 /// The next field: its number, and its content when it is length-delimited.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
     let key = varint(bytes)?;
-    let content = match key & 7 {
+    let (length, delimited) = match key & 7 {
         0 => {
             varint(bytes)?;
-            None
+            (0, false)
         }
-        1 => skip(bytes, 8)?,
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            let (content, rest) = bytes.split_at_checked(length)?;
-            *bytes = rest;
-            Some(content)
-        }
-        5 => skip(bytes, 4)?,
+        1 => (8, false),
+        2 => (usize::try_from(varint(bytes)?).ok()?, true),
+        5 => (4, false),
         _ => return None,
     };
-    Some((key >> 3, content))
-}
-
-fn skip<'a>(bytes: &mut &'a [u8], count: usize) -> Option<Option<&'a [u8]>> {
-    *bytes = bytes.get(count..)?;
-    Some(None)
+    let (content, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some((key >> 3, delimited.then_some(content)))
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {

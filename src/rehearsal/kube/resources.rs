@@ -10,6 +10,11 @@ pub(super) type RoundTrip = fn(Value) -> Result<Value, serde_json::Error>;
 
 /// One kind of object, with everything the server must know of it.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "a row of a table, with the names and switches that Kubernetes itself has"
+)]
 pub(super) struct Kind {
     /// API group, empty for core.
     pub group: &'static str,

@@ -2,7 +2,7 @@
 //! merge patch, server-side apply and field ownership.
 //!
 //! Source: `x-kubernetes-list-type`, `-list-map-keys`, `-map-type` and `-patch-merge-key` of Kubernetes'
-//! published OpenAPI.
+//! published `OpenAPI` document.
 
 use serde_json::Value;
 

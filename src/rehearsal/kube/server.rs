@@ -42,7 +42,7 @@ impl Default for Options {
             tokens: vec![Token::admin("rehearsal-admin", "rehearsal-admin")],
             namespaces: Vec::new(),
             history: 2_000,
-            bookmark_every: Duration::from_secs(60),
+            bookmark_every: Duration::from_mins(1),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }

@@ -11,11 +11,11 @@ pub struct Status {
     /// HTTP status code.
     pub code: u16,
     /// Machine readable reason, for example `Conflict`; may be empty.
-    pub reason: String,
+    pub reason: &'static str,
     /// The sentence for people.
     pub message: String,
     /// `details`: name, group, kind, causes, retryAfterSeconds, uid.
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
     /// `metadata.continue` of an expired list, with which the client can go on.
     pub resume: Option<String>,
 }
@@ -29,18 +29,24 @@ pub(super) struct Cause {
 
 impl Status {
     /// A refusal without details.
-    pub(super) fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason: reason.into(),
+            reason,
             message: message.into(),
             details: None,
             resume: None,
         }
     }
 
+    /// The same refusal with details.
+    pub(super) fn with(mut self, details: Value) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
     fn about(mut self, kind: &Kind, name: &str) -> Self {
-        self.details = Some(details(kind.group, kind.plural, name));
+        self.details = Some(Box::new(details(kind.group, kind.plural, name)));
         self
     }
 
@@ -66,10 +72,7 @@ impl Status {
             (_, true) => format!("{qualified} is forbidden: {message}"),
             _ => format!("{qualified} \"{name}\" is forbidden: {message}"),
         };
-        Self {
-            details: Some(details(group, resource, name)),
-            ..Self::new(403, "Forbidden", text)
-        }
+        Self::new(403, "Forbidden", text).with(details(group, resource, name))
     }
 
     /// 404 for an object.
@@ -185,29 +188,20 @@ impl Status {
             .iter()
             .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
             .collect();
-        Self {
-            details: Some(details),
-            ..Self::new(422, "Invalid", message)
-        }
+        Self::new(422, "Invalid", message).with(details)
     }
 
     /// 422 for a JSON patch that did not fit the object, a failing `test` included.
     pub(super) fn unprocessable_patch() -> Self {
         let message = "the server rejected our request due to an error in our request";
-        Self {
-            details: Some(json!({})),
-            ..Self::new(422, "Invalid", message)
-        }
+        Self::new(422, "Invalid", message).with(json!({}))
     }
 
     /// 429 with `Retry-After`.
     pub(super) fn too_many_requests(retry_after_seconds: u32) -> Self {
         let message = "the server has received too many requests and has asked us to try again later";
         let details = json!({"retryAfterSeconds": retry_after_seconds});
-        Self {
-            details: Some(details),
-            ..Self::new(429, "TooManyRequests", message)
-        }
+        Self::new(429, "TooManyRequests", message).with(details)
     }
 
     /// 500 with no reason, as a real server answers for errors it did not foresee.
@@ -231,7 +225,7 @@ impl Status {
             body["reason"] = json!(self.reason);
         }
         if let Some(details) = &self.details {
-            body["details"] = details.clone();
+            body["details"] = (**details).clone();
         }
         body["code"] = json!(self.code);
         body

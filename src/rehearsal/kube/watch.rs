@@ -19,7 +19,7 @@ use super::table::{self, Include};
 use super::view;
 
 /// How long a watch lasts when the client names no `timeoutSeconds`.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Everything one watch is made with.
 pub(super) struct Watch {
@@ -156,11 +156,11 @@ impl Watch {
         }
         let object = view::show(self.kind, &event.object);
         let before = event.before.as_ref().map(|before| view::show(self.kind, before));
-        let matched = before
+        let was_shown = before
             .as_ref()
             .is_some_and(|before| self.selector.matches(before));
-        let matches = !event.deleted && self.selector.matches(&object);
-        match (matched, matches) {
+        let is_shown = !event.deleted && self.selector.matches(&object);
+        match (was_shown, is_shown) {
             (false, false) => Ok(()),
             (false, true) => self.send_object(to, "ADDED", &object).await,
             (true, true) => self.send_object(to, "MODIFIED", &object).await,

@@ -150,9 +150,9 @@ fn make(target: &Target, terms: &Terms, change: &Change, live: Option<&Value>) -
         (_, None) => Err(Status::not_found(kind, &target.name)),
         (change, Some(live)) if target.subresource == "scale" => {
             let proposed = patched(target, change, &scale::show(kind, live))?;
-            update(target, terms, change, scale::onto(live, &proposed)?, live)
+            update(target, terms, change, &scale::onto(live, &proposed)?, live)
         }
-        (change, Some(live)) => update(target, terms, change, patched(target, change, live)?, live),
+        (change, Some(live)) => update(target, terms, change, &patched(target, change, live)?, live),
     }
 }
 
@@ -200,10 +200,10 @@ fn update(
     target: &Target,
     terms: &Terms,
     change: &Change,
-    proposed: Value,
+    proposed: &Value,
     live: &Value,
 ) -> Result<Made, Status> {
-    let proposed = identified(target, &proposed)?;
+    let proposed = identified(target, proposed)?;
     require_same_state(target, change, &proposed, live)?;
     let read = typed::read(target.kind, &proposed, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| match change {

@@ -88,5 +88,5 @@ pub async fn start(kind: Kind, env: BTreeMap<String, String>, pod: Pod) -> Resul
     let listener = TcpListener::bind(wanted)
         .await
         .map_err(|source| LangfuseError::Bind { addr: wanted, source })?;
-    Process::spawn(kind, settings, pod, listener)
+    Process::spawn(kind, settings, &pod, listener)
 }

@@ -106,7 +106,7 @@ impl Process {
     pub(crate) fn spawn(
         kind: Kind,
         settings: Settings,
-        pod: Pod,
+        pod: &Pod,
         listener: TcpListener,
     ) -> Result<Self, LangfuseError> {
         let addr = listener.local_addr().map_err(|source| LangfuseError::Bind {

@@ -63,9 +63,9 @@ impl Stage {
             None => (fresh()?, true),
         };
         // Root's services run as another user, who must be able to pass through to the room that is his.
-        let mode = if account.is_some() { 0o711 } else { 0o700 };
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).map_err(StageError::at(&dir))?;
-        let ledger = Arc::new(Ledger::create(registry, &dir, made)?);
+        let passable = if account.is_some() { 0o711 } else { 0o700 };
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(passable)).map_err(StageError::at(&dir))?;
+        let ledger = Arc::new(Ledger::create(&registry, &dir, made)?);
         Ok(Self {
             dir,
             made,

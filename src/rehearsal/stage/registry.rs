@@ -199,7 +199,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn create(registry: Registry, dir: &Path, made: bool) -> Result<Self, StageError> {
+    pub(super) fn create(registry: &Registry, dir: &Path, made: bool) -> Result<Self, StageError> {
         let owner = Identity::own().ok_or_else(|| StageError::Path {
             path: "/proc/self/stat".into(),
             source: io::ErrorKind::NotFound.into(),

@@ -6,6 +6,7 @@
 pub mod clickhouse;
 mod endpoints;
 mod error;
+mod listing;
 pub mod postgres;
 pub mod redis;
 pub mod s3;
@@ -49,10 +50,14 @@ impl Stores {
     /// The first store that cannot start; the others are ended.
     pub async fn start(stage: &Stage, progress: &(dyn Fn(&str) + Sync)) -> Result<Self, StoreError> {
         let (postgres, clickhouse, redis, s3) = tokio::try_join!(
-            told("PostgreSQL", progress, postgres::start(stage)),
-            told("ClickHouse", progress, clickhouse::start(stage, progress)),
-            told("Redis", progress, redis::start(stage)),
-            told("S3", progress, s3::start(stage)),
+            told("PostgreSQL", progress, Box::pin(postgres::start(stage))),
+            told(
+                "ClickHouse",
+                progress,
+                Box::pin(clickhouse::start(stage, progress))
+            ),
+            told("Redis", progress, Box::pin(redis::start(stage))),
+            told("S3", progress, Box::pin(s3::start(stage))),
         )?;
         Ok(Self {
             postgres,

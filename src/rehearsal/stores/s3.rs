@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{StoreError, password};
+use super::{StoreError, listing::Folders, password};
 use crate::rehearsal::stage::{Stage, free_port};
 
 /// The bucket of the events (`LANGFUSE_S3_EVENT_UPLOAD_BUCKET`).
@@ -147,7 +147,7 @@ fn build(room: &Path, access_key: &str, secret_key: &str) -> Result<S3Service, S
     // A bucket is a folder.
     std::fs::create_dir_all(room.join(BUCKET)).map_err(|why| StoreError::S3(why.to_string()))?;
     let files = FileSystem::new(room).map_err(|why| StoreError::S3(format!("{why:?}")))?;
-    let mut builder = S3ServiceBuilder::new(files);
+    let mut builder = S3ServiceBuilder::new(Folders::new(files, room));
     builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
     Ok(builder.build())
 }

@@ -1,13 +1,15 @@
 //! Traffic: the four weights of every route, the ladder, and how far the move under way has come.
 
+mod place;
+
 use crate::cockpit::history::Measured;
 use crate::domain::traffic::{Accepted, PathGroup, Route};
-use crate::domain::{Now, SourceId, Split};
+use crate::domain::{Mono, Now, SourceId, Split};
 use crate::shift::Shift;
-use crate::shift::machine::{APPLY_DEADLINE, ARM_EXPIRY};
+use crate::shift::machine::APPLY_DEADLINE;
 
 use super::super::age;
-use super::super::context::{Cx, Detail};
+use super::super::context::Cx;
 use super::super::line::{Line, Span, dim, plain, span, wrapped};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, right, unknown};
@@ -69,7 +71,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     lines.push(ladder(cx));
     lines.extend(shift(cx));
     for route in routes {
-        lines.extend(place(cx, route));
+        lines.extend(place::rows(cx, route));
     }
     for (route, trap) in routes
         .iter()
@@ -228,22 +230,25 @@ fn shift<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 
 /// The shift machine in words.
 pub(crate) fn state(shift: &Shift, now: Now) -> Line<'static> {
-    let since = |deadline: crate::domain::Mono, whole: std::time::Duration| {
-        age::quantised(whole.saturating_sub(deadline.since(now.mono)))
-    };
+    let since = |deadline: Mono| age::quantised(APPLY_DEADLINE.saturating_sub(deadline.since(now.mono)));
     match shift {
         Shift::Idle => Line::of(Tone::Plain, "idle"),
         Shift::Proposed { plan, deadline } => Line::of(
             Tone::Warn,
-            format!("dry run of {} for {}", plan.to, since(*deadline, APPLY_DEADLINE)),
+            format!(
+                "dry run of the {} to {} for {}",
+                plan.intent.word(),
+                plan.to,
+                since(*deadline)
+            ),
         ),
-        Shift::Armed { plan, expires, .. } => Line::of(
+        Shift::Armed { plan, .. } => Line::of(
             Tone::Warn,
-            format!("{} waits for you for {}", plan.to, since(*expires, ARM_EXPIRY)),
+            format!("{} to {} waits for you", plan.intent.word(), plan.to),
         ),
         Shift::Applying { plan, deadline } => Line::of(
             Tone::Warn,
-            format!("applying {} for {}", plan.to, since(*deadline, APPLY_DEADLINE)),
+            format!("applying {} for {}", plan.to, since(*deadline)),
         ),
         Shift::Verifying {
             plan, acknowledged, ..
@@ -272,88 +277,4 @@ pub(crate) fn state(shift: &Shift, now: Now) -> Line<'static> {
             ),
         ),
     }
-}
-
-/// Object, backends, owner, pins, and why the weight does not do what it says.
-fn place<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
-    let id = SourceId::Traffic;
-    let mut lines = Vec::new();
-    if let Accepted::No(why) = &route.accepted {
-        lines.extend(wrapped(Tone::Bad, &format!("✗ not accepted: {why}"), cx.width, 2));
-    }
-    if route.effective != route.stored {
-        let text = format!(
-            "! effective {} of stored {}",
-            percent(route.effective.percent()),
-            percent(route.stored.percent())
-        );
-        lines.extend(wrapped(Tone::Warn, &text, cx.width, 2));
-    }
-    if route
-        .raw
-        .as_ref()
-        .is_some_and(|raw| *raw != route.stored.value.to_string())
-    {
-        let raw = route.raw.as_deref().unwrap_or_default();
-        lines.extend(wrapped(
-            Tone::Warn,
-            &format!("! the object says {raw:?}, read as {}", route.stored.value),
-            cx.width,
-            2,
-        ));
-    }
-    let ready = |b: &'a crate::domain::traffic::Backend| -> Vec<Span<'a>> {
-        let endpoints = match b.endpoints {
-            None => dim(" (- ready)"),
-            Some(0) => span(Tone::Bad, " (✗ 0 ready)"),
-            Some(n) => dim(format!(" ({n} ready)")),
-        };
-        vec![
-            cx.value(id, b.service.as_str()),
-            dim(format!(":{}", b.port)),
-            endpoints,
-        ]
-    };
-    let mut backends = Line::of(Tone::V2, "v2 ");
-    backends.0.extend(ready(&route.primary));
-    let mut canary = Line::of(Tone::V3, "v3 ");
-    canary.0.extend(ready(&route.canary));
-    let mut object = Line::label("object");
-    object.0.push(cx.value(id, route.object.to_string()));
-    let mut owner = Line::label("written");
-    match &route.owner {
-        None => owner.0.push(unknown()),
-        Some(o) => {
-            owner.0.push(dim("by "));
-            owner.0.push(cx.value(id, o.manager.as_str()));
-            let at = o.at.map_or_else(String::new, |at| format!(" {} UTC", clock(at)));
-            owner.0.push(dim(format!(" ({}){at}", o.operation)));
-        }
-    }
-    // Of several routes each needs its name first.
-    let several = cx.model.routes().len() > 1;
-    if several {
-        lines.push(object.clone());
-    }
-    lines.push(owner);
-    if backends.width() + canary.width() + 2 <= cx.width {
-        lines.push(backends.with(Tone::Plain, "  ").and(canary));
-    } else {
-        lines.extend([backends, canary]);
-    }
-    if !several {
-        lines.push(object);
-    }
-    for pin in &route.pins {
-        lines.extend(wrapped(Tone::Plain, &format!("· pinned: {pin}"), cx.width, 2));
-    }
-    if cx.detail == Detail::Zoomed {
-        lines.extend(
-            route
-                .rules
-                .iter()
-                .map(|rule| Line::label("rule").with(Tone::Plain, rule.as_str())),
-        );
-    }
-    lines
 }

@@ -12,7 +12,7 @@ use super::{NS, WEIGHT, canary, client, raw, refusal, server};
 async fn requests_fail_as_asked() {
     let server = server().await;
     server.store().create("helm", canary()).unwrap();
-    let path = format!("/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/langfuse-v3");
+    let address = format!("/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/langfuse-v3");
     let patch = json!({"metadata": {"annotations": {WEIGHT: "5"}}});
     for (fault, code, reason) in [
         (Fault::Conflict, 409, "Conflict"),
@@ -23,16 +23,16 @@ async fn requests_fail_as_asked() {
         let (read, _) = raw(
             &server,
             "GET",
-            &path,
+            &address,
             "application/json",
             &serde_json::Value::Null,
         )
         .await;
         assert_eq!(read, 200, "reads are spared");
-        let (status, body) = raw(&server, "PATCH", &path, "application/merge-patch+json", &patch).await;
+        let (status, body) = raw(&server, "PATCH", &address, "application/merge-patch+json", &patch).await;
         assert_eq!((status, body["reason"].as_str()), (code, Some(reason)));
     }
-    let (status, _) = raw(&server, "PATCH", &path, "application/merge-patch+json", &patch).await;
+    let (status, _) = raw(&server, "PATCH", &address, "application/merge-patch+json", &patch).await;
     assert_eq!(status, 200, "once is once");
 }
 

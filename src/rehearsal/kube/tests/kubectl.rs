@@ -1,86 +1,13 @@
 //! The real `kubectl`, where there is one.
 
-use std::process::Output;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
-use super::super::Server;
+use super::desk::Desk;
 use super::portforward::{echo, running_pod};
-use super::{NS, WEIGHT, canary, deployment, pod, server};
-
-/// A server, and `kubectl` configured for it by a kubeconfig in a directory of its own.
-struct Desk {
-    server: Server,
-    home: tempfile::TempDir,
-}
-
-impl Desk {
-    /// None, with the reason on standard error, when there is no `kubectl`.
-    async fn new() -> Option<Self> {
-        if let Err(error) = Command::new("kubectl")
-            .arg("version")
-            .arg("--client")
-            .output()
-            .await
-        {
-            eprintln!("skipped: kubectl cannot be run ({error}); install it to run this test");
-            return None;
-        }
-        let server = server().await;
-        let home = tempfile::tempdir().unwrap();
-        for user in ["admin", "looker"] {
-            std::fs::write(home.path().join(user), server.kubeconfig(user, NS).unwrap()).unwrap();
-        }
-        Some(Self { server, home })
-    }
-
-    fn command(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command
-            .args(arguments)
-            .kill_on_drop(true)
-            .env("HOME", self.home.path());
-        command
-            .env("KUBECONFIG", self.home.path().join(user))
-            .env("NO_PROXY", "127.0.0.1");
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let running = self.command("admin", arguments).output();
-        tokio::time::timeout(Duration::from_secs(60), running)
-            .await
-            .expect("kubectl ends")
-            .expect("kubectl runs")
-    }
-
-    /// Standard output of a command that must succeed.
-    async fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Standard error of a command that must fail.
-    async fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        assert!(
-            !output.status.success(),
-            "kubectl {arguments:?} should be refused"
-        );
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn file(&self, name: &str, object: &Value) -> String {
-        let path = self.home.path().join(name);
-        std::fs::write(&path, object.to_string()).unwrap();
-        path.to_string_lossy().into_owned()
-    }
-}
+use super::{NS, WEIGHT, canary, deployment, pod};
 
 fn line<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
     let found = text.lines().find(|line| line.starts_with(start));

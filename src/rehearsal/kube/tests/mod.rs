@@ -1,6 +1,7 @@
 //! The server as its clients see it: `kube` in-process, the real `kubectl` where there is one.
 
 mod apply;
+mod desk;
 mod faults;
 mod kubectl;
 mod patches;

@@ -41,13 +41,13 @@ async fn a_merge_patch_with_a_stale_version_is_a_conflict() {
 async fn a_failing_test_of_a_json_patch_is_invalid() {
     let server = server().await;
     server.store().create("helm", canary()).unwrap();
-    let path = format!("/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/langfuse-v3");
+    let address = format!("/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/langfuse-v3");
     let pointer = "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight";
     let patch = |old: &str| json!([{"op": "test", "path": pointer, "value": old}, {"op": "replace", "path": pointer, "value": "7"}]);
     let (code, status) = raw(
         &server,
         "PATCH",
-        &path,
+        &address,
         "application/json-patch+json",
         &patch("99"),
     )
@@ -60,7 +60,7 @@ async fn a_failing_test_of_a_json_patch_is_invalid() {
     let (code, object) = raw(
         &server,
         "PATCH",
-        &path,
+        &address,
         "application/json-patch+json",
         &patch("0"),
     )

@@ -168,7 +168,7 @@ async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
         async move {
             worker
                 .run(CancellationToken::new(), |_| std::future::pending())
-                .await
+                .await;
         }
     });
     until("the job is active", async || {

@@ -44,7 +44,7 @@ pub(crate) fn events(export: &Export) -> Vec<Value> {
                     out.push(event(
                         "trace-create",
                         &now,
-                        trace(span, &found, &resource, &metadata),
+                        &trace(span, &found, &resource, &metadata),
                     ));
                 }
                 let body = observation(span, &found, &metadata);
@@ -53,14 +53,14 @@ pub(crate) fn events(export: &Export) -> Vec<Value> {
                 } else {
                     "span-create"
                 };
-                out.push(event(kind, &now, body));
+                out.push(event(kind, &now, &body));
             }
         }
     }
     out
 }
 
-fn event(kind: &str, now: &str, body: Value) -> Value {
+fn event(kind: &str, now: &str, body: &Value) -> Value {
     json!({"id": uuid::Uuid::new_v4().to_string(), "type": kind, "timestamp": now, "body": body})
 }
 

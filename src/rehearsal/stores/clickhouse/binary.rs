@@ -34,10 +34,11 @@ pub(super) fn configure(
 
 fn text(room: &Path, port: u16, password: &str, reader_password: &str) -> String {
     let room = escape(&room.display().to_string());
-    let profile: String = PROFILE
+    let profile: Vec<String> = PROFILE
         .iter()
         .map(|(name, value)| format!("<{name}>{value}</{name}>"))
         .collect();
+    let profile = profile.concat();
     let user = |name, password, profile| {
         format!(
             "<{name}><password>{password}</password><profile>{profile}</profile><quota>default</quota>\

@@ -1,4 +1,8 @@
 //! The ClickHouse front with the real clients: the `clickhouse` crate and plain HTTP.
+#![allow(
+    clippy::print_stderr,
+    reason = "a test that skips says why, and one that measures what"
+)]
 
 use std::{io::Write, time::Duration};
 

@@ -105,11 +105,11 @@ async fn postgresql_holds_langfuse_v2() {
         assert_eq!(number(&mut connection, sql).await, expected, "{sql}");
     }
     assert_eq!(
-        counts.dataset_run_items as i64,
+        counts.dataset_run_items.cast_signed(),
         number(&mut connection, "SELECT count(*) FROM dataset_run_items").await
     );
     assert_eq!(
-        counts.sessions as i64,
+        counts.sessions.cast_signed(),
         number(&mut connection, "SELECT count(*) FROM trace_sessions").await
     );
     let project = &history.projects[0];

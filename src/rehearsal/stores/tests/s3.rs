@@ -9,7 +9,7 @@ use crate::rehearsal::stores::s3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3_stores_and_lists_events() {
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
     let stage = stage().await;
     let store = s3::start(&stage).await.unwrap();
     let http = reqwest::Client::builder()

@@ -1,0 +1,203 @@
+//! The verbs as a shell calls them: what they print, how they end. Against the rehearsal's API server.
+#![cfg(feature = "rehearsal")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use cutover::rehearsal::kube::{Options, Server};
+use serde_json::{Value, json};
+
+/// A folder with a configuration, and a cluster when there is one.
+struct Place {
+    dir: tempfile::TempDir,
+    server: Option<Server>,
+}
+
+impl Place {
+    fn new(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cutover.toml"), config).unwrap();
+        Self { dir, server: None }
+    }
+
+    async fn with_cluster(config: &str) -> Self {
+        let mut place = Self::new(&format!(
+            "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n{config}"
+        ));
+        let server = Server::start(Options {
+            namespaces: vec!["lf".into()],
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let kubeconfig = server.kubeconfig("rehearsal-admin", "lf").unwrap();
+        std::fs::write(place.path("kubeconfig"), kubeconfig).unwrap();
+        for object in objects() {
+            server.store().create("test", object).unwrap();
+        }
+        place.server = Some(server);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let here = self.dir.path().to_owned();
+        let output = tokio::task::spawn_blocking(move || call(&here, &args))
+            .await
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+
+    async fn status(&self) -> Value {
+        let (_, out, err) = self.run(&["status", "--json", "--wait", "3"]).await;
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}\n{err}"))
+    }
+}
+
+fn call(here: &Path, args: &[String]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cutover"))
+        .args(args)
+        .current_dir(here)
+        .env_clear()
+        .env("HOME", here)
+        .env("USER", "mia")
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .output()
+        .unwrap()
+}
+
+fn objects() -> Vec<Value> {
+    let service = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "lf"},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 3000}]}})
+    };
+    let ingress = |name: &str, service: &str, notes: Value| {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": name, "namespace": "lf", "annotations": notes},
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": "lf.example.com", "http": {"paths": [
+            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 3000}}}}]}}]}})
+    };
+    let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "25"});
+    vec![
+        service("lf-v2"),
+        service("lf-web"),
+        ingress("lf", "lf-v2", json!({})),
+        ingress("lf-canary", "lf-web", canary),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_end_with_2_and_help_with_0() {
+    let place = Place::new("[postgres]\npasword = \"HIDDEN\"\n");
+    let (code, _, err) = place.run(&["status"]).await;
+    assert!(
+        code == 2 && err.contains("did you mean \"password\"") && !err.contains("HIDDEN"),
+        "{code}: {err}"
+    );
+    assert_eq!(place.run(&["shift"]).await.0, 2);
+    assert_eq!(place.run(&["--help"]).await.0, 0);
+    let (code, out, _) = place.run(&["keys", "--markdown"]).await;
+    assert!(code == 0 && out.starts_with("| key |"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_not_there_ends_with_3() {
+    let place = Place::new("[kubernetes]\nkubeconfig = \"kubeconfig\"\n");
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "lf"}}],
+        "users": [{"name": "u", "user": {}}]});
+    std::fs::write(place.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+    for verb in [
+        &["status", "--wait", "3"][..],
+        &["plan", "--to", "5"],
+        &["rollback", "--yes"],
+    ] {
+        let (code, _, err) = place.run(verb).await;
+        assert!(
+            code == 3 && err.contains("unreachable") && err.contains("->"),
+            "{verb:?}: {code}: {err}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn look_plan_roll_back_hold_and_journal() {
+    let place = Place::with_cluster("").await;
+    assert_eq!(place.status().await["split"]["stored"], 25);
+
+    let (code, out, err) = place.run(&["plan", "--to", "50"]).await;
+    assert!(
+        code == 4 && out.contains("\"nginx.ingress.kubernetes.io/canary-weight\":\"50\""),
+        "{code}: {out}{err}"
+    );
+    let (code, _, err) = place.run(&["shift", "--to", "50", "--yes"]).await;
+    assert!(code == 4 && err.contains("refused"), "{code}: {err}");
+    let (code, _, err) = place.run(&["rollback"]).await;
+    assert!(code == 2 && err.contains("--yes"), "{code}: {err}");
+    assert_eq!(
+        place.status().await["split"]["stored"],
+        25,
+        "nothing of this may have written"
+    );
+
+    let (code, out, err) = place.run(&["rollback", "--yes"]).await;
+    assert!(code == 0 && out.contains("25 % -> 0 %"), "{code}: {out}{err}");
+    assert_eq!(place.status().await["split"]["stored"], 0);
+
+    let (code, out, _) = place.run(&["hold"]).await;
+    assert!(code == 0 && out.contains("held by mia@"), "{out}");
+    assert!(
+        place.status().await["split"]["hold"]["by"]
+            .as_str()
+            .unwrap()
+            .starts_with("mia@")
+    );
+    assert_eq!(place.run(&["hold", "--off"]).await.0, 0);
+    assert_eq!(place.status().await["split"]["hold"], Value::Null);
+
+    assert_eq!(place.run(&["journal", "--verify"]).await.0, 0);
+    let journal = place.path("journal/rehearsal/lf/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap_or_else(|e| panic!("{e}: {}", journal.display()));
+    std::fs::write(&journal, text.replacen("\"from\":25", "\"from\":20", 1)).unwrap();
+    let (code, _, err) = place.run(&["journal", "--verify"]).await;
+    assert!(code == 1 && err.contains("line 1"), "{code}: {err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_named_and_not_there_is_said() {
+    let place = Place::with_cluster("[traffic]\ningresses = [\"lf-canari\"]\n").await;
+    let (code, _, err) = place.run(&["plan", "--to", "5"]).await;
+    assert!(
+        code == 3 && err.contains("Ingress lf/lf-canari") && err.contains("[traffic] ingresses"),
+        "{code}: {err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_writes_once() {
+    let place = Place::with_cluster("").await;
+    let args = ["--kubeconfig", "kubeconfig", "init", "--output", "found.toml"];
+    let (code, _, err) = place.run(&args).await;
+    assert!(
+        code == 0 && err.contains("found     traffic.ingresses"),
+        "{code}: {err}"
+    );
+    let written = std::fs::read_to_string(place.path("found.toml")).unwrap();
+    assert!(written.contains("ingresses = [\"lf-canary\"]"), "{written}");
+    let (code, _, err) = place.run(&args).await;
+    assert!(code == 4 && err.contains("it exists already"), "{code}: {err}");
+    assert_eq!(
+        std::fs::read_to_string(place.path("found.toml")).unwrap(),
+        written
+    );
+}
