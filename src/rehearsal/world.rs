@@ -2,104 +2,37 @@
 //!
 //! Its rule: parts that do not need each other start side by side, and everything ends in the reverse order.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cluster::{Cluster, ClusterError};
+use super::cluster::Cluster;
 use super::control;
 use super::faults::levers::Levers;
-use super::gateway::{self, Gateway, GatewayError};
+use super::gateway::{self, Gateway};
 use super::history;
 use super::info::Info;
-use super::langfuse::LangfuseError;
 use super::load::ledger::Ledger;
 use super::load::{self, Load};
 use super::options::{Options, RATE, TRACES};
 use super::runner::{self, Readings};
-use super::scenario::{Backfill, Scenario, ScenarioError};
-use super::stage::{Stage, StageError};
-use super::stores::{Endpoints, StoreError, Stores};
+use super::scenario::{Backfill, Scenario};
+use super::stage::Stage;
+use super::stores::{Endpoints, Stores};
 use super::workloads::manifests::langfuse as manifests;
 use super::workloads::{PodFaults, Workloads};
 use super::{clock, config_file, docker, setup};
+
+mod error;
+
+pub use error::RehearsalError;
 
 /// Namespace of everything.
 pub const NAMESPACE: &str = "langfuse";
 /// How long Langfuse v3 may take until its Pods are ready.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Why a rehearsal did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RehearsalError {
-    /// The scenario.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// The directory or a program.
-    #[error(transparent)]
-    Stage(Box<StageError>),
-    /// A store or the history.
-    #[error(transparent)]
-    Store(Box<StoreError>),
-    /// The API server.
-    #[error(transparent)]
-    Cluster(Box<ClusterError>),
-    /// The gateway.
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    /// Langfuse v2.
-    #[error("Langfuse v2 did not start: {0}")]
-    Langfuse(#[from] LangfuseError),
-    /// An object of the cluster.
-    #[error("the rehearsal's objects could not be written to the API server: {0}")]
-    Kube(Box<::kube::Error>),
-    /// A file of the directory, or a socket.
-    #[error("{}: {source}; is the disk full, or the path longer than 90 characters?", path.display())]
-    File {
-        /// The path.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A Deployment that never became ready.
-    #[error("{name} was not ready within {} s; its last words: {words}", PATIENCE.as_secs())]
-    NotReady {
-        /// The Deployment.
-        name: &'static str,
-        /// The end of its log.
-        words: String,
-    },
-    /// An address that is none.
-    #[error("the address of {0} could not be read")]
-    Address(&'static str),
-}
-
-impl From<StageError> for RehearsalError {
-    fn from(error: StageError) -> Self {
-        Self::Stage(Box::new(error))
-    }
-}
-
-impl From<StoreError> for RehearsalError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
-    }
-}
-
-impl From<ClusterError> for RehearsalError {
-    fn from(error: ClusterError) -> Self {
-        Self::Cluster(Box::new(error))
-    }
-}
-
-impl From<::kube::Error> for RehearsalError {
-    fn from(error: ::kube::Error) -> Self {
-        Self::Kube(Box::new(error))
-    }
-}
 
 /// A running rehearsal.
 pub struct Rehearsal {

@@ -248,10 +248,16 @@ async fn the_backfill_is_switched_by_the_environment() {
     );
     let backfill = arguments(&rehearsal, "backfill", &["enabled=true"]);
     fault(&backfill).await.unwrap();
-    until("the last migration is finished", 60, || async {
+    let finished = until("the last migration is finished", 120, || async {
         let row = migration(&rehearsal, "migrate_scores").await;
         (!row["finished_at"].is_null()).then_some(())
-    })
-    .await;
+    });
+    // Should it ever take so long, the worker's own words say why.
+    let explain = async {
+        tokio::time::sleep(Duration::from_secs(110)).await;
+        eprintln!("{}", worker_log(&rehearsal).await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! { () = finished => {}, () = explain => {} }
     rehearsal.stop().await.unwrap();
 }
