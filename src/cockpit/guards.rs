@@ -3,6 +3,7 @@
 use crate::domain::backfill::MigrationState;
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
+use crate::domain::traffic::RANDOM_PER_REQUEST;
 use crate::domain::{Now, SourceId, Split, units};
 use crate::shift::guard::{Check, Guards, Verdict};
 
@@ -180,7 +181,7 @@ fn routes_sound(model: &Model, _: Now, _: Split) -> (Verdict, String) {
     if routes.iter().any(|r| r.stored != routes[0].stored) {
         return warn("routes of one group stand at different weights; the move brings them together");
     }
-    if let Some((route, trap)) = routes.iter().find_map(|r| r.traps.first().map(|t| (r, t))) {
+    if let Some((route, trap)) = routes.iter().find_map(|r| r.traps.iter().find(|t| t.id != RANDOM_PER_REQUEST).map(|t| (r, t))) {
         return warn(format!("{}: {}", route.object.name, trap.text));
     }
     pass(format!("{} route(s)", routes.len()))

@@ -104,6 +104,9 @@ pub struct Trap {
     pub blocks: bool,
 }
 
+/// Id of the trap that every random split has and no operator can mend: not a reason to stop.
+pub const RANDOM_PER_REQUEST: &str = "random-per-request";
+
 /// One weighted route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

@@ -1,8 +1,8 @@
 //! The exact request body that moves one route, per mechanism.
 //!
 //! A forward patch is conditional on the `resourceVersion` that was read: anything that happened to the
-//! object in between makes it a 409. A patch back is conditional only on the object being the same object and
-//! still a canary: taking traffic back must not lose a race, and its target is absolute.
+//! object in between makes it a 409. A patch back is conditional only on the object being the same
+//! object: taking traffic back must not lose a race, and its target is absolute.
 
 use serde_json::{Value, json};
 
@@ -66,13 +66,12 @@ impl Patch {
         Self::new(route, weight, PatchKind::Merge, body)
     }
 
-    /// The patch that takes `route` back to `to`, on condition that it is the same object and still a canary.
+    /// The patch that takes `route` back to `to`, on condition that it is the same object.
     pub fn back(route: &Route, to: Split) -> Self {
         let weight = Weight::of(to, route.stored.total);
         let body = match route.router {
             RouterKind::IngressNginx => json!([
                 {"op": "test", "path": "/metadata/uid", "value": route.uid},
-                {"op": "test", "path": pointer(CANARY), "value": "true"},
                 {"op": "add", "path": pointer(CANARY_WEIGHT), "value": weight.value.to_string()},
             ]),
         };
@@ -117,10 +116,10 @@ mod tests {
         let patch = Patch::back(&route(25), Split::V2);
         assert_eq!(patch.body[0]["value"], "uid-1");
         assert_eq!(
-            patch.body[2]["path"],
+            patch.body[1]["path"],
             "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight"
         );
-        assert_eq!(patch.body[2]["value"], "0");
+        assert_eq!(patch.body[1]["value"], "0");
         assert!(!patch.body.to_string().contains("resourceVersion"));
     }
 

@@ -1,7 +1,7 @@
 //! Routes: what was asked for, what is stored, what requests really got.
 
 use crate::domain::latency::Endpoint;
-use crate::domain::traffic::Route;
+use crate::domain::traffic::{RANDOM_PER_REQUEST, Route};
 use crate::domain::{Now, Split};
 
 use super::super::Model;
@@ -22,10 +22,10 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
 
 fn traps(route: &Route, findings: &mut Findings) {
     for trap in &route.traps {
-        let severity = if trap.blocks {
-            Severity::Critical
-        } else {
-            Severity::Warning
+        let (severity, remedy) = match (trap.blocks, trap.id) {
+            (true, _) => (Severity::Critical, "mend it before the next step"),
+            (false, RANDOM_PER_REQUEST) => (Severity::Info, "so it is with every random split; keep the steps short"),
+            (false, _) => (Severity::Warning, "mend it before the next step"),
         };
         add(
             findings,
@@ -33,7 +33,7 @@ fn traps(route: &Route, findings: &mut Findings) {
             severity,
             trap.text.clone(),
             route.object.to_string(),
-            "mend it before the next step",
+            remedy,
         );
     }
 }

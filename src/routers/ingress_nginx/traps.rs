@@ -7,7 +7,7 @@ use super::pair::{Pair, Rule, annotations, name, rules};
 use super::weight::{Annotations, Read, stored};
 use super::{CONTROLLER, Seen};
 use crate::domain::text::clean;
-use crate::domain::traffic::{Backend, PathGroup, Trap};
+use crate::domain::traffic::{Backend, PathGroup, RANDOM_PER_REQUEST, Trap};
 use crate::shift::patch::{CANARY, CANARY_WEIGHT};
 
 const BY_HEADER: &str = "nginx.ingress.kubernetes.io/canary-by-header";
@@ -216,7 +216,7 @@ fn stickiness(pair: &Pair<'_>, group: PathGroup, traps: &mut Vec<Trap>) {
         traps.push(trap("sticky-clients", false,
             "cookie affinity: clients that were given a side stay there, and the weight counts for new ones only"));
     } else if matches!(group, PathGroup::All | PathGroup::Ui) {
-        traps.push(trap("random-per-request", false,
+        traps.push(trap(RANDOM_PER_REQUEST, false,
             "the side is drawn anew for every request and never changed by a retry: one page, and one trace, can \
              get parts from both versions"));
     }
