@@ -1,4 +1,4 @@
-# Two commands for a fresh machine: `make rehearse` and `make test`. Both set up what they need (tools/setup).
+# Two commands for a fresh machine: `make rehearse` and `make test`. Both set up what they need (.ci/setup).
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
 setup: ## install what the rehearsal and the tests need; quick when it is there
-	@./tools/setup
+	@./.ci/setup
 
 rehearse: setup ## build release and open the cockpit on a running rehearsal; ARGS="--scenario NAME" passes flags on
 	cargo build --release --locked

@@ -16,7 +16,11 @@ fn nowhere() -> (tempfile::TempDir, String) {
     let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n\
                    contexts: [{name: c, context: {cluster: c, user: u, namespace: langfuse}}]\n\
                    users: [{name: u, user: {token: t}}]\n";
-    std::fs::write(&kubeconfig, format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}")).unwrap();
+    std::fs::write(
+        &kubeconfig,
+        format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}"),
+    )
+    .unwrap();
     let config = dir.path().join("cutover.toml");
     let text = format!(
         "[environment]\nname = \"nowhere\"\n[kubernetes]\nkubeconfig = {:?}\n[journal]\ndir = {:?}\n",
@@ -36,7 +40,11 @@ fn assert_restored(person: &Person) {
 }
 
 fn signal(person: &Person, signal: rustix::process::Signal) {
-    let pid = person.child.process_id().and_then(|p| i32::try_from(p).ok()).unwrap();
+    let pid = person
+        .child
+        .process_id()
+        .and_then(|p| i32::try_from(p).ok())
+        .unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
@@ -52,7 +60,11 @@ fn quit_gives_the_terminal_back() {
 
 #[test]
 fn signals_give_the_terminal_back() {
-    for end in [rustix::process::Signal::TERM, rustix::process::Signal::HUP, rustix::process::Signal::INT] {
+    for end in [
+        rustix::process::Signal::TERM,
+        rustix::process::Signal::HUP,
+        rustix::process::Signal::INT,
+    ] {
         let (_dir, config) = nowhere();
         let mut person = Person::start(80, 24, &["--config", &config], &[]);
         person.see("nowhere");
@@ -68,7 +80,12 @@ fn every_size_is_drawn_and_a_resize_repaints() {
     let mut person = Person::start(120, 36, &["--config", &config], &[]);
     person.see("Advisor");
     for (columns, rows) in [(80, 24), (40, 10), (200, 50), (1, 1), (80, 24)] {
-        let size = portable_pty::PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let size = portable_pty::PtySize {
+            rows,
+            cols: columns,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
         person.pty.resize(size).unwrap();
         person.screen.screen_mut().set_size(common::person::nonzero(rows), common::person::nonzero(columns));
         person.look(Duration::from_millis(200));
@@ -110,9 +127,9 @@ fn help_and_palette_open_and_close() {
     let mut person = Person::start(120, 36, &["--config", &config], &[]);
     person.see("nowhere");
     person.press("?");
-    person.see("Freeze the view");
+    person.see("Plan the next step");
     person.press("\x1b");
-    person.wait("help to close", |s| !s.contains("Freeze the view"));
+    person.wait("help to close", |s| !s.contains("Plan the next step"));
     person.press(":");
     person.press("zoom");
     person.see("Give the focused pane");
@@ -135,7 +152,9 @@ fn stopped_and_continued_it_paints_again() {
     person.press("\x1a");
     person.see("Stopped");
     person.press("fg\r");
-    person.wait("the cockpit again", |s| s.contains("Traffic") && !s.contains("Stopped"));
+    person.wait("the cockpit again", |s| {
+        s.contains("Traffic") && !s.contains("Stopped")
+    });
     person.press("q");
     person.see("shell>");
     person.press("exit\r");

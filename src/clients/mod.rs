@@ -9,6 +9,7 @@ pub mod http;
 pub mod kube;
 pub mod pod;
 pub mod postgres;
+pub mod proxied;
 pub mod reach;
 pub mod redis;
 pub mod s3;

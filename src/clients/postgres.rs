@@ -116,20 +116,31 @@ async fn options(reach: &Reach, target: &PostgresTarget) -> Result<PgConnectOpti
     if let Some(database) = &target.database {
         options = options.database(database);
     }
-    Ok(with_tls(options, target)
+    let (host, port) = (options.get_host().to_owned(), options.get_port());
+    let mut through = matches!(target.address, Address::Service { .. });
+    if !through
+        && options.get_socket().is_none()
+        && let Some(local) = reach.proxied(&host, port).await?
+    {
+        options = options.host(&local.ip().to_string()).port(local.port());
+        through = true;
+    }
+    Ok(with_tls(options, target, through)
         .application_name("cutover")
         .options(SESSION))
 }
 
-/// Through a port-forward the host name means nothing, so the certificate is held against the CA alone.
-fn with_tls(mut options: PgConnectOptions, target: &PostgresTarget) -> PgConnectOptions {
+/// Through a listener of ours the host name means nothing, so the certificate is held against the CA alone.
+fn with_tls(mut options: PgConnectOptions, target: &PostgresTarget, through: bool) -> PgConnectOptions {
     let tls = &target.tls;
-    let service = matches!(target.address, Address::Service { .. });
     match tls.enabled {
         Some(false) => return options.ssl_mode(PgSslMode::Disable),
         Some(true) if tls.insecure => options = options.ssl_mode(PgSslMode::Require),
-        Some(true) if service => options = options.ssl_mode(PgSslMode::VerifyCa),
+        Some(true) if through => options = options.ssl_mode(PgSslMode::VerifyCa),
         Some(true) => options = options.ssl_mode(PgSslMode::VerifyFull),
+        None if through && matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) => {
+            options = options.ssl_mode(PgSslMode::VerifyCa);
+        }
         None => {}
     }
     if let Some(file) = tls.ca_file.as_ref().filter(|_| !tls.insecure) {
@@ -144,12 +155,17 @@ fn with_tls(mut options: PgConnectOptions, target: &PostgresTarget) -> PgConnect
 fn object(target: &PostgresTarget, options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match &target.address {
-        Address::Url(_) => format!(
-            "PostgreSQL {}@{}:{}/{database}",
-            options.get_username(),
-            options.get_host(),
-            options.get_port()
-        ),
+        Address::Url(url) => {
+            // The URL's host, not the local end of a way through a proxy.
+            let named = url.expose().parse::<PgConnectOptions>().ok();
+            let named = named.as_ref().unwrap_or(options);
+            format!(
+                "PostgreSQL {}@{}:{}/{database}",
+                options.get_username(),
+                named.get_host(),
+                named.get_port()
+            )
+        }
         service @ Address::Service { .. } => {
             format!(
                 "PostgreSQL {}@{}/{database}",

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::forward::{Forward, ServicePort};
 use super::kube::Kube;
+use super::proxied::{self, Proxied};
 use super::target::{Address, KubeTarget};
 use crate::domain::{Kind, Trouble};
 
@@ -19,6 +20,7 @@ pub struct Reach {
     target: Option<KubeTarget>,
     kube: Mutex<Option<Kube>>,
     forwards: Mutex<HashMap<ServicePort, Arc<Forward>>>,
+    proxied: Mutex<HashMap<(String, u16), Proxied>>,
 }
 
 impl Reach {
@@ -28,6 +30,7 @@ impl Reach {
             target,
             kube: Mutex::new(None),
             forwards: Mutex::new(HashMap::new()),
+            proxied: Mutex::new(HashMap::new()),
         })
     }
 
@@ -66,6 +69,22 @@ impl Reach {
         let opened = Arc::new(Forward::open(self.kube().await?, to.clone()).await?);
         let local = opened.local();
         forwards.insert(to, opened);
+        Ok(Some(local))
+    }
+
+    /// The local end of the way through ALL_PROXY, for what does not speak HTTP; `None` without such a proxy.
+    pub async fn proxied(&self, host: &str, port: u16) -> Result<Option<SocketAddr>, Trouble> {
+        let Some(by) = proxied::from_env(host, port) else {
+            return Ok(None);
+        };
+        let mut open = self.proxied.lock().await;
+        let key = (host.to_owned(), port);
+        if let Some(known) = open.get(&key) {
+            return Ok(Some(known.local()));
+        }
+        let opened = Proxied::open(by, host, port).await?;
+        let local = opened.local();
+        open.insert(key, opened);
         Ok(Some(local))
     }
 

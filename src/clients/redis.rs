@@ -103,17 +103,25 @@ async fn client(reach: &Reach, target: &RedisTarget, object: &str) -> Result<Cli
         }
     };
     let settings = settings(target, info.redis_settings().clone());
-    let addr = address(target, info.addr().clone());
+    let mut through = matches!(target.address, Address::Service { .. });
+    let mut addr = address(target, info.addr().clone());
+    if !through
+        && let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } = &mut addr
+        && let Some(local) = reach.proxied(host, *port).await?
+    {
+        (*host, *port) = (local.ip().to_string(), local.port());
+        through = true;
+    }
     let is_tls = matches!(addr, ConnectionAddr::TcpTls { .. });
     let info = info.set_redis_settings(settings).set_addr(addr);
     if !is_tls {
         return Client::open(info).map_err(|e| unusable(&e));
     }
     let client = Client::build_with_tls(info, certificates(target)?).map_err(|e| unusable(&e))?;
-    if matches!(target.address, Address::Url(_)) {
+    if !through {
         return Ok(client);
     }
-    // Through a port-forward the host name means nothing: the certificate is held against the CA alone.
+    // Through a listener of ours the host name means nothing: the certificate is held against the CA alone.
     let info = client.get_connection_info().clone();
     let mut addr = info.addr().clone();
     addr.set_danger_accept_invalid_hostnames(true);

@@ -39,14 +39,14 @@ impl Series {
         self.points.back().copied()
     }
 
-    /// Change per second over the readings of the last `window`; `None` with fewer than two of them or no
-    /// time between them.
+    /// Change per second over the readings of the last `window`; `None` with fewer than two of them, or less
+    /// than a second between them: two polls in a row say nothing about a rate.
     pub fn rate(&self, window: Duration) -> Option<f64> {
         let (last_at, last) = self.last()?;
         let from = last_at.0.saturating_sub(window);
         let (first_at, first) = self.iter().find(|(at, _)| at.0 >= from)?;
         let secs = last_at.since(first_at).as_secs_f64();
-        (secs > 0.0).then(|| (last - first) / secs)
+        (secs >= 1.0).then(|| (last - first) / secs)
     }
 
     /// Forgets everything: the number started anew (a counter was reset).

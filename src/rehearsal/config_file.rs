@@ -1,5 +1,7 @@
 //! The `cutover.toml` of a rehearsal: what an operator would have written for it.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::cluster::Mode;
@@ -99,14 +101,16 @@ impl File {
         } else {
             format!(" # {comment}")
         };
-        self.text.push_str(&format!("\n[{name}]{comment}\n"));
+        let _ = writeln!(self.text, "\n[{name}]{comment}");
         self
     }
 
     fn entry(&mut self, key: &str, value: impl Serialize) -> &mut Self {
         // Strings, flags and lists of strings always have a TOML form; anything else would be a bug of ours.
         match toml::Value::try_from(value) {
-            Ok(value) => self.text.push_str(&format!("{key} = {value}\n")),
+            Ok(value) => {
+                let _ = writeln!(self.text, "{key} = {value}");
+            }
             Err(error) => tracing::error!("cutover.toml: {key}: {error}"),
         }
         self

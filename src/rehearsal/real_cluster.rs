@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::stage::{Process, Program, Stage, StageError, await_ready, find_program, free_port};
 
 /// How long a start may take: an API server alone needs 3 s on two cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why a real cluster did not start.
 #[derive(Debug, thiserror::Error)]
@@ -150,11 +150,9 @@ fn apiserver_program(file: &Path, room: &Path, etcd: &str, port: u16) -> Program
 
 fn write_tokens(room: &Path, tokens: &[(String, String)]) -> Result<(), RealClusterError> {
     let path = room.join("tokens.csv");
-    let lines: String = tokens
-        .iter()
-        .map(|(user, token)| format!("{token},{user},{user},\"system:masters\"\n"))
-        .collect();
-    std::fs::write(&path, lines).map_err(|source| RealClusterError::File { path, source })
+    let line = |(user, token): &(String, String)| format!("{token},{user},{user},\"system:masters\"");
+    let lines: Vec<String> = tokens.iter().map(line).collect();
+    std::fs::write(&path, lines.join("\n") + "\n").map_err(|source| RealClusterError::File { path, source })
 }
 
 async fn make_key(room: &Path) -> Result<(), RealClusterError> {

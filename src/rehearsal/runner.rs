@@ -31,7 +31,7 @@ pub(super) struct Readings {
     pub namespace: String,
     /// The gateway.
     pub gateway: Arc<Gateway>,
-    /// PostgreSQL, for the background migrations.
+    /// `PostgreSQL`, for the background migrations.
     pub postgres_url: String,
 }
 

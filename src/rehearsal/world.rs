@@ -40,13 +40,13 @@ pub enum RehearsalError {
     Scenario(#[from] ScenarioError),
     /// The directory or a program.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Stage(Box<StageError>),
     /// A store or the history.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// The API server.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(Box<ClusterError>),
     /// The gateway.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -75,6 +75,24 @@ pub enum RehearsalError {
     /// An address that is none.
     #[error("the address of {0} could not be read")]
     Address(&'static str),
+}
+
+impl From<StageError> for RehearsalError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(Box::new(error))
+    }
+}
+
+impl From<StoreError> for RehearsalError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<ClusterError> for RehearsalError {
+    fn from(error: ClusterError) -> Self {
+        Self::Cluster(Box::new(error))
+    }
 }
 
 impl From<::kube::Error> for RehearsalError {
@@ -237,7 +255,9 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
     }
 
     async fn stores(&self) -> Result<Arc<Stores>, RehearsalError> {
-        Ok(Arc::new(Stores::start(self.stage, self.progress).await?))
+        Ok(Arc::new(
+            Box::pin(Stores::start(self.stage, self.progress)).await?,
+        ))
     }
 
     async fn cluster(&self) -> Result<Cluster, RehearsalError> {
@@ -300,13 +320,13 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
         workloads
             .install_routes(&secrets, v2, self.scenario.settings.weight)
             .await?;
-        let start = Gateway::start(gateway::Options {
+        let start = Box::pin(Gateway::start(gateway::Options {
             client: client.clone(),
             namespace: NAMESPACE.to_owned(),
             poll: Duration::from_secs(1),
             seed: self.options.seed,
             access_log: self.stage.room("logs")?.join("gateway-access.log"),
-        });
+        }));
         let gateway = self
             .told("gateway is ready", async { Ok(Arc::new(start.await?)) })
             .await?;

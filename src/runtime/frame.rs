@@ -14,6 +14,9 @@ const BEGIN: &[u8] = b"\x1b[?2026h";
 /// End synchronized update.
 const END: &[u8] = b"\x1b[?2026l";
 
+/// Colours off, everything cleared.
+const CLEAR: &[u8] = b"\x1b[0m\x1b[2J";
+
 /// The bytes of the frame being drawn.
 #[derive(Debug, Clone, Default)]
 struct Bytes(Rc<RefCell<Vec<u8>>>);
@@ -106,8 +109,9 @@ impl Painter {
             size: Size::new(columns, rows),
         };
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
-        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
-        terminal.clear()?;
+        let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
+        // What another size, or another program, left there is not in our buffers.
+        bytes.0.borrow_mut().extend_from_slice(CLEAR);
         Ok(Self { terminal, bytes })
     }
 
@@ -135,6 +139,14 @@ mod tests {
         painter
             .paint(|f| f.render_widget(Paragraph::new(text), f.area()))
             .unwrap()
+    }
+
+    #[test]
+    fn a_new_painter_clears_what_another_size_left() {
+        let mut parser = vt100::Parser::new(3.try_into().unwrap(), 20.try_into().unwrap(), 0);
+        parser.process(b"\x1b[1;1Hleft over from before");
+        parser.process(&text(&mut Painter::new(20, 3).unwrap(), "new").unwrap());
+        assert_eq!(parser.screen().contents().trim_end(), "new");
     }
 
     #[test]

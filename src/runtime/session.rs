@@ -101,7 +101,9 @@ pub fn watchdog(config: &Config) -> Vec<String> {
         ("--context", Some(context)),
         ("--namespace", Some(namespace)),
     ];
-    let given = given.into_iter().filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
+    let given = given
+        .into_iter()
+        .filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
     given.flatten().chain(["watchdog".to_owned()]).collect()
 }
 
@@ -265,7 +267,8 @@ impl Link {
             self.journal.clone(),
             self.actor.clone(),
             wall,
-        ).watched_by(watchdog(&self.config));
+        )
+        .watched_by(watchdog(&self.config));
         actuators.known_as(reviewed(&client).await);
         let _ = self.shared.actuators.set(actuators.clone());
         actuators.keep_lease(self.armed, self.to).await;

@@ -18,8 +18,10 @@ use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::text::clean;
 use crate::domain::{Fact, Kind, SourceId, Trouble};
 
-/// The whole keyspace is scanned again this often; a queue appears at most once in a program's life.
+/// The whole keyspace is scanned again at the latest after this, and sooner when that is cheap: a scan may take a
+/// fiftieth of the time.
 const RESCAN: Duration = Duration::from_secs(30);
+const DUTY: u32 = 50;
 /// Time one poll may spend on scanning.
 const BUDGET: Duration = Duration::from_millis(600);
 /// `delayed` scores are due time in ms times this, plus a counter.
@@ -33,6 +35,8 @@ pub struct Queues {
     known: BTreeMap<String, String>,
     cursor: u64,
     scanned: Option<Instant>,
+    /// Time the scan took so far.
+    cost: Duration,
 }
 
 /// One queue's answers, in the order they are asked for.
@@ -50,6 +54,7 @@ impl Queues {
             known: BTreeMap::new(),
             cursor: 0,
             scanned: None,
+            cost: Duration::ZERO,
         }
     }
 
@@ -83,8 +88,12 @@ impl Queues {
 
     /// Goes on with the scan for as long as the budget allows.
     async fn discover(&mut self, redis: &Redis, prefix: Option<&str>) -> Result<(), Trouble> {
-        if self.cursor == 0 && self.scanned.is_some_and(|at| at.elapsed() < RESCAN) {
-            return Ok(());
+        if self.cursor == 0 {
+            let rest = (self.cost * DUTY).min(RESCAN);
+            if self.scanned.is_some_and(|at| at.elapsed() < rest) {
+                return Ok(());
+            }
+            self.cost = Duration::ZERO;
         }
         let begun = Instant::now();
         loop {
@@ -112,9 +121,11 @@ impl Queues {
             self.cursor = cursor;
             if cursor == 0 {
                 self.scanned = Some(Instant::now());
+                self.cost += begun.elapsed();
                 return Ok(());
             }
             if begun.elapsed() > BUDGET {
+                self.cost += begun.elapsed();
                 return Ok(());
             }
         }

@@ -47,6 +47,18 @@ fn lines(model: &Model, now: Now, columns: u16) -> Vec<Line<'static>> {
         let text = format!(" the panes show {at} UTC, {age} ago; {key} lets them go on");
         lines.push(Line::of(Tone::Notice, " FROZEN ").with(Tone::Warn, text));
     }
+    if let Some(pending) = &model.pending {
+        let left = std::time::Duration::try_from(pending.at.duration_since(now.wall)).unwrap_or_default();
+        let key = footer::key_of("confirm");
+        let text = format!(
+            " {} goes back to {} at {} UTC, in {}, unless {key} confirms it",
+            pending.op,
+            pending.back_to,
+            pending.at.strftime("%H:%M"),
+            age::quantised(left)
+        );
+        lines.push(Line::of(Tone::Notice, " UNCONFIRMED ").with(Tone::Warn, text));
+    }
     match &model.shift {
         Shift::Unknown { plan, why, .. } => {
             let text = format!(

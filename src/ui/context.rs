@@ -102,11 +102,7 @@ impl<'a> Cx<'a> {
     fn trouble(&self, trouble: &Trouble, has_value: bool) -> Vec<Line<'a>> {
         let whole = format!("✗ {trouble}").replace(" -> ", " → ");
         let all = wrapped(Tone::Bad, &whole, self.width, 2);
-        let most = if self.height < 10 {
-            1 + usize::from(!has_value)
-        } else {
-            3
-        };
+        let most = if has_value && self.height < 10 { 1 } else { 3 };
         if self.detail == Detail::Zoomed || all.len() <= most {
             return all;
         }
@@ -117,9 +113,21 @@ impl<'a> Cx<'a> {
             trouble.detail
         );
         let mut lines = vec![Line::of(Tone::Bad, fit(&head, self.width).into_owned())];
-        let next = wrap(&trouble.remedy, self.width.saturating_sub(4).max(8));
-        let next = next.into_iter().filter(|text| !text.is_empty()).take(most - 1);
-        for (n, text) in next.enumerate() {
+        let columns = self.width.saturating_sub(4).max(8);
+        let next = wrap(&trouble.remedy, columns);
+        let cut = next.len() > most - 1;
+        for (n, text) in next
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .take(most - 1)
+            .enumerate()
+        {
+            let last = cut && n + 2 == most;
+            let text = if last {
+                fit(&format!("{text} …"), columns).into_owned()
+            } else {
+                text
+            };
             lines.push(Line::of(Tone::Dim, if n == 0 { "  → " } else { "    " }).with(Tone::Plain, text));
         }
         lines

@@ -46,7 +46,9 @@ impl Rehearsal {
 
     /// One field of its first line.
     pub fn field(&self, name: &str) -> &str {
-        self.info[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.info))
+        self.info[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.info))
     }
 
     /// The configuration it wrote.
@@ -56,7 +58,13 @@ impl Rehearsal {
 
     /// Runs a verb against it.
     pub fn verb(&self, args: &[&str]) -> Output {
-        Command::new(CUTOVER).arg("--config").arg(self.config()).args(args).stdin(Stdio::null()).output().unwrap()
+        Command::new(CUTOVER)
+            .arg("--config")
+            .arg(self.config())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Runs a verb until `wanted` is true of its output.
@@ -69,14 +77,25 @@ impl Rehearsal {
                 return text;
             }
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(start.elapsed() < within, "not within {within:?}: {args:?}\n{text}\n{why}");
+            assert!(
+                start.elapsed() < within,
+                "not within {within:?}: {args:?}\n{text}\n{why}"
+            );
         }
     }
 
     /// Fires a fault by hand.
     pub fn fault(&self, args: &[&str]) {
-        let output = Command::new(CUTOVER).args(["rehearse", "fault"]).args(args).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(CUTOVER)
+            .args(["rehearse", "fault"])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Ends it with SIGTERM; gives its exit code and leaves nothing to the destructor.
@@ -94,7 +113,10 @@ impl Drop for Rehearsal {
 }
 
 fn terminate(child: &Child) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }

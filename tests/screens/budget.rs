@@ -91,13 +91,19 @@ fn a_view_is_quick() {
             })
             .collect();
         times.sort_unstable();
-        // 2 ms in release; a debug build, and machines that are shared, get more.
-        let most = if cfg!(debug_assertions) {
-            Duration::from_millis(100)
+        // The budget is 2 ms at the 99th of 100 in release. A debug build gets more, and is held to its median:
+        // a machine that is shared takes its turns.
+        let (at, most) = if cfg!(debug_assertions) {
+            (50, 60)
         } else {
-            Duration::from_millis(10)
+            (98, 10)
         };
-        assert!(times[98] <= most, "p50 {:?}, p99 {:?}", times[50], times[98]);
+        assert!(
+            times[at] <= Duration::from_millis(most),
+            "p50 {:?}, p99 {:?}",
+            times[50],
+            times[98]
+        );
         eprintln!("p50 {:?}, p99 {:?}", times[50], times[98]);
     }
 }

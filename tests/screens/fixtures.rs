@@ -5,7 +5,7 @@ use std::time::Duration;
 use cutover::cockpit::Model;
 use cutover::cockpit::advisor::{Finding, Severity};
 use cutover::cockpit::model::{Setup, Strategy};
-use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine};
+use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine, Pending};
 use cutover::domain::backfill::{Migration, MigrationState, Table};
 use cutover::domain::cluster::{Role, Workload};
 use cutover::domain::latency::{ControllerFact, Endpoint, ShareFact};
@@ -14,7 +14,7 @@ use cutover::domain::store::{Setting, StoreKind};
 use cutover::domain::traffic::{Owner, PathGroup, Trap};
 use cutover::domain::{Fact, Kind, Now, SourceId, Split, Trouble, Weight};
 use cutover::shift::machine::{ARM_EXPIRY, Focus, Lost};
-use cutover::shift::{Intent, Ladder, Shift};
+use cutover::shift::{Intent, Ladder, OpId, Shift};
 
 use super::readings::{
     clickhouse_rows, cluster, migration, postgres_rows, probe, queue, queues, route, store, workload,
@@ -579,5 +579,25 @@ pub(crate) fn wide() -> Model {
         "クラスター",
         "制御\u{1b}[2J文字 👩‍👩‍👧 e\u{301}\u{301}",
     );
+    m
+}
+
+/// A move that is taken back unless somebody confirms it.
+pub(crate) fn unconfirmed() -> Model {
+    let mut m = happy();
+    m.pending = Some(Pending {
+        op: OpId(3),
+        back_to: split(5),
+        at: Now::at(NOW + 200).wall,
+    });
+    m
+}
+
+/// A shift that would be taken back by itself.
+pub(crate) fn armed_with_confirmation() -> Model {
+    let mut m = armed("5");
+    if let Shift::Armed { plan, .. } = &mut m.shift {
+        *plan = plan.clone().turn_confirmation();
+    }
     m
 }

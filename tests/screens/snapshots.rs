@@ -42,6 +42,7 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
         ("conflict", f::conflict(), f::now()),
         ("done", f::done(), f::now()),
         ("applying", f::applying(), f::now()),
+        ("unconfirmed", f::unconfirmed(), f::now()),
         ("wide", f::wide(), f::now()),
     ]
 }
@@ -76,6 +77,7 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("shift-armed", f::armed("")),
         ("shift-typed", f::armed("50")),
         ("shift-typed-wrong", f::armed("5")),
+        ("shift-confirmation", f::armed_with_confirmation()),
         ("shift-proposed", f::proposed()),
         ("shift-rollback", f::taking_back()),
         (
@@ -169,16 +171,23 @@ fn every_pane_at_every_size_in_colour_and_without() {
         model.screen.zoomed = true;
         for size in [SMALL, HOME, WIDE] {
             for theme in [Theme::Ansi, Theme::Mono] {
-                check_at(
-                    &format!("pane-{}", id.title().to_lowercase()),
-                    &model,
-                    f::now(),
-                    size,
-                    theme,
-                );
+                let whole = buffer(&model, f::now(), size, theme);
+                let name = id.title().to_lowercase();
+                let name = format!("pane-{name}-{}x{}-{theme:?}", size.0, size.1).to_lowercase();
+                check(&name, &styled(&body(&whole)));
             }
         }
     }
+}
+
+/// The panes alone: without header, notice and footer.
+fn body(whole: &Buffer) -> Buffer {
+    let area = Rect::new(0, 0, whole.area.width, whole.area.height - 5);
+    let columns = usize::from(area.width);
+    let mut body = Buffer::empty(area);
+    body.content
+        .clone_from_slice(&whole.content[3 * columns..(3 + usize::from(area.height)) * columns]);
+    body
 }
 
 #[test]

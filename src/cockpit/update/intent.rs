@@ -87,7 +87,10 @@ pub fn open_set_split(model: &mut Model, _: Now) -> Vec<Effect> {
 pub fn shift_to(model: &mut Model, to: Split, confirm_within: Option<Duration>, now: Now) -> Vec<Effect> {
     match can_move(model, now, to) {
         Ok(()) => {
-            let plan = Plan { confirm_within, ..model.plan(Intent::Shift, to) };
+            let plan = Plan {
+                confirm_within,
+                ..model.plan(Intent::Shift, to)
+            };
             open(model, plan, now)
         }
         Err(why) => notice(model, Level::Warn, format!("cannot shift to {to}: {why}"), now),

@@ -241,7 +241,7 @@ fn when(on: bool, latency: Period) -> Duration {
     if on { latency.0 } else { Duration::ZERO }
 }
 
-/// What a GitOps controller does: it looks, and where the object differs from its manifest it applies that.
+/// What a `GitOps` controller does: it looks, and where the object differs from its manifest it applies that.
 async fn revert(
     client: Client,
     namespace: String,

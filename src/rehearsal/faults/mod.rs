@@ -11,9 +11,9 @@ pub mod levers;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreName {
-    /// PostgreSQL.
+    /// `PostgreSQL`.
     Postgres,
-    /// ClickHouse.
+    /// `ClickHouse`.
     Clickhouse,
     /// Redis.
     Redis,
@@ -57,7 +57,7 @@ pub enum Fault {
     WorkerCrash {},
     /// The worker dies in its next migration batch, after the insert and before the cursor moves.
     WorkerDiesInBatch {},
-    /// The next migration batch fails with PostgreSQL's write conflict.
+    /// The next migration batch fails with `PostgreSQL`'s write conflict.
     BatchConflict {},
     /// The worker fetches no more jobs; its connections stay open.
     QueueStall {},

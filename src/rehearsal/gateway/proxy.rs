@@ -25,7 +25,7 @@ pub const ASK_SERVED_BY: &str = "x-rehearsal-ledger";
 /// Answer to [`ASK_SERVED_BY`]: the upstream's name.
 pub const SERVED_BY: &str = "x-rehearsal-served-by";
 /// `proxy_read_timeout` of ingress-nginx.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// `proxy_next_upstream_tries` of ingress-nginx.
 const TRIES: usize = 3;
 /// Headers that belong to one connection and are never passed on.

@@ -68,7 +68,7 @@ impl Set {
             for _ in 0..next.start {
                 let name = format!("{}-{hash}-{}", self.name, suffix());
                 self.pods
-                    .push(Pod::start(world, name, &hash, &spec.template, owner.clone()));
+                    .push(Pod::start(world, name, &hash, &spec.template, &owner));
             }
         }
         self.report(world, deployment, desired, &hash).await
@@ -95,7 +95,7 @@ impl Set {
             .collect()
     }
 
-    /// The ReplicaSet of the current template; an owner reference to it.
+    /// The `ReplicaSet` of the current template; an owner reference to it.
     async fn replica_set(
         &mut self,
         world: &World,

@@ -185,16 +185,10 @@ fn expand(value: &str, env: &Env) -> String {
             .strip_prefix("$(")
             .and_then(|tail| tail.split_once(')'))
             .map(|(name, _)| name);
-        match name.and_then(|name| Some((env.get(name)?, name.len() + 3))) {
-            Some((value, length)) => {
-                out.push_str(value);
-                rest = from.get(length..).unwrap_or_default();
-            }
-            None => {
-                out.push('$');
-                rest = from.get(1..).unwrap_or_default();
-            }
-        }
+        let known = name.and_then(|name| Some((env.get(name)?.as_str(), name.len() + 3)));
+        let (text, length) = known.unwrap_or(("$", 1));
+        out.push_str(text);
+        rest = from.get(length..).unwrap_or_default();
     }
     out + rest
 }

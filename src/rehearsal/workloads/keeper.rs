@@ -25,7 +25,7 @@ use crate::rehearsal::langfuse::{self, Exit, Kind, Process};
 /// Waits before the n-th restart: the first comes at once, then the kubelet doubles from 10 s to 5 min.
 const BACK_OFF: [u64; 7] = [1, 10, 20, 40, 80, 160, 300];
 /// A container that ran so long starts again from the first wait.
-const BACK_OFF_RESET: Duration = Duration::from_secs(600);
+const BACK_OFF_RESET: Duration = Duration::from_mins(10);
 
 /// The kubelet's side of one Pod.
 pub(super) struct Keeper {

@@ -1,4 +1,4 @@
-//! The cluster's workloads: Deployments that are really processes, and the stores as StatefulSets.
+//! The cluster's workloads: Deployments that are really processes, and the stores as `StatefulSets`.
 //!
 //! Its rule: everything goes through the API, so a restart, a scale or a changed variable asked of Kubernetes
 //! happens to a process, and what a process does is seen in Kubernetes.

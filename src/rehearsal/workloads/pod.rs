@@ -49,7 +49,7 @@ impl Pod {
         name: String,
         hash: &str,
         template: &PodTemplateSpec,
-        owner: Value,
+        owner: &Value,
     ) -> Self {
         let (sender, view) = watch::channel(View::default());
         let container = template
@@ -82,7 +82,7 @@ impl Pod {
         let keeper = Keeper {
             world: Arc::clone(world),
             api: Api::namespaced(world.client.clone(), &world.namespace),
-            object: object(&name, &labels, template, &owner),
+            object: object(&name, &labels, template, owner),
             status: Container::new(&container.name, container.image.as_deref().unwrap_or_default()),
             grace: template
                 .spec

@@ -11,13 +11,13 @@ use tokio::net::TcpStream;
 pub enum Probe {
     /// `GET` of a path: 200..=399 is success.
     Http(String),
-    /// Bytes on a TCP connection: any answer is success (`PING` for Redis, `SSLRequest` for PostgreSQL).
+    /// Bytes on a TCP connection: any answer is success (`PING` for Redis, `SSLRequest` for `PostgreSQL`).
     Tcp(&'static [u8]),
 }
 
 /// Redis answers even without a password.
 pub const REDIS: Probe = Probe::Tcp(b"PING\r\n");
-/// PostgreSQL's `SSLRequest`: it answers `S` or `N`.
+/// `PostgreSQL`'s `SSLRequest`: it answers `S` or `N`.
 pub const POSTGRES: Probe = Probe::Tcp(&[0, 0, 0, 8, 4, 210, 22, 47]);
 
 /// Outcome of one probe.

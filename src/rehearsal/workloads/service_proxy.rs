@@ -1,4 +1,4 @@
-//! A stable loopback address in front of one Service: what a ClusterIP is in a cluster.
+//! A stable loopback address in front of one Service: what a `ClusterIP` is in a cluster.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! The EndpointSlice controller: one slice per Service with a selector, kept at what its Pods are.
+//! The `EndpointSlice` controller: one slice per Service with a selector, kept at what its Pods are.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The stores as the cluster shows them: a StatefulSet, a Pod and a Service each, with readiness by real probes.
+//! The stores as the cluster shows them: a `StatefulSet`, a Pod and a Service each, with readiness by real probes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -131,7 +131,10 @@ async fn a_small_rehearsal_from_start_to_end() {
         until_in_clickhouse(&endpoints, table, wanted).await;
     }
 
-    let inputs = crate::config::Inputs { file: Some(info.config.clone()), ..crate::config::Inputs::default() };
+    let inputs = crate::config::Inputs {
+        file: Some(info.config.clone()),
+        ..crate::config::Inputs::default()
+    };
     crate::config::load(&inputs).unwrap_or_else(|problems| panic!("{problems}"));
 
     let dir = rehearsal.stage.dir().to_path_buf();

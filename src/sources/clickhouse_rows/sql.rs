@@ -63,7 +63,7 @@ macro_rules! exact {
     };
 }
 
-/// A page of the ids that v3 wrote, by the time it wrote them.
+/// A page of the ids that v3 wrote, by the time it wrote them. Our own canaries are nobody's data.
 macro_rules! page {
     ($table:literal, $time:literal) => {
         concat!(

@@ -1,6 +1,7 @@
 //! PostgreSQL as a store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -95,12 +96,19 @@ impl Source for PostgresStore {
     }
 }
 
-async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
+/// One round trip on a connection that stands.
+async fn ping(pg: &Postgres) -> sqlx::Result<Duration> {
+    let mut connection = pg.pool.acquire().await?;
     let begun = Instant::now();
-    if let Err(error) = sqlx::query("SELECT 1").execute(&pg.pool).await {
-        return Err(pg.trouble(&error).await);
-    }
-    let latency = begun.elapsed();
+    sqlx::query("SELECT 1").execute(&mut *connection).await?;
+    Ok(begun.elapsed())
+}
+
+async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
+    let latency = match ping(pg).await {
+        Ok(latency) => latency,
+        Err(error) => return Err(pg.trouble(&error).await),
+    };
     let look: Look = match sqlx::query_as(LOOK).fetch_one(&pg.pool).await {
         Ok(look) => look,
         Err(error) => return Err(pg.trouble(&error).await),

@@ -1,6 +1,7 @@
 //! Sources against real servers: the stores of the rehearsal, its API server, and a server that never answers.
 
 mod cluster;
+mod doors;
 mod driving;
 mod rows;
 mod stores;

@@ -257,6 +257,9 @@ fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
         return vec![Line::new(), Line::of(Tone::Warn, text)];
     };
     let mut lines = vec![Line::new()];
+    if plan.intent == Intent::Shift {
+        lines.push(confirmation(plan));
+    }
     let typed_right = typed.parse() == Ok(plan.to.percent());
     if plan.intent == Intent::Shift {
         let line = window::field("Type the number to go on: ", typed, 6);
@@ -287,4 +290,21 @@ fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
         button(Focus::Go, &plan.button(), ready),
     ]));
     lines
+}
+
+/// Whether the move stays by itself, and the key that changes it.
+fn confirmation<'a>(plan: &Plan) -> Line<'a> {
+    let line = Line::of(Tone::Key, "c").with(Tone::Dim, " changes: ");
+    match plan.confirm_within {
+        None => line.with(Tone::Plain, "it stays until somebody moves it"),
+        Some(within) => line
+            .with(Tone::Notice, format!(" taken back to {} ", plan.from))
+            .with(
+                Tone::Warn,
+                format!(
+                    " unless confirmed within {} (by a watchdog)",
+                    age::quantised(within)
+                ),
+            ),
+    }
 }

@@ -24,9 +24,9 @@ pub struct Settings {
     pub bucket: String,
     /// Prefix of the events in the bucket.
     pub prefix: String,
-    /// ClickHouse's user.
+    /// `ClickHouse`'s user.
     pub clickhouse_user: String,
-    /// ClickHouse's database.
+    /// `ClickHouse`'s database.
     pub clickhouse_database: String,
     /// The address users know.
     pub public_url: String,

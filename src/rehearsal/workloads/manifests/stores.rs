@@ -9,7 +9,7 @@ use crate::rehearsal::workloads::probe::{POSTGRES, Probe, REDIS};
 /// One store of the chart.
 #[derive(Debug, Clone)]
 pub struct StoreSpec {
-    /// Name of the StatefulSet; its Pod is `<name>-0`.
+    /// Name of the `StatefulSet`; its Pod is `<name>-0`.
     pub workload: &'static str,
     /// Name of the Service.
     pub service: &'static str,
@@ -23,7 +23,7 @@ pub struct StoreSpec {
     pub probe: Probe,
 }
 
-/// PostgreSQL, which v2 uses, too.
+/// `PostgreSQL`, which v2 uses, too.
 pub fn postgres() -> StoreSpec {
     StoreSpec {
         workload: "langfuse-postgresql",
@@ -35,7 +35,7 @@ pub fn postgres() -> StoreSpec {
     }
 }
 
-/// ClickHouse: HTTP first; the native port only where there is one.
+/// `ClickHouse`: HTTP first; the native port only where there is one.
 pub fn clickhouse(native: bool) -> StoreSpec {
     let mut ports = vec![(8123, "http")];
     if native {
@@ -63,7 +63,7 @@ pub fn redis() -> StoreSpec {
     }
 }
 
-/// MinIO. Any answer proves that it listens: an S3 server without MinIO's health paths refuses with 403.
+/// `MinIO`. Any answer proves that it listens: an S3 server without `MinIO`'s health paths refuses with 403.
 pub fn s3() -> StoreSpec {
     StoreSpec {
         workload: "langfuse-s3",
@@ -75,7 +75,7 @@ pub fn s3() -> StoreSpec {
     }
 }
 
-/// Labels of Pod, StatefulSet and Service.
+/// Labels of Pod, `StatefulSet` and Service.
 pub fn labels(store: &StoreSpec) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", store.container),
@@ -97,7 +97,7 @@ pub fn container(store: &StoreSpec) -> Value {
     json!({"name": store.container, "image": store.image, "ports": ports})
 }
 
-/// The StatefulSet.
+/// The `StatefulSet`.
 pub fn stateful_set(store: &StoreSpec) -> Value {
     let labels = labels(store);
     json!({
