@@ -10,14 +10,12 @@ use crate::domain::Split;
 
 /// What the help of the program ends with.
 const AFTER: &str = "\
-Exit codes: 0 fine, 1 findings or difference, 2 usage or configuration, 3 could not reach something,
-4 refused by a guard, 75 interrupted while the outcome of a write was not known.
+Exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 unreachable, 4 refused, 75 outcome unknown.
 
 Example:
-  cutover --config cutover.toml          open the cockpit, read-only
-  cutover --config cutover.toml --arm    open it with the right to write";
+  cutover --config cutover.toml --arm    open the cockpit with the right to write";
 
-/// Watch, shift and take back the traffic of a Langfuse migration from v2 to v3. Without a verb: the cockpit.
+/// Watch, shift and take back the traffic of a Langfuse v2 to v3 migration; without a verb, the cockpit.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, after_help = AFTER, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
@@ -33,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// The configuration file [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/cutover.toml]
+    /// The configuration file [default: ./cutover.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The kubeconfig [KUBECONFIG; ~/.kube/config]
@@ -108,6 +106,7 @@ pub enum Verb {
     /// Stand up a complete local migration to practise on, and open the cockpit on it
     #[cfg(feature = "rehearsal")]
     #[command(
+        mut_subcommand("fault", |fault| fault.after_help("Example:\n  cutover rehearse fault v3-errors --for 30s")),
         after_help = "Example:\n  cutover rehearse\n  cutover rehearse --no-tui --scenario gitops-revert --traces 2000\n  cutover rehearse fault v3-errors --for 30s"
     )]
     Rehearse(crate::rehearsal::Options),

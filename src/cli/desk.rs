@@ -95,7 +95,7 @@ impl Desk {
         let path = session::journal_path(config, &desk.model.setup.context, &desk.model.setup.namespace);
         match (acts, link) {
             (true, link) => desk.act(config, path, actor, link).await?,
-            (false, link) => desk.look(&path, actor, link),
+            (false, link) => desk.look(&path, &actor, link),
         }
         desk.sources = Some(SourceSet::spawn(built.targets, &desk.to));
         Ok(desk)
@@ -129,7 +129,7 @@ impl Desk {
     }
 
     /// Verbs that look write nothing, not even an empty journal, and go on without a cluster.
-    fn look(&mut self, path: &Path, actor: Actor, link: Result<Kube, Trouble>) {
+    fn look(&mut self, path: &Path, actor: &Actor, link: Result<Kube, Trouble>) {
         let fresh = JournalState {
             path: path.display().to_string(),
             intact: true,

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use super::args::Cli;
 use super::exit::{EXITS, Exit};
-use super::print;
+use super::print::{self, put};
 use crate::cockpit::command::{COMMANDS, Command};
 
 /// `cutover completions SHELL`.
@@ -111,12 +111,15 @@ pub fn markdown_keys(commands: &[Command]) -> String {
                 .iter()
                 .map(|k| format!("`{}`", k.to_string().replace('|', "\\|")))
                 .collect();
-            out.push_str(&format!(
-                "\n| {} | {} | {} |",
-                keys.join(", "),
-                c.title,
-                c.doc.replace('|', "\\|")
-            ));
+            put(
+                &mut out,
+                format_args!(
+                    "\n| {} | {} | {} |",
+                    keys.join(", "),
+                    c.title,
+                    c.doc.replace('|', "\\|")
+                ),
+            );
         }
     }
     out

@@ -84,7 +84,7 @@ fn row(record: &Record) -> [String; 4] {
             let colon = if detail.is_empty() { "" } else { ": " };
             (
                 format!("op-{op}"),
-                format!("{}{colon}{detail}", outcome_word(outcome)),
+                format!("{}{colon}{detail}", outcome_word(*outcome)),
             )
         }
         Entry::Concluded { op, detail } => (format!("op-{op}"), detail.clone()),
@@ -106,6 +106,6 @@ fn row(record: &Record) -> [String; 4] {
     ]
 }
 
-fn outcome_word(outcome: &crate::actuators::journal::Outcome) -> String {
+fn outcome_word(outcome: crate::actuators::journal::Outcome) -> String {
     format!("{outcome:?}").to_lowercase()
 }

@@ -38,14 +38,14 @@ const PERSONAL: [&str; 2] = ["armed", "lease"];
 
 /// `cutover plan`: the patches, the guards, and the server's word. Writes nothing.
 pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
-    let mut desk = match Desk::open(clock, config, false, false).await {
+    let mut desk = match Box::pin(Desk::open(clock, config, false, false)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
     desk.lease(false).await;
     desk.gather(&FORWARD, GATHER).await;
     if let Err(exit) = routes_known(&desk) {
-        desk.close().await;
+        Box::pin(desk.close()).await;
         return exit;
     }
     let plan = desk.model.plan(Intent::Shift, args.to);
@@ -57,7 +57,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
     } else {
         print::out(planned::text(&plan, &checks, answer.as_ref()));
     }
-    desk.close().await;
+    Box::pin(desk.close()).await;
     match (checks.blocker(), answer) {
         (Some(_), _) => Exit::Refused,
         (None, Some(Err(trouble))) => Exit::of(&trouble),
@@ -79,7 +79,7 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
     if !args.yes {
         return unconfirmed("shift");
     }
-    let mut desk = match Desk::open(clock, config, true, true).await {
+    let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
@@ -88,7 +88,7 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
         Waited::Interrupted => interrupted(),
         _ => forward(&mut desk, args).await,
     };
-    desk.close().await;
+    Box::pin(desk.close()).await;
     exit
 }
 
@@ -129,7 +129,7 @@ pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exi
     if !args.yes {
         return unconfirmed("rollback");
     }
-    let mut desk = match Desk::open(clock, config, true, true).await {
+    let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
@@ -138,7 +138,7 @@ pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exi
         Waited::Interrupted => interrupted(),
         _ => back(&mut desk, args.all).await,
     };
-    desk.close().await;
+    Box::pin(desk.close()).await;
     exit
 }
 
@@ -285,13 +285,13 @@ fn outcome(model: &Model, waited: Waited) -> Exit {
 
 /// `cutover hold`.
 pub async fn hold(clock: Clock, config: &Config, off: bool) -> Exit {
-    let mut desk = match Desk::open(clock, config, true, true).await {
+    let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
     desk.lease(false).await;
     let exit = set_hold(&mut desk, !off).await;
-    desk.close().await;
+    Box::pin(desk.close()).await;
     exit
 }
 

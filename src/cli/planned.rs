@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::print::put;
 use crate::domain::Trouble;
 use crate::shift::{Guards, Plan, Verdict};
 
@@ -15,28 +16,29 @@ pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
     }
     for patch in &plan.patches {
         let (from, to) = (patch.from, patch.to);
-        out.push_str(&format!(
-            "\n{}\n  weight {} of {} -> {} of {}\n  {}\n  {}\n",
-            patch.object,
-            from.value,
-            from.total,
-            to.value,
-            to.total,
-            patch.kind.content_type(),
-            patch.body
-        ));
+        put(
+            &mut out,
+            format_args!(
+                "\n{}\n  weight {} of {} -> {} of {}\n  {}\n  {}\n",
+                patch.object,
+                from.value,
+                from.total,
+                to.value,
+                to.total,
+                patch.kind.content_type(),
+                patch.body
+            ),
+        );
     }
     if let Some(strands) = &plan.strands {
-        out.push_str(&format!("\nstrands: {}\n", strands.sentence()));
+        put(&mut out, format_args!("\nstrands: {}\n", strands.sentence()));
     }
     out.push('\n');
     for check in &checks.0 {
-        out.push_str(&format!(
-            "{:<6} {}: {}\n",
-            word(check.verdict),
-            check.label,
-            check.evidence
-        ));
+        put(
+            &mut out,
+            format_args!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence),
+        );
     }
     out.push_str(&match answer {
         None => "the server was not asked: there is no connection".to_owned(),

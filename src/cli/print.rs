@@ -50,6 +50,11 @@ pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
+/// Appends formatted text; writing to a `String` cannot fail.
+pub fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = std::fmt::Write::write_fmt(out, text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

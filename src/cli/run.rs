@@ -51,14 +51,14 @@ fn connected(
     }
     block_on(async {
         match verb {
-            Some(Verb::Status(args)) => status::run(clock, config, args).await.code(),
-            Some(Verb::Plan(args)) => moves::plan(clock, config, args).await.code(),
-            Some(Verb::Shift(args)) => moves::shift(clock, config, args).await.code(),
-            Some(Verb::Rollback(args)) => moves::rollback(clock, config, args).await.code(),
+            Some(Verb::Status(args)) => Box::pin(status::run(clock, config, args)).await.code(),
+            Some(Verb::Plan(args)) => Box::pin(moves::plan(clock, config, args)).await.code(),
+            Some(Verb::Shift(args)) => Box::pin(moves::shift(clock, config, args)).await.code(),
+            Some(Verb::Rollback(args)) => Box::pin(moves::rollback(clock, config, args)).await.code(),
             Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
             Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
-            Some(Verb::Hold(args)) => moves::hold(clock, config, args.off).await.code(),
-            _ => cockpit(clock, config, env).await,
+            Some(Verb::Hold(args)) => Box::pin(moves::hold(clock, config, args.off)).await.code(),
+            _ => Box::pin(cockpit(clock, config, env)).await,
         }
     })
 }
@@ -66,7 +66,7 @@ fn connected(
 /// The cockpit.
 async fn cockpit(clock: Clock, config: &Config, env: &std::collections::BTreeMap<String, String>) -> u8 {
     let look = start::look(config, env);
-    match session::run(clock, config, look, &|name| env.get(name).cloned()).await {
+    match Box::pin(session::run(clock, config, look, &|name| env.get(name).cloned())).await {
         Ok(code) => code,
         Err(error) => {
             print::err(error.to_string());

@@ -18,7 +18,7 @@ const EACH: Duration = Duration::from_secs(5);
 
 /// Gathers once and prints; with `--watch` until it is asked to end.
 pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
-    let mut desk = match Desk::open(clock, config, config.environment.arm, false).await {
+    let mut desk = match Box::pin(Desk::open(clock, config, config.environment.arm, false)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
@@ -36,7 +36,7 @@ pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
         waited = desk.wait(EACH, |_| false).await;
     }
     let exit = verdict(&desk);
-    desk.close().await;
+    Box::pin(desk.close()).await;
     exit
 }
 

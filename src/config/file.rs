@@ -24,10 +24,8 @@ pub struct Entry {
 pub fn parse(text: &str, at: impl Fn(usize) -> Origin) -> (Vec<Entry>, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let line = |offset: usize| {
-        1 + text.as_bytes()[..offset.min(text.len())]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
+        let before = text.get(..offset).unwrap_or(text);
+        1 + before.matches('\n').count()
     };
     let mut problems: Vec<_> = errors
         .into_iter()

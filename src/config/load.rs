@@ -120,7 +120,7 @@ fn read(path: &Path, asked_by: Option<Origin>) -> Result<String, Problem> {
     let bytes = std::fs::read(path).map_err(|e| bad(format!("{shown} cannot be read ({e})")))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+        let line = 1 + String::from_utf8_lossy(&e.as_bytes()[..at]).matches('\n').count();
         bad(format!(
             "{shown} is not UTF-8 text from line {line} on; save it as UTF-8"
         ))

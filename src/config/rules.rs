@@ -42,7 +42,7 @@ fn addresses(values: &Values, section: &str, found: &mut Vec<Problem>) {
         .iter()
         .find(|s| s.name == section)
         .into_iter()
-        .flat_map(|s| s.all());
+        .flat_map(super::keys::Section::all);
     let lonely = keys
         .map(|k| format!("{section}.{}", k.name))
         .find(|k| values.get(k).is_some_and(|s| s.origin != Origin::Default));

@@ -92,7 +92,7 @@ pub fn check(kind: Kind, raw: Raw, around: Around<'_>) -> Result<Value, String> 
                 )),
             }
         }
-        (Kind::Url(_) | Kind::Secret, Raw::Table(pairs)) => reference(kind, pairs, around),
+        (Kind::Url(_) | Kind::Secret, Raw::Table(pairs)) => reference(kind, &pairs, around),
         (Kind::Url(schemes), Raw::Text(text)) => {
             url(schemes, &text)?;
             Ok(Value::Credential(Credential::Given(Secret::new(text), None)))
@@ -117,8 +117,8 @@ impl Raw {
     }
 }
 
-fn reference(kind: Kind, pairs: Vec<(String, Raw)>, around: Around<'_>) -> Result<Value, String> {
-    let [(word, Raw::Text(text))] = pairs.as_slice() else {
+fn reference(kind: Kind, pairs: &[(String, Raw)], around: Around<'_>) -> Result<Value, String> {
+    let [(word, Raw::Text(text))] = pairs else {
         return Err(format!(
             "expected {}, found a table of another shape",
             Kind::Secret.expected()

@@ -1,5 +1,6 @@
 //! A configuration in the making: sections of lines, each with where it came from.
 
+use crate::cli::print::put;
 use crate::domain::text::clean;
 
 /// How sure a line is.
@@ -95,13 +96,16 @@ impl Draft {
     pub(super) fn text_of(&self) -> String {
         let mut out = String::new();
         for line in &self.head {
-            out.push_str(&format!("# {line}\n"));
+            put(&mut out, format_args!("# {line}\n"));
         }
         for Section { name, lines, off } in &self.sections {
             let any = off.is_none() && lines.iter().any(|l| matches!(l, Line::Key { .. }));
-            out.push_str(&format!("\n{}[{name}]\n", if any { "" } else { "# " }));
+            put(
+                &mut out,
+                format_args!("\n{}[{name}]\n", if any { "" } else { "# " }),
+            );
             if let Some(why) = off {
-                out.push_str(&format!("# not used yet: {}\n", clean(why)));
+                put(&mut out, format_args!("# not used yet: {}\n", clean(why)));
             }
             for line in lines {
                 let text = line.text();
@@ -110,7 +114,7 @@ impl Draft {
                 } else {
                     ""
                 };
-                out.push_str(&format!("{hash}{text}"));
+                put(&mut out, format_args!("{hash}{text}"));
             }
         }
         out

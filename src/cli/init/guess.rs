@@ -43,18 +43,15 @@ pub(super) fn draft(target: &KubeTarget, namespace: &str, seen: &Seen) -> Draft 
         "public_key",
         "make a project for canary traces in Langfuse and write its keys here",
     );
-    match of(Part::Web)
-        .or_else(|| of(Part::Worker))
-        .or_else(|| of(Part::V2))
-    {
-        Some(workload) => Stores::new(workload, seen, namespace).draft(&mut draft),
-        None => {
-            draft.section("postgres");
-            draft.missing(
-                "url",
-                "no workload of Langfuse was found by its labels or its image",
-            );
-        }
+    let any = [Part::Web, Part::Worker, Part::V2].into_iter().find_map(of);
+    if let Some(workload) = any {
+        Stores::new(workload, seen, namespace).draft(&mut draft);
+    } else {
+        draft.section("postgres");
+        draft.missing(
+            "url",
+            "no workload of Langfuse was found by its labels or its image",
+        );
     }
     draft
 }

@@ -56,7 +56,7 @@ pub(super) async fn look(kube: &Kube) -> Result<Seen, Trouble> {
     let all: Vec<_> = deployments.chain(stateful).collect();
     let maps = config_maps(kube, &mut seen, all.iter().map(|(.., t)| t)).await;
     for (kind, name, template) in all {
-        seen.workloads.push(workload(kind, &name, template, &maps));
+        seen.workloads.push(workload(kind, &name, &template, &maps));
     }
     Ok(seen)
 }
@@ -106,7 +106,7 @@ async fn config_maps<'a>(
 fn workload(
     kind: &str,
     name: &str,
-    template: PodTemplateSpec,
+    template: &PodTemplateSpec,
     maps: &BTreeMap<String, BTreeMap<String, String>>,
 ) -> Workload {
     let labels = template

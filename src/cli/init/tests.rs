@@ -1,5 +1,7 @@
 //! `init` against a namespace of the API server.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 #[test]
@@ -12,7 +14,6 @@ fn what_exists_is_never_overwritten() {
         std::io::ErrorKind::AlreadyExists
     );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a");
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(
         std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o600

@@ -219,7 +219,7 @@ fn section<T>(model: &Model, source: SourceId, now: Now, value: Option<T>) -> Se
     Section {
         source: source.name(),
         freshness: word,
-        age_seconds: freshness.age().map(|a| seconds(a)),
+        age_seconds: freshness.age().map(seconds),
         failure: model
             .facts
             .failure(source)

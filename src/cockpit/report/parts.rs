@@ -207,7 +207,7 @@ fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
     let history = &model.history.latency[endpoint as usize];
     let probe = model.facts.probe(endpoint).value().map(|p| ProbeReport {
         version: p.version.clone(),
-        health_seconds: p.health.as_ref().ok().map(|d| d.as_secs_f64()),
+        health_seconds: p.health.as_ref().ok().map(std::time::Duration::as_secs_f64),
         error: p
             .health
             .as_ref()
