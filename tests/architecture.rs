@@ -15,37 +15,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["domain", "clients::target"]),
     ("clients", &["domain"]),
     ("routers", &["domain", "shift", "clients"]),
-    (
-        "sources",
-        &["domain", "clients", "routers", "cockpit::msg", "cockpit::Msg"],
-    ),
+    ("sources", &["domain", "clients", "routers", "cockpit::msg", "cockpit::Msg"]),
     ("actuators", &["domain", "shift", "cockpit", "routers", "clients"]),
-    (
-        "rehearsal",
-        &[
-            "domain",
-            "shift",
-            "cockpit",
-            "config",
-            "clients",
-            "routers",
-            "sources",
-            "actuators",
-        ],
-    ),
+    ("rehearsal", &["domain", "shift", "cockpit", "config", "clients", "routers", "sources", "actuators"]),
     (
         "runtime",
-        &[
-            "domain",
-            "shift",
-            "cockpit",
-            "ui",
-            "config",
-            "clients",
-            "routers",
-            "sources",
-            "actuators",
-        ],
+        &["domain", "shift", "cockpit", "ui", "config", "clients", "routers", "sources", "actuators"],
     ),
     (
         "cli",
@@ -89,23 +64,12 @@ fn files() -> Vec<PathBuf> {
 
 /// Tests may use what they want: they stand outside the rooms.
 fn is_test(path: &Path) -> bool {
-    path.components().any(|c| {
-        c.as_os_str()
-            .to_string_lossy()
-            .trim_end_matches(".rs")
-            .ends_with("tests")
-    })
+    path.components().any(|c| c.as_os_str().to_string_lossy().trim_end_matches(".rs").ends_with("tests"))
 }
 
 fn room(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("src")).unwrap();
-    let first = inside
-        .components()
-        .next()
-        .unwrap()
-        .as_os_str()
-        .to_string_lossy()
-        .into_owned();
+    let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -116,11 +80,7 @@ fn code(text: &str) -> String {
         .or_else(|| text.find("#[cfg(test)]\npub(crate) mod "))
         .unwrap_or(text.len());
     let plain = |line: &&str| !line.trim_start().starts_with("//");
-    text[..end]
-        .lines()
-        .filter(plain)
-        .map(|l| format!("{l}\n"))
-        .collect()
+    text[..end].lines().filter(plain).map(|l| format!("{l}\n")).collect()
 }
 
 /// Every path below `crate::`, braces spread out, at most two names deep.
@@ -180,19 +140,11 @@ fn split(text: &str) -> Vec<&str> {
 
 /// `room::part` of a path; a brace after the room leaves the room alone.
 fn two(path: &str) -> String {
-    let name = |text: &str| {
-        text.chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect::<String>()
-    };
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let first = name(path);
     let rest = path[first.len()..].strip_prefix("::").unwrap_or_default();
     let second = name(rest);
-    if second.is_empty() {
-        first
-    } else {
-        format!("{first}::{second}")
-    }
+    if second.is_empty() { first } else { format!("{first}::{second}") }
 }
 
 fn allowed(rules: &[&str], used: &str) -> bool {
@@ -213,18 +165,11 @@ fn rooms_use_only_what_the_table_allows() {
             let own = used.split("::").next() == Some(room.as_str());
             let a_room = ROOMS.iter().any(|(r, _)| used.split("::").next() == Some(*r));
             if a_room && !own && !allowed(rules, &used) {
-                wrong.push(format!(
-                    "{}: crate::{used}",
-                    file.strip_prefix(root()).unwrap().display()
-                ));
+                wrong.push(format!("{}: crate::{used}", file.strip_prefix(root()).unwrap().display()));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "against the table of rooms:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "against the table of rooms:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -236,11 +181,7 @@ fn there_is_no_circle() {
     }
     let mut left: BTreeSet<String> = edges.keys().cloned().collect();
     while !left.is_empty() {
-        let free: Vec<String> = left
-            .iter()
-            .filter(|r| edges[*r].is_disjoint(&left))
-            .cloned()
-            .collect();
+        let free: Vec<String> = left.iter().filter(|r| edges[*r].is_disjoint(&left)).cloned().collect();
         assert!(!free.is_empty(), "a circle among {left:?}");
         left.retain(|r| !free.contains(r));
     }
@@ -253,10 +194,7 @@ fn the_table_has_the_rooms_of_the_documentation() {
     let documented: BTreeSet<String> = rows
         .filter_map(|row| {
             let first = row.split('|').next()?.trim().trim_matches(['[', ']', '`']);
-            first
-                .chars()
-                .all(|c| c.is_ascii_lowercase())
-                .then(|| first.to_owned())
+            first.chars().all(|c| c.is_ascii_lowercase()).then(|| first.to_owned())
         })
         .filter(|name| name != "room")
         .collect();

@@ -9,23 +9,14 @@ use cutover::clients::target::Address;
 use cutover::config::{Config, Inputs, Origin, Problems, Vault, keys, load, show, targets};
 
 fn configs(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/configs")
-        .join(folder);
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     files
 }
 
 fn inputs(file: &Path) -> Inputs {
-    Inputs {
-        file: Some(file.to_owned()),
-        here: file.parent().unwrap().to_owned(),
-        ..Inputs::default()
-    }
+    Inputs { file: Some(file.to_owned()), here: file.parent().unwrap().to_owned(), ..Inputs::default() }
 }
 
 fn parse(
@@ -36,16 +27,9 @@ fn parse(
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cutover.toml");
     std::fs::write(&file, text).unwrap();
-    let env = env
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect::<BTreeMap<_, _>>();
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
     let flags = flags.iter().map(|(k, v, f)| (*k, (*v).to_owned(), *f)).collect();
-    load(&Inputs {
-        env,
-        flags,
-        ..inputs(&file)
-    })
+    load(&Inputs { env, flags, ..inputs(&file) })
 }
 
 #[test]
@@ -59,11 +43,7 @@ fn every_mistake_is_answered_with_its_sentence() {
         let problems = load(&inputs(&file)).expect_err(&file.to_string_lossy()).0;
         let found: Vec<_> = problems
             .iter()
-            .map(|p| {
-                p.to_string()
-                    .replacen(&format!("{base}/"), "", 1)
-                    .replace(&base, "BASE")
-            })
+            .map(|p| p.to_string().replacen(&format!("{base}/"), "", 1).replace(&base, "BASE"))
             .collect();
         assert_eq!(found.len(), expected.len(), "{}: {found:#?}", file.display());
         for (found, expected) in found.iter().zip(&expected) {
@@ -88,10 +68,7 @@ fn files_that_cannot_be_read_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let said = |file: &Path| load(&inputs(file)).unwrap_err().to_string();
     let missing = said(&dir.path().join("no.toml"));
-    assert!(
-        missing.contains("no.toml cannot be read") && missing.contains("cutover init"),
-        "{missing}"
-    );
+    assert!(missing.contains("no.toml cannot be read") && missing.contains("cutover init"), "{missing}");
     assert!(said(dir.path()).contains("is a folder"));
     let binary = dir.path().join("binary.toml");
     std::fs::write(&binary, b"[environment]\nname = \"\xff\xfe\"\n").unwrap();
@@ -105,16 +82,10 @@ fn the_sample_parses_and_has_every_key() {
     let (entries, problems) = cutover::config::file::parse(&sample, |l| Origin::File("sample".into(), l));
     assert_eq!(problems, []);
     let written: Vec<_> = entries.into_iter().map(|e| e.path).collect();
-    let missing: Vec<_> = keys::all()
-        .map(|(key, _)| key)
-        .filter(|k| !written.contains(k))
-        .collect();
+    let missing: Vec<_> = keys::all().map(|(key, _)| key).filter(|k| !written.contains(k)).collect();
     assert!(missing.is_empty(), "not in the sample: {missing:?}");
-    let without_files: String = sample
-        .lines()
-        .filter(|l| !l.starts_with("tls.c"))
-        .map(|l| format!("{l}\n"))
-        .collect();
+    let without_files: String =
+        sample.lines().filter(|l| !l.starts_with("tls.c")).map(|l| format!("{l}\n")).collect();
     parse(&without_files, &[("LANGFUSE_CANARY_SECRET_KEY", "sk-lf-1")], &[]).unwrap();
 }
 
@@ -134,10 +105,7 @@ fn flags_win_over_environment_over_file_over_defaults_and_origins_are_kept() {
     assert_eq!(origin("traffic.strategy"), "default");
     assert_eq!(config.traffic.ladder, [10, 50]);
     let kube = targets::kube(&config);
-    assert_eq!(
-        (kube.context.as_deref(), kube.namespace.as_deref()),
-        (Some("flag"), Some("env"))
-    );
+    assert_eq!((kube.context.as_deref(), kube.namespace.as_deref()), (Some("flag"), Some("env")));
 }
 
 #[test]
@@ -155,15 +123,9 @@ fn every_key_can_be_given_in_the_environment() {
             keys::Kind::Url(schemes) => &format!("{}://host/", schemes[0]),
             keys::Kind::Secret => "s",
         };
-        let around = cutover::config::value::Around {
-            base: Path::new("/"),
-            env: &BTreeMap::new(),
-        };
+        let around = cutover::config::value::Around { base: Path::new("/"), env: &BTreeMap::new() };
         let raw = cutover::config::value::Raw::Text(text.to_owned());
-        assert!(
-            cutover::config::value::check(row.kind, raw, around).is_ok(),
-            "{key}"
-        );
+        assert!(cutover::config::value::check(row.kind, raw, around).is_ok(), "{key}");
     }
 }
 
@@ -201,10 +163,7 @@ fn targets_take_the_way_from_the_service_and_the_login_from_the_url() {
     assert!(
         matches!(&pg.address, Address::Service { service, port, .. } if service == "langfuse-postgresql" && port == "5432")
     );
-    assert_eq!(
-        (pg.user.as_deref(), pg.database.as_deref()),
-        (Some("ro"), Some("langfuse"))
-    );
+    assert_eq!((pg.user.as_deref(), pg.database.as_deref()), (Some("ro"), Some("langfuse")));
     assert_eq!(pg.password.unwrap().expose(), "p@ss");
 }
 
@@ -223,13 +182,6 @@ fn a_secret_that_was_not_read_is_named() {
 fn a_stray_variable_is_a_warning_with_the_nearest_name() {
     let config = parse("", &[("CUTOVER_POSTGRES_ULR", "x")], &[]).unwrap();
     let said: Vec<_> = config.warnings().iter().map(ToString::to_string).collect();
-    assert!(
-        said.iter()
-            .any(|w| w.contains("did you mean CUTOVER_POSTGRES_URL?")),
-        "{said:#?}"
-    );
-    assert!(
-        said.iter().any(|w| w.starts_with("[public]: not configured")),
-        "{said:#?}"
-    );
+    assert!(said.iter().any(|w| w.contains("did you mean CUTOVER_POSTGRES_URL?")), "{said:#?}");
+    assert!(said.iter().any(|w| w.starts_with("[public]: not configured")), "{said:#?}");
 }

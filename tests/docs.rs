@@ -10,10 +10,7 @@ fn asset(name: &str) -> String {
 fn the_schema_is_the_codes_own() {
     let published: serde_json::Value = serde_json::from_str(&asset("status.schema.json")).unwrap();
     let current = serde_json::to_value(cutover::cockpit::report::schema()).unwrap();
-    assert_eq!(
-        published, current,
-        "UPDATE_ASSETS=1 cargo test --lib report writes it anew"
-    );
+    assert_eq!(published, current, "UPDATE_ASSETS=1 cargo test --lib report writes it anew");
 }
 
 #[test]
@@ -24,10 +21,7 @@ fn the_sample_has_a_comment_on_every_key_or_a_section_before_it_has() {
         let from = sample
             .find(&format!("\n[{section}]"))
             .unwrap_or_else(|| panic!("[{section}] is not in the sample"));
-        assert!(
-            sample[from..].contains(&format!("\n{key} = ")),
-            "{path} is not in the sample"
-        );
+        assert!(sample[from..].contains(&format!("\n{key} = ")), "{path} is not in the sample");
     }
 }
 

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What stands between `<!-- name: … -->` and `<!-- /name -->`, and the command it comes from.
-const PARTS: [(&str, &[&str], bool); 2] = [("keys", &["keys", "--markdown"], false), ("help", &["--help"], true)];
+const PARTS: [(&str, &[&str], bool); 2] =
+    [("keys", &["keys", "--markdown"], false), ("help", &["--help"], true)];
 
 fn printed(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_cutover")).args(args).env("COLUMNS", "100").output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_cutover")).args(args).env("COLUMNS", "100").output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
@@ -36,7 +38,9 @@ fn generated_parts_are_current() {
 fn everything_it_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("README.md")).unwrap();
-    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http")) {
+    for link in
+        text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http"))
+    {
         assert!(root.join(link).exists(), "{link}");
     }
 }

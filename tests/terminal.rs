@@ -16,7 +16,8 @@ fn nowhere() -> (tempfile::TempDir, String) {
     let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n\
                    contexts: [{name: c, context: {cluster: c, user: u, namespace: langfuse}}]\n\
                    users: [{name: u, user: {token: t}}]\n";
-    std::fs::write(&kubeconfig, format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}")).unwrap();
+    std::fs::write(&kubeconfig, format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}"))
+        .unwrap();
     let config = dir.path().join("cutover.toml");
     let text = format!(
         "[environment]\nname = \"nowhere\"\n[kubernetes]\nkubeconfig = {:?}\n[journal]\ndir = {:?}\n",

@@ -24,12 +24,8 @@ impl Place {
         let mut place = Self::new(&format!(
             "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n{config}"
         ));
-        let server = Server::start(Options {
-            namespaces: vec!["lf".into()],
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let server =
+            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
         let kubeconfig = server.kubeconfig("rehearsal-admin", "lf").unwrap();
         std::fs::write(place.path("kubeconfig"), kubeconfig).unwrap();
         for object in objects() {
@@ -46,15 +42,9 @@ impl Place {
     async fn run(&self, args: &[&str]) -> (i32, String, String) {
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
         let here = self.dir.path().to_owned();
-        let output = tokio::task::spawn_blocking(move || call(&here, &args))
-            .await
-            .unwrap();
+        let output = tokio::task::spawn_blocking(move || call(&here, &args)).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
     async fn status(&self) -> Value {
@@ -117,16 +107,9 @@ async fn a_cluster_that_is_not_there_ends_with_3() {
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "lf"}}],
         "users": [{"name": "u", "user": {}}]});
     std::fs::write(place.path("kubeconfig"), kubeconfig.to_string()).unwrap();
-    for verb in [
-        &["status", "--wait", "3"][..],
-        &["plan", "--to", "5"],
-        &["rollback", "--yes"],
-    ] {
+    for verb in [&["status", "--wait", "3"][..], &["plan", "--to", "5"], &["rollback", "--yes"]] {
         let (code, _, err) = place.run(verb).await;
-        assert!(
-            code == 3 && err.contains("unreachable") && err.contains("->"),
-            "{verb:?}: {code}: {err}"
-        );
+        assert!(code == 3 && err.contains("unreachable") && err.contains("->"), "{verb:?}: {code}: {err}");
     }
 }
 
@@ -144,11 +127,7 @@ async fn look_plan_roll_back_hold_and_journal() {
     assert!(code == 4 && err.contains("refused"), "{code}: {err}");
     let (code, _, err) = place.run(&["rollback"]).await;
     assert!(code == 2 && err.contains("--yes"), "{code}: {err}");
-    assert_eq!(
-        place.status().await["split"]["stored"],
-        25,
-        "nothing of this may have written"
-    );
+    assert_eq!(place.status().await["split"]["stored"], 25, "nothing of this may have written");
 
     let (code, out, err) = place.run(&["rollback", "--yes"]).await;
     assert!(code == 0 && out.contains("25 % -> 0 %"), "{code}: {out}{err}");
@@ -156,12 +135,7 @@ async fn look_plan_roll_back_hold_and_journal() {
 
     let (code, out, _) = place.run(&["hold"]).await;
     assert!(code == 0 && out.contains("held by mia@"), "{out}");
-    assert!(
-        place.status().await["split"]["hold"]["by"]
-            .as_str()
-            .unwrap()
-            .starts_with("mia@")
-    );
+    assert!(place.status().await["split"]["hold"]["by"].as_str().unwrap().starts_with("mia@"));
     assert_eq!(place.run(&["hold", "--off"]).await.0, 0);
     assert_eq!(place.status().await["split"]["hold"], Value::Null);
 
@@ -188,16 +162,10 @@ async fn init_writes_once() {
     let place = Place::with_cluster("").await;
     let args = ["--kubeconfig", "kubeconfig", "init", "--output", "found.toml"];
     let (code, _, err) = place.run(&args).await;
-    assert!(
-        code == 0 && err.contains("found     traffic.ingresses"),
-        "{code}: {err}"
-    );
+    assert!(code == 0 && err.contains("found     traffic.ingresses"), "{code}: {err}");
     let written = std::fs::read_to_string(place.path("found.toml")).unwrap();
     assert!(written.contains("ingresses = [\"lf-canary\"]"), "{written}");
     let (code, _, err) = place.run(&args).await;
     assert!(code == 4 && err.contains("it exists already"), "{code}: {err}");
-    assert_eq!(
-        std::fs::read_to_string(place.path("found.toml")).unwrap(),
-        written
-    );
+    assert_eq!(std::fs::read_to_string(place.path("found.toml")).unwrap(), written);
 }

@@ -46,14 +46,7 @@ impl Actuators {
         wall: fn() -> Timestamp,
     ) -> Self {
         let keeper = Keeper::new(client.clone(), namespace, actor.identity());
-        Self {
-            client,
-            keeper,
-            journal,
-            actor,
-            wall,
-            watchdog: Vec::new(),
-        }
+        Self { client, keeper, journal, actor, wall, watchdog: Vec::new() }
     }
 
     /// Carries out one effect. `evidence` is what the operator saw, for the journal.
@@ -84,9 +77,7 @@ impl Actuators {
         if forward {
             self.still_ours().await.map_err(ApplyError::Refused)?;
         }
-        let journalled = self
-            .record(Entry::intent(plan, &self.actor, evidence, (self.wall)()))
-            .await;
+        let journalled = self.record(Entry::intent(plan, &self.actor, evidence, (self.wall)())).await;
         match journalled {
             Err(trouble) if forward => return Err(ApplyError::Refused(trouble)),
             Err(trouble) => tracing::error!("the rollback goes ahead without its journal line: {trouble}"),
@@ -98,11 +89,7 @@ impl Actuators {
         let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
         let outcome = sent.unwrap_or_else(|_| {
             let detail = "no answer from the API server within the deadline";
-            Err(ApplyError::Lost(Trouble::new(
-                Kind::Timeout,
-                plan.op.to_string(),
-                detail,
-            )))
+            Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
         });
         self.record_answer(plan, &outcome).await;
         outcome.map(drop)
@@ -138,16 +125,10 @@ impl Actuators {
     async fn still_ours(&self) -> Result<(), Trouble> {
         match self.keeper.acquire((self.wall)(), false).await?.lease {
             Lease::Ours => Ok(()),
-            Lease::Other(who, _) => Err(Trouble::new(
-                Kind::Refused,
-                "Lease",
-                format!("{who} holds the right to write"),
-            )),
-            _ => Err(Trouble::new(
-                Kind::Refused,
-                "Lease",
-                "the right to write could not be had",
-            )),
+            Lease::Other(who, _) => {
+                Err(Trouble::new(Kind::Refused, "Lease", format!("{who} holds the right to write")))
+            }
+            _ => Err(Trouble::new(Kind::Refused, "Lease", "the right to write could not be had")),
         }
     }
 
@@ -166,16 +147,9 @@ impl Actuators {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let late = || {
-            Trouble::new(
-                Kind::Timeout,
-                op.to_string(),
-                "the routes could not be read after the write",
-            )
-        };
-        tokio::time::timeout(VERIFY_DEADLINE, all)
-            .await
-            .map_err(|_| late())
+        let late =
+            || Trouble::new(Kind::Timeout, op.to_string(), "the routes could not be read after the write");
+        tokio::time::timeout(VERIFY_DEADLINE, all).await.map_err(|_| late())
     }
 
     async fn read(&self, objects: &[(ObjectRef, RouterKind)]) -> Result<Vec<Route>, Trouble> {
@@ -191,10 +165,9 @@ impl Actuators {
 const fn may_pass(error: &ApplyError) -> bool {
     match error {
         ApplyError::Lost(_) => true,
-        ApplyError::Refused(trouble) => matches!(
-            trouble.kind,
-            Kind::Throttled(_) | Kind::Unreachable | Kind::Timeout
-        ),
+        ApplyError::Refused(trouble) => {
+            matches!(trouble.kind, Kind::Throttled(_) | Kind::Unreachable | Kind::Timeout)
+        }
         ApplyError::Conflict(..) | ApplyError::Partial(..) => false,
     }
 }

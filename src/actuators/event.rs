@@ -38,20 +38,15 @@ pub async fn tell(
         reason: Some(reason.into()),
         message: Some(message.chars().take(LONGEST).collect()),
         type_: Some(if warning { "Warning" } else { "Normal" }.into()),
-        source: Some(EventSource {
-            component: Some("cutover".into()),
-            host: None,
-        }),
+        source: Some(EventSource { component: Some("cutover".into()), host: None }),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),
         count: Some(1),
         ..Event::default()
     };
-    let sent = tokio::time::timeout(
-        std::time::Duration::from_secs(5),
-        api.create(&PostParams::default(), &event),
-    )
-    .await;
+    let sent =
+        tokio::time::timeout(std::time::Duration::from_secs(5), api.create(&PostParams::default(), &event))
+            .await;
     match sent {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!("Event on {object} was not taken: {error}"),

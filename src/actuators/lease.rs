@@ -54,13 +54,7 @@ impl Keeper {
 
     /// Looks, and writes nothing.
     pub async fn look(&self, now: Timestamp) -> Result<Seen, Trouble> {
-        Ok(self.get().await?.map_or(
-            Seen {
-                lease: msg::Lease::None,
-                hold: None,
-            },
-            |l| self.seen(&l, now),
-        ))
+        Ok(self.get().await?.map_or(Seen { lease: msg::Lease::None, hold: None }, |l| self.seen(&l, now)))
     }
 
     /// Takes the Lease when it is free or ours, renews it, or says who holds it. With `force`, takes it from
@@ -68,9 +62,7 @@ impl Keeper {
     pub async fn acquire(&self, now: Timestamp, force: bool) -> Result<Seen, Trouble> {
         let Some(found) = self.get().await? else {
             let fresh = self.written(Lease::default(), now);
-            let made = self
-                .within("create", self.api.create(&PostParams::default(), &fresh))
-                .await;
+            let made = self.within("create", self.api.create(&PostParams::default(), &fresh)).await;
             return match made {
                 Err(trouble) if trouble.kind == Kind::Conflict => self.look(now).await,
                 made => Ok(self.seen(&made?, now)),
@@ -91,11 +83,7 @@ impl Keeper {
     pub async fn hold(&self, on: bool, by: &str, now: Timestamp) -> Result<Option<msg::Hold>, Trouble> {
         let found = self.get().await?.unwrap_or_default();
         if let msg::Lease::Other(who, _) = self.seen(&found, now).lease {
-            return Err(Trouble::new(
-                Kind::Refused,
-                &self.object,
-                format!("{who} holds the right to write"),
-            ));
+            return Err(Trouble::new(Kind::Refused, &self.object, format!("{who} holds the right to write")));
         }
         let fresh = found.metadata.resource_version.is_none();
         let mut next = self.written(found, now);
@@ -108,8 +96,7 @@ impl Keeper {
             notes.remove(HOLD_SINCE);
         }
         let stored = if fresh {
-            self.within("create", self.api.create(&PostParams::default(), &next))
-                .await?
+            self.within("create", self.api.create(&PostParams::default(), &next)).await?
         } else {
             self.replace(&next).await?
         };
@@ -133,10 +120,7 @@ impl Keeper {
 
     /// The Lease as ours, renewed now.
     fn written(&self, mut lease: Lease, now: Timestamp) -> Lease {
-        lease.metadata = ObjectMeta {
-            name: Some(NAME.into()),
-            ..lease.metadata
-        };
+        lease.metadata = ObjectMeta { name: Some(NAME.into()), ..lease.metadata };
         let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             spec.holder_identity = Some(self.identity.clone());
@@ -160,10 +144,7 @@ impl Keeper {
             Some(h) if alive => msg::Lease::Other(clean(&h), spec.acquire_time.map(|t| t.0)),
             _ => msg::Lease::None,
         };
-        Seen {
-            lease: lease_state,
-            hold: hold_of(lease),
-        }
+        Seen { lease: lease_state, hold: hold_of(lease) }
     }
 
     async fn get(&self) -> Result<Option<Lease>, Trouble> {
@@ -172,8 +153,7 @@ impl Keeper {
 
     #[expect(clippy::disallowed_methods, reason = "the lease is one of the named writes")]
     async fn replace(&self, lease: &Lease) -> Result<Lease, Trouble> {
-        self.within("update", self.api.replace(NAME, &PostParams::default(), lease))
-            .await
+        self.within("update", self.api.replace(NAME, &PostParams::default(), lease)).await
     }
 
     async fn within<T>(
@@ -187,12 +167,6 @@ impl Keeper {
 
 fn hold_of(lease: &Lease) -> Option<msg::Hold> {
     let notes = lease.metadata.annotations.as_ref()?;
-    let since = notes
-        .get(HOLD_SINCE)
-        .and_then(|t| t.parse().ok())
-        .unwrap_or(Timestamp::UNIX_EPOCH);
-    Some(msg::Hold {
-        by: clean(notes.get(HOLD_BY)?),
-        since,
-    })
+    let since = notes.get(HOLD_SINCE).and_then(|t| t.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Some(msg::Hold { by: clean(notes.get(HOLD_BY)?), since })
 }

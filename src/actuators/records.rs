@@ -42,12 +42,7 @@ impl Actuators {
                 (kind, why(error).to_string(), vec![])
             }
         };
-        let entry = Entry::Answer {
-            op: plan.op.0,
-            outcome: kind,
-            detail,
-            versions,
-        };
+        let entry = Entry::Answer { op: plan.op.0, outcome: kind, detail, versions };
         if let Err(trouble) = self.record(entry).await {
             tracing::error!("the outcome of {} was not journalled: {trouble}", plan.op);
         }
@@ -55,49 +50,25 @@ impl Actuators {
 
     /// How an operation ended: a line in the journal, an Event on each object.
     pub(super) async fn conclude(&self, plan: &Plan, text: &str) -> Option<Answer> {
-        let entry = Entry::Concluded {
-            op: plan.op.0,
-            detail: text.to_owned(),
-        };
+        let entry = Entry::Concluded { op: plan.op.0, detail: text.to_owned() };
         let recorded = self.record(entry).await;
-        let message = format!(
-            "{}: {text} (op {}, by {})",
-            self.actor.name(),
-            plan.op.0,
-            self.actor.identity()
-        );
+        let message =
+            format!("{}: {text} (op {}, by {})", self.actor.name(), plan.op.0, self.actor.identity());
         for patch in &plan.patches {
             let (client, now) = (self.client.clone(), (self.wall)());
-            event::tell(
-                client,
-                &patch.object,
-                "TrafficShift",
-                &message,
-                text.contains("failed"),
-                now,
-            )
-            .await;
+            event::tell(client, &patch.object, "TrafficShift", &message, text.contains("failed"), now).await;
         }
         recorded.err().map(|trouble| Answer::Said(Err(trouble)))
     }
 
     /// Journals that a move stays.
     pub async fn confirm(&self, op: OpId) -> Result<(), Trouble> {
-        self.record(Entry::Confirmed {
-            op: op.0,
-            actor: self.actor.clone(),
-        })
-        .await
-        .map(drop)
+        self.record(Entry::Confirmed { op: op.0, actor: self.actor.clone() }).await.map(drop)
     }
 
     /// Sets the hold, or takes it off.
     pub async fn hold(&self, on: bool) -> Result<Option<Hold>, Trouble> {
-        self.record(Entry::Hold {
-            actor: self.actor.clone(),
-            on,
-        })
-        .await?;
+        self.record(Entry::Hold { actor: self.actor.clone(), on }).await?;
         self.keeper.hold(on, &self.actor.name(), (self.wall)()).await
     }
 
@@ -111,29 +82,16 @@ impl Actuators {
             },
             Err(trouble) => return Lease::Failed(trouble),
         };
-        if let Err(trouble) = self
-            .record(Entry::TakeOver {
-                actor: self.actor.clone(),
-                from,
-            })
-            .await
-        {
+        if let Err(trouble) = self.record(Entry::TakeOver { actor: self.actor.clone(), from }).await {
             return Lease::Failed(trouble);
         }
-        self.keeper
-            .acquire(now, true)
-            .await
-            .map_or_else(Lease::Failed, |seen| seen.lease)
+        self.keeper.acquire(now, true).await.map_or_else(Lease::Failed, |seen| seen.lease)
     }
 
     /// One look at the lease; takes or renews it when `armed`.
     pub async fn lease(&self, armed: bool) -> (Lease, Option<Option<Hold>>) {
         let now: Timestamp = (self.wall)();
-        let seen = if armed {
-            self.keeper.acquire(now, false).await
-        } else {
-            self.keeper.look(now).await
-        };
+        let seen = if armed { self.keeper.acquire(now, false).await } else { self.keeper.look(now).await };
         match seen {
             Ok(seen) => (seen.lease, Some(seen.hold)),
             Err(trouble) => (Lease::Failed(trouble), None),

@@ -46,21 +46,12 @@ impl Actuators {
         };
         let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
         let mut command = std::process::Command::new("setsid");
-        command
-            .arg("--fork")
-            .arg(program)
-            .args(&self.watchdog)
-            .args(["--op", &plan.op.0.to_string()]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.arg("--fork").arg(program).args(&self.watchdog).args(["--op", &plan.op.0.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(failed(format!("setsid ended with {status}"))),
-            Err(error) => Err(failed(format!(
-                "setsid (util-linux) could not be started: {error}"
-            ))),
+            Err(error) => Err(failed(format!("setsid (util-linux) could not be started: {error}"))),
         }
     }
 
@@ -88,11 +79,7 @@ impl Actuators {
         let Some(sent) = self.sent(op)? else {
             return Ok(Watched::CalledOff);
         };
-        let objects: Vec<_> = sent
-            .patches
-            .iter()
-            .map(|p| (p.object.clone(), p.router))
-            .collect();
+        let objects: Vec<_> = sent.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
         let mut last = Trouble::new(Kind::Timeout, op.to_string(), "not tried");
         for _ in 0..TRIES {
             let routes = match self.observe(op, &objects).await {
@@ -103,20 +90,10 @@ impl Actuators {
                     continue;
                 }
             };
-            let plan = Plan::new(
-                OpId(state.next_op),
-                Intent::Rollback,
-                &routes,
-                pending.back_to,
-                None,
-            );
-            match self
-                .apply(&plan, vec![format!("{op} was not confirmed in time")])
-                .await
-            {
+            let plan = Plan::new(OpId(state.next_op), Intent::Rollback, &routes, pending.back_to, None);
+            match self.apply(&plan, vec![format!("{op} was not confirmed in time")]).await {
                 Ok(()) => {
-                    self.conclude(&plan, &format!("taken back: {op} was not confirmed in time"))
-                        .await;
+                    self.conclude(&plan, &format!("taken back: {op} was not confirmed in time")).await;
                     return Ok(Watched::TakenBack);
                 }
                 Err(error) => last = super::apply::why(&error),
@@ -128,13 +105,8 @@ impl Actuators {
 
     /// The plan of an operation, from the journal.
     fn sent(&self, op: OpId) -> Result<Option<Plan>, Trouble> {
-        let records = self
-            .journal
-            .read()
-            .map_err(|e| Trouble::new(Kind::Refused, "journal", e.to_string()))?;
-        Ok(records
-            .iter()
-            .rev()
-            .find_map(|r| r.entry.plan().filter(|p| p.op == op)))
+        let records =
+            self.journal.read().map_err(|e| Trouble::new(Kind::Refused, "journal", e.to_string()))?;
+        Ok(records.iter().rev().find_map(|r| r.entry.plan().filter(|p| p.op == op)))
     }
 }

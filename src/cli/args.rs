@@ -240,11 +240,7 @@ mod tests {
         while let Some(mut command) = todo.pop() {
             let help = command.render_help().to_string();
             let name = command.get_name().to_owned();
-            assert!(
-                help.lines().count() <= 36,
-                "{name}: {} lines\n{help}",
-                help.lines().count()
-            );
+            assert!(help.lines().count() <= 36, "{name}: {} lines\n{help}", help.lines().count());
             let leaf = command.get_subcommands().next().is_none();
             assert!(!leaf || help.contains("Example"), "{name} has no example");
             todo.extend(command.get_subcommands().cloned());
@@ -254,10 +250,7 @@ mod tests {
     #[test]
     fn splits_are_whole_numbers() {
         for wrong in ["101", "-1", "2.5", "v3"] {
-            assert!(
-                Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(),
-                "{wrong}"
-            );
+            assert!(Cli::try_parse_from(["cutover", "plan", "--to", wrong]).is_err(), "{wrong}");
         }
         assert!(Cli::try_parse_from(["cutover", "shift", "--to", "25%", "--yes"]).is_ok());
     }

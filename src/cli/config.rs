@@ -14,24 +14,14 @@ pub fn check(inputs: &Inputs) -> Exit {
         }
     };
     match &config.file {
-        Some(file) => print::err(format!(
-            "file: {}",
-            crate::domain::text::clean(&file.to_string_lossy())
-        )),
+        Some(file) => print::err(format!("file: {}", crate::domain::text::clean(&file.to_string_lossy()))),
         None => print::err("file: none; `cutover init` writes one"),
     }
-    let rows: Vec<_> = show::rows(&config)
-        .into_iter()
-        .map(|r| [r.key, r.value, r.origin])
-        .collect();
+    let rows: Vec<_> = show::rows(&config).into_iter().map(|r| [r.key, r.value, r.origin]).collect();
     print::out(print::columns(&rows));
     let warnings = config.warnings();
     for warning in &warnings {
         print::err(format!("finding: {warning}"));
     }
-    if warnings.is_empty() {
-        Exit::Fine
-    } else {
-        Exit::Findings
-    }
+    if warnings.is_empty() { Exit::Fine } else { Exit::Findings }
 }

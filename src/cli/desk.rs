@@ -71,9 +71,7 @@ impl Desk {
         let (vault, link) = connect(config).await;
         let built = config::targets(config, &vault);
         for (section, key) in &built.missing {
-            print::err(format!(
-                "[{section}] is left out: the Kubernetes Secret {key} could not be read"
-            ));
+            print::err(format!("[{section}] is left out: the Kubernetes Secret {key} could not be read"));
         }
         let mut setup = session::setup(config, &built.targets, &actor, clock);
         setup.armed = armed;
@@ -109,12 +107,10 @@ impl Desk {
         actor: Actor,
         link: Result<Kube, Trouble>,
     ) -> Result<(), Exit> {
-        let (state, journal) = Journal::open(path)
-            .and_then(|j| Ok((replay(&j)?, j)))
-            .map_err(|error| {
-                print::err(error.to_string());
-                Exit::Usage
-            })?;
+        let (state, journal) = Journal::open(path).and_then(|j| Ok((replay(&j)?, j))).map_err(|error| {
+            print::err(error.to_string());
+            Exit::Usage
+        })?;
         self.say(Msg::Answer(Answer::Journal(state)));
         let kube = link.map_err(|trouble| {
             print::err(trouble.to_string());
@@ -136,22 +132,14 @@ impl Desk {
             next_op: 1,
             ..JournalState::default()
         };
-        let state = if path.exists() {
-            Journal::open(path).and_then(|j| replay(&j))
-        } else {
-            Ok(fresh)
-        };
+        let state = if path.exists() { Journal::open(path).and_then(|j| replay(&j)) } else { Ok(fresh) };
         match state {
             Ok(state) => self.say(Msg::Answer(Answer::Journal(state))),
             Err(error) => print::err(error.to_string()),
         }
         match link {
             Ok(kube) => {
-                self.keeper = Some(Keeper::new(
-                    kube.client.clone(),
-                    &kube.namespace,
-                    actor.identity(),
-                ));
+                self.keeper = Some(Keeper::new(kube.client.clone(), &kube.namespace, actor.identity()));
                 self.kube = Some(kube);
             }
             Err(trouble) => print::err(trouble.to_string()),
@@ -223,11 +211,7 @@ impl Desk {
             Ok(())
         };
         let late = || Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time");
-        Some(
-            tokio::time::timeout(APPLY_DEADLINE, all)
-                .await
-                .unwrap_or_else(|_| Err(late())),
-        )
+        Some(tokio::time::timeout(APPLY_DEADLINE, all).await.unwrap_or_else(|_| Err(late())))
     }
 
     /// Sets the hold or takes it off; `None` without a connection.
@@ -274,13 +258,8 @@ impl Desk {
 
     /// Waits until each of `ids` that is configured has answered once, well or badly.
     pub async fn gather(&mut self, ids: &[SourceId], limit: Duration) -> Waited {
-        let wanted: Vec<_> = ids
-            .iter()
-            .copied()
-            .filter(|id| !self.model.setup.off.contains(id))
-            .collect();
-        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id)))
-            .await
+        let wanted: Vec<_> = ids.iter().copied().filter(|id| !self.model.setup.off.contains(id)).collect();
+        self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
     }
 
     /// Waits for journal lines and Events, gives the lease back, and ends the sources.
@@ -301,10 +280,7 @@ impl Desk {
 /// What the operator could have seen, for the journal.
 fn evidence(model: &Model, now: Now, to: crate::domain::Split) -> Vec<String> {
     let checks = guards(model, now, to).0;
-    checks
-        .iter()
-        .map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence))
-        .collect()
+    checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
 }
 
 /// The cluster, and the Secrets that the configuration is in.

@@ -25,27 +25,16 @@ pub enum Exit {
 pub const EXITS: [(Exit, u8, &str); 6] = [
     (Exit::Fine, 0, "fine"),
     (Exit::Findings, 1, "findings, or a difference"),
-    (
-        Exit::Usage,
-        2,
-        "a mistake in the command line or the configuration",
-    ),
+    (Exit::Usage, 2, "a mistake in the command line or the configuration"),
     (Exit::Unreachable, 3, "something could not be reached"),
     (Exit::Refused, 4, "refused by a guard; nothing was written"),
-    (
-        Exit::Unknown,
-        75,
-        "interrupted while the outcome of a write was not known",
-    ),
+    (Exit::Unknown, 75, "interrupted while the outcome of a write was not known"),
 ];
 
 impl Exit {
     /// The number.
     pub fn code(self) -> u8 {
-        EXITS
-            .iter()
-            .find(|(exit, ..)| *exit == self)
-            .map_or(70, |(_, code, _)| *code)
+        EXITS.iter().find(|(exit, ..)| *exit == self).map_or(70, |(_, code, _)| *code)
     }
 
     /// How a verb ends that could not do its work because of this.

@@ -42,10 +42,7 @@ pub fn manual() -> std::io::Result<Vec<u8>> {
     page.render_options_section(&mut out)?;
     for verb in command.get_subcommands().filter(|v| !v.is_hide_set()) {
         let mut roff = clap_mangen::roff::Roff::default();
-        roff.control(
-            "SH",
-            [format!("cutover {}", verb.get_name()).to_uppercase().as_str()],
-        );
+        roff.control("SH", [format!("cutover {}", verb.get_name()).to_uppercase().as_str()]);
         roff.to_writer(&mut out)?;
         let page = clap_mangen::Man::new(verb.clone());
         let mut text = Vec::new();
@@ -67,18 +64,12 @@ pub fn manual() -> std::io::Result<Vec<u8>> {
 
 /// Sections of a verb stand one level below its own.
 fn sections_below(page: &[u8]) -> Vec<u8> {
-    String::from_utf8_lossy(page)
-        .replace("\n.SH ", "\n.SS ")
-        .into_bytes()
+    String::from_utf8_lossy(page).replace("\n.SH ", "\n.SS ").into_bytes()
 }
 
 /// `cutover keys`.
 pub fn keys(markdown: bool) -> Exit {
-    print::out(if markdown {
-        markdown_keys(COMMANDS)
-    } else {
-        plain_keys(COMMANDS)
-    });
+    print::out(if markdown { markdown_keys(COMMANDS) } else { plain_keys(COMMANDS) });
     Exit::Fine
 }
 
@@ -88,13 +79,7 @@ fn plain_keys(commands: &[Command]) -> String {
         let rows: Vec<_> = commands
             .iter()
             .filter(|c| c.group == group)
-            .map(|c| {
-                [
-                    format!("  {}", c.keys_text()),
-                    c.title.to_owned(),
-                    c.doc.to_owned(),
-                ]
-            })
+            .map(|c| [format!("  {}", c.keys_text()), c.title.to_owned(), c.doc.to_owned()])
             .collect();
         parts.push(format!("{}\n{}", group.title(), print::columns(&rows)));
     }
@@ -106,19 +91,11 @@ pub fn markdown_keys(commands: &[Command]) -> String {
     let mut out = String::from("| key | command | what it does |\n|---|---|---|");
     for group in groups(commands) {
         for c in commands.iter().filter(|c| c.group == group) {
-            let keys: Vec<_> = c
-                .keys
-                .iter()
-                .map(|k| format!("`{}`", k.to_string().replace('|', "\\|")))
-                .collect();
+            let keys: Vec<_> =
+                c.keys.iter().map(|k| format!("`{}`", k.to_string().replace('|', "\\|"))).collect();
             put(
                 &mut out,
-                format_args!(
-                    "\n| {} | {} | {} |",
-                    keys.join(", "),
-                    c.title,
-                    c.doc.replace('|', "\\|")
-                ),
+                format_args!("\n| {} | {} | {} |", keys.join(", "), c.title, c.doc.replace('|', "\\|")),
             );
         }
     }

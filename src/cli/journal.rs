@@ -18,11 +18,7 @@ pub fn run(config: &Config, args: &JournalArgs) -> Exit {
     let shown = clean(&path.to_string_lossy());
     if !path.is_file() {
         print::err(format!("{shown}: there is no journal yet"));
-        return if args.file.is_some() {
-            Exit::Usage
-        } else {
-            Exit::Fine
-        };
+        return if args.file.is_some() { Exit::Usage } else { Exit::Fine };
     }
     let records = match Journal::open(path).and_then(|j| j.read()) {
         Ok(records) => records,
@@ -62,48 +58,24 @@ fn show(records: &[Record], json: bool) {
 
 fn row(record: &Record) -> [String; 4] {
     let (operation, text) = match &record.entry {
-        Entry::Intent {
-            op,
-            intent,
-            actor,
-            from,
-            to,
-            patches,
-            ..
-        } => (
+        Entry::Intent { op, intent, actor, from, to, patches, .. } => (
             format!("op-{op}"),
-            format!(
-                "{intent} {from} % -> {to} % by {}, {} patch(es)",
-                actor.name(),
-                patches.len()
-            ),
+            format!("{intent} {from} % -> {to} % by {}, {} patch(es)", actor.name(), patches.len()),
         ),
-        Entry::Answer {
-            op, outcome, detail, ..
-        } => {
+        Entry::Answer { op, outcome, detail, .. } => {
             let colon = if detail.is_empty() { "" } else { ": " };
-            (
-                format!("op-{op}"),
-                format!("{}{colon}{detail}", outcome_word(*outcome)),
-            )
+            (format!("op-{op}"), format!("{}{colon}{detail}", outcome_word(*outcome)))
         }
         Entry::Concluded { op, detail } => (format!("op-{op}"), detail.clone()),
         Entry::Confirmed { op, actor } => (format!("op-{op}"), format!("confirmed by {}", actor.name())),
-        Entry::Hold { actor, on } => (
-            String::from("-"),
-            format!("hold {} by {}", if *on { "on" } else { "off" }, actor.name()),
-        ),
-        Entry::TakeOver { actor, from } => (
-            String::from("-"),
-            format!("{} took the right to write from {from}", actor.name()),
-        ),
+        Entry::Hold { actor, on } => {
+            (String::from("-"), format!("hold {} by {}", if *on { "on" } else { "off" }, actor.name()))
+        }
+        Entry::TakeOver { actor, from } => {
+            (String::from("-"), format!("{} took the right to write from {from}", actor.name()))
+        }
     };
-    [
-        record.seq.to_string(),
-        record.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        operation,
-        clean(&text),
-    ]
+    [record.seq.to_string(), record.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(), operation, clean(&text)]
 }
 
 fn outcome_word(outcome: crate::actuators::journal::Outcome) -> String {

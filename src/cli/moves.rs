@@ -104,12 +104,7 @@ async fn forward(desk: &mut Desk, args: &ShiftArgs) -> Exit {
     }
     let now = desk.now();
     let checks = guards(&desk.model, now, to);
-    if desk
-        .model
-        .routes()
-        .iter()
-        .all(|r| r.stored.is(to) && r.raw.is_some())
-    {
+    if desk.model.routes().iter().all(|r| r.stored.is(to) && r.raw.is_some()) {
         print::out(format!("every route is at {to} already"));
         return Exit::Fine;
     }
@@ -147,20 +142,13 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
         return exit;
     }
     desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
-    print::err(format!(
-        "a move back strands: {}",
-        desk.model.stranded().sentence()
-    ));
+    print::err(format!("a move back strands: {}", desk.model.stranded().sentence()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
         print::err(format!("refused: {why}"));
         return Exit::Refused;
     }
-    let go = if all {
-        intent::roll_back_all
-    } else {
-        intent::roll_back
-    };
+    let go = if all { intent::roll_back_all } else { intent::roll_back };
     let effects = go(&mut desk.model, now);
     desk.perform(effects);
     confirm(desk).await
@@ -171,16 +159,9 @@ async fn settle(desk: &mut Desk) -> Result<(), Exit> {
     let Some(plan) = desk.model.shift.plan().cloned() else {
         return Ok(());
     };
-    let objects = plan
-        .patches
-        .iter()
-        .map(|p| (p.object.clone(), p.router))
-        .collect();
+    let objects = plan.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
     desk.perform(vec![Effect::Observe(plan.op, objects)]);
-    desk.wait(VERIFY_DEADLINE, |d| {
-        !matches!(d.model.shift, Shift::Unknown { .. })
-    })
-    .await;
+    desk.wait(VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
     if matches!(desk.model.shift, Shift::Unknown { .. }) {
         print::err(format!(
             "the outcome of {} to {} is not known: look at the routes, or roll back",
@@ -202,13 +183,7 @@ async fn confirm(desk: &mut Desk) -> Exit {
     }
     if let Shift::Armed { plan, .. } = &desk.model.shift {
         let plan = plan.clone();
-        print::err(format!(
-            "{}: {} -> {}, {} patch(es)",
-            plan.op,
-            plan.from,
-            plan.to,
-            plan.patches.len()
-        ));
+        print::err(format!("{}: {} -> {}, {} patch(es)", plan.op, plan.from, plan.to, plan.patches.len()));
         desk.say(Msg::DialogShown);
         if desk.wait(ARM_DELAY, |_| false).await == Waited::Interrupted {
             return interrupted();
@@ -222,11 +197,7 @@ async fn confirm(desk: &mut Desk) -> Exit {
 
 fn answer_dialog(desk: &mut Desk, plan: &Plan) {
     let typed = plan.to.percent().to_string();
-    let typed = if plan.intent == Intent::Shift {
-        typed.as_str()
-    } else {
-        ""
-    };
+    let typed = if plan.intent == Intent::Shift { typed.as_str() } else { "" };
     let events = typed.chars().map(Event::Type).chain([Event::Confirm]);
     for event in events {
         let now = desk.now();
@@ -238,12 +209,7 @@ fn answer_dialog(desk: &mut Desk, plan: &Plan) {
 fn outcome(model: &Model, waited: Waited) -> Exit {
     match &model.shift {
         Shift::Done { plan, .. } => {
-            print::out(format!(
-                "{} {} -> {}: done",
-                plan.intent.word(),
-                plan.from,
-                plan.to
-            ));
+            print::out(format!("{} {} -> {}: done", plan.intent.word(), plan.from, plan.to));
             Exit::Fine
         }
         Shift::Failed { trouble, .. } => {
@@ -251,20 +217,11 @@ fn outcome(model: &Model, waited: Waited) -> Exit {
             Exit::of(trouble)
         }
         Shift::Unknown { plan, why, .. } => {
-            print::err(format!(
-                "{} to {}: outcome not known: {}",
-                plan.op,
-                plan.to,
-                why.sentence()
-            ));
+            print::err(format!("{} to {}: outcome not known: {}", plan.op, plan.to, why.sentence()));
             Exit::Unknown
         }
         Shift::Applying { plan, .. } | Shift::Verifying { plan, .. } => {
-            let why = if waited == Waited::Interrupted {
-                "interrupted"
-            } else {
-                "out of time"
-            };
+            let why = if waited == Waited::Interrupted { "interrupted" } else { "out of time" };
             print::err(format!(
                 "{} to {}: {why} before its outcome was known; run `cutover status`",
                 plan.op, plan.to
@@ -272,11 +229,7 @@ fn outcome(model: &Model, waited: Waited) -> Exit {
             Exit::Unknown
         }
         Shift::Idle | Shift::Proposed { .. } | Shift::Armed { .. } => {
-            let said = model
-                .screen
-                .notice
-                .as_ref()
-                .map_or("nothing was sent", |(text, ..)| text.as_str());
+            let said = model.screen.notice.as_ref().map_or("nothing was sent", |(text, ..)| text.as_str());
             print::err(format!("refused: {said}"));
             Exit::Refused
         }
@@ -336,10 +289,7 @@ fn routes_known(desk: &Desk) -> Result<(), Exit> {
             Err(Exit::of(&failure.trouble))
         }
         None if facts.routes.value().is_some() => {
-            print::err(format!(
-                "no canary route was found in the namespace {}",
-                desk.model.setup.namespace
-            ));
+            print::err(format!("no canary route was found in the namespace {}", desk.model.setup.namespace));
             Err(Exit::Refused)
         }
         None => {

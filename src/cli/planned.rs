@@ -35,10 +35,7 @@ pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
     }
     out.push('\n');
     for check in &checks.0 {
-        put(
-            &mut out,
-            format_args!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence),
-        );
+        put(&mut out, format_args!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence));
     }
     out.push_str(&match answer {
         None => "the server was not asked: there is no connection".to_owned(),

@@ -62,10 +62,7 @@ async fn asked_to_end(signals: &mut Signals) {
 
 /// The cockpit on the configuration that the rehearsal wrote; flags and environment still count.
 async fn cockpit(clock: Clock, running: &Rehearsal, inputs: &Inputs) -> u8 {
-    let inputs = Inputs {
-        file: Some(running.info().config),
-        ..inputs.clone()
-    };
+    let inputs = Inputs { file: Some(running.info().config), ..inputs.clone() };
     let config = match load(&inputs) {
         Ok(config) => config,
         Err(problems) => {
@@ -74,11 +71,7 @@ async fn cockpit(clock: Clock, running: &Rehearsal, inputs: &Inputs) -> u8 {
         }
     };
     let env: &BTreeMap<String, String> = &inputs.env;
-    match session::run(clock, &config, start::look(&config, env), &|name| {
-        env.get(name).cloned()
-    })
-    .await
-    {
+    match session::run(clock, &config, start::look(&config, env), &|name| env.get(name).cloned()).await {
         Ok(code) => code,
         Err(error) => {
             print::err(error.to_string());

@@ -77,10 +77,7 @@ async fn cockpit(clock: Clock, config: &Config, env: &std::collections::BTreeMap
 
 /// Runs a verb on threads of its own; tasks that hang do not keep the program.
 fn block_on(verb: impl Future<Output = u8>) -> u8 {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .enable_all()
-        .build();
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     match built {
         Ok(runtime) => {
             let code = runtime.block_on(verb);

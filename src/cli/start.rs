@@ -20,20 +20,13 @@ pub fn inputs(global: &Global) -> Inputs {
         ("kubernetes.namespace", &global.namespace, "--namespace"),
         ("environment.name", &global.env, "--env"),
     ];
-    let mut flags: Vec<_> = given
-        .into_iter()
-        .filter_map(|(key, value, flag)| Some((key, value.clone()?, flag)))
-        .collect();
+    let mut flags: Vec<_> =
+        given.into_iter().filter_map(|(key, value, flag)| Some((key, value.clone()?, flag))).collect();
     if global.arm {
         flags.push(("environment.arm", "true".into(), "--arm"));
     }
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    Inputs {
-        file: global.config.clone(),
-        env,
-        flags,
-        here,
-    }
+    Inputs { file: global.config.clone(), env, flags, here }
 }
 
 /// The configuration, or its mistakes on standard error.
@@ -47,11 +40,8 @@ pub fn config(inputs: &Inputs) -> Result<Config, Exit> {
 /// Theme and symbols: the configuration's, and what the environment says where it leaves them to it.
 pub fn look(config: &Config, env: &BTreeMap<String, String>) -> Look {
     let get = |name: &str| env.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    let locale = get("LC_ALL")
-        .or_else(|| get("LC_CTYPE"))
-        .or_else(|| get("LANG"))
-        .unwrap_or_default()
-        .to_lowercase();
+    let locale =
+        get("LC_ALL").or_else(|| get("LC_CTYPE")).or_else(|| get("LANG")).unwrap_or_default().to_lowercase();
     let utf8 = locale.contains("utf-8") || locale.contains("utf8");
     let found = Look::from_env(get("NO_COLOR"), get("TERM"), utf8);
     Look {

@@ -48,11 +48,8 @@ fn show(desk: &Desk, args: &StatusArgs) {
     }
     let report = Report::of(&desk.model, now);
     // Plain data with string keys: this cannot fail.
-    let text = if args.watch {
-        serde_json::to_string(&report)
-    } else {
-        serde_json::to_string_pretty(&report)
-    };
+    let text =
+        if args.watch { serde_json::to_string(&report) } else { serde_json::to_string_pretty(&report) };
     print::out(text.unwrap_or_default());
 }
 
@@ -60,18 +57,12 @@ fn show(desk: &Desk, args: &StatusArgs) {
 fn verdict(desk: &Desk) -> Exit {
     let facts = &desk.model.facts;
     if facts.routes.value().is_none() && facts.cluster.value().is_none() {
-        let failure = facts
-            .failure(SourceId::Traffic)
-            .or_else(|| facts.failure(SourceId::Cluster));
+        let failure = facts.failure(SourceId::Traffic).or_else(|| facts.failure(SourceId::Cluster));
         if let Some(failure) = failure {
             print::err(failure.trouble.to_string());
         }
         return Exit::Unreachable;
     }
     let bad = |s: Severity| s <= Severity::Warning;
-    if desk.model.findings.iter().any(|f| bad(f.severity)) {
-        Exit::Findings
-    } else {
-        Exit::Fine
-    }
+    if desk.model.findings.iter().any(|f| bad(f.severity)) { Exit::Findings } else { Exit::Fine }
 }

@@ -44,9 +44,7 @@ pub struct Clickhouse {
 
 impl std::fmt::Debug for Clickhouse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clickhouse")
-            .field("object", &self.object)
-            .finish_non_exhaustive()
+        f.debug_struct("Clickhouse").field("object", &self.object).finish_non_exhaustive()
     }
 }
 
@@ -59,10 +57,7 @@ impl Clickhouse {
     /// All rows of a query.
     pub async fn all<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, Trouble> {
         within(ANSWER, &self.object, "query", async {
-            query
-                .fetch_all::<T>()
-                .await
-                .map_err(|e| trouble(&self.object, &e))
+            query.fetch_all::<T>().await.map_err(|e| trouble(&self.object, &e))
         })
         .await
     }
@@ -70,10 +65,7 @@ impl Clickhouse {
     /// The only row of a query.
     pub async fn one<T: RowOwned + RowRead>(&self, query: Query) -> Result<T, Trouble> {
         within(ANSWER, &self.object, "query", async {
-            query
-                .fetch_one::<T>()
-                .await
-                .map_err(|e| trouble(&self.object, &e))
+            query.fetch_one::<T>().await.map_err(|e| trouble(&self.object, &e))
         })
         .await
     }
@@ -89,39 +81,21 @@ pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickho
     let mut client = http_client(&url, local, &target.tls, &object)?
         .with_url(dialled(&url, local, &target.tls))
         .with_database(&database);
-    let user = target
-        .user
-        .clone()
-        .or_else(|| in_url.as_ref().map(|(user, _)| user.clone()));
+    let user = target.user.clone().or_else(|| in_url.as_ref().map(|(user, _)| user.clone()));
     if let Some(user) = user.filter(|u| !u.is_empty()) {
         client = client.with_user(user);
     }
-    if let Some(password) = target
-        .password
-        .clone()
-        .or_else(|| in_url.and_then(|(_, password)| password))
-    {
+    if let Some(password) = target.password.clone().or_else(|| in_url.and_then(|(_, password)| password)) {
         client = client.with_password(password.expose());
     }
     let mut limited = client.clone();
     for (setting, value) in SETTINGS {
         limited = limited.with_setting(setting, value);
     }
-    let with_limits = Clickhouse {
-        client: limited,
-        object: object.clone(),
-        database: database.clone(),
-    };
-    match with_limits
-        .one::<u8>(with_limits.query("SELECT toUInt8(1)"))
-        .await
-    {
+    let with_limits = Clickhouse { client: limited, object: object.clone(), database: database.clone() };
+    match with_limits.one::<u8>(with_limits.query("SELECT toUInt8(1)")).await {
         Ok(_) => Ok(with_limits),
-        Err(trouble) if trouble.detail.contains("Code: 164") => Ok(Clickhouse {
-            client,
-            object,
-            database,
-        }),
+        Err(trouble) if trouble.detail.contains("Code: 164") => Ok(Clickhouse { client, object, database }),
         Err(trouble) => Err(reach.explain(&target.address, trouble).await),
     }
 }
@@ -219,53 +193,17 @@ const CODES: [(u32, Kind, &str); 14] = [
     (516, Kind::Unauthorized, "the user or password is wrong"),
     (193, Kind::Unauthorized, "the password is wrong"),
     (192, Kind::Unauthorized, "there is no such user"),
-    (
-        81,
-        Kind::Missing,
-        "there is no such database: check CLICKHOUSE_DB",
-    ),
-    (
-        60,
-        Kind::Missing,
-        "the table is not there: has v3's web container run its ClickHouse migrations?",
-    ),
-    (
-        47,
-        Kind::Missing,
-        "a column is not there: this is another version of Langfuse than v3",
-    ),
-    (
-        497,
-        Kind::Forbidden,
-        "grant this user SELECT on the database and on system.parts",
-    ),
+    (81, Kind::Missing, "there is no such database: check CLICKHOUSE_DB"),
+    (60, Kind::Missing, "the table is not there: has v3's web container run its ClickHouse migrations?"),
+    (47, Kind::Missing, "a column is not there: this is another version of Langfuse than v3"),
+    (497, Kind::Forbidden, "grant this user SELECT on the database and on system.parts"),
     (164, Kind::Refused, "this user may only read, on purpose"),
-    (
-        159,
-        Kind::Timeout,
-        "the query ran into our own limit of 5 s; it is tried again",
-    ),
-    (
-        160,
-        Kind::Timeout,
-        "the server thinks the query would be too slow; it is tried again",
-    ),
+    (159, Kind::Timeout, "the query ran into our own limit of 5 s; it is tried again"),
+    (160, Kind::Timeout, "the server thinks the query would be too slow; it is tried again"),
     (202, Kind::Throttled(None), "too many queries run at once; wait"),
-    (
-        241,
-        Kind::Refused,
-        "the server's memory limit was reached: see max_server_memory_usage",
-    ),
-    (
-        242,
-        Kind::Refused,
-        "the table is read-only: look at Keeper/ZooKeeper and system.replicas",
-    ),
-    (
-        139,
-        Kind::Refused,
-        "no Keeper is configured: CLICKHOUSE_CLUSTER_ENABLED must be false for one node",
-    ),
+    (241, Kind::Refused, "the server's memory limit was reached: see max_server_memory_usage"),
+    (242, Kind::Refused, "the table is read-only: look at Keeper/ZooKeeper and system.replicas"),
+    (139, Kind::Refused, "no Keeper is configured: CLICKHOUSE_CLUSTER_ENABLED must be false for one node"),
 ];
 
 /// The [`Trouble`] of an error of the clickhouse crate.
@@ -285,12 +223,7 @@ pub fn trouble(object: &str, error: &Error) -> Trouble {
 fn from_exception(object: &str, text: &str) -> Trouble {
     let code = text
         .find("Code: ")
-        .map(|at| {
-            text[at + 6..]
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .collect::<String>()
-        })
+        .map(|at| text[at + 6..].chars().take_while(char::is_ascii_digit).collect::<String>())
         .and_then(|digits| digits.parse::<u32>().ok());
     let row = CODES.iter().find(|(known, ..)| Some(*known) == code);
     let short: String = text.chars().take(300).collect();
@@ -310,10 +243,7 @@ mod tests {
     fn exceptions_by_code() {
         let t = from_exception("ch", "Code: 516. DB::Exception: default: Authentication failed");
         assert_eq!(t.kind, Kind::Unauthorized);
-        assert_eq!(
-            from_exception("ch", "Code: 60. DB::Exception: Unknown table").kind,
-            Kind::Missing
-        );
+        assert_eq!(from_exception("ch", "Code: 60. DB::Exception: Unknown table").kind, Kind::Missing);
         assert_eq!(from_exception("ch", "<html>").kind, Kind::Unexpected);
     }
 }

@@ -77,9 +77,7 @@ pub fn without_userinfo(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
-        let authority = tail
-            .find(['/', '?', '#', ' ', '"', ')', '\n'])
-            .map_or(tail, |end| &tail[..end]);
+        let authority = tail.find(['/', '?', '#', ' ', '"', ')', '\n']).map_or(tail, |end| &tail[..end]);
         rest = match authority.rfind('@') {
             Some(sign) => {
                 out.push_str("***");
@@ -144,12 +142,8 @@ pub async fn within<T>(
 ) -> Result<T, Trouble> {
     match tokio::time::timeout(limit, work).await {
         Ok(answer) => answer,
-        Err(_) => Err(Trouble::new(
-            Kind::Timeout,
-            object,
-            format!("{tried}: no answer in {}", span(limit)),
-        )
-        .remedy(transport_remedy(Kind::Timeout))),
+        Err(_) => Err(Trouble::new(Kind::Timeout, object, format!("{tried}: no answer in {}", span(limit)))
+            .remedy(transport_remedy(Kind::Timeout))),
     }
 }
 

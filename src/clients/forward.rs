@@ -74,11 +74,7 @@ impl Forward {
         let last = Arc::new(Mutex::new(None));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, kube, to, Arc::clone(&last)));
-        Ok(Self {
-            local,
-            last,
-            _tasks: tasks,
-        })
+        Ok(Self { local, last, _tasks: tasks })
     }
 
     /// Where to connect to.
@@ -121,9 +117,7 @@ async fn carry(mut local: TcpStream, kube: &Kube, to: &ServicePort) -> Result<()
         Way::Direct(address) => {
             let object = format!("{to} at {address}");
             let mut remote = within(OPEN, &object, "connect", async {
-                TcpStream::connect(address)
-                    .await
-                    .map_err(|e| super::failure::transport(&object, &e))
+                TcpStream::connect(address).await.map_err(|e| super::failure::transport(&object, &e))
             })
             .await?;
             // How it ends is the business of the two ends.
@@ -135,9 +129,7 @@ async fn carry(mut local: TcpStream, kube: &Kube, to: &ServicePort) -> Result<()
             let object = format!("pod {}/{pod}:{port}", to.namespace);
             let tried = format!("create pods/portforward in {}", to.namespace);
             let mut forwarder = within(OPEN, &object, &tried, async {
-                pods.portforward(&pod, &[port])
-                    .await
-                    .map_err(|e| refused(&object, &tried, &e))
+                pods.portforward(&pod, &[port]).await.map_err(|e| refused(&object, &tried, &e))
             })
             .await?;
             let (Some(mut remote), Some(error)) = (forwarder.take_stream(port), forwarder.take_error(port))
@@ -173,12 +165,8 @@ fn refused(object: &str, tried: &str, error: &kube::Error) -> Trouble {
 pub async fn resolve(kube: &Kube, to: &ServicePort) -> Result<Way, Trouble> {
     let object = to.to_string();
     let services: Api<Service> = Api::namespaced(kube.client.clone(), &to.namespace);
-    let service = call(
-        &object,
-        &format!("get services in {}", to.namespace),
-        services.get(&to.service),
-    )
-    .await?;
+    let service =
+        call(&object, &format!("get services in {}", to.namespace), services.get(&to.service)).await?;
     let spec = service.spec.unwrap_or_default();
     let port = spec
         .ports
@@ -194,11 +182,7 @@ pub async fn resolve(kube: &Kube, to: &ServicePort) -> Result<Way, Trouble> {
         return direct(kube, to, port.name.as_deref()).await;
     }
     let target = port.target_port.unwrap_or(IntOrString::Int(port.port));
-    let labels = selector
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect::<Vec<_>>()
-        .join(",");
+    let labels = selector.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &to.namespace);
     let found = call(
         &object,
@@ -212,10 +196,7 @@ pub async fn resolve(kube: &Kube, to: &ServicePort) -> Result<Way, Trouble> {
         .iter()
         .filter(|pod| is_ready(pod))
         .find_map(|pod| {
-            Some(Way::Pod {
-                pod: pod.metadata.name.clone()?,
-                port: container_port(pod, &target)?,
-            })
+            Some(Way::Pod { pod: pod.metadata.name.clone()?, port: container_port(pod, &target)? })
         })
         .ok_or_else(|| {
             Trouble::new(
@@ -223,10 +204,7 @@ pub async fn resolve(kube: &Kube, to: &ServicePort) -> Result<Way, Trouble> {
                 &object,
                 format!("none of its {total} pods is ready and has port {target:?}"),
             )
-            .remedy(format!(
-                "look at `kubectl -n {} get pods -l {labels}`",
-                to.namespace
-            ))
+            .remedy(format!("look at `kubectl -n {} get pods -l {labels}`", to.namespace))
         })
 }
 
@@ -234,21 +212,15 @@ async fn direct(kube: &Kube, to: &ServicePort, port_name: Option<&str>) -> Resul
     let object = to.to_string();
     let slices: Api<EndpointSlice> = Api::namespaced(kube.client.clone(), &to.namespace);
     let params = ListParams::default().labels(&format!("kubernetes.io/service-name={}", to.service));
-    let found = call(
-        &object,
-        &format!("list endpointslices in {}", to.namespace),
-        slices.list(&params),
-    )
-    .await?;
+    let found =
+        call(&object, &format!("list endpointslices in {}", to.namespace), slices.list(&params)).await?;
     found
         .items
         .iter()
         .find_map(|slice| {
             let ports = slice.ports.as_ref()?;
-            let port = ports
-                .iter()
-                .find(|p| p.name.as_deref().unwrap_or("") == port_name.unwrap_or(""))?
-                .port?;
+            let port =
+                ports.iter().find(|p| p.name.as_deref().unwrap_or("") == port_name.unwrap_or(""))?.port?;
             let endpoint = slice
                 .endpoints
                 .iter()

@@ -33,9 +33,7 @@ pub struct Http {
 impl Http {
     /// The URL of a path below the base; `path` has no leading slash.
     pub fn url(&self, path: &str) -> Result<Url, Trouble> {
-        self.base
-            .join(path)
-            .map_err(|e| Trouble::new(Kind::Unexpected, &self.object, format!("{path}: {e}")))
+        self.base.join(path).map_err(|e| Trouble::new(Kind::Unexpected, &self.object, format!("{path}: {e}")))
     }
 
     /// A request builder for a path below the base.
@@ -78,12 +76,7 @@ pub async fn connect(
         Built::Tls(trouble) => trouble,
         Built::Http(e) => trouble(&object, &e),
     })?;
-    Ok(Http {
-        client,
-        base,
-        object,
-        host: None,
-    })
+    Ok(Http { client, base, object, host: None })
 }
 
 /// Builds the client for one address of Langfuse.
@@ -103,21 +96,10 @@ pub(super) async fn base(
 ) -> Result<(Url, Option<SocketAddr>), Trouble> {
     let local = reach.local(address).await?;
     let text = match (address, local) {
-        (
-            Address::Service {
-                namespace, service, ..
-            },
-            Some(local),
-        ) => {
-            let scheme = if tls.enabled == Some(true) {
-                "https"
-            } else {
-                "http"
-            };
+        (Address::Service { namespace, service, .. }, Some(local)) => {
+            let scheme = if tls.enabled == Some(true) { "https" } else { "http" };
             // The Service's own name, so that a certificate made out to it is accepted.
-            let host = namespace
-                .as_ref()
-                .map_or_else(|| service.clone(), |ns| format!("{service}.{ns}.svc"));
+            let host = namespace.as_ref().map_or_else(|| service.clone(), |ns| format!("{service}.{ns}.svc"));
             format!("{scheme}://{host}:{}", local.port())
         }
         (Address::Url(url), _) => url.expose().to_owned(),
@@ -125,10 +107,7 @@ pub(super) async fn base(
     };
     let mut url = Url::parse(&text).map_err(|e| not_a_url(object, &e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(not_a_url(
-            object,
-            &format!("scheme {} instead of http or https", url.scheme()),
-        ));
+        return Err(not_a_url(object, &format!("scheme {} instead of http or https", url.scheme())));
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -138,12 +117,8 @@ pub(super) async fn base(
 }
 
 fn not_a_url(object: &str, why: &str) -> Trouble {
-    Trouble::new(
-        Kind::NotConfigured,
-        object,
-        format!("the URL cannot be used: {why}"),
-    )
-    .remedy("write it as http(s)://host:port")
+    Trouble::new(Kind::NotConfigured, object, format!("the URL cannot be used: {why}"))
+        .remedy("write it as http(s)://host:port")
 }
 
 enum Built {

@@ -46,10 +46,7 @@ pub async fn connect(target: &KubeTarget) -> Result<Kube, Trouble> {
     if let Some(namespace) = &target.namespace {
         config.default_namespace.clone_from(namespace);
     }
-    let object = format!(
-        "Kubernetes {}",
-        config.cluster_url.to_string().trim_end_matches('/')
-    );
+    let object = format!("Kubernetes {}", config.cluster_url.to_string().trim_end_matches('/'));
     let namespace = config.default_namespace.clone();
     let name = object.clone();
     // Plugins are child processes that are waited for: not on a thread that serves other sources.
@@ -59,25 +56,12 @@ pub async fn connect(target: &KubeTarget) -> Result<Kube, Trouble> {
             Err(e) => Err(Trouble::new(Kind::Unexpected, &name, e.to_string())),
         }
     };
-    let client = within(
-        READ * 2,
-        &object,
-        "asking the kubeconfig's credential plugin",
-        build,
-    )
-    .await?;
-    Ok(Kube {
-        client,
-        namespace,
-        object,
-    })
+    let client = within(READ * 2, &object, "asking the kubeconfig's credential plugin", build).await?;
+    Ok(Kube { client, namespace, object })
 }
 
 async fn config(target: &KubeTarget) -> Result<Config, Trouble> {
-    let options = KubeConfigOptions {
-        context: target.context.clone(),
-        ..KubeConfigOptions::default()
-    };
+    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
     let (name, loaded) = match &target.kubeconfig {
         Some(file) => (file.display().to_string(), Kubeconfig::read_from(file)),
         None => ("kubeconfig".to_owned(), Kubeconfig::read()),
@@ -102,14 +86,9 @@ fn broken(name: &str, error: &(dyn std::error::Error + 'static)) -> Trouble {
 /// message of a refusal: "list pods in langfuse".
 pub fn trouble(object: &str, tried: &str, error: &kube::Error) -> Trouble {
     match error {
-        kube::Error::Api(status) => from_status(
-            object,
-            tried,
-            status.code,
-            &status.reason,
-            &status.message,
-            retry_after(status),
-        ),
+        kube::Error::Api(status) => {
+            from_status(object, tried, status.code, &status.reason, &status.message, retry_after(status))
+        }
         kube::Error::Auth(e) => Trouble::new(Kind::Unauthorized, object, chain(e)).remedy(
             "the credentials of the kubeconfig could not be had: log in again and try `kubectl get ns`",
         ),
@@ -155,9 +134,9 @@ pub fn from_status(
     let trouble = Trouble::new(kind, object, format!("{tried}: {code} {said}"));
     match kind {
         Kind::Unauthorized => trouble.remedy("the token or certificate is wrong or expired: log in again"),
-        Kind::Forbidden => trouble.remedy(format!(
-            "grant this account permission to {tried} (RBAC Role and RoleBinding)"
-        )),
+        Kind::Forbidden => {
+            trouble.remedy(format!("grant this account permission to {tried} (RBAC Role and RoleBinding)"))
+        }
         Kind::Missing => trouble.remedy("check the namespace and the name"),
         Kind::Throttled(_) => trouble.remedy("the API server asks to slow down; wait"),
         _ => trouble,
@@ -170,10 +149,7 @@ pub async fn call<T>(
     tried: &str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Trouble> {
-    within(READ, object, tried, async {
-        request.await.map_err(|e| trouble(object, tried, &e))
-    })
-    .await
+    within(READ, object, tried, async { request.await.map_err(|e| trouble(object, tried, &e)) }).await
 }
 
 /// Whether a watch's or a request's failure is one of the way there rather than an answer.
@@ -202,14 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named() {
-        let target = KubeTarget {
-            kubeconfig: Some("/nowhere/kubeconfig".into()),
-            ..KubeTarget::default()
-        };
+        let target = KubeTarget { kubeconfig: Some("/nowhere/kubeconfig".into()), ..KubeTarget::default() };
         let trouble = connect(&target).await.unwrap_err();
-        assert_eq!(
-            (trouble.kind, trouble.object.as_str()),
-            (Kind::NotConfigured, "/nowhere/kubeconfig")
-        );
+        assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::NotConfigured, "/nowhere/kubeconfig"));
     }
 }

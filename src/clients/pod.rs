@@ -16,13 +16,7 @@ use crate::domain::{Kind, Trouble};
 /// The body of `GET path`, at most `limit` bytes.
 pub async fn get(pods: &Api<Pod>, pod: &str, port: u16, path: &str, limit: usize) -> Result<String, Trouble> {
     let object = format!("pod {pod}:{port}");
-    within(
-        READ,
-        &object,
-        &format!("GET {path}"),
-        exchange(pods, pod, port, path, limit, &object),
-    )
-    .await
+    within(READ, &object, &format!("GET {path}"), exchange(pods, pod, port, path, limit, &object)).await
 }
 
 async fn exchange(
@@ -34,13 +28,9 @@ async fn exchange(
     object: &str,
 ) -> Result<String, Trouble> {
     let broken = |text: String| Trouble::new(Kind::Unreachable, object, text);
-    let mut forward = pods
-        .portforward(pod, &[port])
-        .await
-        .map_err(|e| trouble(object, "create pods/portforward", &e))?;
-    let stream = forward
-        .take_stream(port)
-        .ok_or_else(|| broken("no stream for the port".into()))?;
+    let mut forward =
+        pods.portforward(pod, &[port]).await.map_err(|e| trouble(object, "create pods/portforward", &e))?;
+    let stream = forward.take_stream(port).ok_or_else(|| broken("no stream for the port".into()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| broken(e.to_string()))?;
@@ -49,21 +39,12 @@ async fn exchange(
         .body(Empty::<Bytes>::new())
         .map_err(|e| broken(e.to_string()))?;
     let answer = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| broken(e.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|e| broken(e.to_string()))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), limit)
-            .collect()
-            .await
-            .map_err(|e| broken(e.to_string()))?;
+        let body =
+            Limited::new(response.into_body(), limit).collect().await.map_err(|e| broken(e.to_string()))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        if status.is_success() {
-            Ok(text)
-        } else {
-            Err(broken(format!("GET {path}: {status}")))
-        }
+        if status.is_success() { Ok(text) } else { Err(broken(format!("GET {path}: {status}"))) }
     };
     tokio::pin!(answer);
     tokio::select! {

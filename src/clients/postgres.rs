@@ -73,18 +73,12 @@ pub async fn connect(reach: &Reach, target: &PostgresTarget) -> Result<Postgres,
         .acquire_timeout(CONNECT)
         .idle_timeout(Duration::from_mins(1))
         .connect_lazy_with(options.clone());
-    Ok(Postgres {
-        pool,
-        object,
-        options,
-    })
+    Ok(Postgres { pool, object, options })
 }
 
 async fn probe(options: &PgConnectOptions, object: &str) -> Result<(), Trouble> {
     within(CONNECT, object, "connect", async {
-        let connection = PgConnection::connect_with(options)
-            .await
-            .map_err(|e| trouble(object, &e))?;
+        let connection = PgConnection::connect_with(options).await.map_err(|e| trouble(object, &e))?;
         connection.close().await.map_err(|e| trouble(object, &e))
     })
     .await
@@ -102,9 +96,9 @@ async fn options(reach: &Reach, target: &PostgresTarget) -> Result<PgConnectOpti
                 "write it as postgres://user:password@host:5432/database, special characters percent-encoded",
             )
         })?,
-        (Address::Service { .. }, Some(local)) => PgConnectOptions::new_without_pgpass()
-            .host(&local.ip().to_string())
-            .port(local.port()),
+        (Address::Service { .. }, Some(local)) => {
+            PgConnectOptions::new_without_pgpass().host(&local.ip().to_string()).port(local.port())
+        }
         (Address::Service { .. }, None) => PgConnectOptions::new_without_pgpass(),
     };
     if let Some(user) = &target.user {
@@ -125,9 +119,7 @@ async fn options(reach: &Reach, target: &PostgresTarget) -> Result<PgConnectOpti
         options = options.host(&local.ip().to_string()).port(local.port());
         through = true;
     }
-    Ok(with_tls(options, target, through)
-        .application_name("cutover")
-        .options(SESSION))
+    Ok(with_tls(options, target, through).application_name("cutover").options(SESSION))
 }
 
 /// Through a listener of ours the host name means nothing, so the certificate is held against the CA alone.
@@ -167,74 +159,34 @@ fn object(target: &PostgresTarget, options: &PgConnectOptions) -> String {
             )
         }
         service @ Address::Service { .. } => {
-            format!(
-                "PostgreSQL {}@{}/{database}",
-                options.get_username(),
-                name(service)
-            )
+            format!("PostgreSQL {}@{}/{database}", options.get_username(), name(service))
         }
     }
 }
 
 /// SQLSTATE codes an operator can act on: (code, kind, next step). PostgreSQL documentation, appendix A.
 const STATES: [(&str, Kind, &str); 14] = [
-    (
-        "28P01",
-        Kind::Unauthorized,
-        "the password is wrong: check the user and password",
-    ),
-    (
-        "28000",
-        Kind::Unauthorized,
-        "pg_hba.conf does not let this user in from here, or wants TLS",
-    ),
-    (
-        "3D000",
-        Kind::Missing,
-        "there is no such database: check the name at the end of the URL",
-    ),
-    (
-        "42501",
-        Kind::Forbidden,
-        "grant this user SELECT on Langfuse's tables",
-    ),
+    ("28P01", Kind::Unauthorized, "the password is wrong: check the user and password"),
+    ("28000", Kind::Unauthorized, "pg_hba.conf does not let this user in from here, or wants TLS"),
+    ("3D000", Kind::Missing, "there is no such database: check the name at the end of the URL"),
+    ("42501", Kind::Forbidden, "grant this user SELECT on Langfuse's tables"),
     (
         "42P01",
         Kind::Missing,
         "the table is not there: is this Langfuse's database, and not one of v4 or of an empty v2?",
     ),
-    (
-        "42703",
-        Kind::Missing,
-        "the column is not there: this is another version of Langfuse than v2.92 to v3",
-    ),
-    (
-        "57014",
-        Kind::Timeout,
-        "the statement ran into our own limit of 5 s; it is tried again",
-    ),
-    (
-        "55P03",
-        Kind::Timeout,
-        "a lock was not free within 1 s; it is tried again",
-    ),
+    ("42703", Kind::Missing, "the column is not there: this is another version of Langfuse than v2.92 to v3"),
+    ("57014", Kind::Timeout, "the statement ran into our own limit of 5 s; it is tried again"),
+    ("55P03", Kind::Timeout, "a lock was not free within 1 s; it is tried again"),
     (
         "53300",
         Kind::Throttled(None),
         "all connections of the server are taken: raise max_connections or use a pooler",
     ),
-    (
-        "57P03",
-        Kind::Unreachable,
-        "the server is starting or stopping; wait",
-    ),
+    ("57P03", Kind::Unreachable, "the server is starting or stopping; wait"),
     ("57P01", Kind::Unreachable, "the server was told to stop; wait"),
     ("25006", Kind::Refused, "this session may only read, on purpose"),
-    (
-        "40001",
-        Kind::Conflict,
-        "the replica cancelled the query for replication; it is tried again",
-    ),
+    ("40001", Kind::Conflict, "the replica cancelled the query for replication; it is tried again"),
     (
         "08P01",
         Kind::Refused,

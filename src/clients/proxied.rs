@@ -43,9 +43,7 @@ impl Proxied {
             .map_err(|e| Trouble::new(Kind::NotConfigured, format!("{host}:{port}"), e.to_string()))?;
         let trouble =
             |e: io::Error| Trouble::new(Kind::Unreachable, "127.0.0.1", format!("cannot listen: {e}"));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(trouble)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(trouble)?;
         let local = listener.local_addr().map_err(trouble)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, by, to));
@@ -88,23 +86,15 @@ async fn carry(mut local: TcpStream, by: &Intercept, to: http::Uri) -> io::Resul
         if let Some((user, password)) = by.raw_auth() {
             socks = socks.with_auth(user.to_owned(), password.to_owned());
         }
-        socks
-            .call(to)
-            .await
-            .map_err(|e| io::Error::other(e.to_string()))?
+        socks.call(to).await.map_err(|e| io::Error::other(e.to_string()))?
     } else {
         let mut tunnel = Tunnel::new(by.uri().clone(), tcp);
         if let Some(auth) = by.basic_auth() {
             tunnel = tunnel.with_auth(auth.clone());
         }
-        tunnel
-            .call(to)
-            .await
-            .map_err(|e| io::Error::other(e.to_string()))?
+        tunnel.call(to).await.map_err(|e| io::Error::other(e.to_string()))?
     };
-    tokio::io::copy_bidirectional(&mut local, remote.inner_mut())
-        .await
-        .map(drop)
+    tokio::io::copy_bidirectional(&mut local, remote.inner_mut()).await.map(drop)
 }
 
 #[cfg(test)]

@@ -37,10 +37,8 @@ impl Reach {
     /// The API server's client, built at the first call.
     pub async fn kube(&self) -> Result<Kube, Trouble> {
         let Some(target) = &self.target else {
-            return Err(
-                Trouble::new(Kind::NotConfigured, "Kubernetes", "no cluster is configured")
-                    .remedy("set [kubernetes] in cutover.toml, or KUBECONFIG"),
-            );
+            return Err(Trouble::new(Kind::NotConfigured, "Kubernetes", "no cluster is configured")
+                .remedy("set [kubernetes] in cutover.toml, or KUBECONFIG"));
         };
         let mut slot = self.kube.lock().await;
         if let Some(kube) = &*slot {
@@ -96,32 +94,18 @@ impl Reach {
         let Ok(Some(to)) = self.service(address).await else {
             return trouble;
         };
-        self.forwards
-            .lock()
-            .await
-            .get(&to)
-            .and_then(|f| f.trouble())
-            .unwrap_or(trouble)
+        self.forwards.lock().await.get(&to).and_then(|f| f.trouble()).unwrap_or(trouble)
     }
 
     async fn service(&self, address: &Address) -> Result<Option<ServicePort>, Trouble> {
-        let Address::Service {
-            namespace,
-            service,
-            port,
-        } = address
-        else {
+        let Address::Service { namespace, service, port } = address else {
             return Ok(None);
         };
         let namespace = match namespace {
             Some(namespace) => namespace.clone(),
             None => self.kube().await?.namespace,
         };
-        Ok(Some(ServicePort {
-            namespace,
-            service: service.clone(),
-            port: port.clone(),
-        }))
+        Ok(Some(ServicePort { namespace, service: service.clone(), port: port.clone() }))
     }
 }
 
@@ -129,15 +113,7 @@ impl Reach {
 pub fn name(address: &Address) -> String {
     match address {
         Address::Url(url) => super::failure::without_userinfo(url.expose()),
-        Address::Service {
-            namespace: Some(ns),
-            service,
-            port,
-        } => format!("Service {ns}/{service}:{port}"),
-        Address::Service {
-            namespace: None,
-            service,
-            port,
-        } => format!("Service {service}:{port}"),
+        Address::Service { namespace: Some(ns), service, port } => format!("Service {ns}/{service}:{port}"),
+        Address::Service { namespace: None, service, port } => format!("Service {service}:{port}"),
     }
 }

@@ -30,9 +30,7 @@ pub struct Redis {
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis")
-            .field("object", &self.object)
-            .finish_non_exhaustive()
+        f.debug_struct("Redis").field("object", &self.object).finish_non_exhaustive()
     }
 }
 
@@ -41,10 +39,7 @@ impl Redis {
     pub async fn ask<T: FromRedisValue>(&self, command: &::redis::Cmd) -> Result<T, Trouble> {
         let mut manager = self.manager.clone();
         within(ANSWER, &self.object, "ask", async {
-            command
-                .query_async(&mut manager)
-                .await
-                .map_err(|e| trouble(&self.object, &e))
+            command.query_async(&mut manager).await.map_err(|e| trouble(&self.object, &e))
         })
         .await
     }
@@ -53,10 +48,7 @@ impl Redis {
     pub async fn pipe<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Trouble> {
         let mut manager = self.manager.clone();
         within(ANSWER, &self.object, "ask", async {
-            pipeline
-                .query_async(&mut manager)
-                .await
-                .map_err(|e| trouble(&self.object, &e))
+            pipeline.query_async(&mut manager).await.map_err(|e| trouble(&self.object, &e))
         })
         .await
     }
@@ -72,10 +64,7 @@ pub async fn connect(reach: &Reach, target: &RedisTarget) -> Result<Redis, Troub
         .set_response_timeout(Some(ANSWER))
         .set_number_of_retries(0);
     let connected = within(CONNECT + ANSWER, &object, "connect", async {
-        client
-            .get_connection_manager_with_config(config)
-            .await
-            .map_err(|e| trouble(&object, &e))
+        client.get_connection_manager_with_config(config).await.map_err(|e| trouble(&object, &e))
     })
     .await;
     match connected {
@@ -86,20 +75,14 @@ pub async fn connect(reach: &Reach, target: &RedisTarget) -> Result<Redis, Troub
 
 async fn client(reach: &Reach, target: &RedisTarget, object: &str) -> Result<Client, Trouble> {
     let unusable = |e: &RedisError| {
-        Trouble::new(
-            Kind::NotConfigured,
-            object,
-            format!("the URL cannot be used: {}", chain(e)),
-        )
-        .remedy("write it as redis://user:password@host:6379/0, or rediss:// for TLS")
+        Trouble::new(Kind::NotConfigured, object, format!("the URL cannot be used: {}", chain(e)))
+            .remedy("write it as redis://user:password@host:6379/0, or rediss:// for TLS")
     };
     let info: ConnectionInfo = match (&target.address, reach.local(&target.address).await?) {
         (Address::Url(url), _) => url.expose().into_connection_info().map_err(|e| unusable(&e))?,
         (_, local) => {
             let port = local.map_or(6379, |l| l.port());
-            ConnectionAddr::Tcp("127.0.0.1".into(), port)
-                .into_connection_info()
-                .map_err(|e| unusable(&e))?
+            ConnectionAddr::Tcp("127.0.0.1".into(), port).into_connection_info().map_err(|e| unusable(&e))?
         }
     };
     let settings = settings(target, info.redis_settings().clone());
@@ -144,12 +127,9 @@ fn settings(target: &RedisTarget, mut settings: RedisConnectionInfo) -> RedisCon
 /// TLS where it is asked for.
 fn address(target: &RedisTarget, addr: ConnectionAddr) -> ConnectionAddr {
     let mut addr = match addr {
-        ConnectionAddr::Tcp(host, port) if target.tls.enabled == Some(true) => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: false,
-            tls_params: None,
-        },
+        ConnectionAddr::Tcp(host, port) if target.tls.enabled == Some(true) => {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        }
         other => other,
     };
     if let ConnectionAddr::TcpTls { insecure, .. } = &mut addr {
@@ -166,16 +146,10 @@ fn certificates(target: &RedisTarget) -> Result<TlsCertificates, Trouble> {
         })
     };
     let client_tls = match (&target.tls.client_cert, &target.tls.client_key) {
-        (Some(cert), Some(key)) => Some(ClientTlsConfig {
-            client_cert: read(cert)?,
-            client_key: read(key)?,
-        }),
+        (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
         _ => None,
     };
-    Ok(TlsCertificates {
-        client_tls,
-        root_cert: target.tls.ca_file.as_deref().map(read).transpose()?,
-    })
+    Ok(TlsCertificates { client_tls, root_cert: target.tls.ca_file.as_deref().map(read).transpose()? })
 }
 
 /// The [`Trouble`] of an error of the redis crate.
@@ -200,10 +174,9 @@ pub fn trouble(object: &str, error: &RedisError) -> Trouble {
             (Kind::Refused, "the service does not offer this command")
         }
         ErrorKind::Server(_) | ErrorKind::Extension => (Kind::Refused, ""),
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => (
-            Kind::Unexpected,
-            "check that the port is Redis and whether it speaks TLS (rediss://)",
-        ),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+            (Kind::Unexpected, "check that the port is Redis and whether it speaks TLS (rediss://)")
+        }
         _ if error.is_timeout() => (Kind::Timeout, super::failure::transport_remedy(Kind::Timeout)),
         _ => return transport(object, error),
     };

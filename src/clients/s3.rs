@@ -30,28 +30,13 @@ pub struct S3 {
 pub async fn connect(reach: &Reach, target: &S3Target) -> Result<S3, Trouble> {
     let object = format!("S3 bucket {} at {}", target.bucket, name(&target.endpoint));
     let http = http::connect(reach, &target.endpoint, &target.tls, &object).await?;
-    let style = if target.path_style {
-        UrlStyle::Path
-    } else {
-        UrlStyle::VirtualHost
-    };
-    let bucket = Bucket::new(
-        http.base.clone(),
-        style,
-        target.bucket.clone(),
-        target.region.clone(),
-    )
-    .map_err(|e| {
-        Trouble::new(Kind::NotConfigured, &object, e.to_string()).remedy("check endpoint and bucket")
-    })?;
+    let style = if target.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
+    let bucket = Bucket::new(http.base.clone(), style, target.bucket.clone(), target.region.clone())
+        .map_err(|e| {
+            Trouble::new(Kind::NotConfigured, &object, e.to_string()).remedy("check endpoint and bucket")
+        })?;
     let credentials = Credentials::new(target.access_key.clone(), target.secret_key.expose());
-    Ok(S3 {
-        http,
-        bucket,
-        credentials,
-        prefix: target.prefix.clone(),
-        object,
-    })
+    Ok(S3 { http, bucket, credentials, prefix: target.prefix.clone(), object })
 }
 
 impl S3 {
@@ -67,33 +52,23 @@ impl S3 {
         let key = format!("{}cutover-probe/{name}", self.prefix);
         let sent = name.as_bytes().to_vec();
         let put = self.bucket.put_object(Some(&self.credentials), &key).sign(VALID);
-        self.send(Method::PUT, put, "PUT object", Some(sent.clone()))
-            .await?;
+        self.send(Method::PUT, put, "PUT object", Some(sent.clone())).await?;
         let read = self.list_and_get(&key).await;
-        let delete = self
-            .bucket
-            .delete_object(Some(&self.credentials), &key)
-            .sign(VALID);
+        let delete = self.bucket.delete_object(Some(&self.credentials), &key).sign(VALID);
         let removed = self.send(Method::DELETE, delete, "DELETE object", None).await;
         let got = read?;
         removed?;
         if got.as_bytes() == sent {
             Ok(())
         } else {
-            Err(Trouble::new(
-                Kind::Unexpected,
-                &self.object,
-                "the object read back is not the one written",
-            ))
+            Err(Trouble::new(Kind::Unexpected, &self.object, "the object read back is not the one written"))
         }
     }
 
     async fn list_and_get(&self, key: &str) -> Result<String, Trouble> {
         let mut list = self.bucket.list_objects_v2(Some(&self.credentials));
         list.with_prefix(key);
-        let listed = self
-            .send(Method::GET, list.sign(VALID), "LIST objects", None)
-            .await?;
+        let listed = self.send(Method::GET, list.sign(VALID), "LIST objects", None).await?;
         if !listed.contains(key.rsplit('/').next().unwrap_or(key)) {
             return Err(Trouble::new(
                 Kind::Unexpected,
@@ -117,17 +92,10 @@ impl S3 {
             request = request.body(body);
         }
         // The signed URL is left out of errors: it is a credential for a minute.
-        let response = request
-            .send()
-            .await
-            .map_err(|e| self.http.trouble(&e.without_url()))?;
+        let response = request.send().await.map_err(|e| self.http.trouble(&e.without_url()))?;
         let status = response.status();
         let text = http::text(&self.object, response, 64 * 1024).await?;
-        if status.is_success() {
-            Ok(text)
-        } else {
-            Err(self.refused(tried, status, &text))
-        }
+        if status.is_success() { Ok(text) } else { Err(self.refused(tried, status, &text)) }
     }
 
     fn refused(&self, tried: &str, status: StatusCode, body: &str) -> Trouble {

@@ -29,9 +29,7 @@ pub fn config(options: &TlsOptions) -> Result<ClientConfig, Trouble> {
         .with_safe_default_protocol_versions()
         .map_err(|e| Trouble::new(Kind::Tls, "TLS", e.to_string()))?;
     let builder = if options.insecure {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NoVerifier(ring::default_provider())))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerifier(ring::default_provider())))
     } else {
         builder.with_root_certificates(roots(options.ca_file.as_deref())?)
     };
@@ -73,12 +71,8 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Trouble> {
 }
 
 fn unreadable(file: &Path, why: &str) -> Trouble {
-    Trouble::new(
-        Kind::Tls,
-        file.display().to_string(),
-        format!("cannot be read as PEM: {why}"),
-    )
-    .remedy("name a readable PEM file")
+    Trouble::new(Kind::Tls, file.display().to_string(), format!("cannot be read as PEM: {why}"))
+        .remedy("name a readable PEM file")
 }
 
 /// Accepts every certificate; built only for `insecure = true`.
@@ -126,24 +120,14 @@ mod tests {
 
     #[test]
     fn a_missing_ca_file_is_named() {
-        let options = TlsOptions {
-            ca_file: Some("/nowhere/ca.pem".into()),
-            ..TlsOptions::default()
-        };
+        let options = TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..TlsOptions::default() };
         let trouble = config(&options).unwrap_err();
-        assert_eq!(
-            (trouble.kind, trouble.object.as_str()),
-            (Kind::Tls, "/nowhere/ca.pem")
-        );
+        assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::Tls, "/nowhere/ca.pem"));
     }
 
     #[test]
     fn the_default_and_insecure_build() {
         config(&TlsOptions::default()).unwrap();
-        config(&TlsOptions {
-            insecure: true,
-            ..TlsOptions::default()
-        })
-        .unwrap();
+        config(&TlsOptions { insecure: true, ..TlsOptions::default() }).unwrap();
     }
 }

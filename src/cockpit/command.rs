@@ -68,11 +68,7 @@ pub struct Command {
 impl Command {
     /// Its keys as text: "n" or "q, Ctrl-C".
     pub fn keys_text(&self) -> String {
-        self.keys
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -192,11 +188,7 @@ mod tests {
         let mut keys = HashSet::new();
         for command in COMMANDS {
             assert!(ids.insert(command.id), "{} twice", command.id);
-            assert!(
-                command.doc.ends_with('.') && !command.title.is_empty(),
-                "{}",
-                command.id
-            );
+            assert!(command.doc.ends_with('.') && !command.title.is_empty(), "{}", command.id);
             for key in command.keys {
                 assert!(keys.insert(*key), "{key} twice");
             }
@@ -207,10 +199,7 @@ mod tests {
     fn no_key_is_one_that_terminals_take_for_themselves() {
         for key in COMMANDS.iter().flat_map(|c| c.keys).filter(|k| k.ctrl) {
             let Code::Char(c) = key.code else { panic!("{key}") };
-            assert!(
-                !"sqijmh[".contains(c),
-                "{key}: flow control, Tab, Enter, Backspace or Esc"
-            );
+            assert!(!"sqijmh[".contains(c), "{key}: flow control, Tab, Enter, Backspace or Esc");
         }
     }
 

@@ -25,66 +25,18 @@ struct Guard {
 
 /// In the order of the plan overlay.
 const GUARDS: &[Guard] = &[
-    Guard {
-        id: "armed",
-        label: "writes are allowed",
-        ask: armed,
-    },
-    Guard {
-        id: "lease",
-        label: "nobody else is shifting",
-        ask: lease,
-    },
-    Guard {
-        id: "hold",
-        label: "traffic is not held",
-        ask: hold,
-    },
-    Guard {
-        id: "journal",
-        label: "the journal is whole",
-        ask: journal,
-    },
-    Guard {
-        id: "routes-fresh",
-        label: "the weights were just read",
-        ask: routes_fresh,
-    },
-    Guard {
-        id: "routes-agree",
-        label: "routes agree and do what they say",
-        ask: routes_sound,
-    },
-    Guard {
-        id: "ladder",
-        label: "one step of the ladder",
-        ask: ladder,
-    },
-    Guard {
-        id: "version",
-        label: "v2 and v3 can run side by side",
-        ask: version,
-    },
-    Guard {
-        id: "v3-ready",
-        label: "v3 web and worker are ready",
-        ask: ready,
-    },
-    Guard {
-        id: "v3-errors",
-        label: "v3 answers without errors",
-        ask: errors,
-    },
-    Guard {
-        id: "queues",
-        label: "v3's queues are worked off",
-        ask: queues,
-    },
-    Guard {
-        id: "backfill",
-        label: "the backfill fits the strategy",
-        ask: backfill,
-    },
+    Guard { id: "armed", label: "writes are allowed", ask: armed },
+    Guard { id: "lease", label: "nobody else is shifting", ask: lease },
+    Guard { id: "hold", label: "traffic is not held", ask: hold },
+    Guard { id: "journal", label: "the journal is whole", ask: journal },
+    Guard { id: "routes-fresh", label: "the weights were just read", ask: routes_fresh },
+    Guard { id: "routes-agree", label: "routes agree and do what they say", ask: routes_sound },
+    Guard { id: "ladder", label: "one step of the ladder", ask: ladder },
+    Guard { id: "version", label: "v2 and v3 can run side by side", ask: version },
+    Guard { id: "v3-ready", label: "v3 web and worker are ready", ask: ready },
+    Guard { id: "v3-errors", label: "v3 answers without errors", ask: errors },
+    Guard { id: "queues", label: "v3's queues are worked off", ask: queues },
+    Guard { id: "backfill", label: "the backfill fits the strategy", ask: backfill },
 ];
 
 /// Answers every guard for a move to `to`.
@@ -94,12 +46,7 @@ pub fn guards(model: &Model, now: Now, to: Split) -> Guards {
             .iter()
             .map(|g| {
                 let (verdict, evidence) = (g.ask)(model, now, to);
-                Check {
-                    id: g.id,
-                    label: g.label,
-                    verdict,
-                    evidence,
-                }
+                Check { id: g.id, label: g.label, verdict, evidence }
             })
             .collect(),
     )
@@ -118,11 +65,7 @@ fn block(evidence: impl Into<String>) -> (Verdict, String) {
 }
 
 fn armed(model: &Model, _: Now, _: Split) -> (Verdict, String) {
-    if model.setup.armed {
-        pass("armed")
-    } else {
-        block("read-only: start with --arm")
-    }
+    if model.setup.armed { pass("armed") } else { block("read-only: start with --arm") }
 }
 
 fn lease(model: &Model, _: Now, _: Split) -> (Verdict, String) {
@@ -154,10 +97,7 @@ fn routes_fresh(model: &Model, now: Now, _: Split) -> (Verdict, String) {
     match (freshness.age(), freshness.is_fresh()) {
         (None, _) => block("no route was read yet"),
         (Some(age), true) => pass(format!("{} ago", units::span(age))),
-        (Some(age), false) => block(format!(
-            "read {} ago: the API server does not answer",
-            units::span(age)
-        )),
+        (Some(age), false) => block(format!("read {} ago: the API server does not answer", units::span(age))),
     }
 }
 
@@ -166,9 +106,7 @@ fn routes_sound(model: &Model, _: Now, _: Split) -> (Verdict, String) {
     if routes.is_empty() {
         return block("no canary route was found in this namespace");
     }
-    if let Some((route, trap)) = routes
-        .iter()
-        .find_map(|r| r.traps.iter().find(|t| t.blocks).map(|t| (r, t)))
+    if let Some((route, trap)) = routes.iter().find_map(|r| r.traps.iter().find(|t| t.blocks).map(|t| (r, t)))
     {
         return block(format!("{}: {}", route.object.name, trap.text));
     }
@@ -181,7 +119,9 @@ fn routes_sound(model: &Model, _: Now, _: Split) -> (Verdict, String) {
     if routes.iter().any(|r| r.stored != routes[0].stored) {
         return warn("routes of one group stand at different weights; the move brings them together");
     }
-    if let Some((route, trap)) = routes.iter().find_map(|r| r.traps.iter().find(|t| t.id != RANDOM_PER_REQUEST).map(|t| (r, t))) {
+    if let Some((route, trap)) =
+        routes.iter().find_map(|r| r.traps.iter().find(|t| t.id != RANDOM_PER_REQUEST).map(|t| (r, t)))
+    {
         return warn(format!("{}: {}", route.object.name, trap.text));
     }
     pass(format!("{} route(s)", routes.len()))
@@ -215,9 +155,7 @@ fn version(model: &Model, _: Now, _: Split) -> (Verdict, String) {
     } else if two < vec![2, 92] {
         warn(format!("v2 is {v2}; parallel operation is documented from 2.92"))
     } else if three > vec![3, 29, 0] {
-        warn(format!(
-            "v3 is {v3}; v2's read paths are known to work beside 3.29.0 only"
-        ))
+        warn(format!("v3 is {v3}; v2's read paths are known to work beside 3.29.0 only"))
     } else {
         pass(format!("{v2} beside {v3}"))
     }
@@ -294,10 +232,9 @@ fn backfill(model: &Model, _: Now, _: Split) -> (Verdict, String) {
     };
     let running = migrations.iter().find(|m| m.state == MigrationState::Running);
     match (model.setup.strategy, running) {
-        (Strategy::ShiftFirst, Some(m)) => warn(format!(
-            "{} runs while v2 takes traffic: what v2 writes now is stranded",
-            m.name
-        )),
+        (Strategy::ShiftFirst, Some(m)) => {
+            warn(format!("{} runs while v2 takes traffic: what v2 writes now is stranded", m.name))
+        }
         _ => pass(model.setup.strategy.name()),
     }
 }

@@ -62,11 +62,7 @@ impl History {
                 return None;
             }
             let series = || Series::new(POINTS);
-            let fresh = QueueHistory {
-                depth: series(),
-                added: series(),
-                left: series(),
-            };
+            let fresh = QueueHistory { depth: series(), added: series(), left: series() };
             self.queues.insert(name.to_owned(), fresh);
         }
         self.queues.get_mut(name)
@@ -128,11 +124,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            running: histogram(),
-            before: histogram(),
-            started: Mono::default(),
-        }
+        Self { running: histogram(), before: histogram(), started: Mono::default() }
     }
 }
 
@@ -202,10 +194,7 @@ pub struct ShareWindow {
 impl ShareWindow {
     /// Starts a new window.
     pub fn restart(&mut self, now: Mono) {
-        *self = Self {
-            since: now,
-            ..Self::default()
-        };
+        *self = Self { since: now, ..Self::default() };
     }
 
     /// Adds a round of probes.
@@ -221,10 +210,7 @@ impl ShareWindow {
         if fact.v2_requests < base.v2_requests || fact.v3_requests < base.v3_requests {
             *base = fact.clone();
         }
-        self.controller = Some((
-            fact.v2_requests - base.v2_requests,
-            fact.v3_requests - base.v3_requests,
-        ));
+        self.controller = Some((fact.v2_requests - base.v2_requests, fact.v3_requests - base.v3_requests));
     }
 
     /// The measured share of v3 with its 95 % interval, 0..=1, and the answers it rests on. Real requests by
@@ -235,13 +221,7 @@ impl ShareWindow {
             _ => (u64::from(self.probes.v2), u64::from(self.probes.v3), false),
         };
         let (low, high) = wilson(v3, v2 + v3)?;
-        Some(Measured {
-            share: v3 as f64 / (v2 + v3) as f64,
-            low,
-            high,
-            answers: v2 + v3,
-            by_controller,
-        })
+        Some(Measured { share: v3 as f64 / (v2 + v3) as f64, low, high, answers: v2 + v3, by_controller })
     }
 }
 
@@ -292,19 +272,12 @@ mod tests {
 
     #[test]
     fn a_restarted_controller_starts_a_new_base() {
-        let fact = |v2, v3| ControllerFact {
-            v2_requests: v2,
-            v3_requests: v3,
-            ..ControllerFact::default()
-        };
+        let fact = |v2, v3| ControllerFact { v2_requests: v2, v3_requests: v3, ..ControllerFact::default() };
         let mut window = ShareWindow::default();
         window.count(&fact(100, 10));
         window.count(&fact(175, 35));
         let m = window.measured().unwrap();
-        assert_eq!(
-            (m.answers, m.by_controller, (m.share * 100.0) as u32),
-            (100, true, 25)
-        );
+        assert_eq!((m.answers, m.by_controller, (m.share * 100.0) as u32), (100, true, 25));
         window.count(&fact(3, 1));
         assert_eq!(window.controller, Some((0, 0)));
     }

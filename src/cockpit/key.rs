@@ -52,10 +52,7 @@ impl Key {
 
     /// A character with Ctrl.
     pub const fn ctrl(c: char) -> Self {
-        Self {
-            code: Code::Char(c),
-            ctrl: true,
-        }
+        Self { code: Code::Char(c), ctrl: true }
     }
 }
 

@@ -142,21 +142,12 @@ impl Model {
 
     /// Counted rows of one table on one side.
     pub fn rows(&self, side: Side, table: Table) -> Option<&TableRows> {
-        self.facts
-            .rows(side)
-            .value()?
-            .tables
-            .iter()
-            .find(|t| t.table == table)
+        self.facts.rows(side).value()?.tables.iter().find(|t| t.table == table)
     }
 
     /// The migration that copies a table.
     pub fn migration(&self, table: Table) -> Option<&Migration> {
-        self.facts
-            .migrations
-            .value()?
-            .iter()
-            .find(|m| m.name == table.migration())
+        self.facts.migrations.value()?.iter().find(|m| m.name == table.migration())
     }
 
     /// Where the backfill of a table stands, by rows.
@@ -169,13 +160,11 @@ impl Model {
             (Some(done), Some(total)) => Some((done as f64 / total as f64).min(1.0)),
             _ => None,
         };
-        let rate = self.history.done[table as usize]
-            .rate(RATE_WINDOW)
-            .filter(|r| *r >= 0.0);
+        let rate = self.history.done[table as usize].rate(RATE_WINDOW).filter(|r| *r >= 0.0);
         let eta = match (done, total, rate) {
-            (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => Some(
-                std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)),
-            ),
+            (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => {
+                Some(std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)))
+            }
             _ => None,
         };
         Progress { share, rate, eta }

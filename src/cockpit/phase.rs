@@ -27,22 +27,12 @@ impl Phase {
     /// In the order a strategy walks them.
     pub const fn order(strategy: Strategy) -> [Self; 6] {
         match strategy {
-            Strategy::ShiftFirst => [
-                Self::Prepare,
-                Self::Deploy,
-                Self::Shift,
-                Self::Backfill,
-                Self::Verify,
-                Self::Complete,
-            ],
-            Strategy::BackfillFirst => [
-                Self::Prepare,
-                Self::Deploy,
-                Self::Backfill,
-                Self::Shift,
-                Self::Verify,
-                Self::Complete,
-            ],
+            Strategy::ShiftFirst => {
+                [Self::Prepare, Self::Deploy, Self::Shift, Self::Backfill, Self::Verify, Self::Complete]
+            }
+            Strategy::BackfillFirst => {
+                [Self::Prepare, Self::Deploy, Self::Backfill, Self::Shift, Self::Verify, Self::Complete]
+            }
         }
     }
 
@@ -65,42 +55,22 @@ pub fn phase(model: &Model) -> Option<(Phase, String)> {
     let web = cluster.workloads.iter().find(|w| w.role == Role::Web);
     let worker = cluster.workloads.iter().find(|w| w.role == Role::Worker);
     let (Some(web), Some(worker)) = (web, worker) else {
-        return Some((
-            Phase::Prepare,
-            "no Langfuse v3 web and worker in this namespace".into(),
-        ));
+        return Some((Phase::Prepare, "no Langfuse v3 web and worker in this namespace".into()));
     };
     if web.ready == 0 || worker.ready == 0 {
         return Some((
             Phase::Deploy,
-            format!(
-                "web {}/{}, worker {}/{} ready",
-                web.ready, web.desired, worker.ready, worker.desired
-            ),
+            format!("web {}/{}, worker {}/{} ready", web.ready, web.desired, worker.ready, worker.desired),
         ));
     }
     let shifted = model.split() == Some(Split::V3);
-    let copied = Table::ALL.iter().all(|t| {
-        model
-            .migration(*t)
-            .is_some_and(|m| m.state == MigrationState::Finished)
-    });
-    let moving = (
-        Phase::Shift,
-        format!(
-            "v3 has {}",
-            model.split().map_or_else(|| "-".into(), |s| s.to_string())
-        ),
-    );
-    let copying = (
-        Phase::Backfill,
-        "the migrations to ClickHouse are not finished".into(),
-    );
+    let copied =
+        Table::ALL.iter().all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
+    let moving =
+        (Phase::Shift, format!("v3 has {}", model.split().map_or_else(|| "-".into(), |s| s.to_string())));
+    let copying = (Phase::Backfill, "the migrations to ClickHouse are not finished".into());
     Some(match (model.setup.strategy, shifted, copied) {
-        (_, true, true) => (
-            Phase::Verify,
-            "all traffic on v3, history copied: compare both sides".into(),
-        ),
+        (_, true, true) => (Phase::Verify, "all traffic on v3, history copied: compare both sides".into()),
         (Strategy::ShiftFirst, false, _) | (Strategy::BackfillFirst, false, true) => moving,
         (Strategy::ShiftFirst, true, false) | (Strategy::BackfillFirst, _, false) => copying,
     })

@@ -27,15 +27,8 @@ pub enum PaneId {
 
 impl PaneId {
     /// All panes.
-    pub const ALL: [Self; 7] = [
-        Self::Traffic,
-        Self::Backfill,
-        Self::Queues,
-        Self::Latency,
-        Self::Cluster,
-        Self::Advisor,
-        Self::Log,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Traffic, Self::Backfill, Self::Queues, Self::Latency, Self::Cluster, Self::Advisor, Self::Log];
 
     /// The title.
     pub const fn title(self) -> &'static str {

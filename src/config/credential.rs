@@ -25,15 +25,9 @@ impl SecretKey {
     /// Reads `name/key`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, key) = text.split_once('/')?;
-        let named = |s: &str| {
-            !s.is_empty()
-                && s.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
-        (named(name) && named(key)).then(|| Self {
-            name: name.into(),
-            key: key.into(),
-        })
+        let named =
+            |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        (named(name) && named(key)).then(|| Self { name: name.into(), key: key.into() })
     }
 }
 
@@ -98,17 +92,14 @@ impl Reference {
                     Secret::new(value.clone()),
                     Some(format!("environment variable {name}")),
                 )),
-                _ => Err(format!(
-                    "the environment variable {name} is not set; export it, or name another one"
-                )),
+                _ => {
+                    Err(format!("the environment variable {name} is not set; export it, or name another one"))
+                }
             },
             Self::File(path) => {
                 let path = base.join(path);
                 let value = read(&path)?;
-                Ok(Credential::Given(
-                    Secret::new(value),
-                    Some(format!("file {}", path.display())),
-                ))
+                Ok(Credential::Given(Secret::new(value), Some(format!("file {}", path.display()))))
             }
             Self::Cluster(key) => Ok(Credential::InCluster(key)),
         }
@@ -123,14 +114,10 @@ fn read(path: &Path) -> Result<String, String> {
         return Err(format!("{shown} is not a file"));
     }
     if meta.len() > LONGEST {
-        return Err(format!(
-            "the file {shown} is larger than 64 KiB: it is not a password"
-        ));
+        return Err(format!("the file {shown} is larger than 64 KiB: it is not a password"));
     }
     let text = std::fs::read_to_string(path).map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
-    let value = text
-        .strip_suffix('\n')
-        .map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+    let value = text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
     if value.is_empty() {
         return Err(format!("the file {shown} is empty"));
     }

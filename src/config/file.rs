@@ -31,11 +31,7 @@ pub fn parse(text: &str, at: impl Fn(usize) -> Origin) -> (Vec<Entry>, Vec<Probl
         .into_iter()
         .map(|e| {
             let origin = at(e.span().map_or(0, |s| line(s.start)));
-            Problem::new(
-                Some(origin),
-                "",
-                format!("not valid TOML: {}", e.message().trim()),
-            )
+            Problem::new(Some(origin), "", format!("not valid TOML: {}", e.message().trim()))
         })
         .collect();
     if !problems.is_empty() {
@@ -45,11 +41,7 @@ pub fn parse(text: &str, at: impl Fn(usize) -> Origin) -> (Vec<Entry>, Vec<Probl
     walk("", table.get_ref(), &mut |path, offset, value| {
         let line = line(offset);
         if keys::find(&path).is_some() {
-            entries.push(Entry {
-                path,
-                raw: raw(value),
-                line,
-            });
+            entries.push(Entry { path, raw: raw(value), line });
         } else {
             problems.push(Problem::new(Some(at(line)), &path, unknown(&path)));
         }
@@ -61,11 +53,7 @@ pub fn parse(text: &str, at: impl Fn(usize) -> Origin) -> (Vec<Entry>, Vec<Probl
 fn walk<'i>(prefix: &str, table: &DeTable<'i>, each: &mut impl FnMut(String, usize, &DeValue<'i>)) {
     for (key, value) in table {
         let name = key.get_ref();
-        let path = if prefix.is_empty() {
-            name.to_string()
-        } else {
-            format!("{prefix}.{name}")
-        };
+        let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
         match value.get_ref() {
             DeValue::Table(inner) if is_parent(&path) => walk(&path, inner, each),
             other => each(path, key.span().start, other),
@@ -86,12 +74,9 @@ fn raw(value: &DeValue<'_>) -> Raw {
             i64::from_str_radix(n.as_str(), n.radix()).map_or(Raw::Other("a number out of range"), Raw::Whole)
         }
         DeValue::Array(items) => Raw::List(items.iter().map(|v| raw(v.get_ref())).collect()),
-        DeValue::Table(table) => Raw::Table(
-            table
-                .iter()
-                .map(|(k, v)| (k.get_ref().to_string(), raw(v.get_ref())))
-                .collect(),
-        ),
+        DeValue::Table(table) => {
+            Raw::Table(table.iter().map(|(k, v)| (k.get_ref().to_string(), raw(v.get_ref()))).collect())
+        }
         DeValue::Float(_) => Raw::Other("a decimal number"),
         DeValue::Datetime(_) => Raw::Other("a date"),
     }
@@ -120,9 +105,6 @@ fn unknown(path: &str) -> String {
 /// The most similar of `names`, when it is similar enough to be meant.
 pub fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let score = |name: &str| strsim::jaro_winkler(&word.to_lowercase(), name);
-    let best = names
-        .iter()
-        .copied()
-        .max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    let best = names.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
     (score(best) > 0.75).then_some(best)
 }

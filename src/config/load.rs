@@ -56,11 +56,7 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
         Some((path, text)) => {
             let (entries, found) = file::parse(text, |line| Origin::File(path.clone(), line));
             problems.extend(found);
-            (
-                entries,
-                path.parent()
-                    .map_or_else(|| inputs.here.clone(), |p| inputs.here.join(p)),
-            )
+            (entries, path.parent().map_or_else(|| inputs.here.clone(), |p| inputs.here.join(p)))
         }
         None => (Vec::new(), inputs.here.clone()),
     };
@@ -85,19 +81,10 @@ fn find_file(inputs: &Inputs) -> Option<(PathBuf, Option<Origin>)> {
         return Some((path.into(), Some(Origin::Environment("CUTOVER_CONFIG".into()))));
     }
     let home = || inputs.env.get("HOME").map(|h| Path::new(h).join(".config"));
-    let folder = inputs
-        .env
-        .get("XDG_CONFIG_HOME")
-        .filter(|p| !p.is_empty())
-        .map(PathBuf::from)
-        .or_else(home);
+    let folder = inputs.env.get("XDG_CONFIG_HOME").filter(|p| !p.is_empty()).map(PathBuf::from).or_else(home);
     let here = inputs.here.join(FILE);
     let user = folder.map(|f| f.join("cutover").join(FILE));
-    [Some(here), user]
-        .into_iter()
-        .flatten()
-        .find(|p| p.exists())
-        .map(|p| (p, None))
+    [Some(here), user].into_iter().flatten().find(|p| p.exists()).map(|p| (p, None))
 }
 
 fn read(path: &Path, asked_by: Option<Origin>) -> Result<String, Problem> {
@@ -105,25 +92,19 @@ fn read(path: &Path, asked_by: Option<Origin>) -> Result<String, Problem> {
     let shown = path.display();
     let bad = |why: String| Problem::new(origin.clone(), "", why);
     let meta = std::fs::metadata(path).map_err(|e| {
-        bad(format!(
-            "{shown} cannot be read ({e}); name another file, or let `cutover init` write one"
-        ))
+        bad(format!("{shown} cannot be read ({e}); name another file, or let `cutover init` write one"))
     })?;
     if meta.is_dir() {
         return Err(bad(format!("{shown} is a folder; name the file in it")));
     }
     if meta.len() > LARGEST {
-        return Err(bad(format!(
-            "{shown} is larger than 1 MiB: it is not a configuration of cutover"
-        )));
+        return Err(bad(format!("{shown} is larger than 1 MiB: it is not a configuration of cutover")));
     }
     let bytes = std::fs::read(path).map_err(|e| bad(format!("{shown} cannot be read ({e})")))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = 1 + String::from_utf8_lossy(&e.as_bytes()[..at]).matches('\n').count();
-        bad(format!(
-            "{shown} is not UTF-8 text from line {line} on; save it as UTF-8"
-        ))
+        bad(format!("{shown} is not UTF-8 text from line {line} on; save it as UTF-8"))
     })
 }
 
@@ -141,19 +122,8 @@ fn merge(
         let Some((raw, origin)) = winner(inputs, path, &key, in_file, row.default) else {
             continue;
         };
-        let base = if matches!(origin, Origin::File(..)) {
-            base
-        } else {
-            &inputs.here
-        };
-        match check(
-            row.kind,
-            raw,
-            Around {
-                base,
-                env: &inputs.env,
-            },
-        ) {
+        let base = if matches!(origin, Origin::File(..)) { base } else { &inputs.here };
+        match check(row.kind, raw, Around { base, env: &inputs.env }) {
             Ok(value) => drop(values.insert(key, Sourced { value, origin })),
             Err(message) => problems.push(Problem::new(Some(origin), key, message)),
         }
@@ -177,10 +147,7 @@ fn winner(
         return Some((Raw::Text(text.clone()), Origin::Environment(variable)));
     }
     if let Some(entry) = in_file {
-        return Some((
-            entry.raw,
-            Origin::File(path.unwrap_or(Path::new(FILE)).to_owned(), entry.line),
-        ));
+        return Some((entry.raw, Origin::File(path.unwrap_or(Path::new(FILE)).to_owned(), entry.line)));
     }
     default.map(|text| (Raw::Text(text.to_owned()), Origin::Default))
 }
@@ -205,10 +172,7 @@ fn stray(env: &BTreeMap<String, String>) -> Vec<Problem> {
 
 fn nearest_variable<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let near = nearest(name, names).or_else(|| {
-        let best = names
-            .iter()
-            .copied()
-            .min_by_key(|n| strsim::damerau_levenshtein(name, n))?;
+        let best = names.iter().copied().min_by_key(|n| strsim::damerau_levenshtein(name, n))?;
         Some(best)
     })?;
     (strsim::damerau_levenshtein(name, near) <= 3).then_some(near)

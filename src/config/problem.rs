@@ -20,11 +20,7 @@ pub struct Problem {
 impl Problem {
     /// A mistake in `key` as `origin` gave it.
     pub fn new(origin: Option<Origin>, key: impl AsRef<str>, message: impl AsRef<str>) -> Self {
-        Self {
-            origin,
-            key: clean(key.as_ref()),
-            message: clean(message.as_ref()),
-        }
+        Self { origin, key: clean(key.as_ref()), message: clean(message.as_ref()) }
     }
 }
 

@@ -38,11 +38,7 @@ fn addresses(values: &Values, section: &str, found: &mut Vec<Problem>) {
     if has(values, &format!("{section}.url")) || has(values, &format!("{section}.service")) {
         return;
     }
-    let keys = SECTIONS
-        .iter()
-        .find(|s| s.name == section)
-        .into_iter()
-        .flat_map(super::keys::Section::all);
+    let keys = SECTIONS.iter().find(|s| s.name == section).into_iter().flat_map(super::keys::Section::all);
     let lonely = keys
         .map(|k| format!("{section}.{}", k.name))
         .find(|k| values.get(k).is_some_and(|s| s.origin != Origin::Default));
@@ -73,19 +69,12 @@ fn tls_files(values: &Values, section: &str, found: &mut Vec<Problem>) {
 
 fn readable(path: &Path) -> std::io::Result<()> {
     let file = std::fs::File::open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(())
-    } else {
-        Err(std::io::Error::other("not a file"))
-    }
+    if file.metadata()?.is_file() { Ok(()) } else { Err(std::io::Error::other("not a file")) }
 }
 
 /// Keys that mean nothing without each other.
 fn pairs(values: &Values, found: &mut Vec<Problem>) {
-    let both = [
-        ("probe.public_key", "probe.secret_key"),
-        ("s3.access_key", "s3.secret_key"),
-    ];
+    let both = [("probe.public_key", "probe.secret_key"), ("s3.access_key", "s3.secret_key")];
     for (one, other) in both.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
         if has(values, one) && !has(values, other) {
             found.push(Problem::new(
@@ -112,11 +101,7 @@ fn names(values: &Values, found: &mut Vec<Problem>) {
         && name.trim().is_empty()
     {
         let message = "an empty name cannot tell environments apart";
-        found.push(Problem::new(
-            origin(values, "environment.name"),
-            "environment.name",
-            message,
-        ));
+        found.push(Problem::new(origin(values, "environment.name"), "environment.name", message));
     }
 }
 
@@ -148,10 +133,7 @@ pub fn warnings(values: &Values) -> Vec<Problem> {
             found.push(Problem::new(None, format!("[{section}]"), off(section)));
         }
         let insecure = format!("{section}.tls.insecure");
-        if values
-            .get(&insecure)
-            .is_some_and(|s| s.value == Value::Flag(true))
-        {
+        if values.get(&insecure).is_some_and(|s| s.value == Value::Flag(true)) {
             let message = "any certificate is accepted: whoever is in between can read along";
             found.push(Problem::new(origin(values, &insecure), insecure, message));
         }
@@ -163,11 +145,7 @@ pub fn warnings(values: &Values) -> Vec<Problem> {
     let yes = |key: &str| values.get(key).is_some_and(|s| s.value == Value::Flag(true));
     if yes("environment.production") && yes("environment.arm") && !from_flag(values, "environment.arm") {
         let message = "production is armed for everybody who starts cutover: leave it out and use --arm";
-        found.push(Problem::new(
-            origin(values, "environment.arm"),
-            "environment.arm",
-            message,
-        ));
+        found.push(Problem::new(origin(values, "environment.arm"), "environment.arm", message));
     }
     found.extend(native_port(values));
     found.extend(open_secrets(values));

@@ -112,14 +112,8 @@ impl Config {
 /// `$XDG_STATE_HOME/cutover`, or `~/.local/state/cutover`.
 fn state_home(env: &BTreeMap<String, String>) -> PathBuf {
     let set = |name: &str| env.get(name).filter(|v| !v.is_empty());
-    let home = || {
-        set("HOME")
-            .map_or_else(|| PathBuf::from("."), PathBuf::from)
-            .join(".local/state")
-    };
-    set("XDG_STATE_HOME")
-        .map_or_else(home, |p| Path::new(p).to_owned())
-        .join("cutover")
+    let home = || set("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".local/state");
+    set("XDG_STATE_HOME").map_or_else(home, |p| Path::new(p).to_owned()).join("cutover")
 }
 
 /// Typed reading of checked values.

@@ -23,11 +23,7 @@ pub fn rows(config: &Config) -> Vec<Row> {
     let row = |(key, row): (String, &keys::Key)| {
         let sourced = config.values.get(&key)?;
         let value = clean(&text(row.kind, &sourced.value));
-        Some(Row {
-            key,
-            value,
-            origin: sourced.origin.to_string(),
-        })
+        Some(Row { key, value, origin: sourced.origin.to_string() })
     };
     keys::all().filter_map(row).collect()
 }
@@ -69,11 +65,8 @@ pub fn redacted(url: &str) -> String {
     if url.password().is_some() && url.set_password(Some("***")).is_err() {
         return "***".into();
     }
-    let secret = |name: &str| {
-        ["password", "token", "key", "secret"]
-            .iter()
-            .any(|w| name.to_lowercase().contains(w))
-    };
+    let secret =
+        |name: &str| ["password", "token", "key", "secret"].iter().any(|w| name.to_lowercase().contains(w));
     if url.query_pairs().any(|(name, _)| secret(&name)) {
         url.set_query(Some("***"));
     }

@@ -37,11 +37,7 @@ pub fn kube(config: &Config) -> KubeTarget {
 /// All targets; `vault` has the Kubernetes Secrets that [`Config::secrets`] asks for. A section whose Secret is
 /// not in it is left out and named.
 pub fn targets(config: &Config, vault: &Vault) -> Built {
-    let mut build = Build {
-        read: Read(&config.values),
-        vault,
-        missing: Vec::new(),
-    };
+    let mut build = Build { read: Read(&config.values), vault, missing: Vec::new() };
     let targets = Targets {
         kube: Some(kube(config)),
         v2: build.langfuse("v2"),
@@ -55,10 +51,7 @@ pub fn targets(config: &Config, vault: &Vault) -> Built {
         ingresses: config.traffic.ingresses.clone(),
         state_file: Some(state_file(config)),
     };
-    Built {
-        targets,
-        missing: build.missing,
-    }
+    Built { targets, missing: build.missing }
 }
 
 fn state_file(config: &Config) -> PathBuf {
@@ -104,14 +97,7 @@ impl Build<'_> {
         Ok(match (url, service) {
             (url, Some((namespace, service, port))) => {
                 let login = url.map(|u| login(u.expose())).unwrap_or_default();
-                Some((
-                    Address::Service {
-                        namespace,
-                        service,
-                        port,
-                    },
-                    login,
-                ))
+                Some((Address::Service { namespace, service, port }, login))
             }
             (Some(url), None) => Some((Address::Url(url), Login::default())),
             (None, None) => None,
@@ -126,14 +112,7 @@ impl Build<'_> {
         let user = self.read.text(&format!("{section}.user")).or(login.user);
         let password = self.secret(section, "password")?.or(login.password);
         let database = self.read.text(&format!("{section}.database")).or(login.database);
-        Ok(Some((
-            address,
-            Login {
-                user,
-                password,
-                database,
-            },
-        )))
+        Ok(Some((address, Login { user, password, database })))
     }
 
     fn tls(&self, section: &str) -> TlsOptions {
@@ -151,53 +130,25 @@ impl Build<'_> {
         let (address, _) = self.address(section).ok()??;
         let probe_key = self.probe_key();
         let host_header = self.read.text(&format!("{section}.host"));
-        Some(LangfuseTarget {
-            address,
-            host_header,
-            probe_key,
-            tls: self.tls(section),
-        })
+        Some(LangfuseTarget { address, host_header, probe_key, tls: self.tls(section) })
     }
 
     fn probe_key(&mut self) -> Option<ProbeKey> {
         let public = self.secret("probe", "public_key").ok()??;
         let secret = self.secret("probe", "secret_key").ok()??;
-        Some(ProbeKey {
-            public: public.expose().to_owned(),
-            secret,
-        })
+        Some(ProbeKey { public: public.expose().to_owned(), secret })
     }
 
     fn postgres(&mut self) -> Option<PostgresTarget> {
         let (address, login) = self.store("postgres").ok()??;
-        let Login {
-            user,
-            password,
-            database,
-        } = login;
-        Some(PostgresTarget {
-            address,
-            user,
-            password,
-            database,
-            tls: self.tls("postgres"),
-        })
+        let Login { user, password, database } = login;
+        Some(PostgresTarget { address, user, password, database, tls: self.tls("postgres") })
     }
 
     fn clickhouse(&mut self) -> Option<ClickhouseTarget> {
         let (address, login) = self.store("clickhouse").ok()??;
-        let Login {
-            user,
-            password,
-            database,
-        } = login;
-        Some(ClickhouseTarget {
-            address,
-            user,
-            password,
-            database,
-            tls: self.tls("clickhouse"),
-        })
+        let Login { user, password, database } = login;
+        Some(ClickhouseTarget { address, user, password, database, tls: self.tls("clickhouse") })
     }
 
     fn redis(&mut self) -> Option<RedisTarget> {
@@ -206,14 +157,7 @@ impl Build<'_> {
         let database = self.read.whole("redis.database").or(in_url);
         let Login { user, password, .. } = login;
         let prefix = self.read.text("redis.prefix");
-        Some(RedisTarget {
-            address,
-            user,
-            password,
-            database,
-            prefix,
-            tls: self.tls("redis"),
-        })
+        Some(RedisTarget { address, user, password, database, prefix, tls: self.tls("redis") })
     }
 
     fn s3(&mut self) -> Option<S3Target> {
@@ -239,10 +183,7 @@ impl Build<'_> {
         Some(ControllerTarget::Pods {
             namespace: self.read.text("controller.namespace")?,
             selector: self.read.text("controller.selector")?,
-            port: self
-                .read
-                .whole("controller.port")
-                .and_then(|p| u16::try_from(p).ok())?,
+            port: self.read.whole("controller.port").and_then(|p| u16::try_from(p).ok())?,
         })
     }
 }

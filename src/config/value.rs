@@ -85,10 +85,7 @@ pub fn check(kind: Kind, raw: Raw, around: Around<'_>) -> Result<Value, String> 
             match kind {
                 Kind::Steps => steps(items.collect()).map_or_else(|found| wrong(&found), Ok),
                 _ => Ok(Value::Names(
-                    text.split(',')
-                        .map(|s| s.trim().to_owned())
-                        .filter(|s| !s.is_empty())
-                        .collect(),
+                    text.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect(),
                 )),
             }
         }
@@ -119,10 +116,7 @@ impl Raw {
 
 fn reference(kind: Kind, pairs: &[(String, Raw)], around: Around<'_>) -> Result<Value, String> {
     let [(word, Raw::Text(text))] = pairs else {
-        return Err(format!(
-            "expected {}, found a table of another shape",
-            Kind::Secret.expected()
-        ));
+        return Err(format!("expected {}, found a table of another shape", Kind::Secret.expected()));
     };
     let credential = Reference::parse(word, text)?.resolve(around.base, around.env)?;
     if let (Kind::Url(schemes), Credential::Given(secret, from)) = (kind, &credential) {
@@ -156,18 +150,11 @@ fn url(schemes: &'static [&'static str], text: &str) -> Result<(), String> {
 
 fn steps(items: Vec<Raw>) -> Result<Value, String> {
     let step = |raw: Raw| match raw {
-        Raw::Whole(n) => u8::try_from(n)
-            .ok()
-            .filter(|n| *n <= 100)
-            .ok_or_else(|| n.to_string()),
+        Raw::Whole(n) => u8::try_from(n).ok().filter(|n| *n <= 100).ok_or_else(|| n.to_string()),
         Raw::Text(text) => Err(format!("\"{text}\"")),
         other => Err(other.what().to_owned()),
     };
-    items
-        .into_iter()
-        .map(step)
-        .collect::<Result<_, _>>()
-        .map(Value::Steps)
+    items.into_iter().map(step).collect::<Result<_, _>>().map(Value::Steps)
 }
 
 fn names(items: Vec<Raw>) -> Result<Value, String> {
@@ -175,11 +162,7 @@ fn names(items: Vec<Raw>) -> Result<Value, String> {
         Raw::Text(text) if !text.is_empty() => Ok(text),
         other => Err(format!("{} in it", other.what())),
     };
-    items
-        .into_iter()
-        .map(name)
-        .collect::<Result<_, _>>()
-        .map(Value::Names)
+    items.into_iter().map(name).collect::<Result<_, _>>().map(Value::Names)
 }
 
 /// `[namespace/]service:port`; the port is a number or a port's name.
@@ -190,11 +173,7 @@ fn service(text: &str) -> Option<Value> {
         None => (None, head),
     };
     let numeric = port.bytes().all(|b| b.is_ascii_digit());
-    let port_ok = if numeric {
-        port.parse::<u16>().is_ok_and(|p| p > 0)
-    } else {
-        is_label(port)
-    };
+    let port_ok = if numeric { port.parse::<u16>().is_ok_and(|p| p > 0) } else { is_label(port) };
     let ok = port_ok && is_label(service) && namespace.is_none_or(is_label);
     ok.then(|| Value::Service(namespace.map(Into::into), service.into(), port.into()))
 }

@@ -105,10 +105,7 @@ pub fn wilson(hits: u64, trials: u64) -> Option<(f64, f64)> {
     let middle = p + z2 / (2.0 * n);
     let half = Z * ((p * (1.0 - p) + z2 / (4.0 * n)) / n).sqrt();
     let scale = 1.0 + z2 / n;
-    Some((
-        ((middle - half) / scale).max(0.0),
-        ((middle + half) / scale).min(1.0),
-    ))
+    Some((((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0)))
 }
 
 #[cfg(test)]
@@ -121,9 +118,6 @@ mod tests {
         let (low, high) = wilson(0, 10).unwrap();
         assert!(low.abs() < 1e-9 && (high - 0.2775).abs() < 1e-3, "{low} {high}");
         let (low, high) = wilson(25, 100).unwrap();
-        assert!(
-            (low - 0.1755).abs() < 1e-3 && (high - 0.3430).abs() < 1e-3,
-            "{low} {high}"
-        );
+        assert!((low - 0.1755).abs() < 1e-3 && (high - 0.3430).abs() < 1e-3, "{low} {high}");
     }
 }

@@ -42,9 +42,6 @@ impl Now {
     /// A moment for tests and tables: `secs` after the start, and as many after 2026-01-01T00:00:00Z.
     pub fn at(secs: u64) -> Self {
         let wall = jiff::Timestamp::from_second(1_767_225_600 + i64::try_from(secs).unwrap_or(0));
-        Self {
-            mono: Mono::from_secs(secs),
-            wall: wall.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
-        }
+        Self { mono: Mono::from_secs(secs), wall: wall.unwrap_or(jiff::Timestamp::UNIX_EPOCH) }
     }
 }

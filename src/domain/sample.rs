@@ -98,35 +98,17 @@ impl<T> Sample<T> {
     /// Takes in one answer of the source.
     pub fn take(&mut self, answer: Result<T, Trouble>, now: Mono) {
         *self = match (std::mem::take(self), answer) {
-            (_, Ok(value)) => Self::Seen {
-                value,
-                at: now,
-                failing: None,
-            },
-            (Self::Never, Err(trouble)) => Self::Failed {
-                failure: Failure {
-                    since: now,
-                    attempts: 1,
-                    trouble,
-                },
-            },
-            (Self::Failed { failure }, Err(trouble)) => Self::Failed {
-                failure: failure.again(trouble),
-            },
+            (_, Ok(value)) => Self::Seen { value, at: now, failing: None },
+            (Self::Never, Err(trouble)) => {
+                Self::Failed { failure: Failure { since: now, attempts: 1, trouble } }
+            }
+            (Self::Failed { failure }, Err(trouble)) => Self::Failed { failure: failure.again(trouble) },
             (Self::Seen { value, at, failing }, Err(trouble)) => {
                 let failure = match failing {
                     Some(failure) => failure.again(trouble),
-                    None => Failure {
-                        since: now,
-                        attempts: 1,
-                        trouble,
-                    },
+                    None => Failure { since: now, attempts: 1, trouble },
                 };
-                Self::Seen {
-                    value,
-                    at,
-                    failing: Some(failure),
-                }
+                Self::Seen { value, at, failing: Some(failure) }
             }
         };
     }
@@ -149,11 +131,7 @@ impl<T> Sample<T> {
 
 impl Failure {
     fn again(self, trouble: Trouble) -> Self {
-        Self {
-            since: self.since,
-            attempts: self.attempts.saturating_add(1),
-            trouble,
-        }
+        Self { since: self.since, attempts: self.attempts.saturating_add(1), trouble }
     }
 }
 
@@ -187,13 +165,7 @@ mod tests {
         assert_eq!(sample.freshness(Mono::from_secs(9), EACH), Freshness::Unknown);
         sample.take(Ok(()), Mono::from_secs(10));
         assert!(sample.freshness(Mono::from_secs(14), EACH).is_fresh());
-        assert!(matches!(
-            sample.freshness(Mono::from_secs(15), EACH),
-            Freshness::Late(_)
-        ));
-        assert!(matches!(
-            sample.freshness(Mono::from_secs(21), EACH),
-            Freshness::Stale(_)
-        ));
+        assert!(matches!(sample.freshness(Mono::from_secs(15), EACH), Freshness::Late(_)));
+        assert!(matches!(sample.freshness(Mono::from_secs(21), EACH), Freshness::Stale(_)));
     }
 }

@@ -15,10 +15,7 @@ pub struct Series {
 impl Series {
     /// An empty history of at most `cap` readings.
     pub fn new(cap: usize) -> Self {
-        Self {
-            points: VecDeque::with_capacity(cap.min(1024)),
-            cap: cap.max(1),
-        }
+        Self { points: VecDeque::with_capacity(cap.min(1024)), cap: cap.max(1) }
     }
 
     /// Adds a reading; the oldest falls out.

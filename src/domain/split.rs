@@ -57,10 +57,7 @@ impl Weight {
     /// The weight that stores `split` in `total` parts, rounded to the nearest part.
     pub fn of(split: Split, total: u32) -> Self {
         let parts = (u64::from(split.percent()) * u64::from(total) + 50) / 100;
-        Self {
-            value: u32::try_from(parts).unwrap_or(u32::MAX),
-            total,
-        }
+        Self { value: u32::try_from(parts).unwrap_or(u32::MAX), total }
     }
 
     /// Whether this weight is `split` exactly as we would store it.
@@ -91,22 +88,7 @@ mod tests {
     fn weights_of_other_totals() {
         let quarter = Split::parse("25").unwrap();
         assert_eq!(Weight::of(quarter, 1000).value, 250);
-        assert!(
-            Weight {
-                value: 250,
-                total: 1000
-            }
-            .is(quarter)
-        );
-        assert!(
-            (Weight {
-                value: 5,
-                total: 1000
-            }
-            .percent()
-                - 0.5)
-                .abs()
-                < 1e-9
-        );
+        assert!(Weight { value: 250, total: 1000 }.is(quarter));
+        assert!((Weight { value: 5, total: 1000 }.percent() - 0.5).abs() < 1e-9);
     }
 }

@@ -68,12 +68,7 @@ pub struct Trouble {
 impl Trouble {
     /// A failure of `object`; both texts may come from outside and are cleaned.
     pub fn new(kind: Kind, object: impl AsRef<str>, detail: impl AsRef<str>) -> Self {
-        Self {
-            kind,
-            object: clean(object.as_ref()),
-            detail: clean(detail.as_ref()),
-            remedy: String::new(),
-        }
+        Self { kind, object: clean(object.as_ref()), detail: clean(detail.as_ref()), remedy: String::new() }
     }
 
     /// The same with the operator's next step.

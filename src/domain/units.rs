@@ -17,18 +17,12 @@ pub struct Count {
 impl Count {
     /// A count that was counted.
     pub const fn exact(value: u64) -> Self {
-        Self {
-            value,
-            estimate: false,
-        }
+        Self { value, estimate: false }
     }
 
     /// A guess from statistics.
     pub const fn about(value: u64) -> Self {
-        Self {
-            value,
-            estimate: true,
-        }
+        Self { value, estimate: true }
     }
 
     /// `1 234 567`, or `~1 234 567`.
@@ -107,11 +101,7 @@ pub fn bytes(value: u64) -> String {
         scaled /= 1024.0;
         unit += 1;
     }
-    if unit == 0 {
-        format!("{value} B")
-    } else {
-        format!("{scaled:.1} {}", UNITS[unit])
-    }
+    if unit == 0 { format!("{value} B") } else { format!("{scaled:.1} {}", UNITS[unit]) }
 }
 
 #[cfg(test)]

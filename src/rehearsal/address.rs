@@ -54,10 +54,7 @@ mod tests {
             address.at("langfuse-postgresql:5432"),
             "postgresql://langfuse:pw@langfuse-postgresql:5432/langfuse"
         );
-        assert_eq!(
-            Address::parse("http://127.0.0.1:9").unwrap().at("s3:9000"),
-            "http://s3:9000"
-        );
+        assert_eq!(Address::parse("http://127.0.0.1:9").unwrap().at("s3:9000"), "http://s3:9000");
         assert_eq!(Address::parse("redis://:pw@127.0.0.1:6").unwrap().password, "pw");
         assert_eq!(Address::parse("redis://somewhere"), None);
     }

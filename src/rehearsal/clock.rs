@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The wall clock, as the stand-ins stamp it on rows, jobs and Kubernetes objects (UTC).
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the rehearsal plays other machines; this is their clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the rehearsal plays other machines; this is their clock")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
@@ -17,10 +14,7 @@ pub fn now_ms() -> i64 {
 }
 
 /// A monotonic reading, to measure a duration inside the rehearsal.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the rehearsal plays other machines; this is their clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the rehearsal plays other machines; this is their clock")]
 pub fn mono() -> Instant {
     Instant::now()
 }

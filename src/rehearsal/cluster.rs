@@ -49,21 +49,10 @@ impl Cluster {
     pub async fn start(mode: Mode, stage: &Stage) -> Result<Self, ClusterError> {
         match mode {
             Mode::Embedded => {
-                let tokens = vec![
-                    Token::admin(&secret(), OPERATOR),
-                    Token::admin(&secret(), CONTROLLERS),
-                ];
-                Ok(Self::Embedded(
-                    Server::start(Options {
-                        tokens,
-                        ..Options::default()
-                    })
-                    .await?,
-                ))
+                let tokens = vec![Token::admin(&secret(), OPERATOR), Token::admin(&secret(), CONTROLLERS)];
+                Ok(Self::Embedded(Server::start(Options { tokens, ..Options::default() }).await?))
             }
-            Mode::Real => Ok(Self::Real(
-                RealCluster::start(stage, &[OPERATOR, CONTROLLERS]).await?,
-            )),
+            Mode::Real => Ok(Self::Real(RealCluster::start(stage, &[OPERATOR, CONTROLLERS]).await?)),
         }
     }
 

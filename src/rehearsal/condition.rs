@@ -77,23 +77,15 @@ impl FromStr for Condition {
         let reading = lookup(&READINGS, reading)?;
         let comparison = lookup(&COMPARISONS, comparison)?;
         let number = number.parse().map_err(|_| format!("{number:?} is no number"))?;
-        Ok(Self {
-            reading,
-            comparison,
-            number,
-        })
+        Ok(Self { reading, comparison, number })
     }
 }
 
 fn lookup<T: Copy>(table: &[(&str, T)], word: &str) -> Result<T, String> {
-    table
-        .iter()
-        .find(|(known, _)| *known == word)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let known: Vec<&str> = table.iter().map(|(known, _)| *known).collect();
-            format!("{word:?} is none of {}", known.join(", "))
-        })
+    table.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = table.iter().map(|(known, _)| *known).collect();
+        format!("{word:?} is none of {}", known.join(", "))
+    })
 }
 
 impl TryFrom<String> for Condition {

@@ -33,35 +33,17 @@ pub(super) struct Facts<'a> {
 pub(super) fn text(facts: &Facts<'_>) -> String {
     let Facts { info, stores, .. } = facts;
     let mut file = File::default();
-    file.section(
-        "environment",
-        "the rehearsal: writes are allowed, nothing here is precious",
-    );
-    file.entry("name", "rehearsal")
-        .entry("production", false)
-        .entry("arm", true);
+    file.section("environment", "the rehearsal: writes are allowed, nothing here is precious");
+    file.entry("name", "rehearsal").entry("production", false).entry("arm", true);
     file.section("kubernetes", "");
-    file.entry("kubeconfig", "kubeconfig")
-        .entry("context", "rehearsal")
-        .entry("namespace", facts.namespace);
+    file.entry("kubeconfig", "kubeconfig").entry("context", "rehearsal").entry("namespace", facts.namespace);
     file.section("traffic", "");
-    file.entry(
-        "strategy",
-        if facts.backfill_first {
-            "backfill-first"
-        } else {
-            "shift-first"
-        },
-    );
+    file.entry("strategy", if facts.backfill_first { "backfill-first" } else { "shift-first" });
     if facts.cluster == Mode::Real {
         file.section("controller", "");
         file.entry("urls", [facts.metrics_url]);
     }
-    for (section, url) in [
-        ("v2", &info.v2_url),
-        ("v3", &info.v3_url),
-        ("public", &info.public_url),
-    ] {
+    for (section, url) in [("v2", &info.v2_url), ("v3", &info.v3_url), ("public", &info.public_url)] {
         file.section(section, "").entry("url", url);
     }
     if let Some(project) = facts.probe {
@@ -96,11 +78,7 @@ struct File {
 
 impl File {
     fn section(&mut self, name: &str, comment: &str) -> &mut Self {
-        let comment = if comment.is_empty() {
-            String::new()
-        } else {
-            format!(" # {comment}")
-        };
+        let comment = if comment.is_empty() { String::new() } else { format!(" # {comment}") };
         let _ = writeln!(self.text, "\n[{name}]{comment}");
         self
     }

@@ -88,11 +88,7 @@ async fn serve(stream: UnixStream, levers: Arc<Levers>) -> std::io::Result<()> {
 
 async fn carry_out(levers: &Arc<Levers>, request: Request) -> Answer {
     let Request { fault, lift, lasts } = request;
-    let done = if lift {
-        levers.lift(&fault).await
-    } else {
-        levers.apply(&fault).await
-    };
+    let done = if lift { levers.lift(&fault).await } else { levers.apply(&fault).await };
     let done = match done {
         Ok(done) => done,
         Err(error) => return Answer::Error(error.to_string()),
@@ -102,10 +98,7 @@ async fn carry_out(levers: &Arc<Levers>, request: Request) -> Answer {
     };
     let (own, cancel) = (Arc::clone(levers), levers.cancel.clone());
     levers.tasks.spawn(async move {
-        if cancel
-            .run_until_cancelled(tokio::time::sleep(lasts.0))
-            .await
-            .is_some()
+        if cancel.run_until_cancelled(tokio::time::sleep(lasts.0)).await.is_some()
             && let Err(error) = own.lift(&fault).await
         {
             tracing::warn!("{} could not be lifted: {error}", fault.name());
@@ -120,19 +113,12 @@ pub async fn fault(arguments: &FaultArgs) -> Result<String, ControlError> {
         return Ok(list());
     };
     let fault = Fault::from_words(name, &arguments.arguments)?;
-    let request = Request {
-        fault,
-        lift: arguments.lift,
-        lasts: arguments.lasts,
-    };
+    let request = Request { fault, lift: arguments.lift, lasts: arguments.lasts };
     let (path, mut stream) = match &arguments.dir {
         Some(dir) => open(dir.join(SOCKET)).await?,
         None => newest().await?,
     };
-    let failed = |source| ControlError::Socket {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| ControlError::Socket { path: path.clone(), source };
     let line = serde_json::to_string(&request).map_err(|error| failed(error.into()))?;
     let exchange = async {
         stream.write_all(format!("{line}\n").as_bytes()).await?;
@@ -141,10 +127,7 @@ pub async fn fault(arguments: &FaultArgs) -> Result<String, ControlError> {
         Ok(serde_json::from_str::<Answer>(&answer)?)
     };
     let answer = tokio::time::timeout(PATIENCE, exchange).await;
-    match answer
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-        .map_err(failed)?
-    {
+    match answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(failed)? {
         Answer::Ok(done) => Ok(done),
         Answer::Error(why) => Err(ControlError::Refused(why)),
     }
@@ -163,26 +146,19 @@ fn list() -> String {
 
 async fn open(path: PathBuf) -> Result<(PathBuf, UnixStream), ControlError> {
     let stream = UnixStream::connect(&path).await;
-    stream
-        .map(|stream| (path.clone(), stream))
-        .map_err(|source| ControlError::Socket { path, source })
+    stream.map(|stream| (path.clone(), stream)).map_err(|source| ControlError::Socket { path, source })
 }
 
 /// The newest rehearsal of this user that answers.
 async fn newest() -> Result<(PathBuf, UnixStream), ControlError> {
-    let folder = cache_folder()
-        .map_err(|_| ControlError::Nobody)?
-        .join("rehearsals");
+    let folder = cache_folder().map_err(|_| ControlError::Nobody)?.join("rehearsals");
     let mut dirs: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|pointer| {
             let written = pointer.metadata().ok()?.modified().ok()?;
-            Some((
-                written,
-                PathBuf::from(std::fs::read_to_string(pointer.path()).ok()?),
-            ))
+            Some((written, PathBuf::from(std::fs::read_to_string(pointer.path()).ok()?)))
         })
         .collect();
     dirs.sort();
@@ -201,26 +177,14 @@ mod tests {
     #[tokio::test]
     async fn without_a_name_the_faults_are_listed() {
         let text = fault(&FaultArgs::default()).await.unwrap();
-        assert!(
-            text.contains("redis-full") && text.contains("maxmemory=1048576"),
-            "{text}"
-        );
+        assert!(text.contains("redis-full") && text.contains("maxmemory=1048576"), "{text}");
     }
 
     #[tokio::test]
     async fn nobody_there_is_a_sentence() {
         let dir = tempfile::tempdir().unwrap();
-        let arguments = FaultArgs {
-            name: Some("v3-crash".into()),
-            dir: Some(dir.path().into()),
-            ..FaultArgs::default()
-        };
-        assert!(
-            fault(&arguments)
-                .await
-                .unwrap_err()
-                .to_string()
-                .contains("still running")
-        );
+        let arguments =
+            FaultArgs { name: Some("v3-crash".into()), dir: Some(dir.path().into()), ..FaultArgs::default() };
+        assert!(fault(&arguments).await.unwrap_err().to_string().contains("still running"));
     }
 }

@@ -41,11 +41,7 @@ pub(super) async fn start(
                 }
             }
             loop {
-                if cancel
-                    .run_until_cancelled(tokio::time::sleep(RESTART))
-                    .await
-                    .is_none()
-                {
+                if cancel.run_until_cancelled(tokio::time::sleep(RESTART)).await.is_none() {
                     return;
                 }
                 match langfuse::start(Kind::V2Web, env.clone(), pod()).await {

@@ -33,10 +33,8 @@ where
     let (store, writer) = reflector::store();
     let (changed, cancel) = (Arc::clone(changed), cancel.clone());
     tasks.spawn(async move {
-        let events = watcher(api, watcher::Config::default())
-            .default_backoff()
-            .reflect(writer)
-            .touched_objects();
+        let events =
+            watcher(api, watcher::Config::default()).default_backoff().reflect(writer).touched_objects();
         let mut events = std::pin::pin!(events.take_until(cancel.cancelled()));
         while let Some(event) = events.next().await {
             match event {

@@ -19,11 +19,7 @@ pub(super) fn sink(dir: PathBuf, namespace: &str, logs: Option<Logs>) -> LogSink
         }
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         let file = files.entry(pod.to_owned()).or_insert_with(|| {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(dir.join(format!("{pod}.log")))
-                .ok()
+            OpenOptions::new().create(true).append(true).open(dir.join(format!("{pod}.log"))).ok()
         });
         // A full disk must not end a process that only wanted to log.
         let _ = file.as_mut().map(|file| writeln!(file, "{line}"));

@@ -92,24 +92,16 @@ mod tests {
     #[test]
     fn defaults() {
         let options = parse("").unwrap();
-        assert_eq!(
-            (options.scenario.as_str(), options.projects, options.seed),
-            ("happy", 3, 1)
-        );
+        assert_eq!((options.scenario.as_str(), options.projects, options.seed), ("happy", 3, 1));
         assert!(options.traces.is_none() && options.command.is_none() && !options.no_tui);
     }
 
     #[test]
     fn a_fault_with_arguments() {
         let options = parse("fault v3-errors share=0.5 --for 20s").unwrap();
-        let Some(Command::Fault(fault)) = options.command else {
-            panic!("a fault")
-        };
+        let Some(Command::Fault(fault)) = options.command else { panic!("a fault") };
         assert_eq!(fault.name.as_deref(), Some("v3-errors"));
-        assert_eq!(
-            (fault.arguments, fault.lasts),
-            (vec!["share=0.5".to_owned()], Some(Period::seconds(20)))
-        );
+        assert_eq!((fault.arguments, fault.lasts), (vec!["share=0.5".to_owned()], Some(Period::seconds(20))));
     }
 
     #[test]

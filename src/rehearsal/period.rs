@@ -51,11 +51,7 @@ impl From<Period> for String {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        if millis.is_multiple_of(1000) {
-            write!(f, "{}s", millis / 1000)
-        } else {
-            write!(f, "{millis}ms")
-        }
+        if millis.is_multiple_of(1000) { write!(f, "{}s", millis / 1000) } else { write!(f, "{millis}ms") }
     }
 }
 
@@ -71,9 +67,6 @@ mod tests {
     #[case("-2s", None)]
     #[case("2 s", None)]
     fn periods(#[case] text: &str, #[case] millis: Option<u64>) {
-        assert_eq!(
-            text.parse::<Period>().ok(),
-            millis.map(|millis| Period(Duration::from_millis(millis)))
-        );
+        assert_eq!(text.parse::<Period>().ok(), millis.map(|millis| Period(Duration::from_millis(millis))));
     }
 }

@@ -59,17 +59,10 @@ impl RealCluster {
             .collect();
         write_tokens(&room, &tokens)?;
         make_key(&room).await?;
-        let mut server = stage
-            .spawn(apiserver_program(&apiserver, &room, &etcd_url, secure))
-            .await?;
+        let mut server = stage.spawn(apiserver_program(&apiserver, &room, &etcd_url, secure)).await?;
         let certificate = room.join("apiserver.crt");
         let url = format!("https://127.0.0.1:{secure}");
-        let cluster = Self {
-            url,
-            certificate,
-            tokens,
-            processes: Mutex::new(vec![etcd]),
-        };
+        let cluster = Self { url, certificate, tokens, processes: Mutex::new(vec![etcd]) };
         let text = cluster.kubeconfig(users.first().copied().unwrap_or_default(), "default");
         await_ready(&mut server, PATIENCE, || is_ready(&text)).await?;
         cluster.processes.lock().await.push(server);
@@ -78,11 +71,7 @@ impl RealCluster {
 
     /// A kubeconfig (YAML) for one of the users.
     pub fn kubeconfig(&self, user: &str, namespace: &str) -> String {
-        let token = self
-            .tokens
-            .iter()
-            .find(|(name, _)| name == user)
-            .map(|(_, token)| token.as_str());
+        let token = self.tokens.iter().find(|(name, _)| name == user).map(|(_, token)| token.as_str());
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: rehearsal\n\
              clusters:\n- name: rehearsal\n  cluster:\n    server: \"{}\"\n    certificate-authority: \"{}\"\n\
@@ -104,10 +93,8 @@ impl RealCluster {
 }
 
 fn find(name: &'static str) -> Result<PathBuf, RealClusterError> {
-    let assets: Vec<PathBuf> = std::env::var_os("KUBEBUILDER_ASSETS")
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
+    let assets: Vec<PathBuf> =
+        std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).into_iter().collect();
     find_program(&[name], &assets).ok_or(RealClusterError::Missing(name))
 }
 
@@ -123,11 +110,7 @@ fn etcd_program(file: &Path, room: &Path, url: &str, peer: u16) -> Program {
         format!("--initial-cluster=default={peer}"),
         "--unsafe-no-fsync=true".to_owned(),
     ];
-    Program::new(
-        "etcd",
-        file,
-        options.into_iter().map(OsString::from).chain([data]),
-    )
+    Program::new("etcd", file, options.into_iter().map(OsString::from).chain([data]))
 }
 
 fn apiserver_program(file: &Path, room: &Path, etcd: &str, port: u16) -> Program {
@@ -166,30 +149,17 @@ async fn make_key(room: &Path) -> Result<(), RealClusterError> {
     if made.status.success() {
         return Ok(());
     }
-    Err(RealClusterError::Key(
-        String::from_utf8_lossy(&made.stderr).trim().to_owned(),
-    ))
+    Err(RealClusterError::Key(String::from_utf8_lossy(&made.stderr).trim().to_owned()))
 }
 
 async fn get(url: String) -> Result<(), String> {
     let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
-    answer
-        .error_for_status()
-        .map(drop)
-        .map_err(|error| error.to_string())
+    answer.error_for_status().map(drop).map_err(|error| error.to_string())
 }
 
 /// The certificate is made by the server itself, so the kubeconfig cannot be read before it is there.
 async fn is_ready(kubeconfig: &str) -> Result<(), String> {
-    let client = super::cluster::client(kubeconfig)
-        .await
-        .map_err(|error| error.to_string())?;
-    let request = http::Request::get("/readyz")
-        .body(Vec::new())
-        .map_err(|error| error.to_string())?;
-    client
-        .request_text(request)
-        .await
-        .map(drop)
-        .map_err(|error| error.to_string())
+    let client = super::cluster::client(kubeconfig).await.map_err(|error| error.to_string())?;
+    let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+    client.request_text(request).await.map(drop).map_err(|error| error.to_string())
 }

@@ -72,9 +72,7 @@ pub(super) fn run(faults: Vec<Timed>, levers: &Arc<Levers>, readings: &Arc<Readi
     for timed in faults {
         let (own, readings) = (Arc::clone(levers), Arc::clone(readings));
         let cancel = levers.cancel.clone();
-        levers
-            .tasks
-            .spawn(async move { cancel.run_until_cancelled(play(timed, own, readings)).await });
+        levers.tasks.spawn(async move { cancel.run_until_cancelled(play(timed, own, readings)).await });
     }
 }
 
@@ -83,11 +81,7 @@ async fn play(timed: Timed, levers: Arc<Levers>, readings: Arc<Readings>) {
         tokio::time::sleep(at.0).await;
     }
     if let Some(when) = timed.when {
-        while !readings
-            .read(when.reading)
-            .await
-            .is_some_and(|value| when.holds(value))
-        {
+        while !readings.read(when.reading).await.is_some_and(|value| when.holds(value)) {
             tokio::time::sleep(LOOK).await;
         }
     }

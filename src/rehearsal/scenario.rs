@@ -12,39 +12,15 @@ use super::period::Period;
 pub const SCENARIOS: [(&str, &str); 11] = [
     ("happy", include_str!("../../assets/scenarios/happy.toml")),
     ("v3-errors", include_str!("../../assets/scenarios/v3-errors.toml")),
-    (
-        "stuck-cursor",
-        include_str!("../../assets/scenarios/stuck-cursor.toml"),
-    ),
-    (
-        "dead-worker",
-        include_str!("../../assets/scenarios/dead-worker.toml"),
-    ),
-    (
-        "failed-migration",
-        include_str!("../../assets/scenarios/failed-migration.toml"),
-    ),
-    (
-        "queue-stall",
-        include_str!("../../assets/scenarios/queue-stall.toml"),
-    ),
-    (
-        "clickhouse-down",
-        include_str!("../../assets/scenarios/clickhouse-down.toml"),
-    ),
-    (
-        "redis-full",
-        include_str!("../../assets/scenarios/redis-full.toml"),
-    ),
-    (
-        "gitops-revert",
-        include_str!("../../assets/scenarios/gitops-revert.toml"),
-    ),
+    ("stuck-cursor", include_str!("../../assets/scenarios/stuck-cursor.toml")),
+    ("dead-worker", include_str!("../../assets/scenarios/dead-worker.toml")),
+    ("failed-migration", include_str!("../../assets/scenarios/failed-migration.toml")),
+    ("queue-stall", include_str!("../../assets/scenarios/queue-stall.toml")),
+    ("clickhouse-down", include_str!("../../assets/scenarios/clickhouse-down.toml")),
+    ("redis-full", include_str!("../../assets/scenarios/redis-full.toml")),
+    ("gitops-revert", include_str!("../../assets/scenarios/gitops-revert.toml")),
     ("api-flaky", include_str!("../../assets/scenarios/api-flaky.toml")),
-    (
-        "late-writes",
-        include_str!("../../assets/scenarios/late-writes.toml"),
-    ),
+    ("late-writes", include_str!("../../assets/scenarios/late-writes.toml")),
 ];
 
 /// One scenario.
@@ -144,11 +120,7 @@ impl Scenario {
     fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self =
             toml::from_str(text).map_err(|error| ScenarioError::Parse(name.to_owned(), Box::new(error)))?;
-        if let Some(wrong) = scenario
-            .faults
-            .iter()
-            .find(|timed| timed.at.is_some() == timed.when.is_some())
-        {
+        if let Some(wrong) = scenario.faults.iter().find(|timed| timed.at.is_some() == timed.when.is_some()) {
             return Err(ScenarioError::Trigger(name.to_owned(), wrong.fault.name()));
         }
         if scenario.settings.weight > 100 {
@@ -175,13 +147,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/scenarios");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
-            .map(|file| {
-                file.unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .trim_end_matches(".toml")
-                    .to_owned()
-            })
+            .map(|file| file.unwrap().file_name().to_string_lossy().trim_end_matches(".toml").to_owned())
             .collect();
         let mut listed: Vec<String> = SCENARIOS.iter().map(|(name, _)| (*name).to_owned()).collect();
         files.sort();
@@ -197,18 +163,9 @@ mod tests {
         "description = \"d\"\n[[faults]]\nat = \"1s\"\nwhen = \"split > 1\"\ndo.v3-crash = {}",
         "exactly one"
     )]
-    #[case(
-        "description = \"d\"\n[[faults]]\nat = \"1s\"\ndo.v3-errors = {shares = 1}",
-        "shares"
-    )]
-    #[case(
-        "description = \"d\"\n[[faults]]\nat = \"1h\"\ndo.v3-crash = {}",
-        "length of time"
-    )]
-    #[case(
-        "description = \"d\"\n[[faults]]\nwhen = \"moon > 1\"\ndo.v3-crash = {}",
-        "moon"
-    )]
+    #[case("description = \"d\"\n[[faults]]\nat = \"1s\"\ndo.v3-errors = {shares = 1}", "shares")]
+    #[case("description = \"d\"\n[[faults]]\nat = \"1h\"\ndo.v3-crash = {}", "length of time")]
+    #[case("description = \"d\"\n[[faults]]\nwhen = \"moon > 1\"\ndo.v3-crash = {}", "moon")]
     #[case("description = \"d\"\n[settings]\nweight = 101", "101")]
     fn mistakes_are_named(#[case] text: &str, #[case] word: &str) {
         let error = Scenario::parse("x", text).unwrap_err().to_string();

@@ -44,10 +44,7 @@ fn address(name: &'static str, url: &str) -> Result<Address, RehearsalError> {
 /// The stores as the cluster shows them.
 pub(super) fn store_pods(endpoints: &Endpoints) -> Result<Vec<Store>, RehearsalError> {
     let row = |name, url: &str, spec| -> Result<Store, RehearsalError> {
-        Ok(Store {
-            spec,
-            addresses: vec![address(name, url)?.socket],
-        })
+        Ok(Store { spec, addresses: vec![address(name, url)?.socket] })
     };
     Ok(vec![
         row("PostgreSQL", &endpoints.postgres_url, stores::postgres())?,
@@ -60,10 +57,7 @@ pub(super) fn store_pods(endpoints: &Endpoints) -> Result<Vec<Store>, RehearsalE
 /// What the Secret holds, by the keys the Deployments refer to; addresses are those of the Services.
 pub(super) fn secrets(endpoints: &Endpoints) -> Result<Vec<(&'static str, String)>, RehearsalError> {
     Ok(vec![
-        (
-            "database-url",
-            address("PostgreSQL", &endpoints.postgres_url)?.at("langfuse-postgresql:5432"),
-        ),
+        ("database-url", address("PostgreSQL", &endpoints.postgres_url)?.at("langfuse-postgresql:5432")),
         ("salt", history::Options::default().salt),
         ("encryption-key", ENCRYPTION_KEY.to_owned()),
         ("nextauth-secret", "rehearsal".to_owned()),
@@ -82,20 +76,12 @@ pub(super) fn load_projects(history: &History) -> Vec<load::Project> {
         public_key: project.public_key.clone(),
         secret_key: project.secret_key.clone(),
     };
-    history
-        .projects
-        .iter()
-        .filter(|project| Some(project.id.as_str()) != canary)
-        .map(own)
-        .collect()
+    history.projects.iter().filter(|project| Some(project.id.as_str()) != canary).map(own).collect()
 }
 
 /// Sets `args.batchSize` of the three copying migrations.
 pub(super) async fn set_batch_size(postgres_url: &str, size: u32) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Postgres {
-        doing: "setting the backfill's batch size",
-        source,
-    };
+    let failed = |source| StoreError::Postgres { doing: "setting the backfill's batch size", source };
     let mut connection = PgConnection::connect(postgres_url).await.map_err(failed)?;
     sqlx::query(
         "UPDATE background_migrations SET args = jsonb_build_object('batchSize', $1::int) \
@@ -111,15 +97,8 @@ pub(super) async fn set_batch_size(postgres_url: &str, size: u32) -> Result<(), 
 /// Writes a file that only its owner may read.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), RehearsalError> {
     let mut open = std::fs::OpenOptions::new();
-    let opened = open
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    opened
-        .and_then(|mut file_| file_.write_all(text.as_bytes()))
-        .map_err(file(path))
+    let opened = open.write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened.and_then(|mut file_| file_.write_all(text.as_bytes())).map_err(file(path))
 }
 
 /// An error about a path.
@@ -132,11 +111,7 @@ pub(super) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RehearsalError
 pub(super) fn last_words(logs: &Path, deployment: &str) -> String {
     let text = logs_of(logs, deployment);
     let lines: Vec<&str> = text.lines().rev().take(3).collect();
-    if lines.is_empty() {
-        "none".to_owned()
-    } else {
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-    }
+    if lines.is_empty() { "none".to_owned() } else { lines.into_iter().rev().collect::<Vec<_>>().join(" | ") }
 }
 
 /// The logs of a Deployment's Pods, the oldest first.
@@ -146,14 +121,8 @@ pub(super) fn logs_of(logs: &Path, deployment: &str) -> String {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(deployment))
-        })
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(deployment)))
         .collect();
     files.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-    files
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .collect()
+    files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }

@@ -110,30 +110,18 @@ pub async fn start(
         stage.keep();
     }
     for swept in stage.swept() {
-        progress(&format!(
-            "removed what a dead rehearsal left in {}",
-            swept.dir.display()
-        ));
+        progress(&format!("removed what a dead rehearsal left in {}", swept.dir.display()));
     }
-    let starting = Starting {
-        options,
-        scenario: &scenario,
-        stage: &stage,
-        progress: &progress,
-    };
+    let starting = Starting { options, scenario: &scenario, stage: &stage, progress: &progress };
     let (stores, cluster) = tokio::try_join!(starting.stores(), starting.cluster())?;
     let endpoints = stores.endpoints();
     let parts = starting.parts(&stores, &endpoints, &cluster);
     let (history, (workloads, gateway, levers, v2)) = tokio::try_join!(starting.history(&endpoints), parts)?;
-    starting
-        .langfuse(&workloads, &endpoints, gateway.public.port())
-        .await?;
+    starting.langfuse(&workloads, &endpoints, gateway.public.port()).await?;
     let v3 = workloads.expose_web().await.map_err(setup::file(stage.dir()))?;
     let info = starting.info(&endpoints, gateway.public.port(), v2, v3);
     starting.files(&info, &endpoints, &cluster, history.canary(), &gateway)?;
-    let ledger = Ledger::open(stage.dir())
-        .await
-        .map_err(setup::file(stage.dir()))?;
+    let ledger = Ledger::open(stage.dir()).await.map_err(setup::file(stage.dir()))?;
     let load = Load::start(load::Options {
         url: info.public_url.clone(),
         rate: options.rate.or(scenario.settings.rate).unwrap_or(RATE),
@@ -149,21 +137,8 @@ pub async fn start(
     });
     runner::run(scenario.faults.clone(), &levers, &readings);
     control::listen(stage.dir(), &levers).map_err(setup::file(stage.dir()))?;
-    progress(&format!(
-        "everything is up ({:.1} s)",
-        clock::since(begun).as_secs_f64()
-    ));
-    Ok(Rehearsal {
-        info,
-        scenario,
-        levers,
-        load,
-        gateway,
-        workloads,
-        cluster,
-        stores,
-        stage,
-    })
+    progress(&format!("everything is up ({:.1} s)", clock::since(begun).as_secs_f64()));
+    Ok(Rehearsal { info, scenario, levers, load, gateway, workloads, cluster, stores, stage })
 }
 
 type Parts = (Workloads, Arc<Gateway>, Arc<Levers>, std::net::SocketAddr);
@@ -188,9 +163,7 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
     }
 
     async fn stores(&self) -> Result<Arc<Stores>, RehearsalError> {
-        Ok(Arc::new(
-            Box::pin(Stores::start(self.stage, self.progress)).await?,
-        ))
+        Ok(Arc::new(Box::pin(Stores::start(self.stage, self.progress)).await?))
     }
 
     async fn cluster(&self) -> Result<Cluster, RehearsalError> {
@@ -246,13 +219,8 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
         };
         let workloads = Workloads::start(options).await?;
         let secrets = setup::secrets(endpoints)?;
-        let secrets: Vec<(&str, &str)> = secrets
-            .iter()
-            .map(|(key, value)| (*key, value.as_str()))
-            .collect();
-        workloads
-            .install_routes(&secrets, v2, self.scenario.settings.weight)
-            .await?;
+        let secrets: Vec<(&str, &str)> = secrets.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        workloads.install_routes(&secrets, v2, self.scenario.settings.weight).await?;
         let start = Box::pin(Gateway::start(gateway::Options {
             client: client.clone(),
             namespace: NAMESPACE.to_owned(),
@@ -260,9 +228,7 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
             seed: self.options.seed,
             access_log: self.stage.room("logs")?.join("gateway-access.log"),
         }));
-        let gateway = self
-            .told("gateway is ready", async { Ok(Arc::new(start.await?)) })
-            .await?;
+        let gateway = self.told("gateway is ready", async { Ok(Arc::new(start.await?)) }).await?;
         let levers = Arc::new(Levers {
             pods: faults,
             stores: Arc::clone(stores),
@@ -292,10 +258,9 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
             clickhouse_database: endpoints.clickhouse_database.clone(),
             public_url: setup::public_url(port),
         };
-        for (name, part) in [
-            (manifests::WEB, "Langfuse v3 web is ready"),
-            (manifests::WORKER, "Langfuse v3 worker is ready"),
-        ] {
+        for (name, part) in
+            [(manifests::WEB, "Langfuse v3 web is ready"), (manifests::WORKER, "Langfuse v3 worker is ready")]
+        {
             let start = async {
                 workloads.install(name, &settings).await?;
                 if workloads.wait_ready(name, PATIENCE).await {

@@ -20,18 +20,13 @@ impl Clock {
     /// Starts to count.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// Both clocks, now.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn now(self) -> Now {
-        Now {
-            mono: Mono(self.start.elapsed()),
-            wall: jiff::Timestamp::now(),
-        }
+        Now { mono: Mono(self.start.elapsed()), wall: jiff::Timestamp::now() }
     }
 
     /// The moment of a monotonic reading, for timers.

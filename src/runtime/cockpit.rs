@@ -114,11 +114,7 @@ impl Cockpit {
     async fn wait(&mut self, input: &mut Input, signals: &mut Signals) -> Woken {
         let wake = self.clock.instant(self.timers.next());
         let busy = self.writer.busy();
-        let frame = self
-            .pacer
-            .due()
-            .filter(|_| !busy)
-            .map(|at| self.clock.instant(at));
+        let frame = self.pacer.due().filter(|_| !busy).map(|at| self.clock.instant(at));
         tokio::select! {
             biased;
             key = input.next() => key.map_or(Woken::TerminalGone, Woken::Keyboard),
@@ -181,10 +177,7 @@ impl Cockpit {
 
     /// One message into the model; its effects out.
     fn tell(&mut self, msg: Msg, terminal: &Terminal) -> Result<(), TerminalError> {
-        let envelope = Envelope {
-            now: self.clock.now(),
-            msg,
-        };
+        let envelope = Envelope { now: self.clock.now(), msg };
         for effect in update(&mut self.model, envelope) {
             self.perform(effect, terminal)?;
         }
@@ -225,11 +218,8 @@ impl Cockpit {
             }
             Err(error) => match self.writes.remove(&error.id()) {
                 Some(op) => {
-                    let trouble = Trouble::new(
-                        Kind::Unexpected,
-                        op.to_string(),
-                        format!("its task ended: {error}"),
-                    );
+                    let trouble =
+                        Trouble::new(Kind::Unexpected, op.to_string(), format!("its task ended: {error}"));
                     Some(Msg::Answer(Answer::Applied(op, Err(ApplyError::Lost(trouble)))))
                 }
                 None => Some(Msg::TaskDied {

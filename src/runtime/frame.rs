@@ -82,10 +82,7 @@ impl Backend for Gather {
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {
-        Ok(WindowSize {
-            columns_rows: self.size,
-            pixels: Size::default(),
-        })
+        Ok(WindowSize { columns_rows: self.size, pixels: Size::default() })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -104,10 +101,7 @@ impl Painter {
     /// An empty screen of this size; the first frame paints everything.
     pub fn new(columns: u16, rows: u16) -> io::Result<Self> {
         let bytes = Bytes::default();
-        let backend = Gather {
-            inner: CrosstermBackend::new(bytes.clone()),
-            size: Size::new(columns, rows),
-        };
+        let backend = Gather { inner: CrosstermBackend::new(bytes.clone()), size: Size::new(columns, rows) };
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
         // What another size, or another program, left there is not in our buffers.
@@ -136,9 +130,7 @@ mod tests {
     use ratatui::widgets::Paragraph;
 
     fn text(painter: &mut Painter, text: &str) -> Option<Vec<u8>> {
-        painter
-            .paint(|f| f.render_widget(Paragraph::new(text), f.area()))
-            .unwrap()
+        painter.paint(|f| f.render_widget(Paragraph::new(text), f.area())).unwrap()
     }
 
     #[test]

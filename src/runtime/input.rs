@@ -14,9 +14,7 @@ pub struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self {
-            events: EventStream::new(),
-        }
+        Self { events: EventStream::new() }
     }
 }
 
@@ -81,13 +79,7 @@ mod tests {
         for kind in [KeyEventKind::Repeat, KeyEventKind::Release] {
             assert_eq!(translate(KeyEvent { kind, ..press }), None);
         }
-        assert_eq!(
-            translate(KeyEvent::new(KeyCode::Char('R'), KeyModifiers::ALT)),
-            None
-        );
-        assert_eq!(
-            translate(KeyEvent::new(KeyCode::Char('C'), KeyModifiers::CONTROL)),
-            Some(Key::ctrl('c'))
-        );
+        assert_eq!(translate(KeyEvent::new(KeyCode::Char('R'), KeyModifiers::ALT)), None);
+        assert_eq!(translate(KeyEvent::new(KeyCode::Char('C'), KeyModifiers::CONTROL)), Some(Key::ctrl('c')));
     }
 }

@@ -53,11 +53,7 @@ mod tests {
         let mut pacer = Pacer::default();
         assert_eq!(pacer.due(), None);
         pacer.data(Mono::from_millis(1_000));
-        assert_eq!(
-            pacer.due(),
-            Some(Mono::from_millis(1_000)),
-            "the first is at once"
-        );
+        assert_eq!(pacer.due(), Some(Mono::from_millis(1_000)), "the first is at once");
         pacer.drawn(Mono::from_millis(1_000));
         pacer.data(Mono::from_millis(1_010));
         assert_eq!(pacer.due(), Some(Mono::from_millis(1_250)));

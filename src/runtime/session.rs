@@ -60,11 +60,7 @@ struct Shared {
 /// The journal of a configuration's cluster and namespace.
 pub fn journal_path(config: &Config, context: &str, namespace: &str) -> PathBuf {
     let safe = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
-    config
-        .journal_dir
-        .join(safe(context))
-        .join(safe(namespace))
-        .join("journal.jsonl")
+    config.journal_dir.join(safe(context)).join(safe(namespace)).join("journal.jsonl")
 }
 
 /// Context and namespace as the kubeconfig has them where the configuration does not; empty when it cannot be
@@ -75,16 +71,8 @@ pub fn place(target: &KubeTarget) -> (String, String) {
         None => ::kube::config::Kubeconfig::read(),
     };
     let kubeconfig = read.unwrap_or_default();
-    let context = target
-        .context
-        .clone()
-        .or_else(|| kubeconfig.current_context.clone())
-        .unwrap_or_default();
-    let named = kubeconfig
-        .contexts
-        .iter()
-        .find(|c| c.name == context)
-        .and_then(|c| c.context.clone());
+    let context = target.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+    let named = kubeconfig.contexts.iter().find(|c| c.name == context).and_then(|c| c.context.clone());
     let namespace = target.namespace.clone().or_else(|| named?.namespace);
     (context, namespace.unwrap_or_else(|| "default".into()))
 }
@@ -101,7 +89,9 @@ pub fn watchdog(config: &Config) -> Vec<String> {
         ("--context", Some(context)),
         ("--namespace", Some(namespace)),
     ];
-    let given = given.into_iter().filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
+    let given = given
+        .into_iter()
+        .filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
     given.flatten().chain(["watchdog".to_owned()]).collect()
 }
 
@@ -113,11 +103,7 @@ pub fn setup(config: &Config, targets: &Targets, actor: &Actor, clock: Clock) ->
         production: config.environment.production,
         context,
         namespace,
-        strategy: if config.traffic.backfill_first {
-            Strategy::BackfillFirst
-        } else {
-            Strategy::ShiftFirst
-        },
+        strategy: if config.traffic.backfill_first { Strategy::BackfillFirst } else { Strategy::ShiftFirst },
         ladder: Ladder::new(&config.traffic.ladder).unwrap_or_default(),
         armed: config.environment.arm,
         operator: actor.name(),
@@ -162,10 +148,7 @@ pub async fn run(
     let (to, inbox) = mpsc::channel(INBOX);
     trace::start(to.clone(), env("CUTOVER_LOG").as_deref(), None);
     let _ = to.try_send(Msg::Answer(Answer::Journal(state)));
-    let shared = Arc::new(Shared {
-        actuators: OnceLock::new(),
-        sources: Mutex::new(None),
-    });
+    let shared = Arc::new(Shared { actuators: OnceLock::new(), sources: Mutex::new(None) });
     let mut background = JoinSet::new();
     let link = Link {
         config: config.clone(),
@@ -207,10 +190,7 @@ fn task(shared: &Shared, effect: Effect, model: &Model, clock: Clock) -> Task {
     let evidence = match &effect {
         Effect::Apply(plan) => {
             let checks = guards(model, clock.now(), plan.to).0;
-            checks
-                .iter()
-                .map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence))
-                .collect()
+            checks.iter().map(|c| format!("{}: {:?}: {}", c.label, c.verdict, c.evidence)).collect()
         }
         _ => vec![],
     };
@@ -219,11 +199,8 @@ fn task(shared: &Shared, effect: Effect, model: &Model, clock: Clock) -> Task {
 
 fn unconnected(effect: &Effect) -> Option<Answer> {
     use crate::shift::machine::ApplyError;
-    let trouble = Trouble::new(
-        Kind::Unreachable,
-        "Kubernetes",
-        "there is no connection yet; nothing was sent",
-    );
+    let trouble =
+        Trouble::new(Kind::Unreachable, "Kubernetes", "there is no connection yet; nothing was sent");
     Some(match effect {
         Effect::DryRun(plan) => Answer::DryRun(plan.op, Err(trouble)),
         Effect::Apply(plan) => Answer::Applied(plan.op, Err(ApplyError::Refused(trouble))),
@@ -252,20 +229,14 @@ impl Link {
             self.start_sources(&Vault::new());
         }
         let target = config::targets::kube(&self.config);
-        let Kube {
-            client, namespace, ..
-        } = self.reach(&target).await;
+        let Kube { client, namespace, .. } = self.reach(&target).await;
         if !secrets.is_empty() {
             let vault = vault(&client, &namespace, &secrets, &self.to).await;
             self.start_sources(&vault);
         }
-        let mut actuators = Actuators::new(
-            client.clone(),
-            &namespace,
-            self.journal.clone(),
-            self.actor.clone(),
-            wall,
-        ).watched_by(watchdog(&self.config));
+        let mut actuators =
+            Actuators::new(client.clone(), &namespace, self.journal.clone(), self.actor.clone(), wall)
+                .watched_by(watchdog(&self.config));
         actuators.known_as(reviewed(&client).await);
         let _ = self.shared.actuators.set(actuators.clone());
         actuators.keep_lease(self.armed, self.to).await;
@@ -332,22 +303,17 @@ pub async fn read_secrets(
     let (mut found, mut troubles) = (Vault::new(), Vec::new());
     for key in keys {
         let object = format!("Secret {namespace}/{}", key.name);
-        let read = cluster::call(
-            &object,
-            &format!("get secrets {} in {namespace}", key.name),
-            api.get(&key.name),
-        )
-        .await;
+        let read =
+            cluster::call(&object, &format!("get secrets {} in {namespace}", key.name), api.get(&key.name))
+                .await;
         match read.map(|s| s.data.and_then(|mut d| d.remove(&key.key))) {
             Ok(Some(bytes)) => {
                 let text = String::from_utf8_lossy(&bytes.0).trim_end().to_owned();
                 found.insert(key.clone(), crate::domain::Secret::new(text));
             }
-            Ok(None) => troubles.push(Trouble::new(
-                Kind::Missing,
-                object,
-                format!("it has no key {}", key.key),
-            )),
+            Ok(None) => {
+                troubles.push(Trouble::new(Kind::Missing, object, format!("it has no key {}", key.key)))
+            }
             Err(trouble) => troubles.push(trouble),
         }
     }

@@ -67,11 +67,7 @@ impl Terminal {
 
     /// Takes the terminal again after `bg`, `fg`.
     pub fn resume(&self) -> io::Result<()> {
-        if in_foreground() && !TAKEN.load(Ordering::SeqCst) {
-            enter()
-        } else {
-            Ok(())
-        }
+        if in_foreground() && !TAKEN.load(Ordering::SeqCst) { enter() } else { Ok(()) }
     }
 }
 
@@ -125,10 +121,7 @@ pub fn put(mut bytes: &[u8]) -> bool {
             Ok(n) => bytes = &bytes[n..],
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => {
-                let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-                    out(),
-                    rustix::event::PollFlags::OUT,
-                )];
+                let mut fds = [rustix::event::PollFd::from_borrowed_fd(out(), rustix::event::PollFlags::OUT)];
                 if rustix::event::poll(&mut fds, None).is_err() {
                     return false;
                 }

@@ -36,12 +36,7 @@ impl<S: Subscriber> Layer<S> for ToCockpit {
         let mut text = Text::default();
         event.record(&mut text);
         let target = meta.target().trim_start_matches("cutover::").to_owned();
-        let line = LogLine {
-            at: wall(),
-            level,
-            target,
-            text: clean(&text.0),
-        };
+        let line = LogLine { at: wall(), level, target, text: clean(&text.0) };
         let _ = self.0.try_send(Msg::Log(line));
     }
 }

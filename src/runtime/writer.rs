@@ -55,18 +55,8 @@ impl Writer {
                 let _ = report.send(written);
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("terminal".into())
-            .spawn(work)
-            .ok();
-        Self {
-            jobs,
-            done,
-            ended,
-            thread,
-            next: 0,
-            busy: false,
-        }
+        let thread = std::thread::Builder::new().name("terminal".into()).spawn(work).ok();
+        Self { jobs, done, ended, thread, next: 0, busy: false }
     }
 
     /// Whether the frame before is still on its way.
@@ -121,10 +111,7 @@ mod tests {
         assert!(!writer.busy());
         writer.frame(b"two".to_vec());
         writer.end(b"end".to_vec());
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [b"one".to_vec(), b"two".to_vec(), b"end".to_vec()]
-        );
+        assert_eq!(*seen.lock().unwrap(), [b"one".to_vec(), b"two".to_vec(), b"end".to_vec()]);
     }
 
     #[tokio::test]

@@ -79,23 +79,13 @@ impl Patch {
     }
 
     fn new(route: &Route, to: Weight, kind: PatchKind, body: Value) -> Self {
-        Self {
-            object: route.object.clone(),
-            router: route.router,
-            from: route.stored,
-            to,
-            kind,
-            body,
-        }
+        Self { object: route.object.clone(), router: route.router, from: route.stored, to, kind, body }
     }
 }
 
 /// JSON pointer (RFC 6901) to an annotation.
 fn pointer(annotation: &str) -> String {
-    format!(
-        "/metadata/annotations/{}",
-        annotation.replace('~', "~0").replace('/', "~1")
-    )
+    format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]
@@ -115,10 +105,7 @@ mod tests {
     fn back_is_conditional_on_identity_only() {
         let patch = Patch::back(&route(25), Split::V2);
         assert_eq!(patch.body[0]["value"], "uid-1");
-        assert_eq!(
-            patch.body[1]["path"],
-            "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight"
-        );
+        assert_eq!(patch.body[1]["path"], "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight");
         assert_eq!(patch.body[1]["value"], "0");
         assert!(!patch.body.to_string().contains("resourceVersion"));
     }
@@ -126,10 +113,7 @@ mod tests {
     #[test]
     fn other_totals_are_kept() {
         let mut route = route(0);
-        route.stored = Weight {
-            value: 0,
-            total: 1000,
-        };
+        route.stored = Weight { value: 0, total: 1000 };
         let patch = Patch::forward(&route, Split::new(5).unwrap());
         assert_eq!(patch.body["metadata"]["annotations"][CANARY_WEIGHT], "50");
     }

@@ -63,10 +63,7 @@ impl Stranded {
 
     /// Whether something is known to be stranded.
     pub fn any(&self) -> bool {
-        [self.traces, self.observations, self.scores]
-            .iter()
-            .flatten()
-            .any(|c| c.value > 0)
+        [self.traces, self.observations, self.scores].iter().flatten().any(|c| c.value > 0)
     }
 }
 
@@ -101,15 +98,7 @@ impl Plan {
             }
             Intent::Rollback => routes.iter().map(|r| Patch::back(r, to)).collect(),
         };
-        Self {
-            op,
-            intent,
-            from,
-            to,
-            patches,
-            strands,
-            confirm_within: None,
-        }
+        Self { op, intent, from, to, patches, strands, confirm_within: None }
     }
 
     /// The next choice of the dialog: no confirmation, then 5, 10, 30 minutes.
@@ -122,10 +111,7 @@ impl Plan {
             Some(10) => minutes(30),
             Some(_) => None,
         };
-        Self {
-            confirm_within,
-            ..self
-        }
+        Self { confirm_within, ..self }
     }
 
     /// Whether v3 gets less than before.
@@ -156,11 +142,7 @@ pub(crate) mod tests {
             namespace: "langfuse".into(),
             name: name.into(),
         };
-        let backend = |s: &str| Backend {
-            service: s.into(),
-            port: "3000".into(),
-            endpoints: Some(1),
-        };
+        let backend = |s: &str| Backend { service: s.into(), port: "3000".into(), endpoints: Some(1) };
         Route {
             object: object("langfuse-canary"),
             router: RouterKind::IngressNginx,
@@ -168,16 +150,10 @@ pub(crate) mod tests {
             rules: vec!["langfuse.localhost/".into()],
             primary: backend("langfuse-v2"),
             canary: backend("langfuse-web"),
-            stored: Weight {
-                value: percent.into(),
-                total: 100,
-            },
+            stored: Weight { value: percent.into(), total: 100 },
             raw: Some(percent.to_string()),
             accepted: Accepted::NotReported,
-            effective: Weight {
-                value: percent.into(),
-                total: 100,
-            },
+            effective: Weight { value: percent.into(), total: 100 },
             owner: None,
             resource_version: "7".into(),
             uid: "uid-1".into(),
@@ -191,10 +167,7 @@ pub(crate) mod tests {
         let routes = [route(25), route(0)];
         let quarter = Split::new(25).unwrap();
         let plan = Plan::new(OpId(1), Intent::Shift, &routes, quarter, None);
-        assert_eq!(
-            (plan.patches.len(), plan.from, plan.button().as_str()),
-            (1, quarter, "Send 25 % to v3")
-        );
+        assert_eq!((plan.patches.len(), plan.from, plan.button().as_str()), (1, quarter, "Send 25 % to v3"));
         let plan = Plan::new(OpId(2), Intent::Rollback, &routes, Split::V2, None);
         assert_eq!(plan.patches.len(), 2);
         assert!(plan.is_back());
@@ -202,15 +175,9 @@ pub(crate) mod tests {
 
     #[test]
     fn unknown_counts_are_dashes() {
-        let stranded = Stranded {
-            traces: Some(Count::exact(0)),
-            scores: None,
-            observations: Some(Count::about(3)),
-        };
-        assert_eq!(
-            stranded.sentence(),
-            "0 traces, ~3 observations, - scores exist only in v3"
-        );
+        let stranded =
+            Stranded { traces: Some(Count::exact(0)), scores: None, observations: Some(Count::about(3)) };
+        assert_eq!(stranded.sentence(), "0 traces, ~3 observations, - scores exist only in v3");
         assert!(stranded.any());
     }
 }

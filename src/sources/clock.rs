@@ -2,10 +2,7 @@
 //! clock of the server that stamped the rows.
 
 /// Now, for a timestamp that a server will store.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a canary trace carries the client's time, as an SDK's would"
-)]
+#[expect(clippy::disallowed_methods, reason = "a canary trace carries the client's time, as an SDK's would")]
 pub fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

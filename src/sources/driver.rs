@@ -57,10 +57,7 @@ async fn drive(id: SourceId, make: Make, slot: &Slot, mut steering: Steering) {
                 wait
             }
             Err(panic) => {
-                slot.died(Msg::TaskDied {
-                    task: id.name().into(),
-                    cause: cause(panic.as_ref()),
-                });
+                slot.died(Msg::TaskDied { task: id.name().into(), cause: cause(panic.as_ref()) });
                 source = make();
                 failures = failures.saturating_add(1);
                 Some(back_off(id, failures))
@@ -79,14 +76,10 @@ async fn drive(id: SourceId, make: Make, slot: &Slot, mut steering: Steering) {
 /// One reading within the deadline: less than two cadences, so that a slow source is late and never stuck.
 async fn read(id: SourceId, source: &mut dyn Source) -> Result<Fact, Trouble> {
     let limit = id.cadence().0 * 19 / 10;
-    tokio::time::timeout(limit, source.poll())
-        .await
-        .unwrap_or_else(|_| {
-            Err(
-                Trouble::new(Kind::Timeout, id.name(), format!("no answer in {}", span(limit)))
-                    .remedy(transport_remedy(Kind::Timeout)),
-            )
-        })
+    tokio::time::timeout(limit, source.poll()).await.unwrap_or_else(|_| {
+        Err(Trouble::new(Kind::Timeout, id.name(), format!("no answer in {}", span(limit)))
+            .remedy(transport_remedy(Kind::Timeout)))
+    })
 }
 
 /// Waits for the next turn; with nothing configured, until somebody asks.
@@ -139,9 +132,7 @@ fn pause_after(
 /// Full jitter between a quarter of the cadence and an end that doubles with each failure, up to [`CAP`].
 pub fn back_off(id: SourceId, failures: u32) -> Duration {
     let cadence = id.cadence().0;
-    let end = (cadence * 2_u32.saturating_pow(failures.min(8)))
-        .min(CAP)
-        .max(cadence);
+    let end = (cadence * 2_u32.saturating_pow(failures.min(8))).min(CAP).max(cadence);
     let share = f64::from(random()) / f64::from(u32::MAX);
     (cadence / 4).max(end.mul_f64(share))
 }
@@ -152,9 +143,7 @@ fn random() -> u32 {
 }
 
 fn cause(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     clean(text.unwrap_or("panic"))
 }

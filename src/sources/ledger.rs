@@ -80,14 +80,8 @@ impl Ledger {
             .and_then(|file| std::fs::read(file).ok())
             .and_then(|bytes| serde_json::from_slice::<Book>(&bytes).ok())
             .filter(|book| book.version == VERSION)
-            .unwrap_or_else(|| Book {
-                version: VERSION,
-                ..Book::default()
-            });
-        Self {
-            file,
-            book: Mutex::new(book),
-        }
+            .unwrap_or_else(|| Book { version: VERSION, ..Book::default() });
+        Self { file, book: Mutex::new(book) }
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Book) -> R) -> R {
@@ -105,20 +99,13 @@ impl Ledger {
 
     /// What was counted of this relation; nothing when the table is another one now.
     pub fn counted(&self, table: Table, relation: &str) -> Option<Counted> {
-        self.with(|book| {
-            book.tables
-                .get(table.name())
-                .filter(|c| c.relation == relation)
-                .cloned()
-        })
+        self.with(|book| book.tables.get(table.name()).filter(|c| c.relation == relation).cloned())
     }
 
     /// Remembers it. With a new relation the T0 of the old one is forgotten.
     pub fn set_counted(&self, table: Table, counted: Counted) {
         self.with(|book| {
-            let known = book
-                .relation
-                .insert(table.name().to_owned(), counted.relation.clone());
+            let known = book.relation.insert(table.name().to_owned(), counted.relation.clone());
             if known.is_some_and(|known| known != counted.relation) {
                 book.t0.remove(table.name());
             }
@@ -158,12 +145,7 @@ mod tests {
 
     fn counted() -> Counted {
         let buckets = vec![Bucket { end: 200, rows: 5 }, Bucket { end: 300, rows: 7 }];
-        Counted {
-            relation: "a/1".into(),
-            deleted: 0,
-            start: 100,
-            buckets,
-        }
+        Counted { relation: "a/1".into(), deleted: 0, start: 100, buckets }
     }
 
     #[test]
@@ -186,13 +168,7 @@ mod tests {
         assert_eq!(again.counted(Table::Traces, "a/1"), Some(counted()));
         assert_eq!(again.counted(Table::Traces, "b/1"), None);
         assert_eq!(again.t0(Table::Traces).unwrap().as_millisecond(), 5);
-        again.set_counted(
-            Table::Traces,
-            Counted {
-                relation: "b/1".into(),
-                ..counted()
-            },
-        );
+        again.set_counted(Table::Traces, Counted { relation: "b/1".into(), ..counted() });
         assert_eq!(again.t0(Table::Traces), None);
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -38,16 +38,7 @@ pub struct Row {
     lock_age_s: Option<f64>,
 }
 
-from_row!(Row {
-    name,
-    args,
-    state,
-    failed_reason,
-    worker_id,
-    failed,
-    finished_ms,
-    lock_age_s
-});
+from_row!(Row { name, args, state, failed_reason, worker_id, failed, finished_ms, lock_age_s });
 
 /// The source.
 #[derive(Debug)]
@@ -59,23 +50,12 @@ pub struct Migrations {
 impl Migrations {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-        }
+        Self { shared, link: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
-        let target = self
-            .shared
-            .targets
-            .postgres
-            .as_ref()
-            .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
-        let pg = self
-            .link
-            .get(Box::pin(postgres::connect(&self.shared.reach, target)))
-            .await?;
+        let target = self.shared.targets.postgres.as_ref().ok_or_else(|| absent("PostgreSQL", "postgres"))?;
+        let pg = self.link.get(Box::pin(postgres::connect(&self.shared.reach, target))).await?;
         let rows = self.link.judge(read(&pg).await)?;
         for migration in &rows {
             note_t0(&self.shared, migration);
@@ -119,8 +99,7 @@ fn note_t0(shared: &Shared, migration: &Migration) {
 
 fn migration(row: &Row) -> Migration {
     let json = |text: Option<&String>| {
-        text.and_then(|t| serde_json::from_str::<serde_json::Value>(t).ok())
-            .unwrap_or_default()
+        text.and_then(|t| serde_json::from_str::<serde_json::Value>(t).ok()).unwrap_or_default()
     };
     let (args, state) = (json(row.args.as_ref()), json(row.state.as_ref()));
     Migration {
@@ -130,12 +109,8 @@ fn migration(row: &Row) -> Migration {
         lock_age: row.lock_age_s.map(|s| Duration::from_secs_f64(s.max(0.0))),
         worker: row.worker_id.as_deref().map(clean),
         failed_reason: row.failed_reason.as_deref().map(clean),
-        batch_size: args["batchSize"]
-            .as_u64()
-            .or_else(|| args["batchSize"].as_str()?.parse().ok()),
-        finished_at: row
-            .finished_ms
-            .and_then(|ms| Timestamp::from_millisecond(ms as i64).ok()),
+        batch_size: args["batchSize"].as_u64().or_else(|| args["batchSize"].as_str()?.parse().ok()),
+        finished_at: row.finished_ms.and_then(|ms| Timestamp::from_millisecond(ms as i64).ok()),
     }
 }
 
@@ -158,10 +133,7 @@ fn classify(row: &Row, args: &serde_json::Value) -> MigrationState {
 
 /// `state.maxDate`; the observations' script adds a suffix to the key.
 fn cursor(state: &serde_json::Value) -> Option<Timestamp> {
-    let (_, value) = state
-        .as_object()?
-        .iter()
-        .find(|(key, _)| key.starts_with("maxDate"))?;
+    let (_, value) = state.as_object()?.iter().find(|(key, _)| key.starts_with("maxDate"))?;
     value.as_str()?.parse().ok()
 }
 
@@ -189,20 +161,11 @@ mod tests {
         assert_eq!(state(&row(Some("w"), Some(10.0))), MigrationState::Running);
         assert_eq!(state(&row(Some("w"), Some(61.0))), MigrationState::Stalled);
         assert_eq!(state(&row(Some("w"), None)), MigrationState::Stalled);
-        let gated = Row {
-            args: Some(r#"{"envGate":"X"}"#.into()),
-            ..row(None, None)
-        };
+        let gated = Row { args: Some(r#"{"envGate":"X"}"#.into()), ..row(None, None) };
         assert_eq!(state(&gated), MigrationState::Dormant);
-        let failed = Row {
-            failed: true,
-            ..row(Some("w"), None)
-        };
+        let failed = Row { failed: true, ..row(Some("w"), None) };
         assert_eq!(state(&failed), MigrationState::Failed);
-        let finished = Row {
-            finished_ms: Some(1.0),
-            ..row(Some("w"), None)
-        };
+        let finished = Row { finished_ms: Some(1.0), ..row(Some("w"), None) };
         assert_eq!(state(&finished), MigrationState::Finished);
     }
 

@@ -51,13 +51,7 @@ struct Canary {
 impl Prober {
     /// With what the sources share, for one address.
     pub fn new(shared: Arc<Shared>, endpoint: Endpoint) -> Self {
-        Self {
-            shared,
-            endpoint,
-            link: Link::default(),
-            pending: VecDeque::new(),
-            rounds: 0,
-        }
+        Self { shared, endpoint, link: Link::default(), pending: VecDeque::new(), rounds: 0 }
     }
 
     fn target(shared: &Shared, endpoint: Endpoint) -> Result<&LangfuseTarget, Trouble> {
@@ -66,31 +60,17 @@ impl Prober {
             Endpoint::V3 => (&shared.targets.v3, "v3"),
             Endpoint::Public => (&shared.targets.public, "public"),
         };
-        target
-            .as_ref()
-            .ok_or_else(|| absent(&format!("Langfuse {}", endpoint.word()), section))
+        target.as_ref().ok_or_else(|| absent(&format!("Langfuse {}", endpoint.word()), section))
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
         let target = Self::target(&shared, self.endpoint)?;
-        let http = self
-            .link
-            .get(Box::pin(http::langfuse(
-                &shared.reach,
-                target,
-                self.endpoint.word(),
-            )))
-            .await?;
+        let http =
+            self.link.get(Box::pin(http::langfuse(&shared.reach, target, self.endpoint.word()))).await?;
         let begun = Instant::now();
         let (health, version) = health(&http).await;
-        let mut probe = Probe {
-            endpoint: self.endpoint,
-            version,
-            health,
-            accept: None,
-            visible: None,
-        };
+        let mut probe = Probe { endpoint: self.endpoint, version, health, accept: None, visible: None };
         if let Some(key) = &target.probe_key {
             self.canary(&http, key, &mut probe, begun).await?;
         }
@@ -106,10 +86,8 @@ impl Prober {
         begun: Instant,
     ) -> Result<(), Trouble> {
         if self.rounds.is_multiple_of(2) && self.pending.len() < PENDING {
-            let canary = Canary {
-                id: format!("cutover-canary-{}", uuid::Uuid::new_v4()),
-                since: Instant::now(),
-            };
+            let canary =
+                Canary { id: format!("cutover-canary-{}", uuid::Uuid::new_v4()), since: Instant::now() };
             let accepted = write(http, key, &canary.id).await?;
             // At the public address the next request may go to the other version: what it shows proves nothing.
             if accepted.is_ok() && self.endpoint != Endpoint::Public {
@@ -163,12 +141,7 @@ pub async fn health(http: &Http) -> (Result<Duration, ProbeError>, Option<String
         return (Err(ProbeError::Status(status.as_u16())), version);
     }
     if version.is_none() {
-        return (
-            Err(ProbeError::Unexpected(clean(
-                &body.chars().take(80).collect::<String>(),
-            ))),
-            None,
-        );
+        return (Err(ProbeError::Unexpected(clean(&body.chars().take(80).collect::<String>()))), None);
     }
     (Ok(begun.elapsed()), version)
 }
@@ -212,13 +185,10 @@ async fn write(http: &Http, key: &ProbeKey, id: &str) -> Result<Result<Duration,
     if answer["successes"].as_array().is_some_and(|s| !s.is_empty()) {
         return Ok(Ok(took));
     }
-    let refused = answer["errors"][0]["status"]
-        .as_u64()
-        .and_then(|code| u16::try_from(code).ok());
-    Ok(Err(refused.map_or_else(
-        || ProbeError::Unexpected("no success in the answer".into()),
-        ProbeError::Status,
-    )))
+    let refused = answer["errors"][0]["status"].as_u64().and_then(|code| u16::try_from(code).ok());
+    Ok(Err(
+        refused.map_or_else(|| ProbeError::Unexpected("no success in the answer".into()), ProbeError::Status)
+    ))
 }
 
 async fn is_visible(http: &Http, key: &ProbeKey, id: &str) -> bool {
@@ -226,9 +196,7 @@ async fn is_visible(http: &Http, key: &ProbeKey, id: &str) -> bool {
         return false;
     };
     let request = request.basic_auth(&key.public, Some(key.secret.expose()));
-    exchange(http, request)
-        .await
-        .is_ok_and(|(status, _)| status.is_success())
+    exchange(http, request).await.is_ok_and(|(status, _)| status.is_success())
 }
 
 #[cfg(test)]
@@ -237,10 +205,7 @@ mod tests {
 
     #[test]
     fn versions_of_health_answers() {
-        assert_eq!(
-            version(r#"{"status":"OK","version":"3.29.0"}"#).as_deref(),
-            Some("3.29.0")
-        );
+        assert_eq!(version(r#"{"status":"OK","version":"3.29.0"}"#).as_deref(), Some("3.29.0"));
         assert_eq!(version(r#"{"version":"v2.95.12"}"#).as_deref(), Some("2.95.12"));
         assert_eq!(version("<html>"), None);
     }

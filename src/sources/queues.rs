@@ -60,15 +60,8 @@ impl Queues {
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .redis
-            .as_ref()
-            .ok_or_else(|| absent("Redis", "redis"))?;
-        let redis = self
-            .link
-            .get(Box::pin(redis::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.redis.as_ref().ok_or_else(|| absent("Redis", "redis"))?;
+        let redis = self.link.get(Box::pin(redis::connect(&shared.reach, target))).await?;
         let answer = self.look(&redis, target.prefix.as_deref()).await;
         self.link.judge(answer).map(Fact::Queues)
     }
@@ -80,9 +73,7 @@ impl Queues {
         let mut queues = Vec::with_capacity(self.known.len());
         for (base, name) in &self.known {
             let mut queue = read_queue(redis, base, name, now).await?;
-            queue.consumers = consumers
-                .as_deref()
-                .map(|names| count_consumers(names, base, name));
+            queue.consumers = consumers.as_deref().map(|names| count_consumers(names, base, name));
             queues.push(queue);
         }
         queues.sort_by(|a, b| a.name.cmp(&b.name));
@@ -101,18 +92,10 @@ impl Queues {
         let begun = Instant::now();
         loop {
             let mut scan = cmd("SCAN");
-            scan.arg(self.cursor)
-                .arg("MATCH")
-                .arg("*:meta")
-                .arg("COUNT")
-                .arg(1000)
-                .arg("TYPE")
-                .arg("hash");
+            scan.arg(self.cursor).arg("MATCH").arg("*:meta").arg("COUNT").arg(1000).arg("TYPE").arg("hash");
             let (cursor, keys): (u64, Vec<String>) = redis.ask(&scan).await?;
             for key in keys {
-                let Some(base) = key
-                    .strip_suffix(":meta")
-                    .filter(|base| !self.known.contains_key(*base))
+                let Some(base) = key.strip_suffix(":meta").filter(|base| !self.known.contains_key(*base))
                 else {
                     continue;
                 };
@@ -152,9 +135,8 @@ fn is_below(base: &str, prefix: Option<&str>) -> bool {
 
 /// BullMQ writes its version, or the length of the event stream, into every `meta`.
 async fn is_bullmq(redis: &Redis, key: &str) -> Result<bool, Trouble> {
-    let fields: (Option<String>, Option<String>) = redis
-        .ask(cmd("HMGET").arg(key).arg("version").arg("opts.maxLenEvents"))
-        .await?;
+    let fields: (Option<String>, Option<String>) =
+        redis.ask(cmd("HMGET").arg(key).arg("version").arg("opts.maxLenEvents")).await?;
     Ok(fields.0.is_some_and(|v| v.starts_with("bullmq")) || fields.1.is_some())
 }
 
@@ -174,9 +156,7 @@ async fn read_queue(redis: &Redis, base: &str, name: &str, now: i64) -> Result<Q
         .llen(key("active"))
         .zcard(key("delayed"));
     ask.zcount(key("delayed"), "-inf", due).zcard(key("failed"));
-    ask.get(key("id"))
-        .hmget(key("meta"), &["paused", "version"])
-        .lindex(key("wait"), -1);
+    ask.get(key("id")).hmget(key("meta"), &["paused", "version"]).lindex(key("wait"), -1);
     ask.zrange(key("delayed"), 0, 0);
     let values: Vec<Value> = redis.pipe(ask.ignore_errors()).await?;
     let answers = parse(&values).ok_or_else(|| {
@@ -238,20 +218,7 @@ fn number(value: &Value) -> u64 {
 }
 
 fn parse(values: &[Value]) -> Option<Answers> {
-    let [
-        wait,
-        paused,
-        prioritized,
-        active,
-        delayed,
-        overdue,
-        failed,
-        id,
-        meta,
-        first,
-        zero,
-    ] = values
-    else {
+    let [wait, paused, prioritized, active, delayed, overdue, failed, id, meta, first, zero] = values else {
         return None;
     };
     // A key of another type answers an error in its place.
@@ -296,15 +263,11 @@ async fn consumers(redis: &Redis) -> Result<Option<Vec<String>>, Trouble> {
 /// worker has a name; `:qe` is a listener for events.
 fn count_consumers(names: &[String], base: &str, queue: &str) -> u32 {
     let prefix = base.strip_suffix(queue).unwrap_or(base);
-    let wanted = format!(
-        "{prefix}{}",
-        base64::engine::general_purpose::STANDARD.encode(queue)
-    );
+    let wanted = format!("{prefix}{}", base64::engine::general_purpose::STANDARD.encode(queue));
     let count = names
         .iter()
         .filter(|name| {
-            name.strip_prefix(&wanted)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(":w"))
+            name.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(":w"))
         })
         .count();
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -324,16 +287,8 @@ mod tests {
 
     #[test]
     fn consumers_by_connection_name() {
-        let names = [
-            "bull:aW5nZXN0aW9uLXF1ZXVl",
-            "bull:aW5nZXN0aW9uLXF1ZXVl:qe",
-            "other",
-        ]
-        .map(String::from);
-        assert_eq!(
-            count_consumers(&names, "bull:ingestion-queue", "ingestion-queue"),
-            1
-        );
+        let names = ["bull:aW5nZXN0aW9uLXF1ZXVl", "bull:aW5nZXN0aW9uLXF1ZXVl:qe", "other"].map(String::from);
+        assert_eq!(count_consumers(&names, "bull:ingestion-queue", "ingestion-queue"), 1);
         assert_eq!(count_consumers(&names, "bull:trace-upsert", "trace-upsert"), 0);
     }
 }

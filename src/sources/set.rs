@@ -75,22 +75,9 @@ impl Handle {
         for (id, make) in makers {
             let trigger = Arc::new(Notify::new());
             triggers.insert(id, Arc::clone(&trigger));
-            driver::start(
-                &mut tasks,
-                id,
-                make,
-                to.clone(),
-                Steering {
-                    trigger,
-                    paused: seen.clone(),
-                },
-            );
+            driver::start(&mut tasks, id, make, to.clone(), Steering { trigger, paused: seen.clone() });
         }
-        Self {
-            triggers,
-            paused,
-            tasks,
-        }
+        Self { triggers, paused, tasks }
     }
 
     /// Asks one source, or all of them, for a reading now.

@@ -25,27 +25,15 @@ pub struct Share {
 impl Share {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-        }
+        Self { shared, link: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .public
-            .as_ref()
-            .ok_or_else(|| absent("Langfuse public", "public"))?;
-        let http = self
-            .link
-            .get(Box::pin(http::langfuse(&shared.reach, target, "public")))
-            .await?;
+        let target = shared.targets.public.as_ref().ok_or_else(|| absent("Langfuse public", "public"))?;
+        let http = self.link.get(Box::pin(http::langfuse(&shared.reach, target, "public"))).await?;
         let answers = join_all((0..REQUESTS).map(|_| health(&http))).await;
-        Ok(Fact::Share(count(
-            answers.into_iter().map(|(_, version)| version),
-        )))
+        Ok(Fact::Share(count(answers.into_iter().map(|(_, version)| version))))
     }
 }
 
@@ -79,13 +67,6 @@ mod tests {
     #[test]
     fn only_named_versions_count() {
         let versions = [Some("2.95.12"), Some("3.29.0"), Some("4.0.0"), None].map(|v| v.map(String::from));
-        assert_eq!(
-            count(versions.into_iter()),
-            ShareFact {
-                v2: 1,
-                v3: 1,
-                unknown: 2
-            }
-        );
+        assert_eq!(count(versions.into_iter()), ShareFact { v2: 1, v3: 1, unknown: 2 });
     }
 }

@@ -25,12 +25,7 @@ impl Shared {
     pub fn new(targets: Targets) -> Arc<Self> {
         let reach = Reach::new(targets.kube.clone());
         let ledger = Ledger::open(targets.state_file.clone());
-        Arc::new(Self {
-            targets,
-            reach,
-            ledger,
-            routes: Mutex::new(Vec::new()),
-        })
+        Arc::new(Self { targets, reach, ledger, routes: Mutex::new(Vec::new()) })
     }
 
     /// The newest routes that were read.

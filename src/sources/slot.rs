@@ -30,21 +30,13 @@ impl Slot {
 
     /// Notes a panic; these are few, and none replaces another.
     pub fn died(&self, msg: Msg) {
-        self.newest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .deaths
-            .push(msg);
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).deaths.push(msg);
         self.filled.notify_one();
     }
 
     fn take(&self) -> Option<Msg> {
         let mut waiting = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.deaths.is_empty() {
-            waiting.answer.take()
-        } else {
-            Some(waiting.deaths.remove(0))
-        }
+        if waiting.deaths.is_empty() { waiting.answer.take() } else { Some(waiting.deaths.remove(0)) }
     }
 
     /// Hands over for as long as somebody reads.

@@ -35,10 +35,7 @@ struct Watching {
 impl Traffic {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            watching: None,
-        }
+        Self { shared, watching: None }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
@@ -67,16 +64,9 @@ impl Traffic {
             listed: (false, false),
             kube,
         });
-        let services: BTreeSet<String> = routes
-            .iter()
-            .flat_map(|r| [r.primary.service.clone(), r.canary.service.clone()])
-            .collect();
-        if services.is_empty()
-            || watching
-                .slices
-                .as_ref()
-                .is_some_and(|(known, _)| *known == services)
-        {
+        let services: BTreeSet<String> =
+            routes.iter().flat_map(|r| [r.primary.service.clone(), r.canary.service.clone()]).collect();
+        if services.is_empty() || watching.slices.as_ref().is_some_and(|(known, _)| *known == services) {
             return;
         }
         let selector = format!(
@@ -103,8 +93,12 @@ async fn discover(kube: &Kube) -> Result<Vec<Route>, Trouble> {
 fn only(found: Vec<Route>, wanted: &[String], namespace: &str) -> Result<Vec<Route>, Trouble> {
     if let Some(name) = wanted.iter().find(|w| found.iter().all(|r| r.object.name != **w)) {
         let object = format!("Ingress {namespace}/{name}");
-        return Err(Trouble::new(Kind::Missing, object, "it is named in [traffic] ingresses and is no canary route")
-            .remedy("correct the name, or take it out"));
+        return Err(Trouble::new(
+            Kind::Missing,
+            object,
+            "it is named in [traffic] ingresses and is no canary route",
+        )
+        .remedy("correct the name, or take it out"));
     }
     let named = |r: &Route| wanted.is_empty() || wanted.contains(&r.object.name);
     Ok(found.into_iter().filter(named).collect())
@@ -161,7 +155,10 @@ mod tests {
 
     #[test]
     fn named_routes_only_and_every_name_must_be_one() {
-        let other = |name: &str| Route { object: crate::domain::traffic::ObjectRef { name: name.into(), ..route(0).object }, ..route(0) };
+        let other = |name: &str| Route {
+            object: crate::domain::traffic::ObjectRef { name: name.into(), ..route(0).object },
+            ..route(0)
+        };
         let found = vec![other("a"), other("b")];
         assert_eq!(only(found.clone(), &[], "lf").unwrap().len(), 2);
         assert_eq!(only(found.clone(), &["b".into()], "lf").unwrap()[0].object.name, "b");

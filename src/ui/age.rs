@@ -59,25 +59,17 @@ pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Li
     parts.sort_by_key(|(tone, _)| *tone != Tone::Bad);
     let mut line = Line::new();
     for (n, (tone, text)) in parts.iter().enumerate() {
-        line = line
-            .with(Tone::Dim, if n == 0 { "" } else { ", " })
-            .with(*tone, text.clone());
+        line = line.with(Tone::Dim, if n == 0 { "" } else { ", " }).with(*tone, text.clone());
     }
-    if line.width() <= columns {
-        line
-    } else {
-        counted(cx, sources, parts.len())
-    }
+    if line.width() <= columns { line } else { counted(cx, sources, parts.len()) }
 }
 
 /// `3 of 5 late, oldest 2m30s`, `5 failing`: where there is no room to name them.
 fn counted<'a>(cx: &Cx<'a>, sources: &[SourceId], bad: usize) -> Line<'a> {
-    let ages = sources
-        .iter()
-        .filter_map(|id| match cx.facts.freshness(*id, cx.now.mono) {
-            Freshness::Late(age) | Freshness::Stale(age) => Some(age),
-            Freshness::Unknown | Freshness::Fresh(_) => None,
-        });
+    let ages = sources.iter().filter_map(|id| match cx.facts.freshness(*id, cx.now.mono) {
+        Freshness::Late(age) | Freshness::Stale(age) => Some(age),
+        Freshness::Unknown | Freshness::Fresh(_) => None,
+    });
     match ages.max() {
         Some(oldest) => Line::of(Tone::Bad, format!("{bad} late, {}", quantised(oldest))),
         None => Line::of(Tone::Bad, format!("{bad} failing")),
@@ -95,10 +87,7 @@ mod tests {
             all.dedup();
             all.len()
         };
-        assert_eq!(
-            (texts(0..10), texts(10..60), texts(60..600), texts(600..3_600)),
-            (10, 10, 18, 50)
-        );
+        assert_eq!((texts(0..10), texts(10..60), texts(60..600), texts(600..3_600)), (10, 10, 18, 50));
         assert_eq!(quantised(Duration::from_secs(95)), "1m30s");
         assert_eq!(quantised(Duration::from_secs(7_300)), "2h00m");
     }

@@ -23,18 +23,8 @@ pub(crate) fn rows(model: &Model, now: Now, columns: u16) -> u16 {
 
 /// Draws them.
 pub(crate) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme: Theme) {
-    for (n, line) in lines(model, now, area.width)
-        .iter()
-        .take(usize::from(area.height))
-        .enumerate()
-    {
-        put(
-            buf,
-            (area.x + 1, area.y + n as u16),
-            area.width.saturating_sub(2),
-            line,
-            theme,
-        );
+    for (n, line) in lines(model, now, area.width).iter().take(usize::from(area.height)).enumerate() {
+        put(buf, (area.x + 1, area.y + n as u16), area.width.saturating_sub(2), line, theme);
     }
 }
 
@@ -70,11 +60,7 @@ fn lines(model: &Model, now: Now, columns: u16) -> Vec<Line<'static>> {
             lines.extend(chip(" UNKNOWN ", Tone::Alarm, Tone::Bad, &text, columns));
         }
         Shift::Failed { plan, trouble } => {
-            let text = format!(
-                "The {} to {} did not happen. {trouble}",
-                plan.intent.word(),
-                plan.to
-            );
+            let text = format!("The {} to {} did not happen. {trouble}", plan.intent.word(), plan.to);
             lines.extend(chip(" FAILED ", Tone::Alarm, Tone::Bad, &text, columns));
         }
         _ => {}
@@ -94,11 +80,7 @@ fn chip(word: &'static str, tone: Tone, text_tone: Tone, text: &str, columns: u1
         }
     }
     let put = |(n, text): (usize, String)| {
-        let start = if n == 0 {
-            Line::of(tone, word)
-        } else {
-            Line::of(Tone::Plain, " ".repeat(indent - 1))
-        };
+        let start = if n == 0 { Line::of(tone, word) } else { Line::of(Tone::Plain, " ".repeat(indent - 1)) };
         start.with(text_tone, format!(" {text}"))
     };
     wrapped.into_iter().enumerate().map(put).collect()

@@ -38,21 +38,13 @@ pub(crate) fn sweep(series: &Series, columns: usize, step: Duration) -> String {
     }
     let top = round_up(values.iter().flatten().copied().fold(1.0, f64::max));
     let level = |v: f64| LEVELS[((v.max(0.0) / top * 7.0).round() as usize).min(7)];
-    values
-        .into_iter()
-        .take(columns)
-        .map(|v| v.map_or(' ', level))
-        .collect()
+    values.into_iter().take(columns).map(|v| v.map_or(' ', level)).collect()
 }
 
 /// The next of 1, 2, 5, 10, 20, 50 ...: a scale that changes seldom.
 fn round_up(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|m| m * power)
-        .find(|top| *top >= value)
-        .unwrap_or(value)
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|top| *top >= value).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -78,10 +70,6 @@ mod tests {
         let after = sweep(&series, 20, Duration::from_secs(2));
         let changed = before.chars().zip(after.chars()).filter(|(a, b)| a != b).count();
         assert!(changed <= 2, "{before:?} {after:?}");
-        assert_eq!(
-            after.chars().filter(|c| *c == ' ').count(),
-            1,
-            "the gap marks the present"
-        );
+        assert_eq!(after.chars().filter(|c| *c == ' ').count(), 1, "the gap marks the present");
     }
 }

@@ -83,10 +83,7 @@ impl<'a> Cx<'a> {
         let mut told: Vec<&Trouble> = Vec::new();
         for id in sources {
             if self.off(*id) {
-                lines.push(Line::of(
-                    Tone::Dim,
-                    format!("{}: not watched, not configured", id.name()),
-                ));
+                lines.push(Line::of(Tone::Dim, format!("{}: not watched, not configured", id.name())));
             } else if let Some(failure) = self.facts.failure(*id)
                 && !told.contains(&&failure.trouble)
             {
@@ -106,28 +103,14 @@ impl<'a> Cx<'a> {
         if self.detail == Detail::Zoomed || all.len() <= most {
             return all;
         }
-        let head = format!(
-            "✗ {}: {}: {}",
-            trouble.object,
-            trouble.kind.word(),
-            trouble.detail
-        );
+        let head = format!("✗ {}: {}: {}", trouble.object, trouble.kind.word(), trouble.detail);
         let mut lines = vec![Line::of(Tone::Bad, fit(&head, self.width).into_owned())];
         let columns = self.width.saturating_sub(4).max(8);
         let next = wrap(&trouble.remedy, columns);
         let cut = next.len() > most - 1;
-        for (n, text) in next
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .take(most - 1)
-            .enumerate()
-        {
+        for (n, text) in next.into_iter().filter(|text| !text.is_empty()).take(most - 1).enumerate() {
             let last = cut && n + 2 == most;
-            let text = if last {
-                fit(&format!("{text} …"), columns).into_owned()
-            } else {
-                text
-            };
+            let text = if last { fit(&format!("{text} …"), columns).into_owned() } else { text };
             lines.push(Line::of(Tone::Dim, if n == 0 { "  → " } else { "    " }).with(Tone::Plain, text));
         }
         lines

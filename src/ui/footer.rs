@@ -24,13 +24,7 @@ pub(crate) fn draw_notice(buf: &mut Buffer, area: Rect, model: &Model, now: Now,
         Some((text, level, until)) if now.mono < *until => said(text, *level),
         _ => next(model, now),
     };
-    put(
-        buf,
-        (area.x + 1, area.y),
-        area.width.saturating_sub(2),
-        &line,
-        theme,
-    );
+    put(buf, (area.x + 1, area.y), area.width.saturating_sub(2), &line, theme);
 }
 
 fn said(text: &str, level: Level) -> Line<'_> {
@@ -45,10 +39,7 @@ fn said(text: &str, level: Level) -> Line<'_> {
 /// The state of the shift machine; while it is idle, the next step and what stands in its way.
 pub(crate) fn next(model: &Model, now: Now) -> Line<'static> {
     if model.ending {
-        return Line::of(
-            Tone::Warn,
-            "ending: waiting for the answer to the write in flight",
-        );
+        return Line::of(Tone::Warn, "ending: waiting for the answer to the write in flight");
     }
     match &model.shift {
         Shift::Idle => {}
@@ -90,11 +81,8 @@ pub(crate) fn next(model: &Model, now: Now) -> Line<'static> {
     match warned.first() {
         None => line.with(Tone::Good, format!(" ✓ all {passed} guards pass")),
         Some(check) => {
-            let more = if warned.len() > 1 {
-                format!(" and {} more", warned.len() - 1)
-            } else {
-                String::new()
-            };
+            let more =
+                if warned.len() > 1 { format!(" and {} more", warned.len() - 1) } else { String::new() };
             line.with(Tone::Plain, format!(" {passed} guards pass, "))
                 .with(Tone::Warn, format!("! {}{more}", check.evidence))
         }
@@ -116,11 +104,7 @@ pub(crate) fn draw_keys(buf: &mut Buffer, area: Rect, model: &Model, now: Now, t
         (rank, key(c, (c.enabled)(model, now).is_ok()))
     };
     let parts = rows.iter().enumerate().map(part).collect();
-    let area = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(2),
-        ..area
-    };
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     spread(buf, area, parts, Vec::new(), theme);
 }
 
@@ -135,10 +119,6 @@ fn key(command: &Command, enabled: bool) -> Line<'static> {
     if !enabled {
         return Line::of(Tone::Dim, format!("{key} {}", command.title));
     }
-    let tone = if command.danger == Danger::None {
-        Tone::Key
-    } else {
-        Tone::Danger
-    };
+    let tone = if command.danger == Danger::None { Tone::Key } else { Tone::Danger };
     Line::of(tone, key).with(Tone::Plain, format!(" {}", command.title))
 }

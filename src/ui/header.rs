@@ -21,12 +21,7 @@ pub(crate) const ROWS: u16 = 3;
 
 /// Draws the three rows.
 pub(crate) fn draw(buf: &mut Buffer, area: Rect, cx: &Cx<'_>, theme: Theme) {
-    let row = |n: u16| Rect {
-        x: area.x + 1,
-        y: area.y + n,
-        width: area.width.saturating_sub(2),
-        height: 1,
-    };
+    let row = |n: u16| Rect { x: area.x + 1, y: area.y + n, width: area.width.saturating_sub(2), height: 1 };
     spread(buf, row(0), whereabouts(cx.model), rights(cx), theme);
     let (left, right) = phases(cx.model);
     spread(buf, row(1), left, right, theme);
@@ -41,9 +36,7 @@ pub(crate) fn draw_tiny(buf: &mut Buffer, area: Rect, model: &Model, now: Now, t
     if model.setup.production {
         line = line.with(Tone::Alarm, "PROD").with(Tone::Plain, " ");
     }
-    line = line
-        .with(Tone::Strong, format!("v3 {split} "))
-        .and(traffic_state(&model.shift, now));
+    line = line.with(Tone::Strong, format!("v3 {split} ")).and(traffic_state(&model.shift, now));
     put(buf, (area.x, area.y), area.width, &line, theme);
     if area.height > 1 {
         let (columns, rows) = super::layout::SMALLEST;
@@ -108,10 +101,9 @@ fn freshness<'a>(cx: &Cx<'a>) -> Line<'a> {
             let age = of(id).age().map(age::quantised).unwrap_or_default();
             line.with(Tone::Warn, format!("{comma}oldest {} {age}", id.name()))
         }
-        None if unread > 0 => line.with(
-            Tone::Dim,
-            format!("{comma}{unread} of {} unread", watched().count()),
-        ),
+        None if unread > 0 => {
+            line.with(Tone::Dim, format!("{comma}{unread} of {} unread", watched().count()))
+        }
         None if failing > 0 => line,
         None => line.with(Tone::Dim, "all fresh"),
     }
@@ -181,18 +173,8 @@ fn measured<'a>(cx: &Cx<'a>) -> Line<'a> {
         line.0.push(dim("-"));
         return line;
     };
-    let source = if m.by_controller {
-        SourceId::Controller
-    } else {
-        SourceId::Share
-    };
-    line.0.push(span(
-        cx.tone(source, Tone::Strong),
-        format!("{:.1} %", m.share * 100.0),
-    ));
+    let source = if m.by_controller { SourceId::Controller } else { SourceId::Share };
+    line.0.push(span(cx.tone(source, Tone::Strong), format!("{:.1} %", m.share * 100.0)));
     line.0.push(plain(""));
-    line.with(
-        Tone::Dim,
-        format!(" ({:.1}–{:.1})", m.low * 100.0, m.high * 100.0),
-    )
+    line.with(Tone::Dim, format!(" ({:.1}–{:.1})", m.low * 100.0, m.high * 100.0))
 }

@@ -35,10 +35,7 @@ pub fn arrange(area: Rect, screen: &Screen) -> Vec<(PaneId, Rect, Detail)> {
     let open = open(area.height, columns, screen.focus);
     let mut places = place(area, columns, &open);
     let closed = PANES.iter().filter(|p| !open.contains(&p.id));
-    let first = area
-        .bottom()
-        .saturating_sub((PANES.len() - open.len()) as u16)
-        .max(area.y);
+    let first = area.bottom().saturating_sub((PANES.len() - open.len()) as u16).max(area.y);
     for (n, pane) in closed.enumerate() {
         let row = Rect::new(area.x, first.saturating_add(n as u16), area.width, 1);
         places.push((pane.id, row.intersection(area), Detail::Summary));
@@ -67,11 +64,7 @@ fn open(height: u16, columns: usize, focus: PaneId) -> Vec<PaneId> {
 /// Rows that the open panes need at least.
 fn needed(columns: usize, open: &[PaneId]) -> u16 {
     let (columns, across) = split(columns, open);
-    let tallest = columns
-        .iter()
-        .map(|c| c.iter().map(|p| p.least).sum::<u16>())
-        .max()
-        .unwrap_or(0);
+    let tallest = columns.iter().map(|c| c.iter().map(|p| p.least).sum::<u16>()).max().unwrap_or(0);
     tallest + across.map_or(0, |p| p.least)
 }
 
@@ -92,20 +85,13 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
     let (columns, across) = split(columns, open);
     let closed = (PANES.len() - open.len()) as u16;
     let height = area.height.saturating_sub(closed);
-    let tallest = columns
-        .iter()
-        .map(|c| c.iter().map(|p| p.least).sum::<u16>())
-        .max()
-        .unwrap_or(0);
+    let tallest = columns.iter().map(|c| c.iter().map(|p| p.least).sum::<u16>()).max().unwrap_or(0);
     let below = across.map_or(0, |p| {
         let spare = height.saturating_sub(tallest + p.least);
         p.least + spare / 8
     });
     let upper = height.saturating_sub(below);
-    let room = Rect {
-        height: upper,
-        ..area
-    };
+    let room = Rect { height: upper, ..area };
     let mut places = Vec::with_capacity(PANES.len());
     let mut x = area.x;
     for (n, column) in columns.iter().enumerate() {
@@ -113,11 +99,7 @@ fn place(area: Rect, columns: usize, open: &[PaneId]) -> Vec<(PaneId, Rect, Deta
         let width = (area.right().saturating_sub(x).saturating_sub(left - 1)) / left;
         let mut y = area.y;
         for (pane, rows) in column.iter().zip(rows(upper, column)) {
-            places.push((
-                pane.id,
-                Rect::new(x, y, width, rows).intersection(room),
-                Detail::Full,
-            ));
+            places.push((pane.id, Rect::new(x, y, width, rows).intersection(room), Detail::Full));
             y = y.saturating_add(rows);
         }
         x = x.saturating_add(width + 1);
@@ -134,10 +116,7 @@ fn rows(height: u16, column: &[&Pane]) -> Vec<u16> {
     let least: u16 = column.iter().map(|p| p.least).sum();
     let weights: u16 = column.iter().map(|p| p.weight).sum::<u16>().max(1);
     let spare = height.saturating_sub(least);
-    let mut rows: Vec<u16> = column
-        .iter()
-        .map(|p| p.least + spare * p.weight / weights)
-        .collect();
+    let mut rows: Vec<u16> = column.iter().map(|p| p.least + spare * p.weight / weights).collect();
     let mut left = height.saturating_sub(rows.iter().sum());
     while left > 0 && !rows.is_empty() {
         for row in rows.iter_mut().take(usize::from(left)) {
@@ -154,21 +133,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(width: u16, height: u16, focus: PaneId) -> Vec<(PaneId, Rect, Detail)> {
-        arrange(
-            Rect::new(0, 3, width, height),
-            &Screen {
-                focus,
-                ..Screen::default()
-            },
-        )
+        arrange(Rect::new(0, 3, width, height), &Screen { focus, ..Screen::default() })
     }
 
     fn summaries(places: &[(PaneId, Rect, Detail)]) -> Vec<PaneId> {
-        places
-            .iter()
-            .filter(|p| p.2 == Detail::Summary)
-            .map(|p| p.0)
-            .collect()
+        places.iter().filter(|p| p.2 == Detail::Summary).map(|p| p.0).collect()
     }
 
     #[test]

@@ -22,10 +22,7 @@ pub struct Line<'a>(pub Vec<Span<'a>>);
 
 /// A span of a tone.
 pub(crate) fn span<'a>(tone: Tone, text: impl Into<Cow<'a, str>>) -> Span<'a> {
-    Span {
-        text: text.into(),
-        tone,
-    }
+    Span { text: text.into(), tone }
 }
 
 /// A value.
@@ -99,13 +96,8 @@ pub(crate) fn wrapped(tone: Tone, text: &str, columns: usize, indent: usize) -> 
 
 /// Parts of a line between dots; while there are too many for `columns`, the one with the highest rank goes.
 pub(crate) fn joined<'a>(mut parts: Vec<(u8, Line<'a>)>, columns: usize) -> Line<'a> {
-    let wide = |parts: &[(u8, Line<'a>)]| {
-        parts
-            .iter()
-            .map(|p| p.1.width() + 3)
-            .sum::<usize>()
-            .saturating_sub(3)
-    };
+    let wide =
+        |parts: &[(u8, Line<'a>)]| parts.iter().map(|p| p.1.width() + 3).sum::<usize>().saturating_sub(3);
     while wide(&parts) > columns {
         let worst = parts.iter().map(|p| p.0).max().unwrap_or(0);
         match parts.iter().rposition(|p| p.0 == worst && worst > 0) {
@@ -115,11 +107,7 @@ pub(crate) fn joined<'a>(mut parts: Vec<(u8, Line<'a>)>, columns: usize) -> Line
     }
     let mut line = Line::new();
     for (_, part) in parts {
-        line = if line.0.is_empty() {
-            part
-        } else {
-            line.with(Tone::Dim, " · ").and(part)
-        };
+        line = if line.0.is_empty() { part } else { line.with(Tone::Dim, " · ").and(part) };
     }
     line
 }
@@ -136,11 +124,7 @@ pub(crate) fn put(buf: &mut Buffer, (x, y): (u16, u16), columns: u16, line: &Lin
     for span in &line.0 {
         let text = safe(&span.text);
         let wide = width(&text);
-        let room = if rest > left && wide >= left {
-            left
-        } else {
-            left.min(wide)
-        };
+        let room = if rest > left && wide >= left { left } else { left.min(wide) };
         let text = fit(&text, room);
         let next = buf.set_stringn(at, y, &text, room, theme.style(span.tone)).0;
         left = left.saturating_sub(usize::from(next - at));

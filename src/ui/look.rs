@@ -201,28 +201,14 @@ mod tests {
         assert_eq!(look(Some(""), "xterm", true).theme, Theme::Ansi);
         assert_eq!(look(None, "linux", true).symbols, Symbols::Ascii);
         assert_eq!(look(None, "tmux", false).symbols, Symbols::Ascii);
-        assert_eq!(
-            look(None, "dumb", true),
-            Look {
-                theme: Theme::Mono,
-                symbols: Symbols::Ascii
-            }
-        );
+        assert_eq!(look(None, "dumb", true), Look { theme: Theme::Mono, symbols: Symbols::Ascii });
         assert_eq!(Look::from_env(None, None, true).theme, Theme::Ansi);
     }
 
     #[test]
     fn mono_has_no_colour_and_nothing_but_bold_reverse_and_underline() {
         let allowed = Modifier::BOLD | Modifier::REVERSED | Modifier::UNDERLINED;
-        for tone in [
-            Tone::Plain,
-            Tone::Dim,
-            Tone::Stale,
-            Tone::Good,
-            Tone::Bad,
-            Tone::Alarm,
-            Tone::Field,
-        ] {
+        for tone in [Tone::Plain, Tone::Dim, Tone::Stale, Tone::Good, Tone::Bad, Tone::Alarm, Tone::Field] {
             let style = Theme::Mono.style(tone);
             assert_eq!((style.fg, style.bg), (None, None), "{tone:?}");
             assert!(allowed.contains(style.add_modifier), "{tone:?}");

@@ -67,10 +67,7 @@ pub fn render(buf: &mut Buffer, model: &Model, look: &Look, now: Now) {
 fn draw_all(buf: &mut Buffer, area: Rect, model: &Model, theme: Theme, now: Now) {
     let shown = context::shown(model);
     let then = model.screen.frozen.as_ref().map_or(now, |f| f.at);
-    let cx = Cx {
-        width: usize::from(area.width),
-        ..Cx::new(&shown, then)
-    };
+    let cx = Cx { width: usize::from(area.width), ..Cx::new(&shown, then) };
     let (head, rest) = top(area, header::ROWS);
     header::draw(buf, head, &cx, theme);
     let (banners, rest) = top(rest, banner::rows(model, now, area.width));
@@ -89,24 +86,14 @@ fn draw_panes(buf: &mut Buffer, body: Rect, cx: &Cx<'_>, theme: Theme) {
     for (id, rect, detail) in &places {
         let pane = panes::pane(*id);
         if *detail == Detail::Summary {
-            let cx = Cx {
-                width: usize::from(rect.width),
-                height: 1,
-                detail: *detail,
-                ..*cx
-            };
+            let cx = Cx { width: usize::from(rect.width), height: 1, detail: *detail, ..*cx };
             panes::draw_summary(buf, *rect, pane, &cx, theme);
             hidden.push((0, 0));
             continue;
         }
         let inner = inner(*rect);
         let (width, height) = (usize::from(inner.width), usize::from(inner.height));
-        let cx = Cx {
-            width,
-            height,
-            detail: *detail,
-            ..*cx
-        };
+        let cx = Cx { width, height, detail: *detail, ..*cx };
         hidden.push(panes::draw(buf, inner, pane, &cx, theme));
     }
     rules::draw(buf, body, &places, &hidden, cx, theme);
@@ -114,25 +101,13 @@ fn draw_panes(buf: &mut Buffer, body: Rect, cx: &Cx<'_>, theme: Theme) {
 
 /// What is left of a pane without its title and the column before its text.
 fn inner(rect: Rect) -> Rect {
-    Rect::new(
-        rect.x + 1,
-        rect.y + 1,
-        rect.width.saturating_sub(1),
-        rect.height.saturating_sub(1),
-    )
-    .intersection(rect)
+    Rect::new(rect.x + 1, rect.y + 1, rect.width.saturating_sub(1), rect.height.saturating_sub(1))
+        .intersection(rect)
 }
 
 /// The first `rows` of an area, and the rest.
 fn top(area: Rect, rows: u16) -> (Rect, Rect) {
     let rows = rows.min(area.height);
     let upper = Rect { height: rows, ..area };
-    (
-        upper,
-        Rect {
-            y: area.y + rows,
-            height: area.height - rows,
-            ..area
-        },
-    )
+    (upper, Rect { y: area.y + rows, height: area.height - rows, ..area })
 }

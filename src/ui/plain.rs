@@ -15,18 +15,10 @@ use super::{age, footer, header};
 /// Everything that is known, pane by pane.
 pub fn text(model: &Model, now: Now) -> String {
     let model = shown(model);
-    let cx = Cx {
-        spoken: true,
-        width: 100,
-        ..Cx::new(&model, now)
-    };
+    let cx = Cx { spoken: true, width: 100, ..Cx::new(&model, now) };
     let mut out = String::new();
     let line = |parts: Vec<(u8, Line<'_>)>| {
-        let texts: Vec<String> = parts
-            .iter()
-            .map(|p| p.1.text())
-            .filter(|t| !t.is_empty())
-            .collect();
+        let texts: Vec<String> = parts.iter().map(|p| p.1.text()).filter(|t| !t.is_empty()).collect();
         texts.join(", ").trim().to_owned()
     };
     push(&mut out, &line(header::whereabouts(&model)));
@@ -36,20 +28,9 @@ pub fn text(model: &Model, now: Now) -> String {
     for pane in PANES {
         out.push('\n');
         let late = age::aside(&cx, pane.sources, 100).text();
-        let beside = if late.is_empty() {
-            (pane.note)(&cx).text()
-        } else {
-            late
-        };
+        let beside = if late.is_empty() { (pane.note)(&cx).text() } else { late };
         let title = pane.id.title();
-        push(
-            &mut out,
-            &if beside.is_empty() {
-                title.to_owned()
-            } else {
-                format!("{title} ({beside})")
-            },
-        );
+        push(&mut out, &if beside.is_empty() { title.to_owned() } else { format!("{title} ({beside})") });
         for line in panes::spoken(pane, &cx) {
             push(&mut out, &row(&line.text()));
         }
@@ -70,16 +51,9 @@ fn phase_text(model: &Model) -> String {
 
 /// A row of a pane: the mark at its start becomes a word, and what has no mark stays below what it continues.
 fn row(text: &str) -> String {
-    let marks = [
-        ("✓ ", "ok  "),
-        ("✗ ", "BAD "),
-        ("! ", "!   "),
-        ("· ", "-   "),
-        ("  ", "    "),
-    ];
-    let marked = marks
-        .iter()
-        .find_map(|(mark, word)| text.strip_prefix(mark).map(|rest| format!("  {word}{rest}")));
+    let marks = [("✓ ", "ok  "), ("✗ ", "BAD "), ("! ", "!   "), ("· ", "-   "), ("  ", "    ")];
+    let marked =
+        marks.iter().find_map(|(mark, word)| text.strip_prefix(mark).map(|rest| format!("  {word}{rest}")));
     marked.unwrap_or_else(|| format!("  {text}"))
 }
 

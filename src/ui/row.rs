@@ -44,11 +44,7 @@ fn choose<'a>(
     left.retain(|p| p.1.width() > 0);
     right.retain(|p| p.1.width() > 0);
     loop {
-        let between = if left.is_empty() || right.is_empty() {
-            0
-        } else {
-            GAP
-        };
+        let between = if left.is_empty() || right.is_empty() { 0 } else { GAP };
         if total(&left) + total(&right) + between <= columns {
             return (left, right);
         }
@@ -77,11 +73,7 @@ mod tests {
         let right = || vec![part(1, "fresh"), part(2, "lease")];
         let texts = |columns| {
             let (l, r) = choose(left(), right(), columns);
-            l.iter()
-                .chain(&r)
-                .map(|p| p.1.text())
-                .collect::<Vec<_>>()
-                .join(" ")
+            l.iter().chain(&r).map(|p| p.1.text()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(texts(27), "name context fresh lease");
         assert_eq!(texts(26), "name fresh lease");

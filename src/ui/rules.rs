@@ -20,11 +20,7 @@ pub(crate) fn draw(
     cx: &Cx<'_>,
     theme: Theme,
 ) {
-    let open: Vec<Rect> = places
-        .iter()
-        .filter(|p| p.2 != Detail::Summary)
-        .map(|p| p.1)
-        .collect();
+    let open: Vec<Rect> = places.iter().filter(|p| p.2 != Detail::Summary).map(|p| p.1).collect();
     for ((id, rect, detail), hidden) in places.iter().zip(hidden) {
         if *detail != Detail::Summary && !rect.is_empty() {
             title(buf, *id, *rect, *hidden, cx, theme);
@@ -49,11 +45,8 @@ fn title(
     theme: Theme,
 ) {
     let focused = cx.model.screen.focus == id;
-    let (rule, glyph, name) = if focused {
-        (Tone::FocusRule, "━", Tone::FocusTitle)
-    } else {
-        (Tone::Rule, "─", Tone::Title)
-    };
+    let (rule, glyph, name) =
+        if focused { (Tone::FocusRule, "━", Tone::FocusTitle) } else { (Tone::Rule, "─", Tone::Title) };
     for x in rect.x..rect.right() {
         if let Some(cell) = buf.cell_mut((x, rect.y)) {
             cell.set_symbol(glyph).set_style(theme.style(rule));
@@ -69,13 +62,7 @@ fn title(
     };
     let words = Line::of(name, format!(" {} {} ", id as u8 + 1, id.title()));
     blank(buf, rect.x + 1, words.width() as u16);
-    let used = put(
-        buf,
-        (rect.x + 1, rect.y),
-        rect.width.saturating_sub(1),
-        &words,
-        theme,
-    ) + 2;
+    let used = put(buf, (rect.x + 1, rect.y), rect.width.saturating_sub(1), &words, theme) + 2;
     let room = rect.width.saturating_sub(used + 3);
     let line = aside(id, (above, below), cx, usize::from(room));
     let wide = line.width() as u16;
@@ -130,9 +117,7 @@ fn ends(buf: &mut Buffer, body: Rect, rect: Rect, open: &[Rect], theme: Theme) {
     if rect.x == body.x || rect.bottom() >= body.bottom() {
         return;
     }
-    let below = open
-        .iter()
-        .any(|r| r.y == rect.bottom() && r.x < rect.x - 1 && r.right() > rect.x);
+    let below = open.iter().any(|r| r.y == rect.bottom() && r.x < rect.x - 1 && r.right() > rect.x);
     if below && let Some(cell) = buf.cell_mut((rect.x - 1, rect.bottom())) {
         let title = cell.symbol() != "─" && cell.symbol() != "━";
         if !title {

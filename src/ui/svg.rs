@@ -110,9 +110,7 @@ fn row(out: &mut String, buf: &Buffer, y: u16, theme: Theme) {
             }
             single(out, (x, y), cell.symbol(), wide, now);
         } else {
-            run.get_or_insert_with(|| (x, now, String::new()))
-                .2
-                .push_str(cell.symbol());
+            run.get_or_insert_with(|| (x, now, String::new())).2.push_str(cell.symbol());
         }
         x += wide;
     }
@@ -182,9 +180,7 @@ fn single(out: &mut String, (x, y): (u16, u16), symbol: &str, wide: u16, ink: In
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -198,10 +194,7 @@ mod tests {
         let mut buf = Buffer::empty(Rect::new(0, 0, 8, 1));
         buf.set_string(0, 0, "a<日b█", Style::new().fg(Color::Red));
         let svg = render(&buf, &Look::default());
-        assert!(
-            svg.contains("a&lt;") && svg.contains("日") && svg.contains("<rect x="),
-            "{svg}"
-        );
+        assert!(svg.contains("a&lt;") && svg.contains("日") && svg.contains("<rect x="), "{svg}");
         let (opened, closed) = (svg.matches("<text").count(), svg.matches("</text>").count());
         assert_eq!(opened, closed);
     }

@@ -26,35 +26,17 @@ pub(crate) struct Column {
 
 /// A column of words.
 pub(crate) const fn left(head: &'static str, least: usize, gives_way: u8) -> Column {
-    Column {
-        head,
-        right: false,
-        gives_way,
-        least,
-        shrinks: false,
-    }
+    Column { head, right: false, gives_way, least, shrinks: false }
 }
 
 /// A column of numbers.
 pub(crate) const fn right(head: &'static str, least: usize, gives_way: u8) -> Column {
-    Column {
-        head,
-        right: true,
-        gives_way,
-        least,
-        shrinks: false,
-    }
+    Column { head, right: true, gives_way, least, shrinks: false }
 }
 
 /// A column of names, cut down to `least` before another column gives way.
 pub(crate) const fn name(head: &'static str, least: usize) -> Column {
-    Column {
-        head,
-        right: false,
-        gives_way: 0,
-        least,
-        shrinks: true,
-    }
+    Column { head, right: false, gives_way: 0, least, shrinks: true }
 }
 
 /// Rows under columns.
@@ -79,11 +61,7 @@ pub(crate) fn nothing<'a>() -> Span<'a> {
 impl<'a> Table<'a> {
     /// An empty table.
     pub(crate) const fn new(columns: &'static [Column]) -> Self {
-        Self {
-            columns,
-            rows: Vec::new(),
-            folds: false,
-        }
+        Self { columns, rows: Vec::new(), folds: false }
     }
 
     /// The same, with columns without room in a second table below.
@@ -95,12 +73,7 @@ impl<'a> Table<'a> {
 
     /// Adds a row: one cell per column.
     pub(crate) fn row(&mut self, cells: Vec<Span<'a>>) {
-        debug_assert_eq!(
-            cells.len(),
-            self.columns.len(),
-            "{:?}",
-            self.columns.first().map(|c| c.head)
-        );
+        debug_assert_eq!(cells.len(), self.columns.len(), "{:?}", self.columns.first().map(|c| c.head));
         self.rows.push(cells);
     }
 
@@ -128,11 +101,7 @@ impl<'a> Table<'a> {
         let mut shown = from.to_vec();
         let mut left_out = Vec::new();
         while self.needs(&shown) > width {
-            let goes = shown
-                .iter()
-                .map(|c| self.columns[*c].gives_way)
-                .max()
-                .unwrap_or(0);
+            let goes = shown.iter().map(|c| self.columns[*c].gives_way).max().unwrap_or(0);
             if goes == 0 {
                 break;
             }
@@ -149,9 +118,7 @@ impl<'a> Table<'a> {
     }
 
     fn natural(&self, column: usize) -> usize {
-        let Column {
-            head, least, shrinks, ..
-        } = self.columns[column];
+        let Column { head, least, shrinks, .. } = self.columns[column];
         let cells = self.rows.iter().map(|r| r[column].width()).max().unwrap_or(0);
         cells.max(head.len()).max(if shrinks { 0 } else { least })
     }
@@ -160,9 +127,7 @@ impl<'a> Table<'a> {
     fn needs(&self, shown: &[usize]) -> usize {
         let whole_names = shown.iter().any(|c| self.columns[*c].gives_way >= NAMES_FIRST);
         let of = |c: &usize| {
-            let Column {
-                head, least, shrinks, ..
-            } = self.columns[*c];
+            let Column { head, least, shrinks, .. } = self.columns[*c];
             let natural = self.natural(*c);
             if shrinks && !whole_names {
                 natural.min(least.max(head.len()))
@@ -178,10 +143,7 @@ impl<'a> Table<'a> {
         let gaps = shown.len().saturating_sub(1);
         let used: usize = widths.iter().sum::<usize>() + gaps;
         let mut excess = used.saturating_sub(width);
-        for at in (0..shown.len())
-            .rev()
-            .filter(|at| self.columns[shown[*at]].shrinks)
-        {
+        for at in (0..shown.len()).rev().filter(|at| self.columns[shown[*at]].shrinks) {
             let Column { head, least, .. } = self.columns[shown[at]];
             // The first one gives what it must, so that the rest stays in its columns.
             let floor = if at == 0 { 1 } else { least.max(head.len()) };
@@ -190,11 +152,7 @@ impl<'a> Table<'a> {
             excess -= cut;
         }
         let spare = width.saturating_sub(widths.iter().sum::<usize>() + gaps);
-        let gap = if gaps > 0 && spare >= gaps {
-            if spare >= gaps * 3 { 3 } else { 2 }
-        } else {
-            1
-        };
+        let gap = if gaps > 0 && spare >= gaps { if spare >= gaps * 3 { 3 } else { 2 } } else { 1 };
         let heads: Vec<Span<'a>> = shown.iter().map(|c| dim(self.columns[*c].head)).collect();
         let mut lines = Vec::with_capacity(self.rows.len() + 1);
         lines.push(self.line(shown, &widths, gap, &heads.iter().collect::<Vec<_>>()));
@@ -216,8 +174,7 @@ impl<'a> Table<'a> {
                 line.0.push(span(Tone::Plain, " ".repeat(before)));
             }
             if wide > widths[n] {
-                line.0
-                    .push(span(cell.tone, fit(&cell.text, widths[n]).into_owned()));
+                line.0.push(span(cell.tone, fit(&cell.text, widths[n]).into_owned()));
             } else {
                 line.0.push((*cell).clone());
             }
@@ -231,12 +188,8 @@ impl<'a> Table<'a> {
 mod tests {
     use super::*;
 
-    static COLUMNS: [Column; 4] = [
-        name("name", 4),
-        right("rows", 4, 0),
-        right("rate", 4, 2),
-        right("seen", 5, 1),
-    ];
+    static COLUMNS: [Column; 4] =
+        [name("name", 4), right("rows", 4, 0), right("rate", 4, 2), right("seen", 5, 1)];
 
     fn texts(folds: bool, width: usize) -> Vec<String> {
         let mut table = Table::new(&COLUMNS);
@@ -261,19 +214,11 @@ mod tests {
         assert_eq!(texts(false, 21)[1], "obs…    17  3.5     -");
         assert_eq!(
             texts(false, 20),
-            [
-                "name      rows  seen",
-                "observa…    17     -",
-                "日本語   12345    4s"
-            ]
+            ["name      rows  seen", "observa…    17     -", "日本語   12345    4s"]
         );
         assert_eq!(
             texts(true, 20)[3..],
-            [
-                "name           rate",
-                "observations    3.5",
-                "日本語            0"
-            ]
+            ["name           rate", "observations    3.5", "日本語            0"]
         );
     }
 

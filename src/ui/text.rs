@@ -16,11 +16,7 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// The text without anything that is not a visible character.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(clean(text))
-    }
+    if text.bytes().all(|b| matches!(b, 0x20..=0x7e)) { Cow::Borrowed(text) } else { Cow::Owned(clean(text)) }
 }
 
 /// The text in at most `columns`, with an ellipsis where something was cut.

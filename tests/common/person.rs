@@ -96,7 +96,11 @@ impl Person {
         while !wanted(&self.text()) {
             assert!(start.elapsed() < PATIENCE, "never saw {what}; the screen:\n{}", self.text());
             let alive = self.look(Duration::from_millis(50));
-            assert!(alive || wanted(&self.text()), "the program ended before {what}; the screen:\n{}", self.text());
+            assert!(
+                alive || wanted(&self.text()),
+                "the program ended before {what}; the screen:\n{}",
+                self.text()
+            );
         }
     }
 

@@ -56,7 +56,13 @@ impl Rehearsal {
 
     /// Runs a verb against it.
     pub fn verb(&self, args: &[&str]) -> Output {
-        Command::new(CUTOVER).arg("--config").arg(self.config()).args(args).stdin(Stdio::null()).output().unwrap()
+        Command::new(CUTOVER)
+            .arg("--config")
+            .arg(self.config())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Runs a verb until `wanted` is true of its output.

@@ -13,9 +13,7 @@ use ratatui::layout::Rect;
 use super::fixtures as f;
 
 fn paint(painter: &mut Painter, model: &Model, now: Now) -> usize {
-    let bytes = painter
-        .paint(|frame| ui::draw(frame, model, &Look::default(), now))
-        .unwrap();
+    let bytes = painter.paint(|frame| ui::draw(frame, model, &Look::default(), now)).unwrap();
     bytes.map_or(0, |b| b.len())
 }
 
@@ -25,10 +23,7 @@ fn a_frame_of_an_unchanged_model_changes_no_cell() {
         let model = f::happy();
         let mut painter = Painter::new(columns, rows).unwrap();
         let first = paint(&mut painter, &model, f::now());
-        assert!(
-            first > 1_000 && first < 24_000,
-            "the first frame took {first} bytes"
-        );
+        assert!(first > 1_000 && first < 24_000, "the first frame took {first} bytes");
         assert_eq!(paint(&mut painter, &model, f::now()), 0);
         // Time alone changes nothing while every reading is fresh.
         assert_eq!(paint(&mut painter, &model, Now::at(f::NOW + 1)), 0);
@@ -54,13 +49,9 @@ fn two_seconds_later(model: &mut Model, step: u64) {
         let history = model.history.queues.get_mut(&queue.name).unwrap();
         history.depth.push(now.mono, queue.depth() as f64);
         history.added.push(now.mono, queue.added.unwrap() as f64);
-        history
-            .left
-            .push(now.mono, (queue.added.unwrap() - queue.waiting) as f64);
+        history.left.push(now.mono, (queue.added.unwrap() - queue.waiting) as f64);
     }
-    model
-        .facts
-        .take(SourceId::Queues, Ok(Fact::Queues(fact)), now.mono);
+    model.facts.take(SourceId::Queues, Ok(Fact::Queues(fact)), now.mono);
 }
 
 #[test]
@@ -93,17 +84,8 @@ fn a_view_is_quick() {
         times.sort_unstable();
         // The budget is 2 ms at the 99th of 100 in release. A debug build gets more, and is held to its median:
         // a machine that is shared takes its turns.
-        let (at, most) = if cfg!(debug_assertions) {
-            (50, 60)
-        } else {
-            (98, 10)
-        };
-        assert!(
-            times[at] <= Duration::from_millis(most),
-            "p50 {:?}, p99 {:?}",
-            times[50],
-            times[98]
-        );
+        let (at, most) = if cfg!(debug_assertions) { (50, 60) } else { (98, 10) };
+        assert!(times[at] <= Duration::from_millis(most), "p50 {:?}, p99 {:?}", times[50], times[98]);
         eprintln!("p50 {:?}, p99 {:?}", times[50], times[98]);
     }
 }

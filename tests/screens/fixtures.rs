@@ -70,16 +70,11 @@ fn accumulate(model: &mut Model) {
             let busy = q.waiting > 0;
             let back = (59 - step) as f64 * 2.0;
             let history = model.history.queue(&q.name).unwrap();
+            history.depth.push(at, if busy { (step * 37 % 130) as f64 } else { 0.0 });
+            history.added.push(at, q.added.unwrap() as f64 - if busy { back * 61.5 } else { 0.0 });
             history
-                .depth
-                .push(at, if busy { (step * 37 % 130) as f64 } else { 0.0 });
-            history
-                .added
-                .push(at, q.added.unwrap() as f64 - if busy { back * 61.5 } else { 0.0 });
-            history.left.push(
-                at,
-                q.added.unwrap() as f64 - q.waiting as f64 - if busy { back * 60.8 } else { 0.0 },
-            );
+                .left
+                .push(at, q.added.unwrap() as f64 - q.waiting as f64 - if busy { back * 60.8 } else { 0.0 });
         }
         for endpoint in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
             let round = probe(endpoint, step);
@@ -104,34 +99,16 @@ fn accumulate(model: &mut Model) {
 }
 
 fn log(model: &mut Model, at: u64, level: Level, target: &str, text: &str) {
-    model.log.push_back(LogLine {
-        at: Now::at(at).wall,
-        level,
-        target: target.into(),
-        text: text.into(),
-    });
+    model.log.push_back(LogLine { at: Now::at(at).wall, level, target: target.into(), text: text.into() });
 }
 
 /// A migration that goes well: 20 % on v3, the backfill half done.
 pub(crate) fn happy() -> Model {
     let mut m = unread();
     read(&mut m, SourceId::Cluster, Fact::Cluster(cluster()), 1);
-    read(
-        &mut m,
-        SourceId::Traffic,
-        Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 20)]),
-        1,
-    );
-    let states = [
-        MigrationState::Finished,
-        MigrationState::Running,
-        MigrationState::Queued,
-    ];
-    let mut all: Vec<Migration> = Table::ALL
-        .into_iter()
-        .zip(states)
-        .map(|(t, s)| migration(t, s))
-        .collect();
+    read(&mut m, SourceId::Traffic, Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 20)]), 1);
+    let states = [MigrationState::Finished, MigrationState::Running, MigrationState::Queued];
+    let mut all: Vec<Migration> = Table::ALL.into_iter().zip(states).map(|(t, s)| migration(t, s)).collect();
     all.push(Migration {
         name: "20250522_1140_clean_up_media".into(),
         lock_age: None,
@@ -145,23 +122,11 @@ pub(crate) fn happy() -> Model {
     for e in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
         read(&mut m, SourceId::Probe(e), Fact::Probe(probe(e, 1)), 3);
     }
-    read(
-        &mut m,
-        SourceId::Share,
-        Fact::Share(ShareFact {
-            v2: 8,
-            v3: 2,
-            unknown: 0,
-        }),
-        1,
-    );
+    read(&mut m, SourceId::Share, Fact::Share(ShareFact { v2: 8, v3: 2, unknown: 0 }), 1);
     read(
         &mut m,
         SourceId::Controller,
-        Fact::Controller(ControllerFact {
-            replicas: 2,
-            ..ControllerFact::default()
-        }),
+        Fact::Controller(ControllerFact { replicas: 2, ..ControllerFact::default() }),
         2,
     );
     for kind in StoreKind::ALL {
@@ -193,21 +158,9 @@ pub(crate) fn happy() -> Model {
             remedy: "raise its memory limit above 2 GiB".into(),
         },
     ];
-    log(
-        &mut m,
-        1,
-        Level::Info,
-        "cockpit",
-        "started, armed, as ops@bastion-1",
-    );
+    log(&mut m, 1, Level::Info, "cockpit", "started, armed, as ops@bastion-1");
     log(&mut m, 4, Level::Info, "traffic", "the routes stand at 5 %");
-    log(
-        &mut m,
-        64,
-        Level::Warn,
-        "probe-v3",
-        "probe-v3: timeout: no answer within 5 s",
-    );
+    log(&mut m, 64, Level::Warn, "probe-v3", "probe-v3: timeout: no answer within 5 s");
     log(
         &mut m,
         120,
@@ -235,23 +188,15 @@ pub(crate) fn failing() -> Model {
         "grant get, list, watch and patch on ingresses in namespace langfuse",
     );
     let unreachable = |what: &str| {
-        trouble(
-            Kind::Unreachable,
-            what,
-            refused,
-            "check the address in cutover.toml and the port-forward",
-        )
+        trouble(Kind::Unreachable, what, refused, "check the address in cutover.toml and the port-forward")
     };
     for id in SourceId::ALL {
         let trouble = match id {
             SourceId::Cluster | SourceId::Traffic => forbidden.clone(),
             SourceId::Store(k) => unreachable(k.name()),
-            SourceId::Probe(e) => self::trouble(
-                Kind::Timeout,
-                e.word(),
-                "no answer within 5 s",
-                "look at its Service and Pods",
-            ),
+            SourceId::Probe(e) => {
+                self::trouble(Kind::Timeout, e.word(), "no answer within 5 s", "look at its Service and Pods")
+            }
             SourceId::Migrations | SourceId::PostgresRows => self::trouble(
                 Kind::Unauthorized,
                 "PostgreSQL langfuse@10.0.0.5:5432/langfuse",
@@ -264,19 +209,9 @@ pub(crate) fn failing() -> Model {
             fail(&mut m, id, trouble.clone(), age);
         }
     }
-    m.lease = Lease::Failed(trouble(
-        Kind::Forbidden,
-        "Lease langfuse/cutover",
-        "cannot create leases",
-        "grant it",
-    ));
-    log(
-        &mut m,
-        500,
-        Level::Error,
-        "traffic",
-        "Ingress langfuse/*: forbidden",
-    );
+    m.lease =
+        Lease::Failed(trouble(Kind::Forbidden, "Lease langfuse/cutover", "cannot create leases", "grant it"));
+    log(&mut m, 500, Level::Error, "traffic", "Ingress langfuse/*: forbidden");
     m
 }
 
@@ -284,18 +219,14 @@ pub(crate) fn failing() -> Model {
 pub(crate) fn stale() -> Model {
     let mut m = happy();
     let later = |m: &mut Model| {
-        for id in SourceId::ALL
-            .into_iter()
-            .filter(|id| !matches!(id, SourceId::Cluster | SourceId::Traffic))
+        for id in SourceId::ALL.into_iter().filter(|id| !matches!(id, SourceId::Cluster | SourceId::Traffic))
         {
             let t = trouble(Kind::Timeout, id.name(), "no answer within 5 s", "");
             m.facts.take(id, Err(t), Now::at(NOW + 148).mono);
         }
     };
     later(&mut m);
-    let Some(cluster) = m.facts.cluster.value().cloned() else {
-        unreachable!()
-    };
+    let Some(cluster) = m.facts.cluster.value().cloned() else { unreachable!() };
     m.facts.cluster.take(Ok(cluster), Now::at(NOW + 149).mono);
     let routes = m.routes().to_vec();
     m.facts.routes.take(Ok(routes), Now::at(NOW + 149).mono);
@@ -342,11 +273,7 @@ pub(crate) fn troubled() -> Model {
     read(
         &mut m,
         SourceId::Migrations,
-        Fact::Migrations(vec![
-            failed,
-            stalled,
-            migration(Table::Scores, MigrationState::Queued),
-        ]),
+        Fact::Migrations(vec![failed, stalled, migration(Table::Scores, MigrationState::Queued)]),
         1,
     );
     let mut rows = postgres_rows();
@@ -404,10 +331,7 @@ pub(crate) fn troubled() -> Model {
         evidence: "ingestion-queue: 48 211 waiting, the oldest for 6m30s, no worker connected; langfuse-worker 0/2 ready".into(),
         remedy: "take the traffic back (R), then read the worker's log: kubectl -n langfuse logs deploy/langfuse-worker".into(),
     });
-    m.hold = Some(Hold {
-        by: "anna@bastion-2".into(),
-        since: Now::at(400).wall,
-    });
+    m.hold = Some(Hold { by: "anna@bastion-2".into(), since: Now::at(400).wall });
     m.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(Now::at(380).wall));
     m.intended = Some(split(25));
     m.screen.notice = Some((
@@ -427,12 +351,7 @@ pub(crate) fn frozen() -> Model {
         history: m.history.clone(),
         at: Now::at(NOW),
     }));
-    read(
-        &mut m,
-        SourceId::Traffic,
-        Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 50)]),
-        0,
-    );
+    read(&mut m, SourceId::Traffic, Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 50)]), 0);
     m
 }
 
@@ -476,10 +395,7 @@ pub(crate) fn proposed() -> Model {
     let mut m = troubled();
     m.screen.notice = None;
     let plan = m.plan(Intent::Shift, split(50));
-    m.shift = Shift::Proposed {
-        plan,
-        deadline: Now::at(NOW + 9).mono,
-    };
+    m.shift = Shift::Proposed { plan, deadline: Now::at(NOW + 9).mono };
     m
 }
 
@@ -487,16 +403,9 @@ pub(crate) fn proposed() -> Model {
 pub(crate) fn unknown() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(50));
-    let why = Lost::Answer(Trouble::new(
-        Kind::Timeout,
-        "Ingress langfuse/langfuse-canary",
-        "no answer in 10 s",
-    ));
-    m.shift = Shift::Unknown {
-        plan,
-        why,
-        since: Now::at(NOW - 4).mono,
-    };
+    let why =
+        Lost::Answer(Trouble::new(Kind::Timeout, "Ingress langfuse/langfuse-canary", "no answer in 10 s"));
+    m.shift = Shift::Unknown { plan, why, since: Now::at(NOW - 4).mono };
     m
 }
 
@@ -518,10 +427,7 @@ pub(crate) fn conflict() -> Model {
 pub(crate) fn done() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(20));
-    m.shift = Shift::Done {
-        plan,
-        at: Now::at(NOW - 7).mono,
-    };
+    m.shift = Shift::Done { plan, at: Now::at(NOW - 7).mono };
     m
 }
 
@@ -529,10 +435,7 @@ pub(crate) fn done() -> Model {
 pub(crate) fn applying() -> Model {
     let mut m = happy();
     let plan = m.plan(Intent::Shift, split(50));
-    m.shift = Shift::Applying {
-        plan,
-        deadline: Now::at(NOW + 7).mono,
-    };
+    m.shift = Shift::Applying { plan, deadline: Now::at(NOW + 7).mono };
     m
 }
 
@@ -548,11 +451,8 @@ pub(crate) fn wide() -> Model {
         PathGroup::All,
         20,
     );
-    long.owner = Some(Owner {
-        manager: "フラックス-controller".into(),
-        operation: "Apply".into(),
-        at: None,
-    });
+    long.owner =
+        Some(Owner { manager: "フラックス-controller".into(), operation: "Apply".into(), at: None });
     long.pins = vec!["\u{1b}[31mheader\u{202e} X-Evil".into()];
     read(&mut m, SourceId::Traffic, Fact::Traffic(vec![long]), 1);
     let mut fact = queues();
@@ -572,24 +472,14 @@ pub(crate) fn wide() -> Model {
     c.events[0].message = "メッセージ".repeat(60);
     read(&mut m, SourceId::Cluster, Fact::Cluster(c), 1);
     m.findings[0].title = "とても長い所見のタイトル".repeat(8);
-    log(
-        &mut m,
-        599,
-        Level::Error,
-        "クラスター",
-        "制御\u{1b}[2J文字 👩‍👩‍👧 e\u{301}\u{301}",
-    );
+    log(&mut m, 599, Level::Error, "クラスター", "制御\u{1b}[2J文字 👩‍👩‍👧 e\u{301}\u{301}");
     m
 }
 
 /// A move that is taken back unless somebody confirms it.
 pub(crate) fn unconfirmed() -> Model {
     let mut m = happy();
-    m.pending = Some(Pending {
-        op: OpId(3),
-        back_to: split(5),
-        at: Now::at(NOW + 200).wall,
-    });
+    m.pending = Some(Pending { op: OpId(3), back_to: split(5), at: Now::at(NOW + 200).wall });
     m
 }
 

@@ -12,15 +12,7 @@ use unicode_width::UnicodeWidthStr;
 /// The screen at a size.
 pub(crate) fn buffer(model: &Model, now: Now, (columns, rows): (u16, u16), theme: Theme) -> Buffer {
     let mut buf = Buffer::empty(Rect::new(0, 0, columns, rows));
-    ui::render(
-        &mut buf,
-        model,
-        &Look {
-            theme,
-            symbols: Symbols::Utf8,
-        },
-        now,
-    );
+    ui::render(&mut buf, model, &Look { theme, symbols: Symbols::Utf8 }, now);
     buf
 }
 
@@ -41,11 +33,7 @@ fn row(cells: &[Cell]) -> String {
 
 /// The grid alone.
 pub(crate) fn grid(buf: &Buffer) -> String {
-    let rows: Vec<String> = buf
-        .content
-        .chunks(usize::from(buf.area.width.max(1)))
-        .map(row)
-        .collect();
+    let rows: Vec<String> = buf.content.chunks(usize::from(buf.area.width.max(1))).map(row).collect();
     rows.join("\n")
 }
 
@@ -58,9 +46,7 @@ pub(crate) fn styled(buf: &Buffer) -> String {
         let mut at = 0;
         while at < cells.len() {
             let style = words(&cells[at]);
-            let end = (at..cells.len())
-                .find(|n| words(&cells[*n]) != style)
-                .unwrap_or(cells.len());
+            let end = (at..cells.len()).find(|n| words(&cells[*n]) != style).unwrap_or(cells.len());
             if !style.is_empty() {
                 let _ = write!(runs, " {at}-{}:{style}", end - 1);
             }

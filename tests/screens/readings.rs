@@ -14,21 +14,10 @@ use cutover::domain::units::Count;
 
 /// A canary Ingress.
 pub(crate) fn route(name: &str, group: PathGroup, percent: u8) -> Route {
-    let weight = Weight {
-        value: percent.into(),
-        total: 100,
-    };
-    let backend = |s: &str, n| Backend {
-        service: s.into(),
-        port: "3000".into(),
-        endpoints: Some(n),
-    };
+    let weight = Weight { value: percent.into(), total: 100 };
+    let backend = |s: &str, n| Backend { service: s.into(), port: "3000".into(), endpoints: Some(n) };
     Route {
-        object: ObjectRef {
-            kind: "Ingress".into(),
-            namespace: "langfuse".into(),
-            name: name.into(),
-        },
+        object: ObjectRef { kind: "Ingress".into(), namespace: "langfuse".into(), name: name.into() },
         router: RouterKind::IngressNginx,
         group,
         rules: vec!["langfuse.example.com/".into()],
@@ -161,10 +150,7 @@ pub(crate) fn workload(name: &str, role: Role, tag: &str, ready: u32, desired: u
 pub(crate) fn cluster() -> ClusterFact {
     let mut worker = workload("langfuse-worker", Role::Worker, "3.29.0", 2, 2);
     worker.restarts = 1;
-    worker.last_restart = Some(Restart {
-        reason: "OOMKilled, exit 137".into(),
-        at: Some(Now::at(60).wall),
-    });
+    worker.last_restart = Some(Restart { reason: "OOMKilled, exit 137".into(), at: Some(Now::at(60).wall) });
     let event = |warning, object: &str, reason: &str, message: &str| ClusterEvent {
         at: Some(Now::at(180).wall),
         warning,
@@ -181,12 +167,7 @@ pub(crate) fn cluster() -> ClusterFact {
         pods: 11,
         pods_ready: 11,
         events: vec![
-            event(
-                true,
-                "Pod/langfuse-worker-7c9",
-                "Unhealthy",
-                "Readiness probe failed: HTTP 503",
-            ),
+            event(true, "Pod/langfuse-worker-7c9", "Unhealthy", "Readiness probe failed: HTTP 503"),
             event(
                 false,
                 "Deployment/langfuse-web",
@@ -241,10 +222,6 @@ pub(crate) fn probe(endpoint: Endpoint, round: u64) -> Probe {
         },
         health: ms(2 + round % 3),
         accept: Some(ms(base + round * 7 % 23)),
-        visible: Some(ms(if endpoint == Endpoint::V2 {
-            base + 3
-        } else {
-            900 + round * 31 % 700
-        })),
+        visible: Some(ms(if endpoint == Endpoint::V2 { base + 3 } else { 900 + round * 31 % 700 })),
     }
 }

@@ -76,24 +76,13 @@ proptest! {
 
 #[test]
 fn every_pane_keeps_its_title_on_every_usable_size() {
-    for (columns, rows) in [
-        (60, 16),
-        (76, 20),
-        (80, 24),
-        (100, 30),
-        (120, 36),
-        (174, 40),
-        (200, 50),
-        (300, 100),
-    ] {
+    for (columns, rows) in
+        [(60, 16), (76, 20), (80, 24), (100, 30), (120, 36), (174, 40), (200, 50), (300, 100)]
+    {
         let buf = draw(&f::happy(), f::now(), columns, rows, Look::default());
         let text = super::picture::grid(&buf);
         for id in PaneId::ALL {
-            assert!(
-                text.contains(id.title()),
-                "{} is missing at {columns}x{rows}:\n{text}",
-                id.title()
-            );
+            assert!(text.contains(id.title()), "{} is missing at {columns}x{rows}:\n{text}", id.title());
         }
     }
 }

@@ -54,22 +54,11 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         m.screen.overlay = Some(overlay);
         m
     };
-    let mut read_only = with(Overlay::Help {
-        filter: String::new(),
-        scroll: 0,
-    });
+    let mut read_only = with(Overlay::Help { filter: String::new(), scroll: 0 });
     read_only.setup.armed = false;
-    let mut held = with(Overlay::Hold {
-        on: false,
-        shown: None,
-    });
-    held.hold = Some(Hold {
-        by: "anna@bastion-2".into(),
-        since: f::now().wall,
-    });
-    let mut lease = with(Overlay::TakeLease {
-        typed: "anna@bas".into(),
-    });
+    let mut held = with(Overlay::Hold { on: false, shown: None });
+    held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
+    let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
     let mut quit = f::applying();
     quit.screen.overlay = Some(Overlay::Quit);
@@ -80,63 +69,16 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("shift-confirmation", f::armed_with_confirmation()),
         ("shift-proposed", f::proposed()),
         ("shift-rollback", f::taking_back()),
-        (
-            "help",
-            with(Overlay::Help {
-                filter: String::new(),
-                scroll: 0,
-            }),
-        ),
+        ("help", with(Overlay::Help { filter: String::new(), scroll: 0 })),
         ("help-read-only", read_only),
-        (
-            "help-scrolled",
-            with(Overlay::Help {
-                filter: String::new(),
-                scroll: 900,
-            }),
-        ),
-        (
-            "help-filtered",
-            with(Overlay::Help {
-                filter: "log".into(),
-                scroll: 0,
-            }),
-        ),
-        (
-            "palette",
-            with(Overlay::Palette {
-                query: String::new(),
-                selected: 3,
-            }),
-        ),
-        (
-            "palette-query",
-            with(Overlay::Palette {
-                query: "roll".into(),
-                selected: 0,
-            }),
-        ),
-        (
-            "palette-none",
-            with(Overlay::Palette {
-                query: "zzz".into(),
-                selected: 7,
-            }),
-        ),
+        ("help-scrolled", with(Overlay::Help { filter: String::new(), scroll: 900 })),
+        ("help-filtered", with(Overlay::Help { filter: "log".into(), scroll: 0 })),
+        ("palette", with(Overlay::Palette { query: String::new(), selected: 3 })),
+        ("palette-query", with(Overlay::Palette { query: "roll".into(), selected: 0 })),
+        ("palette-none", with(Overlay::Palette { query: "zzz".into(), selected: 7 })),
         ("set-split", with(Overlay::SetSplit { typed: "100".into() })),
-        (
-            "log-filter",
-            with(Overlay::LogFilter {
-                typed: "probe".into(),
-            }),
-        ),
-        (
-            "hold",
-            with(Overlay::Hold {
-                on: true,
-                shown: None,
-            }),
-        ),
+        ("log-filter", with(Overlay::LogFilter { typed: "probe".into() })),
+        ("hold", with(Overlay::Hold { on: true, shown: None })),
         ("hold-off", held),
         ("take-lease", lease),
         ("quit", quit),
@@ -185,8 +127,7 @@ fn body(whole: &Buffer) -> Buffer {
     let area = Rect::new(0, 0, whole.area.width, whole.area.height - 5);
     let columns = usize::from(area.width);
     let mut body = Buffer::empty(area);
-    body.content
-        .clone_from_slice(&whole.content[3 * columns..(3 + usize::from(area.height)) * columns]);
+    body.content.clone_from_slice(&whole.content[3 * columns..(3 + usize::from(area.height)) * columns]);
     body
 }
 
@@ -195,13 +136,7 @@ fn focus_opens_what_was_a_summary() {
     for id in [PaneId::Cluster, PaneId::Advisor, PaneId::Log] {
         let mut model = f::happy();
         model.screen.focus = id;
-        check_at(
-            &format!("focus-{}", id.title().to_lowercase()),
-            &model,
-            f::now(),
-            SMALL,
-            Theme::Ansi,
-        );
+        check_at(&format!("focus-{}", id.title().to_lowercase()), &model, f::now(), SMALL, Theme::Ansi);
     }
 }
 
@@ -226,15 +161,7 @@ fn a_terminal_that_is_too_small_still_says_the_split() {
 fn ascii_has_a_likeness_for_every_glyph() {
     for (name, model, now) in states() {
         let mut buf = Buffer::empty(Rect::new(0, 0, HOME.0, HOME.1));
-        ui::render(
-            &mut buf,
-            &model,
-            &Look {
-                theme: Theme::Mono,
-                symbols: Symbols::Ascii,
-            },
-            now,
-        );
+        ui::render(&mut buf, &model, &Look { theme: Theme::Mono, symbols: Symbols::Ascii }, now);
         let text = grid(&buf);
         assert!(text.is_ascii(), "{name}");
         if name != "wide" {
@@ -263,13 +190,7 @@ fn what_was_not_read_is_a_dash_and_never_a_zero() {
     let text = grid(&buffer(&f::unread(), f::now(), HOME, Theme::Ansi));
     let body: Vec<&str> = text.lines().skip(3).take(31).collect();
     let mut body = body.join("\n");
-    for word in [
-        "ladder   0 › 5 › 25 › 50 › 100 %",
-        "5 to 10 min",
-        "15 sources",
-        "0/4 up",
-        "p50",
-    ] {
+    for word in ["ladder   0 › 5 › 25 › 50 › 100 %", "5 to 10 min", "15 sources", "0/4 up", "p50"] {
         body = body.replace(word, "");
     }
     assert!(!body.contains('0'), "{body}");
@@ -283,19 +204,13 @@ fn the_log_shows_only_what_passes_the_filter() {
     model.screen.focus = PaneId::Log;
     model.screen.zoomed = true;
     let text = grid(&buffer(&model, f::now(), SMALL, Theme::Ansi));
-    assert!(
-        text.contains("no answer within 5 s") && !text.contains("routes stand"),
-        "{text}"
-    );
+    assert!(text.contains("no answer within 5 s") && !text.contains("routes stand"), "{text}");
 }
 
 #[test]
 fn a_frozen_view_shows_what_was_read_then() {
     let text = grid(&buffer(&f::frozen(), f::frozen_now(), HOME, Theme::Ansi));
-    assert!(
-        text.contains("v3 20 %") && text.contains("FROZEN") && text.contains("25s ago"),
-        "{text}"
-    );
+    assert!(text.contains("v3 20 %") && text.contains("FROZEN") && text.contains("25s ago"), "{text}");
     assert!(!text.contains("v3 50 %"), "{text}");
 }
 

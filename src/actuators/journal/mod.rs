@@ -76,8 +76,7 @@ impl Journal {
         let mut line = record.line();
         line.push('\n');
         file.seek(SeekFrom::End(0)).map_err(|e| self.io("seeking", e))?;
-        file.write_all(line.as_bytes())
-            .map_err(|e| self.io("appending", e))?;
+        file.write_all(line.as_bytes()).map_err(|e| self.io("appending", e))?;
         file.sync_data().map_err(|e| self.io("syncing", e))?;
         Ok(record)
     }
@@ -103,21 +102,16 @@ impl Journal {
     /// The newest whole record. A torn line at the end is cut off: its request never left.
     fn last(&self, file: &mut File) -> Result<Option<Record>, JournalError> {
         let mut text = String::new();
-        file.rewind()
-            .and_then(|()| file.read_to_string(&mut text))
-            .map_err(|e| self.io("reading", e))?;
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(|e| self.io("reading", e))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
-            file.set_len(whole as u64)
-                .map_err(|e| self.io("cutting a torn line", e))?;
+            file.set_len(whole as u64).map_err(|e| self.io("cutting a torn line", e))?;
         }
         let lines = text[..whole].lines();
         let count = lines.clone().count();
         let Some(last) = lines.last() else { return Ok(None) };
         let record = serde_json::from_str(last);
-        record
-            .map(Some)
-            .map_err(|e| self.broken(count, format!("not a journal line ({e})")))
+        record.map(Some).map_err(|e| self.broken(count, format!("not a journal line ({e})")))
     }
 
     fn file(&self) -> Result<File, JournalError> {
@@ -127,19 +121,11 @@ impl Journal {
     }
 
     fn io(&self, action: &'static str, source: std::io::Error) -> JournalError {
-        JournalError::Io {
-            path: self.path.clone(),
-            action,
-            source,
-        }
+        JournalError::Io { path: self.path.clone(), action, source }
     }
 
     fn broken(&self, line: usize, detail: String) -> JournalError {
-        JournalError::Broken {
-            path: self.path.clone(),
-            line,
-            detail,
-        }
+        JournalError::Broken { path: self.path.clone(), line, detail }
     }
 }
 

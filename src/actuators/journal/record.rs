@@ -125,23 +125,14 @@ pub struct PatchRecord {
 impl Record {
     /// The next line of the chain.
     pub fn chain(seq: u64, at: jiff::Timestamp, entry: Entry, prev: String) -> Self {
-        let mut record = Self {
-            seq,
-            at,
-            entry,
-            prev,
-            hash: String::new(),
-        };
+        let mut record = Self { seq, at, entry, prev, hash: String::new() };
         record.hash = record.digest();
         record
     }
 
     /// The hash that belongs to this content.
     pub fn digest(&self) -> String {
-        let bare = Self {
-            hash: String::new(),
-            ..self.clone()
-        };
+        let bare = Self { hash: String::new(), ..self.clone() };
         let mut hasher = Sha256::new();
         hasher.update(self.prev.as_bytes());
         hasher.update(bare.line().as_bytes());
@@ -172,24 +163,12 @@ impl Entry {
 
     /// The plan of an intent, rebuilt. `None` for other entries and for mechanisms this version does not know.
     pub fn plan(&self) -> Option<Plan> {
-        let Self::Intent {
-            op,
-            intent,
-            from,
-            to,
-            patches,
-            ..
-        } = self
-        else {
+        let Self::Intent { op, intent, from, to, patches, .. } = self else {
             return None;
         };
         Some(Plan {
             op: OpId(*op),
-            intent: if intent == Intent::Rollback.word() {
-                Intent::Rollback
-            } else {
-                Intent::Shift
-            },
+            intent: if intent == Intent::Rollback.word() { Intent::Rollback } else { Intent::Shift },
             from: Split::new(*from)?,
             to: Split::new(*to)?,
             patches: patches.iter().map(PatchRecord::patch).collect::<Option<_>>()?,
@@ -201,11 +180,7 @@ impl Entry {
 
 impl PatchRecord {
     fn of(patch: &Patch) -> Self {
-        let ObjectRef {
-            kind,
-            namespace,
-            name,
-        } = patch.object.clone();
+        let ObjectRef { kind, namespace, name } = patch.object.clone();
         Self {
             object: [kind, namespace, name],
             router: patch.router.name().into(),
@@ -220,14 +195,8 @@ impl PatchRecord {
         let [kind, namespace, name] = self.object.clone();
         let weight = |[value, total]: [u32; 2]| Weight { value, total };
         Some(Patch {
-            object: ObjectRef {
-                kind,
-                namespace,
-                name,
-            },
-            router: [RouterKind::IngressNginx]
-                .into_iter()
-                .find(|r| r.name() == self.router)?,
+            object: ObjectRef { kind, namespace, name },
+            router: [RouterKind::IngressNginx].into_iter().find(|r| r.name() == self.router)?,
             from: weight(self.from),
             to: weight(self.to),
             kind: [PatchKind::Merge, PatchKind::Json]

@@ -88,31 +88,14 @@ fn applied(state: &mut JournalState, record: &Record) {
         return;
     };
     let safe = state.last_safe.unwrap_or(Split::V2);
-    state.last_safe = Some(if plan.is_back() {
-        safe.min(plan.to)
-    } else {
-        plan.from
-    });
-    state.last_shift = Some((
-        format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to),
-        record.at,
-    ));
+    state.last_safe = Some(if plan.is_back() { safe.min(plan.to) } else { plan.from });
+    state.last_shift = Some((format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to), record.at));
 }
 
 /// A move with a deadline; the newest intent counts, for any later one takes its place.
 fn pending(entry: &Entry) -> Option<Pending> {
-    let Entry::Intent {
-        op,
-        from,
-        confirm_by: Some(at),
-        ..
-    } = entry
-    else {
+    let Entry::Intent { op, from, confirm_by: Some(at), .. } = entry else {
         return None;
     };
-    Some(Pending {
-        op: OpId(*op),
-        back_to: Split::new(*from)?,
-        at: *at,
-    })
+    Some(Pending { op: OpId(*op), back_to: Split::new(*from)?, at: *at })
 }

@@ -13,13 +13,7 @@ fn journal() -> (tempfile::TempDir, Journal) {
 }
 
 fn intent(op: u64, from: u8, to: u8) -> Entry {
-    let plan = Plan::new(
-        OpId(op),
-        Intent::Shift,
-        &[route(from)],
-        Split::new(to).unwrap(),
-        None,
-    );
+    let plan = Plan::new(OpId(op), Intent::Shift, &[route(from)], Split::new(to).unwrap(), None);
     Entry::intent(
         &plan,
         &Actor::default(),
@@ -29,12 +23,7 @@ fn intent(op: u64, from: u8, to: u8) -> Entry {
 }
 
 fn answer(op: u64, outcome: Outcome) -> Entry {
-    Entry::Answer {
-        op,
-        outcome,
-        detail: String::new(),
-        versions: vec!["8".into()],
-    }
+    Entry::Answer { op, outcome, detail: String::new(), versions: vec!["8".into()] }
 }
 
 fn fill(journal: &Journal, entries: Vec<Entry>) {
@@ -48,44 +37,24 @@ fn a_whole_chain_and_where_it_leads() {
     let (_dir, journal) = journal();
     fill(
         &journal,
-        vec![
-            intent(1, 0, 5),
-            answer(1, Outcome::Applied),
-            intent(2, 5, 25),
-            answer(2, Outcome::Applied),
-        ],
+        vec![intent(1, 0, 5), answer(1, Outcome::Applied), intent(2, 5, 25), answer(2, Outcome::Applied)],
     );
     assert_eq!(verify(&journal.read().unwrap()), Verified::Whole(4));
     let state = replay(&journal).unwrap();
-    assert_eq!(
-        (state.unfinished, state.last_safe, state.next_op),
-        (None, Split::new(5), 3)
-    );
+    assert_eq!((state.unfinished, state.last_safe, state.next_op), (None, Split::new(5), 3));
     assert!(state.last_shift.unwrap().0.contains("5 % -> 25 %"));
 }
 
 #[test]
 fn an_intent_without_an_answer_is_unfinished_and_rebuilt_to_the_byte() {
     let (_dir, journal) = journal();
-    fill(
-        &journal,
-        vec![intent(1, 0, 5), answer(1, Outcome::Applied), intent(2, 5, 25)],
-    );
+    fill(&journal, vec![intent(1, 0, 5), answer(1, Outcome::Applied), intent(2, 5, 25)]);
     let plan = replay(&journal).unwrap().unfinished.unwrap();
     let sent = Plan::new(OpId(2), Intent::Shift, &[route(5)], Split::new(25).unwrap(), None);
     assert_eq!(*plan, sent);
     fill(&journal, vec![answer(2, Outcome::Lost)]);
-    assert!(
-        replay(&journal).unwrap().unfinished.is_some(),
-        "a lost answer is no outcome"
-    );
-    fill(
-        &journal,
-        vec![Entry::Concluded {
-            op: 2,
-            detail: "seen at 25 %".into(),
-        }],
-    );
+    assert!(replay(&journal).unwrap().unfinished.is_some(), "a lost answer is no outcome");
+    fill(&journal, vec![Entry::Concluded { op: 2, detail: "seen at 25 %".into() }]);
     assert!(replay(&journal).unwrap().unfinished.is_none());
 }
 
@@ -103,22 +72,12 @@ fn a_torn_last_line_is_cut_and_the_chain_goes_on() {
 #[test]
 fn tampering_is_found_by_line() {
     let (_dir, journal) = journal();
-    fill(
-        &journal,
-        vec![intent(1, 0, 5), answer(1, Outcome::Applied), intent(2, 5, 25)],
-    );
+    fill(&journal, vec![intent(1, 0, 5), answer(1, Outcome::Applied), intent(2, 5, 25)]);
     let text = std::fs::read_to_string(journal.path()).unwrap();
     for (changed, line) in [
         (text.replacen("\"to\":5", "\"to\":6", 1), 1),
         (text.lines().skip(1).map(|l| format!("{l}\n")).collect(), 1),
-        (
-            text.lines()
-                .take(1)
-                .chain(text.lines().skip(2))
-                .map(|l| format!("{l}\n"))
-                .collect::<String>(),
-            2,
-        ),
+        (text.lines().take(1).chain(text.lines().skip(2)).map(|l| format!("{l}\n")).collect::<String>(), 2),
     ] {
         std::fs::write(journal.path(), changed).unwrap();
         assert!(matches!(verify(&journal.read().unwrap()), Verified::Broken(at, _) if at == line));
@@ -143,8 +102,5 @@ fn only_its_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let (_dir, journal) = journal();
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
-    assert_eq!(
-        (mode(journal.path()), mode(journal.path().parent().unwrap())),
-        (0o600, 0o700)
-    );
+    assert_eq!((mode(journal.path()), mode(journal.path().parent().unwrap())), (0o600, 0o700));
 }

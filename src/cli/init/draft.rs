@@ -15,16 +15,8 @@ pub(super) enum Sure {
 /// One line of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
-    Key {
-        key: &'static str,
-        value: String,
-        sure: Sure,
-        from: String,
-    },
-    Missing {
-        key: &'static str,
-        why: String,
-    },
+    Key { key: &'static str, value: String, sure: Sure, from: String },
+    Missing { key: &'static str, why: String },
 }
 
 /// The file.
@@ -50,11 +42,7 @@ impl Draft {
 
     /// Starts a section; the next keys are its own.
     pub(super) fn section(&mut self, name: &'static str) {
-        self.sections.push(Section {
-            name,
-            lines: Vec::new(),
-            off: None,
-        });
+        self.sections.push(Section { name, lines: Vec::new(), off: None });
     }
 
     /// A key whose value is text.
@@ -64,12 +52,7 @@ impl Draft {
 
     /// A key whose value is TOML already. The first line of a key stays.
     pub(super) fn raw(&mut self, key: &'static str, value: String, sure: Sure, from: impl Into<String>) {
-        self.push(Line::Key {
-            key,
-            value,
-            sure,
-            from: from.into(),
-        });
+        self.push(Line::Key { key, value, sure, from: from.into() });
     }
 
     /// A key that was looked for and not found.
@@ -100,20 +83,13 @@ impl Draft {
         }
         for Section { name, lines, off } in &self.sections {
             let any = off.is_none() && lines.iter().any(|l| matches!(l, Line::Key { .. }));
-            put(
-                &mut out,
-                format_args!("\n{}[{name}]\n", if any { "" } else { "# " }),
-            );
+            put(&mut out, format_args!("\n{}[{name}]\n", if any { "" } else { "# " }));
             if let Some(why) = off {
                 put(&mut out, format_args!("# not used yet: {}\n", clean(why)));
             }
             for line in lines {
                 let text = line.text();
-                let hash = if off.is_some() && !text.starts_with('#') {
-                    "# "
-                } else {
-                    ""
-                };
+                let hash = if off.is_some() && !text.starts_with('#') { "# " } else { "" };
                 put(&mut out, format_args!("{hash}{text}"));
             }
         }
@@ -126,20 +102,12 @@ impl Draft {
         for Section { name, lines, off } in &self.sections {
             for line in lines {
                 out.push(match line {
-                    Line::Key {
-                        key,
-                        sure: Sure::Guessed,
-                        from,
-                        ..
-                    } => {
+                    Line::Key { key, sure: Sure::Guessed, from, .. } => {
                         format!("guessed   {name}.{key}: {}", clean(from))
                     }
-                    Line::Key {
-                        key,
-                        sure: Sure::Found,
-                        from,
-                        ..
-                    } => format!("found     {name}.{key}: {}", clean(from)),
+                    Line::Key { key, sure: Sure::Found, from, .. } => {
+                        format!("found     {name}.{key}: {}", clean(from))
+                    }
                     Line::Missing { key, why } => format!("not found {name}.{key}: {}", clean(why)),
                 });
             }
@@ -160,12 +128,7 @@ impl Line {
 
     fn text(&self) -> String {
         match self {
-            Self::Key {
-                key,
-                value,
-                sure,
-                from,
-            } => {
+            Self::Key { key, value, sure, from } => {
                 let word = if *sure == Sure::Found { "found" } else { "guessed" };
                 format!("{key} = {value}  # {word}: {}\n", clean(from))
             }

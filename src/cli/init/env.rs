@@ -28,11 +28,8 @@ pub(super) fn config_map_names(template: &PodTemplateSpec) -> Vec<String> {
         .iter()
         .flatten()
         .filter_map(|e| Some(e.value_from.as_ref()?.config_map_key_ref.as_ref()?.name.clone()));
-    let whole = container
-        .env_from
-        .iter()
-        .flatten()
-        .filter_map(|e| Some(e.config_map_ref.as_ref()?.name.clone()));
+    let whole =
+        container.env_from.iter().flatten().filter_map(|e| Some(e.config_map_ref.as_ref()?.name.clone()));
     single.chain(whole).collect()
 }
 
@@ -45,10 +42,7 @@ pub(super) fn of(
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.clone().unwrap_or_default();
         if let Some(map) = from.config_map_ref.as_ref().and_then(|r| maps.get(&r.name)) {
-            out.extend(
-                map.iter()
-                    .map(|(k, v)| (format!("{prefix}{k}"), Found::Text(v.clone()))),
-            );
+            out.extend(map.iter().map(|(k, v)| (format!("{prefix}{k}"), Found::Text(v.clone()))));
         }
         if let Some(secret) = &from.secret_ref {
             let unknown = KNOWN.iter().filter_map(|k| k.strip_prefix(prefix.as_str()));
@@ -69,10 +63,7 @@ fn value(var: &EnvVar, maps: &BTreeMap<String, BTreeMap<String, String>>) -> Opt
     }
     let from = var.value_from.as_ref()?;
     if let Some(key) = &from.secret_key_ref {
-        return Some(Found::Secret(SecretKey {
-            name: key.name.clone(),
-            key: key.key.clone(),
-        }));
+        return Some(Found::Secret(SecretKey { name: key.name.clone(), key: key.key.clone() }));
     }
     let key = from.config_map_key_ref.as_ref()?;
     Some(Found::Text(maps.get(&key.name)?.get(&key.key)?.clone()))

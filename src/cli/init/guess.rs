@@ -39,19 +39,13 @@ pub(super) fn draft(target: &KubeTarget, namespace: &str, seen: &Seen) -> Draft 
     langfuse(&mut draft, "v3", of(Part::Web), seen);
     public(&mut draft, seen);
     draft.section("probe");
-    draft.missing(
-        "public_key",
-        "make a project for canary traces in Langfuse and write its keys here",
-    );
+    draft.missing("public_key", "make a project for canary traces in Langfuse and write its keys here");
     let any = [Part::Web, Part::Worker, Part::V2].into_iter().find_map(of);
     if let Some(workload) = any {
         Stores::new(workload, seen, namespace).draft(&mut draft);
     } else {
         draft.section("postgres");
-        draft.missing(
-            "url",
-            "no workload of Langfuse was found by its labels or its image",
-        );
+        draft.missing("url", "no workload of Langfuse was found by its labels or its image");
     }
     draft
 }
@@ -93,33 +87,18 @@ fn head(draft: &mut Draft, target: &KubeTarget, namespace: &str) {
     draft.section("kubernetes");
     if let Some(file) = &target.kubeconfig {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        draft.text(
-            "kubeconfig",
-            &file.to_string_lossy(),
-            Sure::Found,
-            "as this run was told",
-        );
+        draft.text("kubeconfig", &file.to_string_lossy(), Sure::Found, "as this run was told");
     }
     if let Some(context) = &target.context {
         draft.text("context", context, Sure::Found, "as this run was told");
     }
-    draft.text(
-        "namespace",
-        namespace,
-        Sure::Found,
-        "the namespace that was looked at",
-    );
+    draft.text("namespace", namespace, Sure::Found, "the namespace that was looked at");
 }
 
 /// The canary Ingresses (ingress-nginx documentation, "Canary").
 fn traffic(draft: &mut Draft, seen: &Seen) {
     draft.section("traffic");
-    let names: Vec<_> = seen
-        .ingresses
-        .iter()
-        .filter(|i| is_canary(i))
-        .map(ResourceExt::name_any)
-        .collect();
+    let names: Vec<_> = seen.ingresses.iter().filter(|i| is_canary(i)).map(ResourceExt::name_any).collect();
     if names.is_empty() {
         draft.missing(
             "ingresses",
@@ -137,10 +116,7 @@ fn traffic(draft: &mut Draft, seen: &Seen) {
 }
 
 fn is_canary(ingress: &Ingress) -> bool {
-    ingress
-        .annotations()
-        .get(CANARY)
-        .is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    ingress.annotations().get(CANARY).is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
 
 /// The Service whose selector matches the workload's pods.
@@ -156,20 +132,13 @@ fn langfuse(draft: &mut Draft, section: &'static str, workload: Option<&Workload
         draft.missing("url", why);
         return;
     };
-    match seen
-        .services
-        .iter()
-        .find_map(|s| Some((s, port_for(s, workload)?)))
-    {
+    match seen.services.iter().find_map(|s| Some((s, port_for(s, workload)?))) {
         Some((service, port)) => {
             let name = service.name_any();
             let from = format!("Service {name} selects the pods of {}", workload.object);
             draft.text("service", &format!("{name}:{port}"), Sure::Found, from);
         }
-        None => draft.missing(
-            "service",
-            format!("no Service selects the pods of {}", workload.object),
-        ),
+        None => draft.missing("service", format!("no Service selects the pods of {}", workload.object)),
     }
 }
 
@@ -185,38 +154,17 @@ fn public(draft: &mut Draft, seen: &Seen) {
     draft.section("public");
     let canary = seen.ingresses.iter().find(|i| is_canary(i));
     let wanted = canary.and_then(host);
-    let main = seen
-        .ingresses
-        .iter()
-        .filter(|i| !is_canary(i))
-        .find(|i| wanted.is_none() || host(i) == wanted);
+    let main =
+        seen.ingresses.iter().filter(|i| !is_canary(i)).find(|i| wanted.is_none() || host(i) == wanted);
     let Some((ingress, host)) = main.or(canary).and_then(|i| Some((i, host(i)?))) else {
-        draft.missing(
-            "url",
-            "no Ingress names a host; write the address that clients use",
-        );
+        draft.missing("url", "no Ingress names a host; write the address that clients use");
         return;
     };
-    let tls = ingress
-        .spec
-        .as_ref()
-        .and_then(|s| s.tls.as_ref())
-        .is_some_and(|t| !t.is_empty());
+    let tls = ingress.spec.as_ref().and_then(|s| s.tls.as_ref()).is_some_and(|t| !t.is_empty());
     let scheme = if tls { "https" } else { "http" };
-    draft.text(
-        "url",
-        &format!("{scheme}://{host}"),
-        Sure::Found,
-        format!("Ingress {}", ingress.name_any()),
-    );
+    draft.text("url", &format!("{scheme}://{host}"), Sure::Found, format!("Ingress {}", ingress.name_any()));
 }
 
 fn host(ingress: &Ingress) -> Option<String> {
-    ingress
-        .spec
-        .as_ref()?
-        .rules
-        .as_ref()?
-        .iter()
-        .find_map(|r| r.host.clone())
+    ingress.spec.as_ref()?.rules.as_ref()?.iter().find_map(|r| r.host.clone())
 }

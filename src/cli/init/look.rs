@@ -47,12 +47,9 @@ pub(super) async fn look(kube: &Kube) -> Result<Seen, Trouble> {
     let stateful: Vec<StatefulSet> = or_note(&mut seen, list(kube, "statefulsets").await);
     seen.services = or_note(&mut seen, list(kube, "services").await);
     seen.ingresses = or_note(&mut seen, list(kube, "ingresses").await);
-    let deployments = deployments
-        .into_iter()
-        .filter_map(|d| Some(("Deployment", d.name_any(), d.spec?.template)));
-    let stateful = stateful
-        .into_iter()
-        .filter_map(|s| Some(("StatefulSet", s.name_any(), s.spec?.template)));
+    let deployments =
+        deployments.into_iter().filter_map(|d| Some(("Deployment", d.name_any(), d.spec?.template)));
+    let stateful = stateful.into_iter().filter_map(|s| Some(("StatefulSet", s.name_any(), s.spec?.template)));
     let all: Vec<_> = deployments.chain(stateful).collect();
     let maps = config_maps(kube, &mut seen, all.iter().map(|(.., t)| t)).await;
     for (kind, name, template) in all {
@@ -70,9 +67,7 @@ where
 {
     let api: Api<K> = Api::namespaced(kube.client.clone(), &kube.namespace);
     let tried = format!("list {plural} in {}", kube.namespace);
-    Ok(call(&kube.object, &tried, api.list(&ListParams::default()))
-        .await?
-        .items)
+    Ok(call(&kube.object, &tried, api.list(&ListParams::default())).await?.items)
 }
 
 fn or_note<T>(seen: &mut Seen, answer: Result<Vec<T>, Trouble>) -> Vec<T> {
@@ -109,11 +104,7 @@ fn workload(
     template: &PodTemplateSpec,
     maps: &BTreeMap<String, BTreeMap<String, String>>,
 ) -> Workload {
-    let labels = template
-        .metadata
-        .as_ref()
-        .and_then(|m| m.labels.clone())
-        .unwrap_or_default();
+    let labels = template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
     let container = template.spec.as_ref().and_then(|s| s.containers.first());
     Workload {
         object: format!("{kind} {}", clean(name)),

@@ -47,10 +47,7 @@ pub async fn run(inputs: &Inputs, output: &Path) -> Exit {
     }
     match write(output, &drawn.text) {
         Ok(()) => {
-            print::err(format!(
-                "{} written; look it over, then: cutover config check",
-                output.display()
-            ));
+            print::err(format!("{} written; look it over, then: cutover config check", output.display()));
             Exit::Fine
         }
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => refuse(output, "it exists already"),
@@ -77,18 +74,12 @@ pub async fn draw(target: &KubeTarget) -> Result<Drawn, crate::domain::Trouble> 
     let draft = guess::draft(target, &kube.namespace, &seen);
     let mut notes = seen.notes;
     notes.extend(draft.summary());
-    Ok(Drawn {
-        text: draft.text_of(),
-        notes,
-    })
+    Ok(Drawn { text: draft.text_of(), notes })
 }
 
 /// Only where the cluster is counts here: a file that would be in the way is not looked at, unless it was named.
 fn target(inputs: &Inputs) -> Result<KubeTarget, Exit> {
-    let bare = Inputs {
-        env: without_file(inputs),
-        ..inputs.clone()
-    };
+    let bare = Inputs { env: without_file(inputs), ..inputs.clone() };
     match load(&bare) {
         Ok(config) => Ok(targets::kube(&config)),
         Err(problems) => {
@@ -105,10 +96,7 @@ fn without_file(inputs: &Inputs) -> std::collections::BTreeMap<String, String> {
 }
 
 fn refuse(output: &Path, why: &str) -> Exit {
-    print::err(format!(
-        "{}: {why}; nothing was written (--output names another file)",
-        output.display()
-    ));
+    print::err(format!("{}: {why}; nothing was written (--output names another file)", output.display()));
     Exit::Refused
 }
 

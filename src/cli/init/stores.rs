@@ -63,11 +63,7 @@ const STORES: [Store; 4] = [
         host: Some(("REDIS_HOST", "REDIS_PORT")),
         port: 6379,
         words: &["redis", "valkey"],
-        keys: &[
-            ("user", "REDIS_USERNAME"),
-            ("password", "REDIS_AUTH"),
-            ("prefix", "REDIS_KEY_PREFIX"),
-        ],
+        keys: &[("user", "REDIS_USERNAME"), ("password", "REDIS_AUTH"), ("prefix", "REDIS_KEY_PREFIX")],
     },
     Store {
         section: "s3",
@@ -91,11 +87,7 @@ const REFERABLE: [&str; 4] = ["url", "password", "access_key", "secret_key"];
 impl<'a> Stores<'a> {
     /// Of this workload.
     pub(super) fn new(workload: &'a Workload, seen: &'a Seen, namespace: &'a str) -> Self {
-        Self {
-            workload,
-            services: &seen.services,
-            namespace,
-        }
+        Self { workload, services: &seen.services, namespace }
     }
 
     /// Writes the four sections.
@@ -139,10 +131,7 @@ impl<'a> Stores<'a> {
             return true;
         }
         if let Some((variable, Found::Maybe(secret))) = url {
-            let key = SecretKey {
-                name: secret.clone(),
-                key: variable.to_owned(),
-            };
+            let key = SecretKey { name: secret.clone(), key: variable.to_owned() };
             let from = format!(
                 "Secret {secret} is the environment of {}; its keys were not read",
                 self.workload.object
@@ -152,18 +141,12 @@ impl<'a> Stores<'a> {
             return true;
         }
         if store.section == "s3" && env.contains_key("LANGFUSE_S3_EVENT_UPLOAD_BUCKET") {
-            draft.missing(
-                "url",
-                "no endpoint is set: AWS's own; write its regional endpoint",
-            );
+            draft.missing("url", "no endpoint is set: AWS's own; write its regional endpoint");
             return false;
         }
         let variables = [store.url, store.host.map(|(h, _)| h)];
         let names: Vec<_> = variables.into_iter().flatten().collect();
-        draft.missing(
-            "url",
-            format!("{} has no {}", self.workload.object, names.join(" or ")),
-        );
+        draft.missing("url", format!("{} has no {}", self.workload.object, names.join(" or ")));
         false
     }
 
@@ -171,12 +154,7 @@ impl<'a> Stores<'a> {
     fn url(&self, draft: &mut Draft, store: &Store, variable: &str, url: &str) {
         let from = self.from(variable);
         let Some((host, port)) = host_of(url) else {
-            draft.text(
-                "url",
-                url,
-                Sure::Guessed,
-                format!("{from}, which could not be read as a URL"),
-            );
+            draft.text("url", url, Sure::Guessed, format!("{from}, which could not be read as a URL"));
             return;
         };
         let port = port.unwrap_or(store.port);
@@ -187,9 +165,8 @@ impl<'a> Stores<'a> {
                 draft.text("user", user, Sure::Found, from.clone());
             }
             draft.raw("password", reference(&key), Sure::Found, from.clone());
-            if let Some(database) = login
-                .split_once('/')
-                .map(|(_, db)| db.split('?').next().unwrap_or_default())
+            if let Some(database) =
+                login.split_once('/').map(|(_, db)| db.split('?').next().unwrap_or_default())
             {
                 draft.text("database", database, Sure::Found, from);
             }
@@ -197,12 +174,7 @@ impl<'a> Stores<'a> {
         }
         draft.text("url", url, Sure::Found, from.clone());
         if let Some(service) = self.service(&host, port) {
-            draft.text(
-                "service",
-                &service,
-                Sure::Found,
-                format!("its host is a Service; {from}"),
-            );
+            draft.text("service", &service, Sure::Found, format!("its host is a Service; {from}"));
         }
     }
 
@@ -250,10 +222,7 @@ impl<'a> Stores<'a> {
             }
             None => draft.missing(
                 "service",
-                format!(
-                    "no Service with port {} is in the namespace; the url's host is used",
-                    store.port
-                ),
+                format!("no Service with port {} is in the namespace; the url's host is used", store.port),
             ),
         }
     }
@@ -263,11 +232,7 @@ impl<'a> Stores<'a> {
         let mut parts = host.split('.');
         let (name, namespace, rest) = (parts.next()?, parts.next(), parts.next());
         match (namespace, rest) {
-            (None, _) => self
-                .services
-                .iter()
-                .any(|s| s.name_any() == name)
-                .then(|| format!("{name}:{port}")),
+            (None, _) => self.services.iter().any(|s| s.name_any() == name).then(|| format!("{name}:{port}")),
             (Some(namespace), None | Some("svc")) if namespace == self.namespace => {
                 Some(format!("{name}:{port}"))
             }
@@ -293,10 +258,7 @@ impl<'a> Stores<'a> {
                 Some(Found::Maybe(secret))
                     if *key == "password" || store.section == "s3" && REFERABLE.contains(key) =>
                 {
-                    let guess = SecretKey {
-                        name: secret.clone(),
-                        key: (*variable).to_owned(),
-                    };
+                    let guess = SecretKey { name: secret.clone(), key: (*variable).to_owned() };
                     let from = format!("Secret {secret}; its keys were not read");
                     draft.raw(key, reference(&guess), Sure::Guessed, from);
                 }
@@ -305,10 +267,7 @@ impl<'a> Stores<'a> {
         }
         if store.section == "s3" {
             path_style(draft, &self.workload.env);
-            let needed = [
-                "LANGFUSE_S3_EVENT_UPLOAD_BUCKET",
-                "LANGFUSE_S3_EVENT_UPLOAD_ACCESS_KEY_ID",
-            ];
+            let needed = ["LANGFUSE_S3_EVENT_UPLOAD_BUCKET", "LANGFUSE_S3_EVENT_UPLOAD_ACCESS_KEY_ID"];
             if let Some(missing) = needed.into_iter().find(|v| !self.workload.env.contains_key(*v)) {
                 draft.off(format!(
                     "{} has no {missing}; write a bucket, an access_key and a secret_key",
@@ -323,12 +282,7 @@ fn path_style(draft: &mut Draft, env: &BTreeMap<String, Found>) {
     if let Some(Found::Text(text)) = env.get("LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE")
         && matches!(text.as_str(), "true" | "false")
     {
-        draft.raw(
-            "path_style",
-            text.clone(),
-            Sure::Found,
-            "LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE",
-        );
+        draft.raw("path_style", text.clone(), Sure::Found, "LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE");
     }
 }
 

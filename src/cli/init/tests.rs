@@ -9,15 +9,9 @@ fn what_exists_is_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cutover.toml");
     write(&file, "a").unwrap();
-    assert_eq!(
-        write(&file, "b").unwrap_err().kind(),
-        std::io::ErrorKind::AlreadyExists
-    );
+    assert_eq!(write(&file, "b").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[cfg(feature = "rehearsal")]
@@ -88,36 +82,21 @@ mod cluster {
 
     #[tokio::test]
     async fn a_namespace_becomes_a_configuration_without_a_secret_in_it() {
-        let server = Server::start(Options {
-            namespaces: vec!["lf".into()],
-            ..Options::default()
-        })
-        .await
-        .unwrap();
+        let server =
+            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
         for object in namespace() {
             server.store().create("test", object).unwrap();
         }
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, server.kubeconfig("rehearsal-admin", "lf").unwrap()).unwrap();
-        let target = KubeTarget {
-            kubeconfig: Some(kubeconfig),
-            ..KubeTarget::default()
-        };
+        let target = KubeTarget { kubeconfig: Some(kubeconfig), ..KubeTarget::default() };
         let drawn = draw(&target).await.unwrap();
-        assert!(
-            !drawn.text.contains("HIDDEN") && !drawn.text.contains("SElEREVO"),
-            "{}",
-            drawn.text
-        );
+        assert!(!drawn.text.contains("HIDDEN") && !drawn.text.contains("SElEREVO"), "{}", drawn.text);
 
         let file = dir.path().join("cutover.toml");
         write(&file, &drawn.text).unwrap();
-        let inputs = Inputs {
-            file: Some(file),
-            here: dir.path().to_owned(),
-            ..Inputs::default()
-        };
+        let inputs = Inputs { file: Some(file), here: dir.path().to_owned(), ..Inputs::default() };
         let config = load(&inputs).unwrap_or_else(|p| panic!("{p}\n{}", drawn.text));
         let shown: Vec<_> = crate::config::show::rows(&config)
             .into_iter()
@@ -138,25 +117,11 @@ mod cluster {
             "redis.url=Kubernetes Secret lf-redis/url",
             "redis.service=Service lf-redis-primary:6379",
         ] {
-            assert!(
-                shown.iter().any(|s| s == expected),
-                "{expected} is not in {shown:#?}\n{}",
-                drawn.text
-            );
+            assert!(shown.iter().any(|s| s == expected), "{expected} is not in {shown:#?}\n{}", drawn.text);
         }
+        assert!(drawn.notes.iter().any(|n| n.starts_with("guessed   redis.service")), "{:#?}", drawn.notes);
         assert!(
-            drawn
-                .notes
-                .iter()
-                .any(|n| n.starts_with("guessed   redis.service")),
-            "{:#?}",
-            drawn.notes
-        );
-        assert!(
-            drawn
-                .notes
-                .iter()
-                .any(|n| n.starts_with("not found probe.public_key")),
+            drawn.notes.iter().any(|n| n.starts_with("not found probe.public_key")),
             "{:#?}",
             drawn.notes
         );

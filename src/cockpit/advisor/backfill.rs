@@ -22,18 +22,9 @@ const REASONS: &[(&str, &str)] = &[
         "table does not exist",
         "web had not migrated ClickHouse yet [#4663]: restart the worker once web is ready",
     ),
-    (
-        "napi",
-        "a batch is longer than Node's longest string: set args.batchSize lower, then resume",
-    ),
-    (
-        "expected '{'",
-        "a row's metadata is a bare number or boolean: wrap it in PostgreSQL, then resume",
-    ),
-    (
-        "Cannot find module",
-        "web and worker run different versions [#7315]: give both the same tag",
-    ),
+    ("napi", "a batch is longer than Node's longest string: set args.batchSize lower, then resume"),
+    ("expected '{'", "a row's metadata is a bare number or boolean: wrap it in PostgreSQL, then resume"),
+    ("Cannot find module", "web and worker run different versions [#7315]: give both the same tag"),
 ];
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
@@ -56,22 +47,14 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
 }
 
 fn worker_ready(model: &Model) -> bool {
-    let workloads = model
-        .facts
-        .cluster
-        .value()
-        .map(|c| c.workloads.as_slice())
-        .unwrap_or_default();
+    let workloads = model.facts.cluster.value().map(|c| c.workloads.as_slice()).unwrap_or_default();
     workloads.iter().any(|w| w.role == Role::Worker && w.ready > 0)
 }
 
 fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
     let age = m.lock_age.map_or_else(|| "none".into(), span);
-    let up = if worker_ready(model) {
-        "a worker is ready and does not work on it"
-    } else {
-        "no worker is ready"
-    };
+    let up =
+        if worker_ready(model) { "a worker is ready and does not work on it" } else { "no worker is ready" };
     add(
         findings,
         "backfill-stalled",
@@ -85,38 +68,19 @@ fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
 fn failed(m: &Migration, findings: &mut Findings) {
     let reason = m.failed_reason.as_deref().unwrap_or("-");
     let known = REASONS.iter().find(|(text, _)| reason.contains(text));
-    let remedy = known.map_or(
-        "mend the cause, clear failed_at and failed_reason, keep state, restart the worker",
-        |r| r.1,
-    );
-    add(
-        findings,
-        "backfill-failed",
-        Severity::Critical,
-        format!("{} failed", m.name),
-        reason,
-        remedy,
-    );
+    let remedy = known
+        .map_or("mend the cause, clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
+    add(findings, "backfill-failed", Severity::Critical, format!("{} failed", m.name), reason, remedy);
 }
 
 /// The manager looks once, when the worker starts.
 fn never_started(model: &Model, migrations: &[Migration], findings: &mut Findings) {
-    let idle = migrations
-        .iter()
-        .all(|m| !matches!(m.state, MigrationState::Running | MigrationState::Stalled));
-    let Some(next) = migrations
-        .iter()
-        .find(|m| m.state == MigrationState::Queued)
-        .filter(|_| idle)
-    else {
+    let idle =
+        migrations.iter().all(|m| !matches!(m.state, MigrationState::Running | MigrationState::Stalled));
+    let Some(next) = migrations.iter().find(|m| m.state == MigrationState::Queued).filter(|_| idle) else {
         return;
     };
-    let workloads = model
-        .facts
-        .cluster
-        .value()
-        .map(|c| c.workloads.as_slice())
-        .unwrap_or_default();
+    let workloads = model.facts.cluster.value().map(|c| c.workloads.as_slice()).unwrap_or_default();
     let Some(worker) = workloads.iter().find(|w| w.role == Role::Worker) else {
         return;
     };
@@ -127,20 +91,9 @@ fn never_started(model: &Model, migrations: &[Migration], findings: &mut Finding
         } else {
             "as the order shift-first wants it; enable it when v3 has all traffic"
         };
-        let severity = if all_on_v3 {
-            Severity::Warning
-        } else {
-            Severity::Info
-        };
+        let severity = if all_on_v3 { Severity::Warning } else { Severity::Info };
         let evidence = format!("{}: LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS=false", worker.name);
-        add(
-            findings,
-            "backfill-disabled",
-            severity,
-            "the backfill is switched off",
-            evidence,
-            remedy,
-        );
+        add(findings, "backfill-disabled", severity, "the backfill is switched off", evidence, remedy);
     } else if worker.ready > 0 {
         add(
             findings,
@@ -176,52 +129,29 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
         return;
     };
     let migration = model.migration(table);
-    let cursor = migration
-        .and_then(|m| m.cursor)
-        .map_or_else(|| "-".into(), |t| format!("{t:.0}"));
-    let batch = migration
-        .and_then(|m| m.batch_size)
-        .map_or_else(|| "its default".into(), |b| b.to_string());
+    let cursor = migration.and_then(|m| m.cursor).map_or_else(|| "-".into(), |t| format!("{t:.0}"));
+    let batch = migration.and_then(|m| m.batch_size).map_or_else(|| "its default".into(), |b| b.to_string());
     add(
         findings,
         "cursor-frozen",
         Severity::Critical,
-        format!(
-            "the cursor of {} cannot pass a group of rows with one created_at",
-            table.name()
-        ),
+        format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
         format!("{} rows at {cursor}, batch size {batch} [#7117]", grouped(size)),
-        format!(
-            "set args.batchSize above {} on its row, then restart the worker",
-            grouped(size)
-        ),
+        format!("set args.batchSize above {} on its row, then restart the worker", grouped(size)),
     );
 }
 
 fn stranded(model: &Model, table: Table, findings: &mut Findings) {
-    let Some(count) = model
-        .rows(Side::Postgres, table)
-        .and_then(|r| r.stranded)
-        .filter(|c| c.value > 0)
+    let Some(count) = model.rows(Side::Postgres, table).and_then(|r| r.stranded).filter(|c| c.value > 0)
     else {
         return;
     };
-    let finished = model
-        .migration(table)
-        .is_some_and(|m| m.state == MigrationState::Finished);
+    let finished = model.migration(table).is_some_and(|m| m.state == MigrationState::Finished);
     add(
         findings,
         "rows-stranded",
-        if finished {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        },
-        format!(
-            "{} rows of {} are newer than the backfill's start",
-            count.text(),
-            table.name()
-        ),
+        if finished { Severity::Critical } else { Severity::Warning },
+        format!("{} rows of {} are newer than the backfill's start", count.text(), table.name()),
         model
             .rows(Side::Postgres, table)
             .and_then(|r| r.t0)

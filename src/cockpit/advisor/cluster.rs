@@ -46,10 +46,7 @@ fn restarts(workload: &Workload, now: Now, findings: &mut Findings) {
     if workload.ready < workload.desired
         && let Some(trouble) = &workload.trouble
     {
-        let title = format!(
-            "{} has {} of {} pods ready",
-            workload.name, workload.ready, workload.desired
-        );
+        let title = format!("{} has {} of {} pods ready", workload.name, workload.ready, workload.desired);
         add(
             findings,
             "not-ready",
@@ -62,10 +59,7 @@ fn restarts(workload: &Workload, now: Now, findings: &mut Findings) {
     let Some(restart) = &workload.last_restart else {
         return;
     };
-    let Some(at) = restart
-        .at
-        .filter(|at| now.wall.duration_since(*at).as_secs() < 600)
-    else {
+    let Some(at) = restart.at.filter(|at| now.wall.duration_since(*at).as_secs() < 600) else {
         return;
     };
     add(

@@ -52,13 +52,8 @@ pub struct Finding {
 type Findings = Vec<Finding>;
 
 /// The rules, one room of the screen each.
-const RULES: &[fn(&Model, Now, &mut Findings)] = &[
-    traffic::advise,
-    backfill::advise,
-    queues::advise,
-    stores::advise,
-    cluster::advise,
-];
+const RULES: &[fn(&Model, Now, &mut Findings)] =
+    &[traffic::advise, backfill::advise, queues::advise, stores::advise, cluster::advise];
 
 /// All findings of the moment, worst first; within a rank in the order of the rules.
 pub fn advise(model: &Model, now: Now) -> Vec<Finding> {

@@ -8,11 +8,7 @@ use super::{Findings, Severity, add};
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     for kind in StoreKind::ALL {
-        if let Some(failure) = model
-            .facts
-            .failure(SourceId::Store(kind))
-            .filter(|f| f.attempts > 1)
-        {
+        if let Some(failure) = model.facts.failure(SourceId::Store(kind)).filter(|f| f.attempts > 1) {
             let loses = match kind {
                 StoreKind::Clickhouse => {
                     "a v3 worker drops rows after three failed inserts; S3 keeps them: note the time"
@@ -22,29 +18,15 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
                     "v3 answers 500 to ingestion; SDKs try again for a while, then drop"
                 }
             };
-            let severity = if failure.trouble.kind == Kind::NotConfigured {
-                Severity::Info
-            } else {
-                Severity::Critical
-            };
+            let severity =
+                if failure.trouble.kind == Kind::NotConfigured { Severity::Info } else { Severity::Critical };
             let remedy = if failure.trouble.remedy.is_empty() {
                 loses.to_owned()
             } else {
                 failure.trouble.remedy.clone()
             };
-            let title = format!(
-                "{} cannot be reached: {}",
-                kind.name(),
-                failure.trouble.kind.word()
-            );
-            add(
-                findings,
-                "store-down",
-                severity,
-                title,
-                failure.trouble.detail.clone(),
-                remedy,
-            );
+            let title = format!("{} cannot be reached: {}", kind.name(), failure.trouble.kind.word());
+            add(findings, "store-down", severity, title, failure.trouble.detail.clone(), remedy);
         }
         let Some(store) = model.facts.store(kind).value() else {
             continue;
@@ -53,14 +35,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
             let value = setting.value.as_deref().unwrap_or("-");
             let title = format!("{}: {} is {value}", kind.name(), setting.name);
             let evidence = format!("{} {}", kind.name(), store.version);
-            add(
-                findings,
-                "store-setting",
-                Severity::Warning,
-                title,
-                evidence,
-                setting.advice.clone(),
-            );
+            add(findings, "store-setting", Severity::Warning, title, evidence, setting.advice.clone());
         }
     }
     for id in SourceId::ALL {

@@ -66,14 +66,8 @@ fn worker(enabled: bool) -> Fact {
         trouble: None,
         migrations_enabled: Some(enabled),
     };
-    let workloads = vec![
-        workload("web", Role::Web, "3.29.0"),
-        workload("worker", Role::Worker, "3.29.0"),
-    ];
-    Fact::Cluster(ClusterFact {
-        workloads,
-        ..ClusterFact::default()
-    })
+    let workloads = vec![workload("web", Role::Web, "3.29.0"), workload("worker", Role::Worker, "3.29.0")];
+    Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() })
 }
 
 #[test]
@@ -96,20 +90,14 @@ fn a_stalled_backfill_is_told_from_a_running_one() {
         Fact::Migrations(vec![migration(Table::Traces, MigrationState::Stalled)]),
     );
     let finding = &advise(&model, Now::at(2))[0];
-    assert_eq!(
-        (finding.id, finding.severity),
-        ("backfill-stalled", Severity::Critical)
-    );
+    assert_eq!((finding.id, finding.severity), ("backfill-stalled", Severity::Critical));
     assert!(finding.evidence.contains("1m35s"), "{}", finding.evidence);
 }
 
 #[test]
 fn reasons_of_failures_have_their_own_remedies() {
     for (reason, remedy) in [
-        (
-            "Transaction failed due to a write conflict or a deadlock",
-            "#6198",
-        ),
+        ("Transaction failed due to a write conflict or a deadlock", "#6198"),
         ("ClickHouse traces table does not exist", "web is ready"),
         ("something new", "mend the cause"),
     ] {
@@ -160,10 +148,7 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
     take(
         &mut model,
         SourceId::PostgresRows,
-        Fact::Rows(RowsFact {
-            side: Side::Postgres,
-            tables: vec![rows],
-        }),
+        Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![rows] }),
     );
     assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
 }
@@ -172,22 +157,14 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
 fn drift_names_the_writer_and_a_share_that_differs_needs_answers() {
     let mut model = model();
     let mut drifted = route(0);
-    drifted.owner = Some(Owner {
-        manager: "argocd-controller".into(),
-        operation: "Update".into(),
-        at: None,
-    });
+    drifted.owner = Some(Owner { manager: "argocd-controller".into(), operation: "Update".into(), at: None });
     take(&mut model, SourceId::Traffic, Fact::Traffic(vec![drifted]));
     model.intended = Split::new(25);
     let finding = &advise(&model, Now::at(2))[0];
     assert!(finding.id == "weight-drift" && finding.evidence.contains("argocd-controller"));
 
     model.intended = Split::new(0);
-    let counted = |v2, v3| ControllerFact {
-        v2_requests: v2,
-        v3_requests: v3,
-        ..ControllerFact::default()
-    };
+    let counted = |v2, v3| ControllerFact { v2_requests: v2, v3_requests: v3, ..ControllerFact::default() };
     model.history.share.count(&counted(0, 0));
     model.history.share.count(&counted(90, 10));
     assert_eq!(ids(&model), Vec::<&str>::new(), "a hundred answers are too few");
@@ -211,19 +188,11 @@ fn queues_without_a_worker_and_stores_that_are_down() {
         consumers: Some(0),
         version: None,
     };
-    take(
-        &mut model,
-        SourceId::Queues,
-        Fact::Queues(QueuesFact { queues: vec![queue] }),
-    );
+    take(&mut model, SourceId::Queues, Fact::Queues(QueuesFact { queues: vec![queue] }));
     assert_eq!(ids(&model), ["queue-no-worker", "queue-failed"]);
     for _ in 0..2 {
         let trouble = Trouble::new(Kind::Unreachable, "ClickHouse", "connection refused");
-        model.facts.take(
-            SourceId::Store(StoreKind::Clickhouse),
-            Err(trouble),
-            Now::at(2).mono,
-        );
+        model.facts.take(SourceId::Store(StoreKind::Clickhouse), Err(trouble), Now::at(2).mono);
     }
     assert!(ids(&model).contains(&"store-down"));
 }

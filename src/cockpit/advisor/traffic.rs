@@ -24,17 +24,12 @@ fn traps(route: &Route, findings: &mut Findings) {
     for trap in &route.traps {
         let (severity, remedy) = match (trap.blocks, trap.id) {
             (true, _) => (Severity::Critical, "mend it before the next step"),
-            (false, RANDOM_PER_REQUEST) => (Severity::Info, "so it is with every random split; keep the steps short"),
+            (false, RANDOM_PER_REQUEST) => {
+                (Severity::Info, "so it is with every random split; keep the steps short")
+            }
             (false, _) => (Severity::Warning, "mend it before the next step"),
         };
-        add(
-            findings,
-            trap.id,
-            severity,
-            trap.text.clone(),
-            route.object.to_string(),
-            remedy,
-        );
+        add(findings, trap.id, severity, trap.text.clone(), route.object.to_string(), remedy);
     }
 }
 
@@ -49,17 +44,10 @@ fn drift(model: &Model, route: &Route, findings: &mut Findings) {
         findings,
         "weight-drift",
         Severity::Critical,
-        format!(
-            "{} stands at {:.1} %, {intended} was asked for",
-            route.object.name,
-            route.stored.percent()
-        ),
+        format!("{} stands at {:.1} %, {intended} was asked for", route.object.name, route.stored.percent()),
         format!(
             "field manager {who}{}",
-            owner
-                .and_then(|o| o.at)
-                .map(|t| format!(" at {t:.0}"))
-                .unwrap_or_default()
+            owner.and_then(|o| o.at).map(|t| format!(" at {t:.0}")).unwrap_or_default()
         ),
         "stop that writer (GitOps: ignoreDifferences, or suspend the app), then shift again or roll back",
     );
@@ -75,20 +63,12 @@ fn share(model: &Model, findings: &mut Findings) {
         return;
     }
     if stored < measured.low || stored > measured.high {
-        let by = if measured.by_controller {
-            "requests by the controller's counters"
-        } else {
-            "probes"
-        };
+        let by = if measured.by_controller { "requests by the controller's counters" } else { "probes" };
         add(
             findings,
             "share-differs",
             Severity::Warning,
-            format!(
-                "requests got {:.1} % on v3, {:.1} % is stored",
-                measured.share * 100.0,
-                stored * 100.0
-            ),
+            format!("requests got {:.1} % on v3, {:.1} % is stored", measured.share * 100.0, stored * 100.0),
             format!(
                 "{} {by}, 95 % interval {:.1} to {:.1} %",
                 measured.answers,
@@ -104,33 +84,17 @@ fn errors(model: &Model, findings: &mut Findings) {
     for endpoint in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
         let latency = &model.history.latency[endpoint as usize];
         let recent = &latency.recent;
-        let Some(rate) = recent
-            .error_rate()
-            .filter(|r| *r > super::super::guards::ERRORS_BLOCK)
-        else {
+        let Some(rate) = recent.error_rate().filter(|r| *r > super::super::guards::ERRORS_BLOCK) else {
             continue;
         };
-        let kinds: Vec<_> = latency
-            .errors
-            .iter()
-            .map(|(kind, n)| format!("{n} x {kind}"))
-            .collect();
+        let kinds: Vec<_> = latency.errors.iter().map(|(kind, n)| format!("{n} x {kind}")).collect();
         let bad = endpoint != Endpoint::V2 && model.split() > Some(Split::V2);
         add(
             findings,
             "probe-errors",
-            if bad {
-                Severity::Critical
-            } else {
-                Severity::Warning
-            },
+            if bad { Severity::Critical } else { Severity::Warning },
             format!("{} fails {:.0} % of its probes", endpoint.word(), rate * 100.0),
-            format!(
-                "{} of the last {} rounds; {}",
-                recent.failed(),
-                recent.rounds(),
-                kinds.join(", ")
-            ),
+            format!("{} of the last {} rounds; {}", recent.failed(), recent.rounds(), kinds.join(", ")),
             if bad {
                 "hold, or roll back; then look at its pods and stores"
             } else {
@@ -153,11 +117,7 @@ fn keep_v2(model: &Model, findings: &mut Findings) {
         "keep-v2",
         Severity::Info,
         "v2 must not be stopped yet",
-        format!(
-            "{} is still the main backend of {}",
-            route.primary.service,
-            route.rules.join(", ")
-        ),
+        format!("{} is still the main backend of {}", route.primary.service, route.rules.join(", ")),
         "point the main Ingress at v3 first: a main backend without endpoints is a 503 even at 100 %",
     );
 }

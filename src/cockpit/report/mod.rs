@@ -153,13 +153,7 @@ impl From<&Finding> for FindingReport {
             Severity::Info => "info",
         };
         let (title, evidence, remedy) = (f.title.clone(), f.evidence.clone(), f.remedy.clone());
-        Self {
-            id: f.id,
-            severity,
-            title,
-            evidence,
-            remedy,
-        }
+        Self { id: f.id, severity, title, evidence, remedy }
     }
 }
 
@@ -220,10 +214,7 @@ fn section<T>(model: &Model, source: SourceId, now: Now, value: Option<T>) -> Se
         source: source.name(),
         freshness: word,
         age_seconds: freshness.age().map(seconds),
-        failure: model
-            .facts
-            .failure(source)
-            .map(|f| FailureReport::from(&f.trouble)),
+        failure: model.facts.failure(source).map(|f| FailureReport::from(&f.trouble)),
         value,
     }
 }

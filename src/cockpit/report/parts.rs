@@ -91,12 +91,7 @@ pub struct QuantileReport {
 impl From<&Window> for QuantileReport {
     fn from(w: &Window) -> Self {
         let at = |q: f64| w.quantile(q).map(|d| (d.as_secs_f64() * 1e6).round() / 1e6);
-        Self {
-            readings: w.len(),
-            p50: at(0.5),
-            p95: at(0.95),
-            p99: at(0.99),
-        }
+        Self { readings: w.len(), p50: at(0.5), p95: at(0.95), p99: at(0.99) }
     }
 }
 
@@ -208,11 +203,7 @@ fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
     let probe = model.facts.probe(endpoint).value().map(|p| ProbeReport {
         version: p.version.clone(),
         health_seconds: p.health.as_ref().ok().map(std::time::Duration::as_secs_f64),
-        error: p
-            .health
-            .as_ref()
-            .err()
-            .map(crate::domain::latency::ProbeError::word),
+        error: p.health.as_ref().err().map(crate::domain::latency::ProbeError::word),
     });
     LatencyReport {
         endpoint: endpoint.word(),
@@ -228,10 +219,7 @@ fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
 
 /// The four stores, whether or not they answer.
 pub(super) fn stores(model: &Model, now: Now) -> Vec<Section<StoreReport>> {
-    StoreKind::ALL
-        .into_iter()
-        .map(|k| section(model, SourceId::Store(k), now, store(model, k)))
-        .collect()
+    StoreKind::ALL.into_iter().map(|k| section(model, SourceId::Store(k), now, store(model, k))).collect()
 }
 
 fn store(model: &Model, kind: StoreKind) -> Option<StoreReport> {

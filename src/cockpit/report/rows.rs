@@ -20,10 +20,7 @@ pub struct CountReport {
 
 impl From<Count> for CountReport {
     fn from(c: Count) -> Self {
-        Self {
-            value: c.value,
-            estimate: c.estimate,
-        }
+        Self { value: c.value, estimate: c.estimate }
     }
 }
 

@@ -91,11 +91,7 @@ pub struct StrandedReport {
 impl From<Stranded> for StrandedReport {
     fn from(s: Stranded) -> Self {
         let count = |c: Option<_>| c.map(CountReport::from);
-        Self {
-            traces: count(s.traces),
-            observations: count(s.observations),
-            scores: count(s.scores),
-        }
+        Self { traces: count(s.traces), observations: count(s.observations), scores: count(s.scores) }
     }
 }
 
@@ -140,14 +136,8 @@ pub(super) fn split(model: &Model) -> SplitReport {
         stored: model.split().map(Split::percent),
         measured: model.history.share.measured().map(MeasuredReport::from),
         last_safe: model.last_safe.percent(),
-        last_shift: model.last_shift.as_ref().map(|(text, at)| MoveReport {
-            text: text.clone(),
-            at: *at,
-        }),
-        hold: model.hold.as_ref().map(|h| HoldReport {
-            by: h.by.clone(),
-            since: h.since,
-        }),
+        last_shift: model.last_shift.as_ref().map(|(text, at)| MoveReport { text: text.clone(), at: *at }),
+        hold: model.hold.as_ref().map(|h| HoldReport { by: h.by.clone(), since: h.since }),
         v3_only: model.stranded().into(),
     }
 }

@@ -30,10 +30,7 @@ fn model() -> Model {
 }
 
 fn fact(model: &mut Model, secs: u64, id: SourceId, answer: Result<Fact, Trouble>) {
-    let envelope = Envelope {
-        now: Now::at(secs),
-        msg: Msg::Fact(id, Box::new(answer)),
-    };
+    let envelope = Envelope { now: Now::at(secs), msg: Msg::Fact(id, Box::new(answer)) };
     update(model, envelope);
 }
 
@@ -62,12 +59,7 @@ fn what_was_not_read_is_null_and_never_zero() {
 #[test]
 fn readings_carry_age_failures_and_estimates() {
     let mut model = model();
-    fact(
-        &mut model,
-        1,
-        SourceId::Traffic,
-        Ok(Fact::Traffic(vec![route(25)])),
-    );
+    fact(&mut model, 1, SourceId::Traffic, Ok(Fact::Traffic(vec![route(25)])));
     let rows = TableRows {
         table: Table::Traces,
         rows: Some(Count::about(1_000)),
@@ -80,24 +72,15 @@ fn readings_carry_age_failures_and_estimates() {
         t0: None,
         tie_group: None,
     };
-    let fact_rows = RowsFact {
-        side: Side::Postgres,
-        tables: vec![rows],
-    };
+    let fact_rows = RowsFact { side: Side::Postgres, tables: vec![rows] };
     fact(&mut model, 2, SourceId::PostgresRows, Ok(Fact::Rows(fact_rows)));
     let trouble = Trouble::new(Kind::Timeout, "Redis", "no answer in 3 s").remedy("look at it");
     fact(&mut model, 2, SourceId::Queues, Err(trouble));
     let report = json(&model, 4);
     assert_eq!(report["split"]["stored"], 25);
     assert_eq!(report["routes"]["age_seconds"], 3.0);
-    assert_eq!(
-        report["routes"]["value"][0]["object"],
-        "Ingress langfuse/langfuse-canary"
-    );
-    assert_eq!(
-        report["tables"][0]["postgres"],
-        serde_json::json!({"value": 1000, "estimate": true})
-    );
+    assert_eq!(report["routes"]["value"][0]["object"], "Ingress langfuse/langfuse-canary");
+    assert_eq!(report["tables"][0]["postgres"], serde_json::json!({"value": 1000, "estimate": true}));
     assert_eq!(report["tables"][0]["stranded"]["value"], 0);
     assert_eq!(report["queues"]["value"], serde_json::Value::Null);
     assert_eq!(report["queues"]["failure"]["kind"], "timeout");
@@ -120,18 +103,10 @@ fn queues_without_a_history_have_no_rates() {
         consumers: None,
         version: None,
     };
-    fact(
-        &mut model,
-        1,
-        SourceId::Queues,
-        Ok(Fact::Queues(QueuesFact { queues: vec![queue] })),
-    );
+    fact(&mut model, 1, SourceId::Queues, Ok(Fact::Queues(QueuesFact { queues: vec![queue] })));
     let report = json(&model, 1);
     assert_eq!(report["queues"]["value"][0]["depth"], 6);
-    assert_eq!(
-        report["queues"]["value"][0]["in_per_second"],
-        serde_json::Value::Null
-    );
+    assert_eq!(report["queues"]["value"][0]["in_per_second"], serde_json::Value::Null);
 }
 
 /// `UPDATE_ASSETS=1 cargo test` writes it anew.

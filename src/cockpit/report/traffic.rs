@@ -92,11 +92,7 @@ pub struct BackendReport {
 
 impl From<&Backend> for BackendReport {
     fn from(b: &Backend) -> Self {
-        Self {
-            service: b.service.clone(),
-            port: b.port.clone(),
-            endpoints: b.endpoints,
-        }
+        Self { service: b.service.clone(), port: b.port.clone(), endpoints: b.endpoints }
     }
 }
 
@@ -127,12 +123,7 @@ pub(super) fn routes(model: &Model) -> Option<Vec<RouteReport>> {
     let measured = model.history.share.measured().map(MeasuredReport::from);
     let intended = model.intended.map(Split::percent);
     let routes = model.facts.routes.value()?;
-    Some(
-        routes
-            .iter()
-            .map(|r| route(r, intended, measured.clone()))
-            .collect(),
-    )
+    Some(routes.iter().map(|r| route(r, intended, measured.clone())).collect())
 }
 
 fn route(route: &Route, intended: Option<u8>, measured: Option<MeasuredReport>) -> RouteReport {
@@ -165,11 +156,7 @@ fn route(route: &Route, intended: Option<u8>, measured: Option<MeasuredReport>) 
         traps: route
             .traps
             .iter()
-            .map(|t| TrapReport {
-                id: t.id,
-                text: t.text.clone(),
-                blocks: t.blocks,
-            })
+            .map(|t| TrapReport { id: t.id, text: t.text.clone(), blocks: t.blocks })
             .collect(),
     }
 }

@@ -18,9 +18,7 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
         Answer::Applied(op, outcome) => moves::step(model, Event::Applied(op, outcome), now),
         Answer::Observed(op, Ok(routes)) => observed(model, op, routes, now),
         Answer::Observed(_, Err(trouble)) => {
-            model
-                .facts
-                .take(SourceId::Traffic, Err(trouble.clone()), now.mono);
+            model.facts.take(SourceId::Traffic, Err(trouble.clone()), now.mono);
             notice(model, Level::Warn, trouble.to_string(), now)
         }
         Answer::Lease(lease) => took_lease(model, lease, now),
@@ -38,9 +36,7 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
 
 /// Routes read for an operation are as good as the source's own.
 fn observed(model: &mut Model, op: OpId, routes: Vec<Route>, now: Now) -> Vec<Effect> {
-    model
-        .facts
-        .take(SourceId::Traffic, Ok(Fact::Traffic(routes.clone())), now.mono);
+    model.facts.take(SourceId::Traffic, Ok(Fact::Traffic(routes.clone())), now.mono);
     moves::step(model, Event::Observed(op, routes), now)
 }
 
@@ -50,10 +46,7 @@ fn took_lease(model: &mut Model, lease: Lease, now: Now) -> Vec<Effect> {
     }
     let (level, text) = match &lease {
         Lease::Ours => (Level::Info, "the right to write is ours".to_owned()),
-        Lease::Other(who, _) => (
-            Level::Warn,
-            format!("{who} holds the right to write: looking only"),
-        ),
+        Lease::Other(who, _) => (Level::Warn, format!("{who} holds the right to write: looking only")),
         Lease::Failed(trouble) => (Level::Warn, trouble.to_string()),
         Lease::None => (Level::Info, "the right to write was given back".to_owned()),
     };
@@ -87,15 +80,9 @@ fn journal(model: &mut Model, state: JournalState, now: Now) -> Vec<Effect> {
     let unfinished = state.unfinished.clone();
     model.journal = state;
     let Some(plan) = unfinished else { return vec![] };
-    let text = format!(
-        "{} to {} has no outcome in the journal: look at the routes, or roll back",
-        plan.op, plan.to
-    );
+    let text =
+        format!("{} to {} has no outcome in the journal: look at the routes, or roll back", plan.op, plan.to);
     model.intended = Some(plan.to);
-    model.shift = Shift::Unknown {
-        plan: *plan,
-        why: Lost::Interrupted,
-        since: now.mono,
-    };
+    model.shift = Shift::Unknown { plan: *plan, why: Lost::Interrupted, since: now.mono };
     notice(model, Level::Error, text, now)
 }

@@ -34,21 +34,9 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
 
 /// A failure is logged when it begins and when its kind changes, not at every poll.
 fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
-    if model
-        .facts
-        .failure(id)
-        .is_none_or(|f| f.trouble.kind != trouble.kind)
-    {
+    if model.facts.failure(id).is_none_or(|f| f.trouble.kind != trouble.kind) {
         let target = id.name().to_owned();
-        log(
-            model,
-            LogLine {
-                at: now.wall,
-                level: Level::Warn,
-                target,
-                text: trouble.to_string(),
-            },
-        );
+        log(model, LogLine { at: now.wall, level: Level::Warn, target, text: trouble.to_string() });
     }
 }
 
@@ -60,15 +48,7 @@ fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
         if let Some(split) = split {
             model.history.share.restart(now.mono);
             let text = format!("the routes stand at {split}");
-            log(
-                model,
-                LogLine {
-                    at: now.wall,
-                    level: Level::Info,
-                    target: "traffic".into(),
-                    text,
-                },
-            );
+            log(model, LogLine { at: now.wall, level: Level::Info, target: "traffic".into(), text });
         }
         return vec![];
     };
@@ -80,35 +60,19 @@ fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
     if model.shift.in_flight() || model.shift.has_dialog() {
         return vec![];
     }
-    let known = |r: &&Route| {
-        model
-            .routes()
-            .iter()
-            .any(|k| k.object == r.object && k.stored == r.stored)
-    };
-    let strayed = routes
-        .iter()
-        .find(|r| !r.stored.is(intended) && !known(r))
-        .cloned();
+    let known = |r: &&Route| model.routes().iter().any(|k| k.object == r.object && k.stored == r.stored);
+    let strayed = routes.iter().find(|r| !r.stored.is(intended) && !known(r)).cloned();
     let Some(route) = strayed else { return vec![] };
     model.history.share.restart(now.mono);
-    if let Some(pending) = model
-        .pending
-        .filter(|p| now.wall >= p.at && route.stored.is(p.back_to))
-    {
+    if let Some(pending) = model.pending.filter(|p| now.wall >= p.at && route.stored.is(p.back_to)) {
         model.pending = None;
         model.intended = Some(pending.back_to);
         model.last_safe = model.last_safe.min(pending.back_to);
-        let text = format!(
-            "{} was not confirmed in time and was taken back to {}",
-            pending.op, pending.back_to
-        );
+        let text =
+            format!("{} was not confirmed in time and was taken back to {}", pending.op, pending.back_to);
         return notice(model, Level::Warn, text, now);
     }
-    let who = route
-        .owner
-        .as_ref()
-        .map_or("an unknown writer", |o| o.manager.as_str());
+    let who = route.owner.as_ref().map_or("an unknown writer", |o| o.manager.as_str());
     let text = format!(
         "{} was set to {:.1} % by {who}; {intended} was asked for here",
         route.object,
@@ -166,10 +130,7 @@ fn accumulate_rows(model: &mut Model, now: Mono) {
             continue;
         };
         let series = &mut model.history.done[table as usize];
-        if series
-            .last()
-            .is_some_and(|(_, before)| before > done.value as f64)
-        {
+        if series.last().is_some_and(|(_, before)| before > done.value as f64) {
             series.clear();
         }
         series.push(now, done.value as f64);

@@ -47,12 +47,7 @@ pub fn run(model: &mut Model, command: &'static command::Command, now: Now) -> V
 fn dialog_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
     let event = match key.code {
         Code::Char(c) if c.is_ascii_digit() && !key.ctrl => Event::Type(c),
-        Code::Char('R')
-            if model
-                .shift
-                .plan()
-                .is_some_and(|p| p.intent == crate::shift::Intent::Shift) =>
-        {
+        Code::Char('R') if model.shift.plan().is_some_and(|p| p.intent == crate::shift::Intent::Shift) => {
             return match intent::can_roll_back(model, now) {
                 Ok(()) => intent::roll_back(model, now),
                 Err(why) => notice(model, Level::Warn, why, now),
@@ -136,12 +131,7 @@ fn split_key(model: &mut Model, key: Key, mut typed: String, now: Now) -> Vec<Ef
     if key.code == Code::Enter {
         return match Split::parse(&typed) {
             Some(to) => intent::shift_to(model, to, None, now),
-            None => notice(
-                model,
-                Level::Warn,
-                format!("{typed:?} is not a split: type 0 to 100"),
-                now,
-            ),
+            None => notice(model, Level::Warn, format!("{typed:?} is not a split: type 0 to 100"), now),
         };
     }
     if !matches!(key.code, Code::Char(c) if !c.is_ascii_digit() || typed.len() >= 3) {
@@ -187,18 +177,9 @@ fn lease_key(model: &mut Model, key: Key, mut typed: String, now: Now) -> Vec<Ef
 /// A one-line editor: characters at the end, Backspace, Ctrl-U.
 fn edit(text: &mut String, key: Key) {
     match key {
-        Key {
-            code: Code::Char('u'),
-            ctrl: true,
-        } => text.clear(),
-        Key {
-            code: Code::Char(c),
-            ctrl: false,
-        } if !c.is_control() && text.len() < 200 => text.push(c),
-        Key {
-            code: Code::Backspace,
-            ..
-        } => {
+        Key { code: Code::Char('u'), ctrl: true } => text.clear(),
+        Key { code: Code::Char(c), ctrl: false } if !c.is_control() && text.len() < 200 => text.push(c),
+        Key { code: Code::Backspace, .. } => {
             text.pop();
         }
         _ => {}
@@ -221,7 +202,5 @@ pub fn paste(model: &mut Model, text: &str, now: Now) -> Vec<Effect> {
         return vec![];
     }
     let typed = text.chars().filter(|c| !c.is_control()).take(200);
-    typed
-        .flat_map(|c| overlay_key(model, Key::plain(Code::Char(c)), now))
-        .collect()
+    typed.flat_map(|c| overlay_key(model, Key::plain(Code::Char(c)), now)).collect()
 }

@@ -36,20 +36,12 @@ fn can_move(model: &Model, now: Now, to: Split) -> Result<(), String> {
 
 fn next(model: &Model) -> Result<Split, String> {
     let split = model.split().ok_or("no route was read yet")?;
-    model
-        .setup
-        .ladder
-        .next(split)
-        .ok_or_else(|| "v3 has everything".into())
+    model.setup.ladder.next(split).ok_or_else(|| "v3 has everything".into())
 }
 
 fn previous(model: &Model) -> Result<Split, String> {
     let split = model.split().ok_or("no route was read yet")?;
-    model
-        .setup
-        .ladder
-        .previous(split)
-        .ok_or_else(|| "v2 has everything".into())
+    model.setup.ladder.previous(split).ok_or_else(|| "v2 has everything".into())
 }
 
 /// Whether the next step can be planned.
@@ -137,10 +129,7 @@ fn open(model: &mut Model, plan: Plan, now: Now) -> Vec<Effect> {
 /// Whether a move waits for its confirmation.
 pub fn can_confirm(model: &Model, _: Now) -> Result<(), String> {
     writable(model)?;
-    model
-        .pending
-        .map(drop)
-        .ok_or_else(|| "no move waits for a confirmation".into())
+    model.pending.map(drop).ok_or_else(|| "no move waits for a confirmation".into())
 }
 
 /// Lets it stay.
@@ -159,10 +148,7 @@ pub fn can_hold(model: &Model, _: Now) -> Result<(), String> {
 
 /// Asks for Enter.
 pub fn open_hold(model: &mut Model, _: Now) -> Vec<Effect> {
-    model.screen.overlay = Some(Overlay::Hold {
-        on: model.hold.is_none(),
-        shown: None,
-    });
+    model.screen.overlay = Some(Overlay::Hold { on: model.hold.is_none(), shown: None });
     vec![]
 }
 

@@ -54,11 +54,9 @@ pub fn scroll(model: &mut Model, by: i16) -> Vec<Effect> {
 pub fn freeze(model: &mut Model, now: Now) -> Vec<Effect> {
     model.screen.frozen = match model.screen.frozen.take() {
         Some(_) => None,
-        None => Some(Box::new(Frozen {
-            facts: model.facts.clone(),
-            history: model.history.clone(),
-            at: now,
-        })),
+        None => {
+            Some(Box::new(Frozen { facts: model.facts.clone(), history: model.history.clone(), at: now }))
+        }
     };
     vec![]
 }
@@ -66,9 +64,7 @@ pub fn freeze(model: &mut Model, now: Now) -> Vec<Effect> {
 /// Asks for the text of the log filter.
 pub fn open_log_filter(model: &mut Model, _: Now) -> Vec<Effect> {
     model.screen.focus = PaneId::Log;
-    model.screen.overlay = Some(Overlay::LogFilter {
-        typed: model.screen.log_filter.clone(),
-    });
+    model.screen.overlay = Some(Overlay::LogFilter { typed: model.screen.log_filter.clone() });
     vec![]
 }
 
@@ -85,19 +81,13 @@ pub fn turn_log_level(model: &mut Model, _: Now) -> Vec<Effect> {
 
 /// Opens help.
 pub fn open_help(model: &mut Model, _: Now) -> Vec<Effect> {
-    model.screen.overlay = Some(Overlay::Help {
-        filter: String::new(),
-        scroll: 0,
-    });
+    model.screen.overlay = Some(Overlay::Help { filter: String::new(), scroll: 0 });
     vec![]
 }
 
 /// Opens the palette.
 pub fn open_palette(model: &mut Model, _: Now) -> Vec<Effect> {
-    model.screen.overlay = Some(Overlay::Palette {
-        query: String::new(),
-        selected: 0,
-    });
+    model.screen.overlay = Some(Overlay::Palette { query: String::new(), selected: 0 });
     vec![]
 }
 
@@ -114,12 +104,7 @@ pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
 pub fn terminate(model: &mut Model, now: Now) -> Vec<Effect> {
     model.ending = true;
     if model.shift.in_flight() {
-        return notice(
-            model,
-            Level::Warn,
-            "ending as soon as the write in flight is answered",
-            now,
-        );
+        return notice(model, Level::Warn, "ending as soon as the write in flight is answered", now);
     }
     vec![]
 }

@@ -47,12 +47,7 @@ pub fn update(model: &mut Model, envelope: Envelope) -> Vec<Effect> {
             effects
         }
     };
-    if model
-        .screen
-        .notice
-        .as_ref()
-        .is_some_and(|(_, _, until)| now.mono >= *until)
-    {
+    if model.screen.notice.as_ref().is_some_and(|(_, _, until)| now.mono >= *until) {
         model.screen.notice = None;
     }
     model.findings = advisor::advise(model, now);
@@ -74,15 +69,7 @@ fn shown(model: &mut Model, now: Now) -> Vec<Effect> {
 pub fn notice(model: &mut Model, level: Level, text: impl Into<String>, now: Now) -> Vec<Effect> {
     let text = text.into();
     let until: Mono = now.mono.after(NOTICE);
-    log(
-        model,
-        LogLine {
-            at: now.wall,
-            level,
-            target: "cockpit".into(),
-            text: text.clone(),
-        },
-    );
+    log(model, LogLine { at: now.wall, level, target: "cockpit".into(), text: text.clone() });
     model.screen.notice = Some((text, level, until));
     let bell = (level == Level::Error).then_some(Effect::Bell);
     std::iter::once(Effect::WakeAt(until)).chain(bell).collect()

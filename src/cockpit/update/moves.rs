@@ -29,11 +29,7 @@ pub fn step(model: &mut Model, event: Event, now: Now) -> Vec<Effect> {
 
 /// Closes a dialog that waits for keys: the operator may not be looking at it any longer.
 pub fn disarm(model: &mut Model, now: Now) -> Vec<Effect> {
-    if model.shift.has_dialog() {
-        step(model, Event::Cancel, now)
-    } else {
-        vec![]
-    }
+    if model.shift.has_dialog() { step(model, Event::Cancel, now) } else { vec![] }
 }
 
 fn perform(model: &mut Model, act: Act) -> Effect {
@@ -72,20 +68,14 @@ fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
             model.last_shift = Some((text.clone(), now.wall));
             model.intended = Some(to);
             model.pending = plan.confirm_within.and_then(|within| {
-                Some(Pending {
-                    op: plan.op,
-                    back_to: from,
-                    at: now.wall.checked_add(within).ok()?,
-                })
+                Some(Pending { op: plan.op, back_to: from, at: now.wall.checked_add(within).ok()? })
             });
             model.history.share.restart(now.mono);
             (Level::Info, text, plan)
         }
-        Shift::Failed { plan, trouble } => (
-            Level::Error,
-            format!("{} to {} failed: {trouble}", plan.intent.word(), plan.to),
-            plan.clone(),
-        ),
+        Shift::Failed { plan, trouble } => {
+            (Level::Error, format!("{} to {} failed: {trouble}", plan.intent.word(), plan.to), plan.clone())
+        }
         Shift::Unknown { plan, why, .. } => {
             let text = format!(
                 "{} to {}: not known whether it took effect: {}",

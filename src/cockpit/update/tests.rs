@@ -33,24 +33,15 @@ impl Desk {
             off: vec![],
             started: Now::at(0),
         };
-        let mut desk = Self {
-            model: Model::new(setup),
-            ms: 1_000,
-        };
+        let mut desk = Self { model: Model::new(setup), ms: 1_000 };
         desk.model.lease = Lease::Ours;
-        desk.model.journal = JournalState {
-            intact: true,
-            ..JournalState::default()
-        };
+        desk.model.journal = JournalState { intact: true, ..JournalState::default() };
         desk.healthy(0);
         desk
     }
 
     fn now(&self) -> Now {
-        Now {
-            mono: Mono::from_millis(self.ms),
-            wall: Now::at(0).wall,
-        }
+        Now { mono: Mono::from_millis(self.ms), wall: Now::at(0).wall }
     }
 
     fn say(&mut self, msg: Msg) -> Vec<Effect> {
@@ -63,11 +54,7 @@ impl Desk {
 
     fn press(&mut self, keys: &str) -> Vec<Effect> {
         let key = |c| {
-            if c == '\n' {
-                Key::plain(Code::Enter)
-            } else {
-                Key::plain(Code::Char(c))
-            }
+            if c == '\n' { Key::plain(Code::Enter) } else { Key::plain(Code::Char(c)) }
         };
         keys.chars().flat_map(|c| self.say(Msg::Key(key(c)))).collect()
     }
@@ -96,17 +83,8 @@ impl Desk {
             trouble: None,
             migrations_enabled: Some(false),
         };
-        let workloads = vec![
-            workload("langfuse-web", Role::Web),
-            workload("langfuse-worker", Role::Worker),
-        ];
-        self.fact(
-            SourceId::Cluster,
-            Fact::Cluster(ClusterFact {
-                workloads,
-                ..ClusterFact::default()
-            }),
-        );
+        let workloads = vec![workload("langfuse-web", Role::Web), workload("langfuse-worker", Role::Worker)];
+        self.fact(SourceId::Cluster, Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() }));
         self.fact(SourceId::Queues, Fact::Queues(QueuesFact::default()));
         for (endpoint, version) in [(Endpoint::V2, "2.95.12"), (Endpoint::V3, "3.29.0")] {
             self.probe(endpoint, version, Ok(std::time::Duration::from_millis(4)));
@@ -115,13 +93,7 @@ impl Desk {
     }
 
     fn probe(&mut self, endpoint: Endpoint, version: &str, health: Result<std::time::Duration, ProbeError>) {
-        let probe = Probe {
-            endpoint,
-            version: Some(version.into()),
-            health,
-            accept: None,
-            visible: None,
-        };
+        let probe = Probe { endpoint, version: Some(version.into()), health, accept: None, visible: None };
         self.fact(SourceId::Probe(endpoint), Fact::Probe(probe));
     }
 
@@ -142,11 +114,7 @@ impl Desk {
         let effects = self.press(&format!("{to}\n"));
         assert!(writes(&effects), "{:?}", self.model.shift);
         self.acknowledge(to);
-        assert!(
-            matches!(self.model.shift, Shift::Done { .. }),
-            "{:?}",
-            self.model.shift
-        );
+        assert!(matches!(self.model.shift, Shift::Done { .. }), "{:?}", self.model.shift);
     }
 }
 
@@ -176,10 +144,7 @@ fn read_only_is_the_default_and_says_so() {
     for keys in ["n", "s", "R", "V", "H"] {
         desk.press(keys);
         assert_eq!(desk.model.shift, Shift::Idle, "{keys}");
-        assert!(
-            desk.model.screen.notice.as_ref().unwrap().0.contains("--arm"),
-            "{keys}"
-        );
+        assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("--arm"), "{keys}");
     }
 }
 
@@ -191,9 +156,7 @@ fn no_single_key_writes() {
             desk.healthy(25);
             let effects = desk.say(Msg::Key(*key));
             assert!(
-                !effects
-                    .iter()
-                    .any(|e| matches!(e, Effect::Apply(_) | Effect::Hold(_) | Effect::TakeLease)),
+                !effects.iter().any(|e| matches!(e, Effect::Apply(_) | Effect::Hold(_) | Effect::TakeLease)),
                 "{key}"
             );
         }
@@ -241,15 +204,7 @@ fn errors_of_v3_block_more_traffic() {
     }
     desk.healthy(0);
     desk.press("n");
-    assert!(
-        desk.model
-            .screen
-            .notice
-            .as_ref()
-            .unwrap()
-            .0
-            .contains("rounds failed")
-    );
+    assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("rounds failed"));
 }
 
 #[test]
@@ -257,18 +212,12 @@ fn another_writer_is_named_on_screen() {
     let mut desk = Desk::new(true);
     desk.shift_to(25);
     let mut reverted = route(0);
-    reverted.owner = Some(Owner {
-        manager: "argocd-controller".into(),
-        operation: "Update".into(),
-        at: None,
-    });
+    reverted.owner =
+        Some(Owner { manager: "argocd-controller".into(), operation: "Update".into(), at: None });
     let effects = desk.routes(vec![reverted.clone()]);
     assert!(effects.contains(&Effect::Bell));
     let text = desk.model.screen.notice.clone().unwrap().0;
-    assert!(
-        text.contains("argocd-controller") && text.contains("25 %"),
-        "{text}"
-    );
+    assert!(text.contains("argocd-controller") && text.contains("25 %"), "{text}");
     assert!(!desk.routes(vec![reverted]).contains(&Effect::Bell), "said once");
 }
 
@@ -346,10 +295,7 @@ fn hold_takes_a_key_and_enter_and_blocks_shifts() {
     assert!(desk.press("\n").is_empty(), "not before it was on screen");
     desk.say(Msg::DialogShown);
     assert!(desk.press("\n").contains(&Effect::Hold(true)));
-    let hold = crate::cockpit::msg::Hold {
-        by: "ops".into(),
-        since: Now::at(0).wall,
-    };
+    let hold = crate::cockpit::msg::Hold { by: "ops".into(), since: Now::at(0).wall };
     desk.say(Msg::Answer(Answer::Hold(Ok(Some(hold)))));
     desk.press("n");
     assert_eq!(desk.model.shift, Shift::Idle);

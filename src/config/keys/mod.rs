@@ -94,18 +94,12 @@ impl Section {
 /// The key at a dotted path.
 pub fn find(path: &str) -> Option<&'static Key> {
     let (section, name) = path.split_once('.')?;
-    SECTIONS
-        .iter()
-        .find(|s| s.name == section)?
-        .all()
-        .find(|k| k.name == name)
+    SECTIONS.iter().find(|s| s.name == section)?.all().find(|k| k.name == name)
 }
 
 /// Every dotted path with its key, in the order of the sample.
 pub fn all() -> impl Iterator<Item = (String, &'static Key)> {
-    SECTIONS
-        .iter()
-        .flat_map(|s| s.all().map(move |k| (format!("{}.{}", s.name, k.name), k)))
+    SECTIONS.iter().flat_map(|s| s.all().map(move |k| (format!("{}.{}", s.name, k.name), k)))
 }
 
 /// The environment variable of a dotted path: `postgres.tls.ca_file` is `CUTOVER_POSTGRES_TLS_CA_FILE`.

@@ -102,11 +102,7 @@ impl Levers {
                 let limit = if on { *maxmemory } else { redis::MAX_MEMORY };
                 self.stores.redis.set_maxmemory(limit).await?;
             }
-            Fault::WeightRevert {
-                weight,
-                every,
-                manager,
-            } => {
+            Fault::WeightRevert { weight, every, manager } => {
                 self.lasting(fault, on, |cancel| {
                     revert(
                         self.client.clone(),
@@ -121,11 +117,7 @@ impl Levers {
             Fault::ApiFlaky { .. } | Fault::ApiFreeze {} => self.turn_api(fault, on)?,
             Fault::Backfill { enabled } => self.backfill(*enabled == on).await?,
         }
-        Ok(format!(
-            "{} {}",
-            fault.name(),
-            if on { "is on" } else { "is lifted" }
-        ))
+        Ok(format!("{} {}", fault.name(), if on { "is on" } else { "is lifted" }))
     }
 
     async fn kill(&self, store: StoreName) {
@@ -162,19 +154,10 @@ impl Levers {
 
     fn turn_api(&self, fault: &Fault, on: bool) -> Result<(), FaultError> {
         let Some(api) = &self.api else {
-            return Err(FaultError::Impossible(
-                fault.name(),
-                "a real API server has no knobs",
-            ));
+            return Err(FaultError::Impossible(fault.name(), "a real API server has no knobs"));
         };
         match fault {
-            Fault::ApiFlaky {
-                conflicts,
-                throttled,
-                errors,
-                latency,
-                close_watches,
-            } => {
+            Fault::ApiFlaky { conflicts, throttled, errors, latency, close_watches } => {
                 api.clear();
                 if on {
                     api.share(*conflicts, Scope::Writes, ApiFault::Conflict);
@@ -185,11 +168,7 @@ impl Levers {
                 if let Some(every) = *close_watches {
                     let api = api.clone();
                     self.lasting(fault, on, |cancel| async move {
-                        while cancel
-                            .run_until_cancelled(tokio::time::sleep(every.0))
-                            .await
-                            .is_some()
-                        {
+                        while cancel.run_until_cancelled(tokio::time::sleep(every.0)).await.is_some() {
                             api.close_watches();
                         }
                     });
@@ -227,12 +206,8 @@ impl Levers {
             "name": langfuse::WORKER,
             "env": [{"name": "LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "value": enabled.to_string()}],
         }]}}}});
-        let params = PatchParams {
-            field_manager: Some("kubectl-set".into()),
-            ..PatchParams::default()
-        };
-        api.patch(langfuse::WORKER, &params, &Patch::Strategic(patch))
-            .await?;
+        let params = PatchParams { field_manager: Some("kubectl-set".into()), ..PatchParams::default() };
+        api.patch(langfuse::WORKER, &params, &Patch::Strategic(patch)).await?;
         Ok(())
     }
 }
@@ -252,11 +227,7 @@ async fn revert(
 ) {
     let api: Api<Ingress> = Api::namespaced(client, &namespace);
     let key = format!("{PREFIX}canary-weight");
-    while cancel
-        .run_until_cancelled(tokio::time::sleep(every.0))
-        .await
-        .is_some()
-    {
+    while cancel.run_until_cancelled(tokio::time::sleep(every.0)).await.is_some() {
         let Ok(found) = api.get(ingress::CANARY).await else {
             continue;
         };

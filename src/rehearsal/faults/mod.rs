@@ -142,53 +142,25 @@ pub const FAULTS: [(&str, &str, &str); 17] = [
         "v3 web answers a share of its requests with 500, and all of them later",
     ),
     ("v2-errors", "share=0.2 latency=0s", "the same of v2"),
-    (
-        "v3-throttle",
-        "share=0.2",
-        "v3 web answers a share of its requests with 429",
-    ),
+    ("v3-throttle", "share=0.2", "v3 web answers a share of its requests with 429"),
     ("v3-freeze", "", "v3 web lives and does not answer"),
     ("v3-crash", "", "v3 web is OOM-killed"),
-    (
-        "worker-crash",
-        "",
-        "the worker is OOM-killed and back within seconds; its locks stay",
-    ),
-    (
-        "worker-dies-in-batch",
-        "",
-        "the worker dies in its next migration batch",
-    ),
-    (
-        "batch-conflict",
-        "",
-        "the next migration batch fails with a write conflict",
-    ),
+    ("worker-crash", "", "the worker is OOM-killed and back within seconds; its locks stay"),
+    ("worker-dies-in-batch", "", "the worker dies in its next migration batch"),
+    ("batch-conflict", "", "the next migration batch fails with a write conflict"),
     ("queue-stall", "", "the worker fetches no more jobs"),
     ("v2-crash", "", "v2 is killed; Docker starts it again"),
-    (
-        "store-down",
-        "store=clickhouse",
-        "a store is killed; lifting starts it again",
-    ),
+    ("store-down", "store=clickhouse", "a store is killed; lifting starts it again"),
     ("store-pause", "store=clickhouse", "a store hangs"),
     ("redis-full", "maxmemory=1048576", "Redis refuses writes"),
-    (
-        "weight-revert",
-        "weight=0 every=5s manager=argocd-controller",
-        "another writer puts the weight back",
-    ),
+    ("weight-revert", "weight=0 every=5s manager=argocd-controller", "another writer puts the weight back"),
     (
         "api-flaky",
         "conflicts=0 throttled=0 errors=0 latency=0s close_watches=10s",
         "the API server fails shares of its requests",
     ),
     ("api-freeze", "", "the API server answers nothing"),
-    (
-        "backfill",
-        "enabled=true",
-        "switches the worker's background migrations by its environment",
-    ),
+    ("backfill", "enabled=true", "switches the worker's background migrations by its environment"),
 ];
 
 /// Why a fault's words were not understood.
@@ -221,12 +193,8 @@ impl Fault {
     /// A fault from the words of a command line: a name and `argument=value`.
     pub fn from_words(name: &str, arguments: &[String]) -> Result<Self, WordsError> {
         let Some((_, help, _)) = FAULTS.iter().find(|(known, ..)| *known == name) else {
-            let nearest = FAULTS
-                .iter()
-                .map(|(known, ..)| (*known, strsim::jaro_winkler(known, name)));
-            let nearest = nearest
-                .filter(|(_, like)| *like > 0.75)
-                .max_by(|a, b| a.1.total_cmp(&b.1));
+            let nearest = FAULTS.iter().map(|(known, ..)| (*known, strsim::jaro_winkler(known, name)));
+            let nearest = nearest.filter(|(_, like)| *like > 0.75).max_by(|a, b| a.1.total_cmp(&b.1));
             return Err(WordsError::Unknown {
                 name: name.to_owned(),
                 nearest: nearest.map(|(known, _)| known),
@@ -234,30 +202,19 @@ impl Fault {
         };
         let mut fields = Map::new();
         for argument in arguments {
-            let (key, value) = argument
-                .split_once('=')
-                .ok_or_else(|| WordsError::Argument(argument.clone()))?;
-            fields.insert(
-                key.to_owned(),
-                serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)),
-            );
+            let (key, value) =
+                argument.split_once('=').ok_or_else(|| WordsError::Argument(argument.clone()))?;
+            fields.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)));
         }
         let tagged = Value::from(Map::from_iter([(name.to_owned(), Value::from(fields))]));
-        let failed = |why| WordsError::Value {
-            name: name.to_owned(),
-            why,
-            arguments: help,
-        };
+        let failed = |why| WordsError::Value { name: name.to_owned(), why, arguments: help };
         serde_json::from_value(tagged).map_err(failed)
     }
 
     /// Its name.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or_default();
-        value
-            .as_object()
-            .and_then(|fields| fields.keys().next().cloned())
-            .unwrap_or_default()
+        value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
     }
 }
 
@@ -282,45 +239,16 @@ mod tests {
 
     #[test]
     fn defaults_and_arguments() {
-        assert_eq!(
-            words("v3-errors").unwrap(),
-            Fault::V3Errors {
-                share: 0.2,
-                latency: Period::default()
-            }
-        );
-        let given = Fault::V3Errors {
-            share: 0.5,
-            latency: Period::seconds(2),
-        };
+        assert_eq!(words("v3-errors").unwrap(), Fault::V3Errors { share: 0.2, latency: Period::default() });
+        let given = Fault::V3Errors { share: 0.5, latency: Period::seconds(2) };
         assert_eq!(words("v3-errors share=0.5 latency=2s").unwrap(), given);
     }
 
     #[test]
     fn mistakes_are_sentences() {
-        assert!(
-            words("v3-error")
-                .unwrap_err()
-                .to_string()
-                .contains("\"v3-errors\"")
-        );
-        assert!(
-            words("v3-errors shares=1")
-                .unwrap_err()
-                .to_string()
-                .contains("share=0.2")
-        );
-        assert!(
-            words("store-down store=mysql")
-                .unwrap_err()
-                .to_string()
-                .contains("mysql")
-        );
-        assert!(
-            words("v3-errors share")
-                .unwrap_err()
-                .to_string()
-                .contains("name=value")
-        );
+        assert!(words("v3-error").unwrap_err().to_string().contains("\"v3-errors\""));
+        assert!(words("v3-errors shares=1").unwrap_err().to_string().contains("share=0.2"));
+        assert!(words("store-down store=mysql").unwrap_err().to_string().contains("mysql"));
+        assert!(words("v3-errors share").unwrap_err().to_string().contains("name=value"));
     }
 }

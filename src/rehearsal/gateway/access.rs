@@ -46,11 +46,7 @@ pub struct Entry {
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let dash = |text: &str| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text.to_owned()
-            }
+            if text.is_empty() { "-".to_owned() } else { text.to_owned() }
         };
         let time = self.at.strftime("%d/%b/%Y:%H:%M:%S +0000");
         write!(
@@ -86,11 +82,7 @@ pub async fn open(
     path: PathBuf,
     cancel: CancellationToken,
 ) -> std::io::Result<(mpsc::Sender<Entry>, impl Future<Output = ()> + Send)> {
-    let file = tokio::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .await?;
+    let file = tokio::fs::OpenOptions::new().create(true).append(true).open(path).await?;
     let (sender, mut entries) = mpsc::channel::<Entry>(1024);
     let work = async move {
         let mut file = tokio::io::BufWriter::new(file);
@@ -143,16 +135,7 @@ mod tests {
             "127.0.0.1 - pk-lf-1 [01/Jan/1970:00:00:00 +0000] \"POST /api/public/ingestion HTTP/1.1\" 207 42 \"-\" \
              \"python\" 7 0.012 [langfuse-langfuse-v2-3000] [langfuse-langfuse-web-3000] 10.244.0.5:3000 42 0.012 207 abc"
         );
-        let lost = Entry {
-            address: String::new(),
-            status: 503,
-            alternative: String::new(),
-            ..entry
-        };
-        assert!(
-            lost.to_string()
-                .ends_with("[langfuse-langfuse-v2-3000] [] - - - - abc"),
-            "{lost}"
-        );
+        let lost = Entry { address: String::new(), status: 503, alternative: String::new(), ..entry };
+        assert!(lost.to_string().ends_with("[langfuse-langfuse-v2-3000] [] - - - - abc"), "{lost}");
     }
 }

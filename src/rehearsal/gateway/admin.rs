@@ -31,16 +31,12 @@ pub(super) async fn serve(
     let metrics = axum::serve(metrics, metrics_app).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let config = axum::serve(config, config_app).with_graceful_shutdown(cancel.clone().cancelled_owned());
     // A client that keeps its connection open must not keep the gateway from ending.
-    let _ = cancel
-        .run_until_cancelled(async { tokio::join!(metrics.into_future(), config.into_future()) })
-        .await;
+    let _ =
+        cancel.run_until_cancelled(async { tokio::join!(metrics.into_future(), config.into_future()) }).await;
 }
 
 async fn text(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        state.metrics.text(),
-    )
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.text())
 }
 
 async fn pushed(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {

@@ -38,18 +38,13 @@ pub fn policy(annotations: &Annotations) -> Policy {
 
 /// Largest request body in bytes (`proxy-body-size`: bytes, or with k, m, g); 0 is no limit.
 pub fn body_limit(annotations: &Annotations) -> usize {
-    get(annotations, "proxy-body-size")
-        .and_then(size)
-        .unwrap_or(BODY_DEFAULT)
+    get(annotations, "proxy-body-size").and_then(size).unwrap_or(BODY_DEFAULT)
 }
 
 /// Name of the affinity cookie, when `affinity: cookie` is set.
 pub fn affinity(annotations: &Annotations) -> Option<String> {
-    (get(annotations, "affinity") == Some("cookie")).then(|| {
-        get(annotations, "session-cookie-name")
-            .unwrap_or("INGRESSCOOKIE")
-            .to_owned()
-    })
+    (get(annotations, "affinity") == Some("cookie"))
+        .then(|| get(annotations, "session-cookie-name").unwrap_or("INGRESSCOOKIE").to_owned())
 }
 
 fn get<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
@@ -80,10 +75,7 @@ fn size(text: &str) -> Option<usize> {
         'g' => 1 << 30,
         _ => return text.parse().ok(),
     };
-    text.get(..text.len() - 1)?
-        .parse::<usize>()
-        .ok()
-        .map(|count| count * factor)
+    text.get(..text.len() - 1)?.parse::<usize>().ok().map(|count| count * factor)
 }
 
 #[cfg(test)]
@@ -125,22 +117,13 @@ mod tests {
     #[case("a#b", false)]
     fn a_pattern_with_a_forbidden_character_turns_into_nothing(#[case] value: &str, #[case] kept: bool) {
         let want = if kept { value } else { "" };
-        assert_eq!(
-            policy(&annotated("canary-by-header-pattern", value)).header_pattern,
-            want
-        );
+        assert_eq!(policy(&annotated("canary-by-header-pattern", value)).header_pattern, want);
     }
 
     #[test]
     fn a_value_takes_blanks_but_no_base64_padding() {
-        assert_eq!(
-            policy(&annotated("canary-by-header-value", "a b")).header_value,
-            "a b"
-        );
-        assert_eq!(
-            policy(&annotated("canary-by-header-value", "ab==")).header_value,
-            ""
-        );
+        assert_eq!(policy(&annotated("canary-by-header-value", "a b")).header_value, "a b");
+        assert_eq!(policy(&annotated("canary-by-header-value", "ab==")).header_value, "");
     }
 
     #[rstest]

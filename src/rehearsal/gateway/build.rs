@@ -36,16 +36,10 @@ pub fn build(objects: &Objects) -> Routing {
     for ingress in &ours {
         add_upstreams(&mut routing, objects, ingress);
     }
-    for ingress in ours
-        .iter()
-        .filter(|ingress| !annotations::is_canary(ingress.annotations()))
-    {
+    for ingress in ours.iter().filter(|ingress| !annotations::is_canary(ingress.annotations())) {
         add_locations(&mut routing, ingress);
     }
-    for ingress in ours
-        .iter()
-        .filter(|ingress| annotations::is_canary(ingress.annotations()))
-    {
+    for ingress in ours.iter().filter(|ingress| annotations::is_canary(ingress.annotations())) {
         merge_canary(&mut routing, ingress);
     }
     routing
@@ -53,58 +47,33 @@ pub fn build(objects: &Objects) -> Routing {
 
 /// Our Ingresses, oldest first: where two claim the same, the older wins.
 pub fn ours(objects: &Objects) -> Vec<&Arc<Ingress>> {
-    let mut ours: Vec<_> = objects
-        .ingresses
-        .iter()
-        .filter(|ingress| is_ours(ingress, &objects.classes))
-        .collect();
+    let mut ours: Vec<_> =
+        objects.ingresses.iter().filter(|ingress| is_ours(ingress, &objects.classes)).collect();
     ours.sort_by_key(|ingress| {
-        (
-            ingress.creation_timestamp().map(|time| time.0),
-            ingress.namespace(),
-            ingress.name_any(),
-        )
+        (ingress.creation_timestamp().map(|time| time.0), ingress.namespace(), ingress.name_any())
     });
     ours
 }
 
 fn is_ours(ingress: &Ingress, classes: &[Arc<IngressClass>]) -> bool {
-    let class = ingress
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.ingress_class_name.as_deref());
+    let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     match class {
         Some(name) => classes.iter().any(|class| {
             class.name_any() == name
                 && class.spec.as_ref().and_then(|spec| spec.controller.as_deref()) == Some(CONTROLLER)
         }),
-        None => ingress
-            .annotations()
-            .get("kubernetes.io/ingress.class")
-            .is_some_and(|name| name == "nginx"),
+        None => ingress.annotations().get("kubernetes.io/ingress.class").is_some_and(|name| name == "nginx"),
     }
 }
 
 /// Every path of an Ingress with its host (`_` where none is given).
 fn paths(ingress: &Ingress) -> Vec<(String, &HTTPIngressPath)> {
-    let rules = ingress
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.rules.as_deref())
-        .unwrap_or_default();
+    let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_deref()).unwrap_or_default();
     rules
         .iter()
         .flat_map(|rule| {
-            let host = rule
-                .host
-                .clone()
-                .filter(|host| !host.is_empty())
-                .unwrap_or_else(|| "_".to_owned());
-            let paths = rule
-                .http
-                .as_ref()
-                .map(|http| http.paths.as_slice())
-                .unwrap_or_default();
+            let host = rule.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| "_".to_owned());
+            let paths = rule.http.as_ref().map(|http| http.paths.as_slice()).unwrap_or_default();
             paths.iter().map(move |path| (host.clone(), path))
         })
         .collect()
@@ -137,17 +106,9 @@ fn add_upstreams(routing: &mut Routing, objects: &Objects, ingress: &Ingress) {
             port: port_text(backend),
             endpoints: endpoints(&objects.services, &objects.slices, &namespace, backend),
             no_server: canary,
-            policy: if canary {
-                annotations::policy(ingress.annotations())
-            } else {
-                Policy::default()
-            },
+            policy: if canary { annotations::policy(ingress.annotations()) } else { Policy::default() },
             alternatives: Vec::new(),
-            affinity: if canary {
-                None
-            } else {
-                annotations::affinity(ingress.annotations())
-            },
+            affinity: if canary { None } else { annotations::affinity(ingress.annotations()) },
         });
     }
 }
@@ -159,11 +120,7 @@ fn add_locations(routing: &mut Routing, ingress: &Ingress) {
             continue;
         };
         let location = Location {
-            path: path
-                .path
-                .clone()
-                .filter(|path| !path.is_empty())
-                .unwrap_or_else(|| "/".to_owned()),
+            path: path.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
             kind: kind(path),
             upstream: upstream_name(&namespace, backend),
             namespace: namespace.clone(),
@@ -172,10 +129,7 @@ fn add_locations(routing: &mut Routing, ingress: &Ingress) {
             body_limit: annotations::body_limit(ingress.annotations()),
         };
         let locations = routing.servers.entry(host).or_default();
-        if !locations
-            .iter()
-            .any(|old| old.path == location.path && old.kind == location.kind)
-        {
+        if !locations.iter().any(|old| old.path == location.path && old.kind == location.kind) {
             locations.push(location);
         }
     }
@@ -204,11 +158,7 @@ fn merge_canary(routing: &mut Routing, ingress: &Ingress) {
             tracing::warn!(target: "ingress-nginx", "alternative upstream {alternative} is primary upstream in Ingress");
             continue;
         }
-        let wanted = path
-            .path
-            .as_deref()
-            .filter(|path| !path.is_empty())
-            .unwrap_or("/");
+        let wanted = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
         let primary = locations
             .iter()
             .find(|location| location.path == wanted && location.kind == kind(path))
@@ -216,10 +166,8 @@ fn merge_canary(routing: &mut Routing, ingress: &Ingress) {
         let merged = primary.is_some_and(|primary| hang(&mut routing.upstreams, &primary, &alternative));
         if !merged {
             tracing::warn!(target: "ingress-nginx", "no matching primary for {alternative} of {}", ingress.name_any());
-            let taken = routing
-                .upstreams
-                .values()
-                .any(|upstream| upstream.alternatives.contains(&alternative));
+            let taken =
+                routing.upstreams.values().any(|upstream| upstream.alternatives.contains(&alternative));
             if !taken {
                 routing.upstreams.remove(&alternative);
             }

@@ -29,10 +29,7 @@ pub fn choose<'a>(
     request: Request<'_>,
     roll: impl FnOnce(i64) -> i64,
 ) -> Choice<'a> {
-    let Some(primary) = routing
-        .upstreams
-        .get(primary)
-        .filter(|upstream| !upstream.endpoints.is_empty())
+    let Some(primary) = routing.upstreams.get(primary).filter(|upstream| !upstream.endpoints.is_empty())
     else {
         return Choice::Nobody;
     };
@@ -45,10 +42,7 @@ pub fn choose<'a>(
 /// The first alternative, if it has endpoints: without them all traffic stays on the primary (traps 3, 10).
 fn canary_of<'a>(routing: &'a Routing, primary: &Upstream) -> Option<&'a Upstream> {
     let name = primary.alternatives.first()?;
-    routing
-        .upstreams
-        .get(name)
-        .filter(|upstream| !upstream.endpoints.is_empty())
+    routing.upstreams.get(name).filter(|upstream| !upstream.endpoints.is_empty())
 }
 
 fn takes(primary: &Upstream, canary: &Upstream, request: Request<'_>, roll: impl FnOnce(i64) -> i64) -> bool {
@@ -106,23 +100,18 @@ fn affinitized(upstream: &Upstream, request: Request<'_>) -> bool {
         return false;
     };
     cookie(request.headers, name).is_some_and(|value| {
-        value
-            .rsplit_once('|')
-            .is_some_and(|(_, key)| key == affinity_key(&upstream.name))
+        value.rsplit_once('|').is_some_and(|(_, key)| key == affinity_key(&upstream.name))
     })
 }
 
 /// The part of an affinity cookie that names the upstream it belongs to.
 pub fn affinity_key(upstream: &str) -> String {
     use sha2::Digest as _;
-    sha2::Sha256::digest(upstream.as_bytes())
-        .iter()
-        .take(16)
-        .fold(String::new(), |mut text, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    sha2::Sha256::digest(upstream.as_bytes()).iter().take(16).fold(String::new(), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The value of one cookie of a request.

@@ -33,10 +33,7 @@ pub fn endpoints(
     };
     if let Some(name) = service.spec.as_ref().and_then(|spec| spec.external_name.as_ref()) {
         let address = format!("{name}:{}", port.port);
-        return vec![Endpoint {
-            dial: address.clone(),
-            address,
-        }];
+        return vec![Endpoint { dial: address.clone(), address }];
     }
     let mut found: Vec<Endpoint> = slices
         .iter()
@@ -59,19 +56,13 @@ fn port(service: &Service, backend: &IngressServiceBackend) -> Option<ServicePor
         .or_else(|| {
             // An ExternalName Service needs no ports; the number of the Ingress is taken as it is.
             let external = service.spec.as_ref()?.external_name.is_some();
-            external.then(|| ServicePort {
-                port: wanted.number.unwrap_or(80),
-                ..ServicePort::default()
-            })
+            external.then(|| ServicePort { port: wanted.number.unwrap_or(80), ..ServicePort::default() })
         })
 }
 
 fn of_slice(slice: &EndpointSlice, port: &ServicePort) -> Vec<Endpoint> {
-    let dials: BTreeMap<String, String> = slice
-        .annotations()
-        .get(DIAL)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let dials: BTreeMap<String, String> =
+        slice.annotations().get(DIAL).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let numbers: Vec<i32> = slice
         .ports
         .as_deref()
@@ -84,18 +75,11 @@ fn of_slice(slice: &EndpointSlice, port: &ServicePort) -> Vec<Endpoint> {
         .endpoints
         .iter()
         .filter(|endpoint| {
-            endpoint
-                .conditions
-                .as_ref()
-                .and_then(|conditions| conditions.ready)
-                .unwrap_or(true)
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
         })
         .flat_map(|endpoint| &endpoint.addresses)
         .flat_map(|address| numbers.iter().map(move |number| format!("{address}:{number}")))
-        .map(|address| Endpoint {
-            dial: dials.get(&address).unwrap_or(&address).clone(),
-            address,
-        })
+        .map(|address| Endpoint { dial: dials.get(&address).unwrap_or(&address).clone(), address })
         .collect()
 }
 

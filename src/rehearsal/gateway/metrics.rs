@@ -43,19 +43,13 @@ pub struct Metrics {
 impl Metrics {
     /// Counts one answered request.
     pub fn count(&self, labels: Labels) {
-        let mut requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut requests = self.requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *requests.entry(labels).or_default() += 1;
     }
 
     /// Requests to the upstreams of one Ingress so far: (all, canary).
     pub fn shares(&self, ingress: &str) -> (u64, u64) {
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let requests = self.requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut shares = (0, 0);
         for (labels, count) in requests.iter().filter(|(labels, _)| labels.ingress == ingress) {
             shares.0 += count;
@@ -66,15 +60,8 @@ impl Metrics {
 
     /// Requests answered with `status` so far.
     pub fn count_status(&self, status: u16) -> u64 {
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        requests
-            .iter()
-            .filter(|(labels, _)| labels.status == status)
-            .map(|(_, count)| count)
-            .sum()
+        let requests = self.requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        requests.iter().filter(|(labels, _)| labels.status == status).map(|(_, count)| count).sum()
     }
 
     /// The Prometheus text exposition.
@@ -86,18 +73,12 @@ impl Metrics {
         let own = format!(
             "controller_class=\"k8s.io/ingress-nginx\",controller_namespace=\"{NAMESPACE}\",controller_pod=\"{POD}\""
         );
-        let _ = writeln!(
-            text,
-            "nginx_ingress_controller_config_last_reload_successful{{{own}}} 1"
-        );
+        let _ = writeln!(text, "nginx_ingress_controller_config_last_reload_successful{{{own}}} 1");
         text.push_str(
             "# HELP nginx_ingress_controller_requests The total number of client requests\n\
              # TYPE nginx_ingress_controller_requests counter\n",
         );
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let requests = self.requests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (labels, count) in requests.iter() {
             let _ = writeln!(
                 text,
@@ -118,10 +99,7 @@ impl Metrics {
 }
 
 fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// `/configuration/backends`: what `kubectl ingress-nginx backends` shows.
@@ -183,13 +161,7 @@ mod tests {
         }
         assert_eq!(metrics.shares("langfuse"), (3, 1));
         let text = metrics.text();
-        let line = text
-            .lines()
-            .find(|line| line.contains("canary=\"langfuse-langfuse-web-3000\""))
-            .unwrap();
-        assert!(
-            line.contains("service=\"langfuse-v2\"") && line.ends_with(" 1"),
-            "{line}"
-        );
+        let line = text.lines().find(|line| line.contains("canary=\"langfuse-langfuse-web-3000\"")).unwrap();
+        assert!(line.contains("service=\"langfuse-v2\"") && line.ends_with(" 1"), "{line}");
     }
 }

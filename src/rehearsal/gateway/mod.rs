@@ -114,10 +114,7 @@ impl State {
     }
 
     fn roll(&self, total: i64) -> i64 {
-        self.dice
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .random_range(1..=total)
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).random_range(1..=total)
     }
 }
 
@@ -151,12 +148,7 @@ impl Gateway {
         objects::create(&options.client, gateway.metrics, gateway.config, gateway.public).await?;
         gateway.follow(&options).await;
         gateway.listen(public);
-        gateway.tasks.spawn(admin::serve(
-            metrics,
-            config,
-            Arc::clone(&state),
-            gateway.cancel.clone(),
-        ));
+        gateway.tasks.spawn(admin::serve(metrics, config, Arc::clone(&state), gateway.cancel.clone()));
         gateway.tasks.spawn(write_log);
         Ok(gateway)
     }
@@ -186,11 +178,7 @@ impl Gateway {
         let _ = tokio::time::timeout(Duration::from_secs(10), informers.ready()).await;
         self.state.push(build::build(&informers.objects()));
         self.state.adopt();
-        let (state, cancel, client) = (
-            Arc::clone(&self.state),
-            self.cancel.clone(),
-            options.client.clone(),
-        );
+        let (state, cancel, client) = (Arc::clone(&self.state), self.cancel.clone(), options.client.clone());
         self.tasks.spawn(async move {
             let mut reporter = report::Reporter::default();
             loop {
@@ -239,9 +227,7 @@ impl Drop for Gateway {
 }
 
 async fn bind() -> Result<TcpListener, GatewayError> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(GatewayError::Listen)
+    TcpListener::bind(("127.0.0.1", 0)).await.map_err(GatewayError::Listen)
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, GatewayError> {

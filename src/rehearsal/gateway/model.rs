@@ -132,8 +132,7 @@ impl Location {
             PathType::ImplementationSpecific => path.starts_with(&self.path),
             PathType::Prefix => {
                 let base = self.path.trim_end_matches('/');
-                path.strip_prefix(base)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
         }
     }
@@ -177,14 +176,9 @@ mod tests {
         );
         routing.servers.insert(
             "*.wild.test".into(),
-            vec![Location {
-                upstream: "/wild".into(),
-                ..location("/", PathType::Prefix)
-            }],
+            vec![Location { upstream: "/wild".into(), ..location("/", PathType::Prefix) }],
         );
-        let got = routing
-            .locate(host, path)
-            .map(|(_, found)| found.upstream.as_str());
+        let got = routing.locate(host, path).map(|(_, found)| found.upstream.as_str());
         assert_eq!(got, want);
     }
 }

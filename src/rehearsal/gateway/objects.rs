@@ -30,10 +30,9 @@ pub async fn create(
     let labels = json!({"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/instance": "ingress-nginx",
                         "app.kubernetes.io/component": "controller"});
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
-    for (name, port, number) in [
-        ("ingress-nginx-controller", "http", 80),
-        ("ingress-nginx-controller-metrics", "metrics", 10254),
-    ] {
+    for (name, port, number) in
+        [("ingress-nginx-controller", "http", 80), ("ingress-nginx-controller-metrics", "metrics", 10254)]
+    {
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
@@ -41,12 +40,7 @@ pub async fn create(
         });
         ensure(&services, service).await?;
     }
-    pod(
-        client,
-        &labels,
-        &[(10254, metrics), (10246, config), (80, public)],
-    )
-    .await
+    pod(client, &labels, &[(10254, metrics), (10246, config), (80, public)]).await
 }
 
 async fn pod(client: &Client, labels: &serde_json::Value, ports: &[(u16, SocketAddr)]) -> kube::Result<()> {
@@ -66,11 +60,6 @@ async fn pod(client: &Client, labels: &serde_json::Value, ports: &[(u16, SocketA
         "containerStatuses": [{"name": "controller", "image": IMAGE, "imageID": "", "ready": true, "restartCount": 0,
                                "state": {"running": {}}}],
     }});
-    let params = PatchParams {
-        field_manager: Some("kubelet".into()),
-        ..PatchParams::default()
-    };
-    pods.patch_status(POD, &params, &Patch::Merge(status))
-        .await
-        .map(drop)
+    let params = PatchParams { field_manager: Some("kubelet".into()), ..PatchParams::default() };
+    pods.patch_status(POD, &params, &Patch::Merge(status)).await.map(drop)
 }

@@ -46,11 +46,8 @@ pub(super) async fn serve(state: Arc<State>, remote: SocketAddr, request: Reques
     let start = clock::mono();
     let mut entry = open_entry(remote, &request);
     let routing = state.live();
-    let (method, host, path) = (
-        request.method().to_string(),
-        host_of(&request),
-        request.uri().path().to_owned(),
-    );
+    let (method, host, path) =
+        (request.method().to_string(), host_of(&request), request.uri().path().to_owned());
     let found = routing.locate(&host, &path);
     let answer = match found {
         None => page(StatusCode::NOT_FOUND),
@@ -95,26 +92,16 @@ fn open_entry(remote: SocketAddr, request: &Request<Incoming>) -> Entry {
 
 fn basic_user(headers: &HeaderMap) -> Option<String> {
     use base64::Engine as _;
-    let encoded = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Basic ")?;
+    let encoded = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
     let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    text.split_once(':')
-        .map(|(user, _)| user.replace(char::is_control, "?"))
+    text.split_once(':').map(|(user, _)| user.replace(char::is_control, "?"))
 }
 
 fn host_of(request: &Request<Incoming>) -> String {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().host()).unwrap_or_default();
-    host.rsplit_once(':')
-        .map_or(host, |(name, _)| name)
-        .to_ascii_lowercase()
+    host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
 }
 
 fn labels(server: &str, location: &Location, entry: &Entry, method: String) -> Labels {
@@ -141,9 +128,7 @@ async fn forward(
     let (mut parts, body) = request.into_parts();
     let wants_served_by = parts.headers.remove(ASK_SERVED_BY).is_some();
     drop_underscores(&mut parts.headers);
-    let asked = choose::Request {
-        headers: &parts.headers,
-    };
+    let asked = choose::Request { headers: &parts.headers };
     let upstream = match choose(routing, &location.upstream, asked, |total| state.roll(total)) {
         Choice::Nobody => return page(StatusCode::SERVICE_UNAVAILABLE),
         Choice::Primary(upstream) => upstream,
@@ -171,11 +156,7 @@ async fn forward(
 
 /// nginx's `underscores_in_headers off`: why the Python SDK 2.x is invisible behind it.
 fn drop_underscores(headers: &mut HeaderMap) {
-    let bad: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .cloned()
-        .collect();
+    let bad: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
     for name in bad {
         headers.remove(name);
     }
@@ -183,9 +164,8 @@ fn drop_underscores(headers: &mut HeaderMap) {
 
 async fn read_body(body: Incoming, headers: &HeaderMap, limit: usize) -> Result<Bytes, StatusCode> {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
@@ -201,11 +181,7 @@ fn sticky_cookie(upstream: &Upstream, headers: &HeaderMap) -> Option<HeaderValue
     let key = choose::affinity_key(&upstream.name);
     let known = choose::cookie(headers, name).is_some_and(|value| value.ends_with(&format!("|{key}")));
     let value = format!("{name}={}|{key}; Path=/; HttpOnly", uuid::Uuid::new_v4().simple());
-    if known {
-        None
-    } else {
-        HeaderValue::from_str(&value).ok()
-    }
+    if known { None } else { HeaderValue::from_str(&value).ok() }
 }
 
 /// The headers nginx sets on the way in; those of the connection are taken off.
@@ -326,8 +302,6 @@ fn page(status: StatusCode) -> Answer {
     );
     let mut answer = Response::new(Full::new(Bytes::from(html)));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     answer
 }

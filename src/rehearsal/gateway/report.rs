@@ -60,10 +60,7 @@ impl Reporter {
             seen.version = version;
             seen.count += 1;
             let patch = json!({"count": seen.count, "lastTimestamp": now});
-            let params = PatchParams {
-                field_manager: Some(MANAGER.into()),
-                ..PatchParams::default()
-            };
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
             api.patch(&seen.event, &params, &Patch::Merge(patch)).await?;
             return Ok(());
         }
@@ -85,41 +82,21 @@ impl Reporter {
             "count": 1,
         });
         let event = serde_json::from_value(event).map_err(kube::Error::SerdeError)?;
-        let params = PostParams {
-            field_manager: Some(MANAGER.into()),
-            ..PostParams::default()
-        };
+        let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         api.create(&params, &event).await?;
-        self.seen.insert(
-            key,
-            Seen {
-                version,
-                event: name,
-                count: 1,
-            },
-        );
+        self.seen.insert(key, Seen { version, event: name, count: 1 });
         Ok(())
     }
 }
 
 fn has_address(ingress: &Ingress) -> bool {
-    let balancer = ingress
-        .status
-        .as_ref()
-        .and_then(|status| status.load_balancer.as_ref());
-    balancer
-        .and_then(|balancer| balancer.ingress.as_ref())
-        .is_some_and(|addresses| !addresses.is_empty())
+    let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    balancer.and_then(|balancer| balancer.ingress.as_ref()).is_some_and(|addresses| !addresses.is_empty())
 }
 
 async fn set_address(client: &Client, ingress: &Ingress) -> kube::Result<()> {
     let api: Api<Ingress> = Api::namespaced(client.clone(), &ingress.namespace().unwrap_or_default());
     let patch = json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}});
-    let params = PatchParams {
-        field_manager: Some(MANAGER.into()),
-        ..PatchParams::default()
-    };
-    api.patch_status(&ingress.name_any(), &params, &Patch::Merge(patch))
-        .await
-        .map(drop)
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    api.patch_status(&ingress.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
 }

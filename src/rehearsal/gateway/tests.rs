@@ -43,25 +43,14 @@ fn slice(service: &str, ip: &str, address: SocketAddr) -> Value {
 
 async fn bench() -> Bench {
     let namespaces = vec!["langfuse".to_owned()];
-    let server = Server::start(ServerOptions {
-        namespaces,
-        ..ServerOptions::default()
-    })
-    .await
-    .unwrap();
-    let client = cluster::client(&server.kubeconfig("rehearsal-admin", "langfuse").unwrap())
-        .await
-        .unwrap();
+    let server = Server::start(ServerOptions { namespaces, ..ServerOptions::default() }).await.unwrap();
+    let client = cluster::client(&server.kubeconfig("rehearsal-admin", "langfuse").unwrap()).await.unwrap();
     let services: Api<Service> = Api::namespaced(client.clone(), "langfuse");
     ensure(&services, ingress::v2_service()).await.unwrap();
     ensure(&services, langfuse::web_service()).await.unwrap();
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "langfuse");
-    ensure(&slices, ingress::v2_slice(backend("v2").await))
-        .await
-        .unwrap();
-    ensure(&slices, slice(langfuse::WEB, "10.244.0.7", backend("v3").await))
-        .await
-        .unwrap();
+    ensure(&slices, ingress::v2_slice(backend("v2").await)).await.unwrap();
+    ensure(&slices, slice(langfuse::WEB, "10.244.0.7", backend("v3").await)).await.unwrap();
     let ingresses: Api<Ingress> = Api::namespaced(client.clone(), "langfuse");
     for object in [ingress::main(), ingress::canary(0), ingress::docs()] {
         ensure(&ingresses, object).await.unwrap();
@@ -76,12 +65,7 @@ async fn bench() -> Bench {
     })
     .await
     .unwrap();
-    Bench {
-        client,
-        gateway,
-        dir,
-        _server: server,
-    }
+    Bench { client, gateway, dir, _server: server }
 }
 
 impl Bench {
@@ -92,9 +76,7 @@ impl Bench {
     async fn annotate(&self, name: &str, value: Value) {
         let key = format!("{}{name}", annotations::PREFIX);
         let patch = json!({"metadata": {"annotations": {key: value}}});
-        merge(&self.ingresses(), ingress::CANARY, patch, "test")
-            .await
-            .unwrap();
+        merge(&self.ingresses(), ingress::CANARY, patch, "test").await.unwrap();
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
 
@@ -107,10 +89,7 @@ impl Bench {
         }
         let client: HttpClient<HttpConnector, Full<Bytes>> =
             HttpClient::builder(TokioExecutor::new()).build_http();
-        let answer = client
-            .request(request.body(Full::from(body)).unwrap())
-            .await
-            .unwrap();
+        let answer = client.request(request.body(Full::from(body)).unwrap()).await.unwrap();
         let status = answer.status().as_u16();
         let text = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8_lossy(&text).into_owned())
@@ -132,14 +111,9 @@ impl Bench {
 async fn weights_move_real_requests() {
     let bench = bench().await;
     // Four standard deviations of a binomial: one failure in 16 000 runs, and none with this seed.
-    for (weight, low, high) in [
-        (0, 0, 0),
-        (10, 62, 138),
-        (25, 195, 305),
-        (50, 437, 563),
-        (100, 1000, 1000),
-        (0, 0, 0),
-    ] {
+    for (weight, low, high) in
+        [(0, 0, 0), (10, 62, 138), (25, 195, 305), (50, 437, 563), (100, 1000, 1000), (0, 0, 0)]
+    {
         bench.annotate("canary-weight", json!(weight.to_string())).await;
         let got = bench.share(1000).await;
         assert!((low..=high).contains(&got), "weight {weight}: {got} of 1000");
@@ -147,17 +121,11 @@ async fn weights_move_real_requests() {
     let (all, canary) = bench.gateway.shares(ingress::MAIN);
     assert_eq!(all, 6000);
     let metrics = bench.gateway.state.metrics.text();
-    assert!(
-        metrics.contains("canary=\"langfuse-langfuse-web-3000\"") && canary > 1000,
-        "{metrics}"
-    );
+    assert!(metrics.contains("canary=\"langfuse-langfuse-web-3000\"") && canary > 1000, "{metrics}");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let log = std::fs::read_to_string(bench.dir.path().join("access.log")).unwrap();
     assert_eq!(log.lines().count(), 6000);
-    let seen = log
-        .lines()
-        .filter(|line| line.contains("[langfuse-langfuse-web-3000]"))
-        .count();
+    let seen = log.lines().filter(|line| line.contains("[langfuse-langfuse-web-3000]")).count();
     assert_eq!(seen as u64, canary);
 }
 
@@ -165,27 +133,14 @@ async fn weights_move_real_requests() {
 async fn hosts_bodies_and_pins() {
     let bench = bench().await;
     assert_eq!(bench.get("nobody.example", &[], vec![]).await.0, 404);
-    assert_eq!(
-        bench.get("docs.localhost", &[], vec![]).await.0,
-        503,
-        "a Service without endpoints"
-    );
+    assert_eq!(bench.get("docs.localhost", &[], vec![]).await.0, 503, "a Service without endpoints");
     assert_eq!(bench.get(ingress::LOCAL, &[], vec![]).await.1, "v2 0");
-    assert_eq!(
-        bench.get(ingress::HOST, &[], vec![b'x'; 2 << 20]).await,
-        (200, format!("v2 {}", 2 << 20))
-    );
+    assert_eq!(bench.get(ingress::HOST, &[], vec![b'x'; 2 << 20]).await, (200, format!("v2 {}", 2 << 20)));
     assert_eq!(bench.get(ingress::HOST, &[], vec![b'x'; 6 << 20]).await.0, 413);
     bench.annotate("canary-by-header", json!("x-pin")).await;
-    assert_eq!(
-        bench.get(ingress::HOST, &[("x-pin", "always")], vec![]).await.1,
-        "v3 0"
-    );
+    assert_eq!(bench.get(ingress::HOST, &[("x-pin", "always")], vec![]).await.1, "v3 0");
     bench.annotate("canary-weight", json!("100")).await;
-    assert_eq!(
-        bench.get(ingress::HOST, &[("x-pin", "never")], vec![]).await.1,
-        "v2 0"
-    );
+    assert_eq!(bench.get(ingress::HOST, &[("x-pin", "never")], vec![]).await.1, "v2 0");
     bench.annotate("canary-weight", json!("100%")).await;
     assert_eq!(bench.share(50).await, 0, "an invalid weight is zero");
 }
@@ -195,18 +150,10 @@ async fn deleted_ingresses() {
     let bench = bench().await;
     bench.annotate("canary-weight", json!("100")).await;
     assert_eq!(bench.share(50).await, 50);
-    bench
-        .ingresses()
-        .delete(ingress::CANARY, &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
+    bench.ingresses().delete(ingress::CANARY, &kube::api::DeleteParams::default()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(bench.share(50).await, 0);
-    bench
-        .ingresses()
-        .delete(ingress::MAIN, &kube::api::DeleteParams::default())
-        .await
-        .unwrap();
+    bench.ingresses().delete(ingress::MAIN, &kube::api::DeleteParams::default()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(bench.get(ingress::HOST, &[], vec![]).await.0, 404);
 }
@@ -218,24 +165,14 @@ async fn the_controller_reports_back() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let main = bench.ingresses().get(ingress::MAIN).await.unwrap();
     let status = serde_json::to_value(main.status).unwrap();
-    assert_eq!(
-        status.pointer("/loadBalancer/ingress/0/ip"),
-        Some(&json!("127.0.0.1"))
-    );
+    assert_eq!(status.pointer("/loadBalancer/ingress/0/ip"), Some(&json!("127.0.0.1")));
     let events: Api<Event> = Api::namespaced(bench.client.clone(), "langfuse");
     let events = events.list(&kube::api::ListParams::default()).await.unwrap();
-    let sync = events
-        .items
-        .iter()
-        .find(|event| event.involved_object.name.as_deref() == Some(ingress::CANARY));
+    let sync =
+        events.items.iter().find(|event| event.involved_object.name.as_deref() == Some(ingress::CANARY));
     assert_eq!(sync.and_then(|event| event.reason.as_deref()), Some("Sync"));
     let pushed = metrics::backends(&bench.gateway.state.pushed());
-    let canary = pushed
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|backend| backend["noServer"] == true)
-        .unwrap();
+    let canary = pushed.as_array().unwrap().iter().find(|backend| backend["noServer"] == true).unwrap();
     assert_eq!(canary["trafficShapingPolicy"]["weight"], 30);
     let Bench { gateway, .. } = bench;
     gateway.stop().await;

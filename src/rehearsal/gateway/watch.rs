@@ -38,24 +38,9 @@ impl Informers {
         let changed = Arc::new(Notify::new());
         Self {
             classes: observe(Api::all(client.clone()), &changed, tasks, cancel),
-            ingresses: observe(
-                Api::namespaced(client.clone(), namespace),
-                &changed,
-                tasks,
-                cancel,
-            ),
-            services: observe(
-                Api::namespaced(client.clone(), namespace),
-                &changed,
-                tasks,
-                cancel,
-            ),
-            slices: observe(
-                Api::namespaced(client.clone(), namespace),
-                &changed,
-                tasks,
-                cancel,
-            ),
+            ingresses: observe(Api::namespaced(client.clone(), namespace), &changed, tasks, cancel),
+            services: observe(Api::namespaced(client.clone(), namespace), &changed, tasks, cancel),
+            slices: observe(Api::namespaced(client.clone(), namespace), &changed, tasks, cancel),
             changed,
         }
     }

@@ -22,31 +22,21 @@ pub struct Project {
 
 impl std::fmt::Debug for Project {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Project")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Project").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Project {
     /// The projects with history, then the canary.
     pub(super) fn all(options: &Options) -> Vec<Self> {
-        let names = [
-            "checkout-assistant",
-            "support-bot",
-            "search",
-            "contract-review",
-            "voice-agent",
-        ];
+        let names = ["checkout-assistant", "support-bot", "search", "contract-review", "voice-agent"];
         let busy = (0..options.projects).map(|number| {
             let name = names
                 .get(number as usize)
                 .map_or_else(|| format!("project-{}", number + 1), ToString::to_string);
             Self::new(options.seed, u64::from(number), name)
         });
-        busy.chain([Self::new(options.seed, u64::MAX, CANARY_PROJECT.to_owned())])
-            .collect()
+        busy.chain([Self::new(options.seed, u64::MAX, CANARY_PROJECT.to_owned())]).collect()
     }
 
     fn new(seed: u64, number: u64, name: String) -> Self {
@@ -66,31 +56,22 @@ impl Project {
 
     /// `sk-lf-...abcd`, as Langfuse shows it.
     pub(super) fn display_secret_key(&self) -> String {
-        format!(
-            "{}...{}",
-            &self.secret_key[..6],
-            &self.secret_key[self.secret_key.len() - 4..]
-        )
+        format!("{}...{}", &self.secret_key[..6], &self.secret_key[self.secret_key.len() - 4..])
     }
 }
 
 /// `api_keys.fast_hashed_secret_key`: SHA-256 of the secret key followed by the hexadecimal SHA-256 of the salt
 /// (Langfuse `packages/shared/src/server/auth/apiKeys.ts`, `createShaHash`).
 pub fn fast_hash(secret_key: &str, salt: &str) -> String {
-    hex(&Sha256::new()
-        .chain_update(secret_key)
-        .chain_update(hex(&Sha256::digest(salt)))
-        .finalize())
+    hex(&Sha256::new().chain_update(secret_key).chain_update(hex(&Sha256::digest(salt))).finalize())
 }
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
 }
 
 #[cfg(test)]

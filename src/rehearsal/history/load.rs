@@ -50,25 +50,16 @@ pub async fn load(endpoints: &Endpoints, options: &Options) -> Result<History, S
     let url = endpoints.postgres_url.as_str();
 
     let mut main = postgres::connect(url).await.map_err(failed("connecting"))?;
-    sqlx::raw_sql(postgres::TABLES)
-        .execute(&mut main)
-        .await
-        .map_err(failed("creating Langfuse's tables"))?;
-    setting::write(&mut main, options, &projects)
-        .await
-        .map_err(failed("writing projects and keys"))?;
+    sqlx::raw_sql(postgres::TABLES).execute(&mut main).await.map_err(failed("creating Langfuse's tables"))?;
+    setting::write(&mut main, options, &projects).await.map_err(failed("writing projects and keys"))?;
     let mut counts = Counts::default();
     if options.projects > 0 {
-        counts = copy_all(url, &rows)
-            .await
-            .map_err(failed("loading the history"))?;
+        counts = copy_all(url, &rows).await.map_err(failed("loading the history"))?;
     }
     build_indexes(url).await.map_err(failed("creating indexes"))?;
     if options.projects > 0 {
         let items = sqlx::query(setting::RUN_ITEMS).execute(&mut main).await;
-        counts.dataset_run_items = items
-            .map_err(failed("writing dataset run items"))?
-            .rows_affected();
+        counts.dataset_run_items = items.map_err(failed("writing dataset run items"))?.rows_affected();
     }
     sqlx::raw_sql("SET default_statistics_target = 30; ANALYZE; RESET default_statistics_target")
         .execute(&mut main)
@@ -84,36 +75,13 @@ fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
 /// One connection per large table; observations weigh as much as the rest together.
 async fn copy_all(url: &str, rows: &Arc<Rows>) -> Result<Counts, sqlx::Error> {
     let traces = filled(url, rows, "TRUNCATE traces", TRACES, rows.traces, Rows::trace);
-    let observations = filled(
-        url,
-        rows,
-        "TRUNCATE observations",
-        OBSERVATIONS,
-        rows.traces,
-        Rows::observations,
-    );
+    let observations =
+        filled(url, rows, "TRUNCATE observations", OBSERVATIONS, rows.traces, Rows::observations);
     let scores = filled(url, rows, "TRUNCATE scores", SCORES, rows.traces / 2, Rows::score);
-    let sessions = filled(
-        url,
-        rows,
-        "TRUNCATE trace_sessions",
-        SESSIONS,
-        rows.runs(),
-        Rows::session,
-    );
-    let (traces, observations, scores, sessions) = tokio::try_join!(
-        joined(traces),
-        joined(observations),
-        joined(scores),
-        joined(sessions)
-    )?;
-    Ok(Counts {
-        traces,
-        observations,
-        scores,
-        sessions,
-        dataset_run_items: 0,
-    })
+    let sessions = filled(url, rows, "TRUNCATE trace_sessions", SESSIONS, rows.runs(), Rows::session);
+    let (traces, observations, scores, sessions) =
+        tokio::try_join!(joined(traces), joined(observations), joined(scores), joined(sessions))?;
+    Ok(Counts { traces, observations, scores, sessions, dataset_run_items: 0 })
 }
 
 fn filled(
@@ -150,8 +118,7 @@ async fn build_indexes(url: &str) -> Result<(), sqlx::Error> {
 }
 
 async fn joined<T>(task: JoinHandle<Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    task.await
-        .map_err(|failure: JoinError| sqlx::Error::Protocol(failure.to_string()))?
+    task.await.map_err(|failure: JoinError| sqlx::Error::Protocol(failure.to_string()))?
 }
 
 const TRACES: &str = "COPY traces (id, \"timestamp\", name, user_id, metadata, release, version, project_id, public, \

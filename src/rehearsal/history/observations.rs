@@ -10,12 +10,7 @@ use super::{
 pub(super) const MODELS: &[(&str, &str, u64, u64)] = &[
     ("gpt-4o-2024-08-06", "clm0gpt4o00000000000000001", 2_500, 10_000),
     ("gpt-4o-mini-2024-07-18", "clm0gpt4omini0000000000002", 150, 600),
-    (
-        "claude-3-5-sonnet-20241022",
-        "clm0claude35sonnet00000003",
-        3_000,
-        15_000,
-    ),
+    ("claude-3-5-sonnet-20241022", "clm0claude35sonnet00000003", 3_000, 15_000),
 ];
 
 /// Prompts per project.
@@ -107,10 +102,7 @@ impl Rows {
         fields.text(shared.project);
         fields.time(&self.timeline, self.timeline.created(number, start));
         fields.text("TOKENS");
-        fields.some(
-            random.percent(50),
-            prompt_id(shared.project, random.below(PROMPTS)).as_bytes(),
-        );
+        fields.some(random.percent(50), prompt_id(shared.project, random.below(PROMPTS)).as_bytes());
         fields.nulls(3);
         fields.text(model);
         fields.time(&self.timeline, self.timeline.created(number, end));

@@ -42,9 +42,7 @@ impl Random {
 /// A version 4 UUID.
 pub(super) fn uuid(random: &mut Random) -> String {
     let bytes = (u128::from(random.next()) << 64) | u128::from(random.next());
-    uuid::Builder::from_random_bytes(bytes.to_be_bytes())
-        .into_uuid()
-        .to_string()
+    uuid::Builder::from_random_bytes(bytes.to_be_bytes()).into_uuid().to_string()
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";

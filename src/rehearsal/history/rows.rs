@@ -10,21 +10,9 @@ use super::{
 
 /// Traces that come after one another from the same client: they share a project and may share a session.
 const RUN: u64 = 8;
-const NAMES: &[&str] = &[
-    "chat-turn",
-    "rag-answer",
-    "summarise",
-    "classify-ticket",
-    "nightly-eval",
-];
-const TAGS: &[&str] = &[
-    "{}",
-    "{}",
-    "{production}",
-    "{production,eu}",
-    "{beta}",
-    "{\"needs review\",production}",
-];
+const NAMES: &[&str] = &["chat-turn", "rag-answer", "summarise", "classify-ticket", "nightly-eval"];
+const TAGS: &[&str] =
+    &["{}", "{}", "{production}", "{production,eu}", "{beta}", "{\"needs review\",production}"];
 /// Everything a row is computed from.
 pub(super) struct Rows {
     pub(super) seed: u64,
@@ -61,12 +49,7 @@ impl Rows {
         let project = &self.projects[share as usize].id;
         let session = run.percent(40).then_some(number / RUN);
         let mut random = Random::of(self.seed, 2, number);
-        Shared {
-            project,
-            session,
-            id: (random.next(), random.next()),
-            began: self.timeline.trace(number),
-        }
+        Shared { project, session, id: (random.next(), random.next()), began: self.timeline.trace(number) }
     }
 
     /// `number` of the session of a run of traces, where it has one.
@@ -109,11 +92,7 @@ impl Rows {
         fields.text(random.pick(TAGS));
         fields.some(random.percent(96), random.pick(&self.text.trace_inputs));
         fields.some(random.percent(92), random.pick(&self.text.outputs));
-        fields.numbered(
-            shared.session.is_some(),
-            "session-",
-            shared.session.unwrap_or_default(),
-        );
+        fields.numbered(shared.session.is_some(), "session-", shared.session.unwrap_or_default());
         fields.time(&self.timeline, created);
         fields.time(&self.timeline, created + random.below(4000).cast_signed());
         out.push(b'\n');
@@ -144,10 +123,7 @@ impl Rows {
         fields.text(shared.project);
         fields.nulls(2);
         fields.text(if words { "CATEGORICAL" } else { "NUMERIC" });
-        fields.some(
-            words,
-            random.pick(&["positive", "neutral", "negative"]).as_bytes(),
-        );
+        fields.some(words, random.pick(&["positive", "neutral", "negative"]).as_bytes());
         let created = self.timeline.created(trace, at);
         fields.time(&self.timeline, created);
         fields.time(&self.timeline, created);

@@ -110,11 +110,7 @@ async fn write_belongings(connection: &mut PgConnection, project: &str) -> Resul
             runs,
         ),
     ] {
-        query(statement)
-            .bind(project)
-            .bind(count)
-            .execute(&mut *connection)
-            .await?;
+        query(statement).bind(project).bind(count).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -4,12 +4,7 @@ use super::{Options, Project, rows::Rows};
 
 fn written(seed: u64) -> Vec<u8> {
     let newest = "2026-03-01T00:00:00Z".parse().unwrap();
-    let options = Options {
-        traces: 500,
-        seed,
-        newest,
-        ..Options::default()
-    };
+    let options = Options { traces: 500, seed, newest, ..Options::default() };
     let rows = Rows::new(&options, &Project::all(&options));
     let mut out = Vec::new();
     for number in 0..500 {
@@ -40,10 +35,7 @@ fn every_row_has_the_columns_that_copy_names() {
 
 #[test]
 fn the_canary_has_a_key_and_no_history() {
-    let options = Options {
-        projects: 2,
-        ..Options::default()
-    };
+    let options = Options { projects: 2, ..Options::default() };
     let projects = Project::all(&options);
     assert_eq!(projects.len(), 3);
     assert!(projects[2].public_key.starts_with("pk-lf-") && projects[2].secret_key.starts_with("sk-lf-"));

@@ -49,9 +49,7 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn new(seed: u64) -> Self {
         let many = |kind, make: fn(&mut Random) -> serde_json::Value| -> Vec<Vec<u8>> {
-            (0..VARIETY)
-                .map(|number| escaped(&make(&mut Random::of(seed, kind, number))))
-                .collect()
+            (0..VARIETY).map(|number| escaped(&make(&mut Random::of(seed, kind, number)))).collect()
         };
         Self {
             trace_inputs: many(101, trace_input),

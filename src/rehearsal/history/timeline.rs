@@ -18,16 +18,8 @@ impl Timeline {
     pub(super) fn new(newest: Timestamp, traces: u64, tie_group: u64) -> Self {
         let newest = newest.as_millisecond();
         let first_day = (newest - DAYS * DAY_MS).div_euclid(DAY_MS) - 1;
-        let days = (first_day..=newest.div_euclid(DAY_MS) + 1)
-            .map(day_text)
-            .collect();
-        Self {
-            newest,
-            traces: traces.max(1),
-            tie_group: tie_group.min(traces),
-            first_day,
-            days,
-        }
+        let days = (first_day..=newest.div_euclid(DAY_MS) + 1).map(day_text).collect();
+        Self { newest, traces: traces.max(1), tie_group: tie_group.min(traces), first_day, days }
     }
 
     /// When trace `number` began, in epoch milliseconds: older numbers are older, and half of all traces fall
@@ -40,11 +32,7 @@ impl Timeline {
     /// `created_at` of what belongs to trace `number`: a moment after `happened`, or the moment shared by the
     /// tie group of the oldest.
     pub(super) fn created(&self, number: u64, happened: i64) -> i64 {
-        if number < self.tie_group {
-            self.trace(self.tie_group)
-        } else {
-            (happened + 40).min(self.newest)
-        }
+        if number < self.tie_group { self.trace(self.tie_group) } else { (happened + 40).min(self.newest) }
     }
 
     /// Appends `YYYY-MM-DD HH:MM:SS.mmm`.
@@ -91,10 +79,7 @@ mod tests {
         let newest: Timestamp = "2026-03-01T00:00:00.007Z".parse().unwrap();
         let timeline = Timeline::new(newest, 1000, 10);
         assert_eq!(text(&timeline, timeline.trace(999)), "2026-03-01 00:00:00.007");
-        assert_eq!(
-            text(&timeline, newest.as_millisecond() - 8),
-            "2026-02-28 23:59:59.999"
-        );
+        assert_eq!(text(&timeline, newest.as_millisecond() - 8), "2026-02-28 23:59:59.999");
         assert_eq!(&text(&timeline, timeline.trace(0))[..7], "2025-12");
     }
 
@@ -102,9 +87,8 @@ mod tests {
     fn the_oldest_share_one_moment_and_half_came_lately() {
         let newest: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let timeline = Timeline::new(newest, 1000, 10);
-        let created: Vec<i64> = (0..12)
-            .map(|number| timeline.created(number, timeline.trace(number)))
-            .collect();
+        let created: Vec<i64> =
+            (0..12).map(|number| timeline.created(number, timeline.trace(number))).collect();
         assert!(created[..10].iter().all(|moment| *moment == created[0]));
         assert_ne!(created[10], created[9]);
         assert!(timeline.trace(500) > newest.as_millisecond() - 23 * DAY_MS);

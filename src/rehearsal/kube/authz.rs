@@ -19,22 +19,12 @@ impl Token {
     /// A token that may do everything.
     pub fn admin(token: &str, user: &str) -> Self {
         let groups = vec!["system:masters".into()];
-        Self {
-            token: token.into(),
-            user: user.into(),
-            groups,
-            rules: None,
-        }
+        Self { token: token.into(), user: user.into(), groups, rules: None }
     }
 
     /// A token that may do only what the rules say.
     pub fn limited(token: &str, user: &str, rules: Vec<Rule>) -> Self {
-        Self {
-            token: token.into(),
-            user: user.into(),
-            groups: Vec::new(),
-            rules: Some(rules),
-        }
+        Self { token: token.into(), user: user.into(), groups: Vec::new(), rules: Some(rules) }
     }
 }
 
@@ -127,31 +117,18 @@ impl User {
     pub(super) fn of(header: Option<&str>, tokens: &[Token]) -> Result<Self, Status> {
         let Some(header) = header else {
             let groups = vec!["system:unauthenticated".into()];
-            return Ok(Self {
-                name: "system:anonymous".into(),
-                groups,
-                rules: Some(Vec::new()),
-            });
+            return Ok(Self { name: "system:anonymous".into(), groups, rules: Some(Vec::new()) });
         };
         let secret = header.strip_prefix("Bearer ").unwrap_or_default();
-        let token = tokens
-            .iter()
-            .find(|token| token.token == secret)
-            .ok_or_else(Status::unauthorized)?;
+        let token = tokens.iter().find(|token| token.token == secret).ok_or_else(Status::unauthorized)?;
         let mut groups = token.groups.clone();
         groups.push("system:authenticated".into());
-        Ok(Self {
-            name: token.user.clone(),
-            groups,
-            rules: token.rules.clone(),
-        })
+        Ok(Self { name: token.user.clone(), groups, rules: token.rules.clone() })
     }
 
     /// Whether the user may.
     pub(super) fn may(&self, ask: &Ask<'_>) -> bool {
-        self.rules
-            .as_ref()
-            .is_none_or(|rules| rules.iter().any(|rule| rule.allows(ask)))
+        self.rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.allows(ask)))
     }
 
     /// The user's rules, none when everything is allowed.
@@ -189,11 +166,6 @@ impl User {
         if public || self.groups.iter().any(|group| group == "system:authenticated") {
             return Ok(());
         }
-        Err(Status::forbidden(
-            "",
-            "",
-            "",
-            &format!("User \"{}\" cannot get path \"{path}\"", self.name),
-        ))
+        Err(Status::forbidden("", "", "", &format!("User \"{}\" cannot get path \"{path}\"", self.name)))
     }
 }

@@ -25,11 +25,7 @@ pub(super) fn age(since: &str) -> String {
 
 fn human(seconds: i64) -> String {
     let pair = |big: i64, unit: &str, rest: i64, small: &str| {
-        if rest == 0 {
-            format!("{big}{unit}")
-        } else {
-            format!("{big}{unit}{rest}{small}")
-        }
+        if rest == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{rest}{small}") }
     };
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {

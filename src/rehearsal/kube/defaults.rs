@@ -42,19 +42,11 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
             let name = object["metadata"]["name"].clone();
             let mark = map_at(object, &["metadata", "labels"]);
             mark.insert("kubernetes.io/metadata.name".into(), name);
-            fill(
-                map_at(object, &["spec"]),
-                &[("finalizers", json!(["kubernetes"]))],
-            );
+            fill(map_at(object, &["spec"]), &[("finalizers", json!(["kubernetes"]))]);
             fill(map_at(object, &["status"]), &[("phase", json!("Active"))]);
         }
         "EndpointSlice" => {
-            for port in object
-                .get_mut("ports")
-                .and_then(Value::as_array_mut)
-                .into_iter()
-                .flatten()
-            {
+            for port in object.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 fill(map(port), &[("name", json!("")), ("protocol", json!("TCP"))]);
             }
         }
@@ -93,16 +85,10 @@ fn deployment(object: &mut Value) {
             ("strategy", json!({})),
         ],
     );
-    fill(
-        map_at(object, &["spec", "strategy"]),
-        &[("type", json!("RollingUpdate"))],
-    );
+    fill(map_at(object, &["spec", "strategy"]), &[("type", json!("RollingUpdate"))]);
     if object["spec"]["strategy"]["type"] == "RollingUpdate" {
         let rolling = map_at(object, &["spec", "strategy", "rollingUpdate"]);
-        fill(
-            rolling,
-            &[("maxSurge", json!("25%")), ("maxUnavailable", json!("25%"))],
-        );
+        fill(rolling, &[("maxSurge", json!("25%")), ("maxUnavailable", json!("25%"))]);
     }
     pod_spec(map_at(object, &["spec", "template", "spec"]));
 }
@@ -118,10 +104,7 @@ fn stateful_set(object: &mut Value) {
             ("podManagementPolicy", json!("OrderedReady")),
             ("replicas", json!(1)),
             ("revisionHistoryLimit", json!(10)),
-            (
-                "updateStrategy",
-                json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
-            ),
+            ("updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})),
         ],
     );
     pod_spec(map_at(object, &["spec", "template", "spec"]));
@@ -129,21 +112,11 @@ fn stateful_set(object: &mut Value) {
 
 fn pod_spec(spec: &mut Map<String, Value>) {
     for list in ["initContainers", "containers"] {
-        for item in spec
-            .get_mut(list)
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+        for item in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             container(map(item));
         }
     }
-    for volume in spec
-        .get_mut("volumes")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for volume in spec.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
         for source in ["configMap", "secret"] {
             if let Some(Value::Object(source)) = volume.get_mut(source) {
                 fill(source, &[("defaultMode", json!(420))]);
@@ -164,16 +137,8 @@ fn pod_spec(spec: &mut Map<String, Value>) {
 
 fn container(container: &mut Map<String, Value>) {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    let tag = image
-        .rsplit('/')
-        .next()
-        .and_then(|last| last.split_once(':'))
-        .map_or("latest", |(_, tag)| tag);
-    let pull = if tag == "latest" && !image.contains('@') {
-        "Always"
-    } else {
-        "IfNotPresent"
-    };
+    let tag = image.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("latest", |(_, tag)| tag);
+    let pull = if tag == "latest" && !image.contains('@') { "Always" } else { "IfNotPresent" };
     fill(
         container,
         &[
@@ -183,12 +148,7 @@ fn container(container: &mut Map<String, Value>) {
             ("terminationMessagePolicy", json!("File")),
         ],
     );
-    for port in container
-        .get_mut("ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         fill(map(port), &[("protocol", json!("TCP"))]);
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -196,12 +156,7 @@ fn container(container: &mut Map<String, Value>) {
             probe_defaults(probe);
         }
     }
-    for env in container
-        .get_mut("env")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for env in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(Value::Object(field)) = env.get_mut("valueFrom").and_then(|from| from.get_mut("fieldRef"))
         {
             fill(field, &[("apiVersion", json!("v1"))]);
@@ -226,10 +181,7 @@ fn probe_defaults(probe: &mut Map<String, Value>) {
 
 fn service(object: &mut Value) {
     let spec = map_at(object, &["spec"]);
-    fill(
-        spec,
-        &[("sessionAffinity", json!("None")), ("type", json!("ClusterIP"))],
-    );
+    fill(spec, &[("sessionAffinity", json!("None")), ("type", json!("ClusterIP"))]);
     let external = spec["type"] == "ExternalName";
     if !external {
         fill(
@@ -244,12 +196,7 @@ fn service(object: &mut Value) {
             fill(spec, &[("clusterIPs", json!([ip]))]);
         }
     }
-    for port in spec
-        .get_mut("ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
+    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let port = map(port);
         let number = port.get("port").cloned().unwrap_or_default();
         fill(port, &[("protocol", json!("TCP")), ("targetPort", number)]);

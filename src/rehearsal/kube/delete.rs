@@ -36,18 +36,16 @@ pub(super) fn delete(
         preconditions(target, options, live)?;
         let waits = !items(live, &["metadata", "finalizers"]).is_empty();
         gone = Some((Arc::clone(live), waits));
-        Ok(
-            match (dry_run, waits, meta(live, "deletionTimestamp").is_empty()) {
-                (true, ..) | (_, true, false) => Next::Keep,
-                (_, true, true) => {
-                    let mut object = (**live).clone();
-                    set_meta(&mut object, "deletionTimestamp", Some(json!(clock_text::now())));
-                    set_meta(&mut object, "deletionGracePeriodSeconds", Some(json!(0)));
-                    Next::Put(object)
-                }
-                (_, false, _) => Next::Delete,
-            },
-        )
+        Ok(match (dry_run, waits, meta(live, "deletionTimestamp").is_empty()) {
+            (true, ..) | (_, true, false) => Next::Keep,
+            (_, true, true) => {
+                let mut object = (**live).clone();
+                set_meta(&mut object, "deletionTimestamp", Some(json!(clock_text::now())));
+                set_meta(&mut object, "deletionGracePeriodSeconds", Some(json!(0)));
+                Next::Put(object)
+            }
+            (_, false, _) => Next::Delete,
+        })
     })?;
     let Some((live, waits)) = gone else {
         return Err(Status::not_found(kind, &target.name));
@@ -57,9 +55,7 @@ pub(super) fn delete(
     }
     if waits || kind.kind == "Pod" {
         let object = stored.unwrap_or_else(|| Arc::clone(&live));
-        return Ok(Deleted {
-            body: (*view::show(kind, &object)).clone(),
-        });
+        return Ok(Deleted { body: (*view::show(kind, &object)).clone() });
     }
     let mut details = details(kind.group, kind.plural, &target.name);
     details["uid"] = json!(meta(&live, "uid"));
@@ -86,10 +82,7 @@ fn preconditions(target: &Target, options: &Value, live: &Value) -> Result<(), S
 
 /// A namespace takes its objects with it, as the namespace controller would see to.
 fn empty_namespace(store: &Store, namespace: &str) {
-    for kind in KINDS
-        .iter()
-        .filter(|kind| kind.namespaced && kind.stored_as.is_none())
-    {
+    for kind in KINDS.iter().filter(|kind| kind.namespaced && kind.stored_as.is_none()) {
         for (key, _) in store.snapshot(kind, Some(namespace)).0 {
             // Deleting an object that somebody else deleted meanwhile is what was wanted.
             let _ = store.change(kind, &key, |_| Ok(Next::Delete));

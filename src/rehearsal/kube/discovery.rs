@@ -13,27 +13,13 @@ use super::reviews::REVIEWS;
 /// The Kubernetes version whose types the server speaks (`k8s-openapi` feature `v1_33`).
 const VERSION: (&str, &str, &str) = ("1", "33", "v1.33.0");
 
-const VERBS: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// The document at a path, if there is one.
 pub(super) fn document(path: &str, headers: &HeaderMap) -> Option<Value> {
-    let aggregated = headers
-        .get(ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|accept| {
-            accept
-                .split(',')
-                .any(|part| part.contains("v=v2;") && part.contains("as=APIGroupDiscoveryList"))
-        });
+    let aggregated = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| {
+        accept.split(',').any(|part| part.contains("v=v2;") && part.contains("as=APIGroupDiscoveryList"))
+    });
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         ["version"] => Some(version()),
@@ -50,9 +36,9 @@ pub(super) fn document(path: &str, headers: &HeaderMap) -> Option<Value> {
             shown["apiVersion"] = json!("v1");
             shown
         }),
-        ["apis", group, version] => group_versions()
-            .contains(&(*group, *version))
-            .then(|| resources(group, version)),
+        ["apis", group, version] => {
+            group_versions().contains(&(*group, *version)).then(|| resources(group, version))
+        }
         ["openapi", "v3"] => Some(openapi_index()),
         ["openapi", "v3", rest @ ..] => openapi(rest),
         _ => None,
@@ -67,11 +53,7 @@ fn version() -> Value {
 }
 
 fn groups() -> Vec<&'static str> {
-    group_versions()
-        .into_iter()
-        .map(|(group, _)| group)
-        .filter(|group| !group.is_empty())
-        .collect()
+    group_versions().into_iter().map(|(group, _)| group).filter(|group| !group.is_empty()).collect()
 }
 
 fn api_group(group: &str) -> Value {
@@ -80,9 +62,7 @@ fn api_group(group: &str) -> Value {
 }
 
 fn kinds_of<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> {
-    KINDS
-        .iter()
-        .filter(move |kind| kind.group == group && kind.version == version)
+    KINDS.iter().filter(move |kind| kind.group == group && kind.version == version)
 }
 
 fn subresources(kind: &Kind) -> Vec<(&'static str, Value, &'static [&'static str])> {
@@ -127,11 +107,7 @@ fn resources(group: &str, version: &str) -> Value {
             "verbs": ["create"]}),
         );
     }
-    let api_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": list})
 }
 
@@ -174,20 +150,14 @@ fn aggregated_resources(group: &str, version: &str) -> Vec<Value> {
         })
         .collect();
     for (_, plural, kind) in REVIEWS.iter().filter(|(g, ..)| *g == group) {
-        list.push(
-            json!({"resource": plural, "scope": scope(false), "singularResource": kind.to_lowercase(),
-            "responseKind": {"group": group, "version": version, "kind": kind}, "verbs": ["create"]}),
-        );
+        list.push(json!({"resource": plural, "scope": scope(false), "singularResource": kind.to_lowercase(),
+            "responseKind": {"group": group, "version": version, "kind": kind}, "verbs": ["create"]}));
     }
     list
 }
 
 fn openapi_path(group: &str, version: &str) -> String {
-    if group.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{group}/{version}")
-    }
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
 fn openapi_index() -> Value {
@@ -195,10 +165,7 @@ fn openapi_index() -> Value {
         .into_iter()
         .map(|(group, version)| {
             let path = openapi_path(group, version);
-            (
-                path.clone(),
-                json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash=rehearsal")}),
-            )
+            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash=rehearsal")}))
         })
         .collect();
     json!({"paths": paths})
@@ -215,16 +182,8 @@ fn openapi(rest: &[&str]) -> Option<Value> {
     }
     let mut paths = serde_json::Map::new();
     for kind in kinds_of(group, version) {
-        let place = if kind.namespaced {
-            "/namespaces/{namespace}"
-        } else {
-            ""
-        };
-        let path = format!(
-            "/{}{place}/{}/{{name}}",
-            openapi_path(group, version),
-            kind.plural
-        );
+        let place = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+        let path = format!("/{}{place}/{}/{{name}}", openapi_path(group, version), kind.plural);
         let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string"}});
         paths.insert(path, json!({"patch": {
             "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")],

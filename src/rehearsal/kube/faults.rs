@@ -107,10 +107,7 @@ impl Faults {
     pub fn clear(&self) {
         let mut knobs = self.lock();
         let spared = std::mem::take(&mut knobs.spared);
-        *knobs = Knobs {
-            spared,
-            ..Knobs::default()
-        };
+        *knobs = Knobs { spared, ..Knobs::default() };
         drop(knobs);
         self.freeze(false);
     }

@@ -152,17 +152,9 @@ impl FieldSet {
     /// With the fields on the way to every member made members too, list items left as they are.
     pub(super) fn with_parents(&self) -> Self {
         let mut members = self.members.clone();
-        members.extend(
-            self.children
-                .keys()
-                .filter(|step| step.starts_with("f:"))
-                .cloned(),
-        );
-        let children = self
-            .children
-            .iter()
-            .map(|(step, child)| (step.clone(), child.with_parents()))
-            .collect();
+        members.extend(self.children.keys().filter(|step| step.starts_with("f:")).cloned());
+        let children =
+            self.children.iter().map(|(step, child)| (step.clone(), child.with_parents())).collect();
         Self { members, children }
     }
 
@@ -228,12 +220,8 @@ fn show_step(step: &str) -> String {
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     match step.split_once(':') {
         Some(("k", key)) => {
-            let pairs: Vec<String> = parsed(key)
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(k, v)| format!("{k}={v}"))
-                .collect();
+            let pairs: Vec<String> =
+                parsed(key).as_object().into_iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
             format!("[{}]", pairs.join(","))
         }
         Some(("v", value)) => format!("[={}]", parsed(value)),
@@ -259,13 +247,7 @@ mod tests {
     fn paths_are_written_as_in_conflicts() {
         let fields = json!({"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:image": {}}}}});
         let paths = FieldSet::decode(&fields).paths();
-        assert_eq!(
-            paths,
-            [
-                r#".spec.containers[name="web"]"#,
-                r#".spec.containers[name="web"].image"#
-            ]
-        );
+        assert_eq!(paths, [r#".spec.containers[name="web"]"#, r#".spec.containers[name="web"].image"#]);
     }
 
     #[test]

@@ -77,9 +77,7 @@ pub(super) async fn answer(
             }
         }
     }
-    Ok(respond(&app, request, route, &stop)
-        .await
-        .unwrap_or_else(|status| refuse(&status)))
+    Ok(respond(&app, request, route, &stop).await.unwrap_or_else(|status| refuse(&status)))
 }
 
 /// Waits as long as the faults ask for, and says which of them strikes; users who are spared meet none.
@@ -137,9 +135,7 @@ async fn respond(
             let mut answer = json_answer(200, &document);
             if aggregated {
                 let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-                answer
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+                answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
             }
             Ok(answer)
         }
@@ -164,17 +160,10 @@ async fn objects(
         name: &path.name,
     };
     user.require(&ask)?;
-    if verb == "patch"
-        && app
-            .store
-            .stored(path.kind, &(path.namespace.clone(), path.name.clone()))
-            .is_none()
+    if verb == "patch" && app.store.stored(path.kind, &(path.namespace.clone(), path.name.clone())).is_none()
     {
         // An apply may create the object, which is a right of its own.
-        user.require(&Ask {
-            verb: "create",
-            ..ask
-        })?;
+        user.require(&Ask { verb: "create", ..ask })?;
     }
     match (verb, path.subresource.as_str()) {
         (_, "portforward") => portforward::answer(app, request, path, &query, stop),
@@ -202,9 +191,7 @@ fn verb(method: &Method, path: &Objects, query: &Query) -> Result<&'static str, 
 }
 
 fn get(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Response<Body>, Status> {
-    let object = app
-        .store
-        .stored(path.kind, &(path.namespace.clone(), path.name.clone()));
+    let object = app.store.stored(path.kind, &(path.namespace.clone(), path.name.clone()));
     let object = object.ok_or_else(|| Status::not_found(path.kind, &path.name))?;
     let object = view::show(path.kind, &object);
     if path.subresource == "scale" {
@@ -215,10 +202,7 @@ fn get(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Respons
         Shape::Metadata => json_answer(200, &table::metadata_of(&object)),
         Shape::Table => {
             let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-            json_answer(
-                200,
-                &table::render(path.kind, &[object], &metadata, Include::of(query), true),
-            )
+            json_answer(200, &table::render(path.kind, &[object], &metadata, Include::of(query), true))
         }
     })
 }
@@ -231,11 +215,7 @@ fn list(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Respon
             &table::render(path.kind, &page.objects, &page.metadata, Include::of(query), true),
         ),
         Shape::Metadata => {
-            let items: Vec<Value> = page
-                .objects
-                .iter()
-                .map(|object| table::metadata_of(object))
-                .collect();
+            let items: Vec<Value> = page.objects.iter().map(|object| table::metadata_of(object)).collect();
             json_answer(
                 200,
                 &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
@@ -277,41 +257,22 @@ fn watch(
     shape: Shape,
 ) -> Result<Response<Body>, Status> {
     let spared = app.faults.is_spared(&user.name);
-    let faults = if spared {
-        Faults::default()
-    } else {
-        app.faults.clone()
-    };
+    let faults = if spared { Faults::default() } else { app.faults.clone() };
     let parts = (app.store.clone(), faults);
-    let watch = Watch::of(
-        parts,
-        path.kind,
-        &path.namespace,
-        query,
-        shape,
-        app.bookmark_every,
-    )?;
+    let watch = Watch::of(parts, path.kind, &path.namespace, query, shape, app.bookmark_every)?;
     Ok(stream("application/json", watch.start()))
 }
 
 fn log(app: &App, path: &Objects, query: &Query) -> Result<Response<Body>, Status> {
     let key = (path.namespace.clone(), path.name.clone());
-    let pod = app
-        .store
-        .stored(path.kind, &key)
-        .ok_or_else(|| Status::not_found(path.kind, &path.name))?;
+    let pod = app.store.stored(path.kind, &key).ok_or_else(|| Status::not_found(path.kind, &path.name))?;
     let containers = super::objects::items(&pod, &["spec", "containers"]);
     let wanted = query.get("container");
     if !wanted.is_empty() && containers.iter().all(|container| container["name"] != wanted) {
-        return Err(Status::bad_request(format!(
-            "container {wanted} is not valid for pod {}",
-            path.name
-        )));
+        return Err(Status::bad_request(format!("container {wanted} is not valid for pod {}", path.name)));
     }
     if query.is_on("previous") {
-        let container = containers
-            .first()
-            .map_or("", |c| c["name"].as_str().unwrap_or_default());
+        let container = containers.first().map_or("", |c| c["name"].as_str().unwrap_or_default());
         let name = &path.name;
         let message = format!("previous terminated container \"{container}\" in pod \"{name}\" not found");
         return Err(Status::bad_request(message));
@@ -324,18 +285,13 @@ fn log(app: &App, path: &Objects, query: &Query) -> Result<Response<Body>, Statu
 /// # Errors
 /// 413 when it is larger than 3 MiB, 400 when it breaks off.
 pub(super) async fn read_body(request: Request<Incoming>) -> Result<Bytes, Status> {
-    match http_body_util::Limited::new(request.into_body(), MAX_BODY)
-        .collect()
-        .await
-    {
+    match http_body_util::Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message = format!("Request entity too large: limit is {MAX_BODY}");
             Err(Status::new(413, "RequestEntityTooLarge", message))
         }
-        Err(error) => Err(Status::bad_request(format!(
-            "the body of the request broke off: {error}"
-        ))),
+        Err(error) => Err(Status::bad_request(format!("the body of the request broke off: {error}"))),
     }
 }
 
@@ -345,9 +301,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Result<Bytes, Statu
 /// 400 when it is none.
 pub(super) fn parse(body: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(body).map_err(|error| {
-        Status::bad_request(format!(
-            "the object provided is unrecognized: json parse error: {error}"
-        ))
+        Status::bad_request(format!("the object provided is unrecognized: json parse error: {error}"))
     })
 }
 
@@ -378,20 +332,18 @@ fn plain(code: u16, text: &'static str) -> Response<Body> {
 fn bytes_answer(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Full::new(body).boxed_unsync());
     *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or_default();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }
 
 fn stream(kind: &'static str, lines: mpsc::Receiver<Bytes>) -> Response<Body> {
-    let frames = futures::stream::unfold(lines, |mut lines| async move {
-        lines.recv().await.map(|line| (line, lines))
-    });
+    let frames =
+        futures::stream::unfold(
+            lines,
+            |mut lines| async move { lines.recv().await.map(|line| (line, lines)) },
+        );
     let body = StreamBody::new(frames.map(|line| Ok(Frame::data(line))));
     let mut response = Response::new(body.boxed_unsync());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

@@ -64,11 +64,7 @@ pub(super) async fn answer(
     if matches!(change, Change::Apply(_)) && target.subresource == "scale" {
         return Err(Status::unsupported_media_type(&PATCHES[..2]));
     }
-    Ok(written(
-        path.kind,
-        &target,
-        &write(&app.store, &target, &terms, &change)?,
-    ))
+    Ok(written(path.kind, &target, &write(&app.store, &target, &terms, &change)?))
 }
 
 /// The namespace is part of the address, never of the body alone.
@@ -105,10 +101,7 @@ fn written(kind: &Kind, target: &Target, outcome: &Outcome) -> Response<Body> {
 }
 
 fn media_type(headers: &HeaderMap) -> &str {
-    let full = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let full = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     full.split(';').next().unwrap_or_default().trim()
 }
 
@@ -121,20 +114,14 @@ fn object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
     if object.is_object() {
         return Ok(object);
     }
-    Err(Status::bad_request(
-        "the object provided is unrecognized: it is no JSON object",
-    ))
+    Err(Status::bad_request("the object provided is unrecognized: it is no JSON object"))
 }
 
 fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Status> {
     let decoded = |shape: fn(&Value) -> bool| {
         let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
         let patch: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
-        if shape(&patch) {
-            Ok(patch)
-        } else {
-            Err(bad("it has the wrong JSON type".into()))
-        }
+        if shape(&patch) { Ok(patch) } else { Err(bad("it has the wrong JSON type".into())) }
     };
     let refuse = |why: &str| {
         let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {why}");
@@ -161,19 +148,11 @@ fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Sta
 fn configuration(body: &Bytes) -> Result<Value, Status> {
     let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
     let config: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
-    if config.is_object() {
-        Ok(config)
-    } else {
-        Err(bad("it is no object".into()))
-    }
+    if config.is_object() { Ok(config) } else { Err(bad("it is no object".into())) }
 }
 
 fn options(body: &Bytes) -> Result<Value, Status> {
-    if body.is_empty() {
-        Ok(json!({}))
-    } else {
-        parse(body)
-    }
+    if body.is_empty() { Ok(json!({})) } else { parse(body) }
 }
 
 fn is_dry(options: &Value, query: &Query) -> Result<bool, Status> {
@@ -183,10 +162,7 @@ fn is_dry(options: &Value, query: &Query) -> Result<bool, Status> {
 fn delete_one(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
     let options = options(body)?;
     let dry = is_dry(&options, query)?;
-    Ok(json_answer(
-        200,
-        &delete::delete(&app.store, target, &options, dry)?.body,
-    ))
+    Ok(json_answer(200, &delete::delete(&app.store, target, &options, dry)?.body))
 }
 
 fn delete_all(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
@@ -195,11 +171,7 @@ fn delete_all(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result
     let mut gone = Vec::new();
     for object in page.objects {
         let namespace = meta(&object, "namespace").to_owned();
-        let one = Target {
-            namespace,
-            name: meta(&object, "name").into(),
-            ..target.clone()
-        };
+        let one = Target { namespace, name: meta(&object, "name").into(), ..target.clone() };
         match delete::delete(&app.store, &one, &json!({}), dry) {
             Ok(_) => gone.push((*object).clone()),
             // Somebody else deleted it first.

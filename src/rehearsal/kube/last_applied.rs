@@ -17,9 +17,7 @@ const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const MANAGER: &str = "kubectl";
 
 fn last_applied(object: &Value) -> Option<&str> {
-    at(object, &["metadata", "annotations", ANNOTATION])?
-        .as_str()
-        .filter(|text| !text.is_empty())
+    at(object, &["metadata", "annotations", ANNOTATION])?.as_str().filter(|text| !text.is_empty())
 }
 
 /// The fields that a manager may take without force: those the annotation has as they still are.
@@ -29,10 +27,7 @@ pub(super) fn excused(manager: &str, live: &Value, place: &Place) -> FieldSet {
         return FieldSet::default();
     };
     let difference = compare(&last, live, place);
-    let differing = difference
-        .added
-        .union(&difference.modified)
-        .union(&difference.removed);
+    let differing = difference.added.union(&difference.modified).union(&difference.removed);
     FieldSet::of(&last, place).difference(&differing)
 }
 

@@ -52,11 +52,7 @@ pub(super) fn page(
         .filter(|(_, object)| selector.matches(object))
         .collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
-    if let Some(limit) = query
-        .number("limit")
-        .filter(|limit| *limit > 0)
-        .map(|limit| limit as usize)
-    {
+    if let Some(limit) = query.number("limit").filter(|limit| *limit > 0).map(|limit| limit as usize) {
         let left = objects.len().saturating_sub(limit);
         objects.truncate(limit);
         if let (true, Some((last, _))) = (left > 0, objects.last()) {
@@ -66,10 +62,7 @@ pub(super) fn page(
             }
         }
     }
-    Ok(Page {
-        objects: objects.into_iter().map(|(_, object)| object).collect(),
-        metadata,
-    })
+    Ok(Page { objects: objects.into_iter().map(|(_, object)| object).collect(), metadata })
 }
 
 type Read = (Vec<(Key, Arc<Value>)>, u64);
@@ -86,9 +79,7 @@ fn read(
             return Ok(store.snapshot(kind, namespace));
         };
         let objects = store.snapshot_at(kind, namespace, revision);
-        return objects
-            .map(|objects| (objects, revision))
-            .ok_or_else(|| expired(&start.after));
+        return objects.map(|objects| (objects, revision)).ok_or_else(|| expired(&start.after));
     }
     let version = query.get("resourceVersion");
     let current = store.snapshot(kind, namespace);
@@ -104,9 +95,9 @@ fn read(
     }
     match store.snapshot_at(kind, namespace, wanted) {
         Some(objects) => Ok((objects, wanted)),
-        None => Err(Status::expired(format!(
-            "The resourceVersion for the provided list is too old: {wanted}"
-        ))),
+        None => {
+            Err(Status::expired(format!("The resourceVersion for the provided list is too old: {wanted}")))
+        }
     }
 }
 
@@ -135,10 +126,7 @@ fn expired(after: &Key) -> Status {
         remainder of the results. Continuing with the provided token results in an inconsistent list - objects that \
         were created, modified, or deleted between the time the first chunk was returned and now may show up in the \
         list.";
-    Status {
-        resume: Some(token(None, after)),
-        ..Status::expired(message)
-    }
+    Status { resume: Some(token(None, after)), ..Status::expired(message) }
 }
 
 fn token(revision: Option<u64>, after: &Key) -> String {
@@ -153,14 +141,8 @@ impl Start {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
         let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         let revision = token["rv"].as_i64().ok_or_else(bad)?;
-        let start = token["start"]
-            .as_str()
-            .and_then(|start| start.strip_suffix('\0'))
-            .ok_or_else(bad)?;
+        let start = token["start"].as_str().and_then(|start| start.strip_suffix('\0')).ok_or_else(bad)?;
         let (namespace, name) = start.split_once('/').ok_or_else(bad)?;
-        Ok(Self {
-            revision: u64::try_from(revision).ok(),
-            after: (namespace.into(), name.into()),
-        })
+        Ok(Self { revision: u64::try_from(revision).ok(), after: (namespace.into(), name.into()) })
     }
 }

@@ -36,10 +36,7 @@ pub struct Logs {
 
 impl Default for Logs {
     fn default() -> Self {
-        Self {
-            pods: Arc::default(),
-            written: Arc::new(watch::channel(0).0),
-        }
+        Self { pods: Arc::default(), written: Arc::new(watch::channel(0).0) }
     }
 }
 
@@ -53,11 +50,7 @@ impl Logs {
         let mut pods = self.lock();
         let ring = pods.entry((namespace.into(), pod.into())).or_default();
         ring.written += 1;
-        ring.lines.push_back(Line {
-            number: ring.written,
-            at: clock::now(),
-            text: text.into(),
-        });
+        ring.lines.push_back(Line { number: ring.written, at: clock::now(), text: text.into() });
         if ring.lines.len() > CAPACITY {
             ring.lines.pop_front();
         }
@@ -72,9 +65,7 @@ impl Logs {
 
     fn after(&self, pod: &(String, String), number: u64) -> Vec<Line> {
         let pods = self.lock();
-        let lines = pods
-            .get(pod)
-            .map(|ring| ring.lines.iter().filter(|line| line.number > number));
+        let lines = pods.get(pod).map(|ring| ring.lines.iter().filter(|line| line.number > number));
         lines.into_iter().flatten().cloned().collect()
     }
 
@@ -101,11 +92,7 @@ impl Logs {
         loop {
             for line in lines {
                 last = last.max(line.number);
-                let stamp = if query.is_on("timestamps") {
-                    format!("{} ", line.at)
-                } else {
-                    String::new()
-                };
+                let stamp = if query.is_on("timestamps") { format!("{} ", line.at) } else { String::new() };
                 let mut bytes = format!("{stamp}{}\n", line.text).into_bytes();
                 bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                 left -= bytes.len() as u64;
@@ -127,9 +114,7 @@ impl Logs {
 
 fn since(query: &Query) -> Option<jiff::Timestamp> {
     if let Some(seconds) = query.number("sinceSeconds") {
-        return clock::now()
-            .checked_sub(jiff::SignedDuration::from_secs(i64::try_from(seconds).ok()?))
-            .ok();
+        return clock::now().checked_sub(jiff::SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok();
     }
     query.get("sinceTime").parse().ok()
 }

@@ -54,10 +54,7 @@ const OWNERLESS: &[&str] = &[
 
 /// Reads the list of an object.
 pub(super) fn decode(object: &Value) -> Vec<Entry> {
-    items(object, &["metadata", "managedFields"])
-        .iter()
-        .filter_map(decode_entry)
-        .collect()
+    items(object, &["metadata", "managedFields"]).iter().filter_map(decode_entry).collect()
 }
 
 fn decode_entry(entry: &Value) -> Option<Entry> {
@@ -78,30 +75,18 @@ pub(super) fn encode(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by(|a, b| {
         let key = |e: &Entry| {
-            (
-                !e.owner.applied,
-                e.time.clone(),
-                e.owner.manager.clone(),
-                e.owner.subresource.clone(),
-            )
+            (!e.owner.applied, e.time.clone(), e.owner.manager.clone(), e.owner.subresource.clone())
         };
         key(a).cmp(&key(b))
     });
     let list: Vec<Value> = entries.iter().map(encode_entry).collect();
-    set_meta(
-        object,
-        "managedFields",
-        (!list.is_empty()).then_some(Value::Array(list)),
-    );
+    set_meta(object, "managedFields", (!list.is_empty()).then_some(Value::Array(list)));
 }
 
 fn encode_entry(entry: &Entry) -> Value {
     let mut map = Map::new();
     map.insert("manager".into(), json!(entry.owner.manager));
-    map.insert(
-        "operation".into(),
-        json!(if entry.owner.applied { "Apply" } else { "Update" }),
-    );
+    map.insert("operation".into(), json!(if entry.owner.applied { "Apply" } else { "Update" }));
     map.insert("apiVersion".into(), json!(entry.owner.api_version));
     if let Some(time) = &entry.time {
         map.insert("time".into(), json!(time));
@@ -184,17 +169,12 @@ fn walk_list(
 ) {
     let keyed = |value: Option<&'_ Value>| -> Vec<(String, Value)> {
         let list = value.and_then(Value::as_array).cloned().unwrap_or_default();
-        list.into_iter()
-            .filter_map(|item| Some((item_step(&item, place.list())?, item)))
-            .collect()
+        list.into_iter().filter_map(|item| Some((item_step(&item, place.list())?, item))).collect()
     };
     let (a, b) = (keyed(before), keyed(after));
     let find =
         |list: &[(String, Value)], step: &str| list.iter().find(|(s, _)| s == step).map(|(_, v)| v.clone());
-    let new_steps = b
-        .iter()
-        .map(|(s, _)| s)
-        .filter(|s| a.iter().all(|(mine, _)| mine != *s));
+    let new_steps = b.iter().map(|(s, _)| s).filter(|s| a.iter().all(|(mine, _)| mine != *s));
     for step in a.iter().map(|(s, _)| s).chain(new_steps) {
         path.push(step.clone());
         walk(find(&a, step).as_ref(), find(&b, step).as_ref(), place, path, out);
@@ -240,11 +220,7 @@ pub(super) fn after_update(
         }
         entry.fields = fields;
     } else if !changed.is_empty() {
-        entries.push(Entry {
-            owner,
-            time: Some(clock_text::now()),
-            fields: changed,
-        });
+        entries.push(Entry { owner, time: Some(clock_text::now()), fields: changed });
     }
 }
 
@@ -263,12 +239,7 @@ pub(super) fn conflicts(entries: &[Entry], owner: &Owner, difference: &Differenc
 pub(super) fn conflict_status(conflicts: &[(Owner, FieldSet)]) -> Status {
     let all: Vec<(String, String)> = conflicts
         .iter()
-        .flat_map(|(owner, fields)| {
-            fields
-                .paths()
-                .into_iter()
-                .map(move |path| (show_owner(owner), path))
-        })
+        .flat_map(|(owner, fields)| fields.paths().into_iter().map(move |path| (show_owner(owner), path)))
         .collect();
     let causes: Vec<Value> = all
         .iter()
@@ -292,21 +263,9 @@ pub(super) fn conflict_status(conflicts: &[(Owner, FieldSet)]) -> Status {
 }
 
 fn show_owner(owner: &Owner) -> String {
-    let Owner {
-        manager,
-        api_version,
-        subresource,
-        ..
-    } = owner;
-    let below = if subresource.is_empty() {
-        String::new()
-    } else {
-        format!(" with subresource \"{subresource}\"")
-    };
-    let version = if owner.applied {
-        String::new()
-    } else {
-        format!(" using {api_version}")
-    };
+    let Owner { manager, api_version, subresource, .. } = owner;
+    let below =
+        if subresource.is_empty() { String::new() } else { format!(" with subresource \"{subresource}\"") };
+    let version = if owner.applied { String::new() } else { format!(" using {api_version}") };
     format!("\"{manager}\"{below}{version}")
 }

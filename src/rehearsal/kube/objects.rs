@@ -19,9 +19,7 @@ pub(super) fn number(object: &Value, path: &[&str]) -> i64 {
 
 /// The list at a path, or an empty one.
 pub(super) fn items<'a>(object: &'a Value, path: &[&str]) -> &'a [Value] {
-    at(object, path)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    at(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// `metadata.<key>`, or the empty text.

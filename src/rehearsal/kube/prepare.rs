@@ -17,9 +17,7 @@ const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// 500 when it carries a resource version, as a real server answers.
 pub(super) fn created(kind: &Kind, object: &mut Value) -> Result<(), Status> {
     if !meta(object, "resourceVersion").is_empty() {
-        return Err(Status::internal(
-            "resourceVersion should not be set on objects to be created",
-        ));
+        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
     }
     set_meta(object, "uid", Some(json!(uuid::Uuid::new_v4().to_string())));
     set_meta(object, "creationTimestamp", Some(json!(clock_text::now())));
@@ -48,26 +46,14 @@ pub(super) fn updated(kind: &Kind, object: &mut Value, live: &Value, subresource
             set_meta(object, key, live["metadata"].get(key).cloned());
         }
     }
-    for key in [
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "resourceVersion",
-    ] {
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"] {
         set_meta(object, key, live["metadata"].get(key).cloned());
     }
     match subresource {
         "status" => {
-            let fields: Vec<String> = live
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in fields
-                .iter()
-                .filter(|key| !matches!(key.as_str(), "status" | "metadata"))
-            {
+            let fields: Vec<String> =
+                live.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+            for key in fields.iter().filter(|key| !matches!(key.as_str(), "status" | "metadata")) {
                 set(map(object), key, live.get(key).cloned());
             }
             set_meta(object, "labels", at(live, &["metadata", "labels"]).cloned());

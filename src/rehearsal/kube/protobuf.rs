@@ -30,10 +30,7 @@ enum Shape {
 /// Field number, name in JSON, shape.
 type Row = (u64, &'static str, Shape);
 
-const UNKNOWN: &[Row] = &[
-    (1, "typeMeta", Shape::Message(TYPE_META)),
-    (2, "raw", Shape::Bytes),
-];
+const UNKNOWN: &[Row] = &[(1, "typeMeta", Shape::Message(TYPE_META)), (2, "raw", Shape::Bytes)];
 const TYPE_META: &[Row] = &[(1, "apiVersion", Shape::Text), (2, "kind", Shape::Text)];
 const META: &[Row] = &[
     (1, "name", Shape::Text),
@@ -61,24 +58,11 @@ const METADATA: Row = (1, "metadata", Shape::Message(META));
 const KINDS: &[(&str, &[Row])] = &[
     ("SelfSubjectReview", &[]),
     ("SelfSubjectAccessReview", &[(2, "spec", Shape::Message(ACCESS))]),
-    (
-        "SelfSubjectRulesReview",
-        &[(2, "spec", Shape::Message(&[(1, "namespace", Shape::Text)]))],
-    ),
+    ("SelfSubjectRulesReview", &[(2, "spec", Shape::Message(&[(1, "namespace", Shape::Text)]))]),
     ("Namespace", &[METADATA]),
     ("ServiceAccount", &[METADATA]),
-    (
-        "ConfigMap",
-        &[
-            METADATA,
-            (2, "data", Shape::TextMap),
-            (3, "binaryData", Shape::BytesMap),
-        ],
-    ),
-    (
-        "Secret",
-        &[METADATA, (2, "data", Shape::BytesMap), (3, "type", Shape::Text)],
-    ),
+    ("ConfigMap", &[METADATA, (2, "data", Shape::TextMap), (3, "binaryData", Shape::BytesMap)]),
+    ("Secret", &[METADATA, (2, "data", Shape::BytesMap), (3, "type", Shape::Text)]),
 ];
 
 /// An object from its protobuf body; none when the body is no protobuf.
@@ -97,9 +81,7 @@ fn read(body: &[u8]) -> Result<Value, Status> {
     let Some((_, rows)) = KINDS.iter().find(|(name, _)| *name == kind) else {
         return Err(Status::unsupported_media_type(&["application/json"]));
     };
-    let raw = STANDARD
-        .decode(super::objects::text(&envelope, &["raw"]))
-        .map_err(|_| broken())?;
+    let raw = STANDARD.decode(super::objects::text(&envelope, &["raw"])).map_err(|_| broken())?;
     let mut object = message(&raw, rows).ok_or_else(broken)?;
     object["kind"] = json!(kind);
     object["apiVersion"] = envelope["typeMeta"]["apiVersion"].clone();

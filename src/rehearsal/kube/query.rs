@@ -31,18 +31,12 @@ impl Query {
 
     /// The value of a parameter, empty when absent.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
 
     /// All values of a parameter.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether a switch is on.
@@ -63,9 +57,7 @@ impl Query {
         match self.get("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(Status::bad_request(format!(
-                "Invalid value: \"{other}\": dryRun must be \"All\""
-            ))),
+            other => Err(Status::bad_request(format!("Invalid value: \"{other}\": dryRun must be \"All\""))),
         }
     }
 
@@ -84,16 +76,9 @@ impl Query {
         if !named.is_empty() {
             return named.to_owned();
         }
-        let agent = headers
-            .get(header::USER_AGENT)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default();
+        let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let name = agent.split('/').next().unwrap_or_default();
-        if name.is_empty() {
-            "unknown".into()
-        } else {
-            name.to_owned()
-        }
+        if name.is_empty() { "unknown".into() } else { name.to_owned() }
     }
 }
 
@@ -103,10 +88,7 @@ impl Shape {
     /// # Errors
     /// 406 when the client takes no JSON.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Status> {
-        let accept = headers
-            .get(header::ACCEPT)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("*/*");
+        let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("*/*");
         for part in accept.split(',').map(str::trim) {
             let mut pieces = part.split(';').map(str::trim);
             let media = pieces.next().unwrap_or_default();

@@ -60,28 +60,17 @@ fn round_trip<T: Serialize + DeserializeOwned>(value: Value) -> Result<Value, se
 impl Kind {
     /// `group/version`, or `version` alone for core.
     pub(super) fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.into()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// `plural.group`, or `plural` alone for core: how error messages name the resource.
     pub(super) fn qualified(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.into()
-        } else {
-            format!("{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     /// The row whose table in the store holds the objects: itself, unless it is a view.
     pub(super) fn stored(&'static self) -> &'static Self {
-        self.stored_as
-            .as_ref()
-            .and_then(|view| by_plural(view.group, self.plural))
-            .unwrap_or(self)
+        self.stored_as.as_ref().and_then(|view| by_plural(view.group, self.plural)).unwrap_or(self)
     }
 }
 
@@ -115,11 +104,7 @@ const fn worked<T: Serialize + DeserializeOwned>(
     names: (&'static str, &'static str, &'static str),
     short: &'static [&'static str],
 ) -> Kind {
-    Kind {
-        status: true,
-        generation: true,
-        ..kind::<T>(group, version, names, short)
-    }
+    Kind { status: true, generation: true, ..kind::<T>(group, version, names, short) }
 }
 
 /// `events.k8s.io/v1` shows the events of the core group under other field names (Event v1 API reference).
@@ -155,11 +140,7 @@ pub(super) static KINDS: &[Kind] = &[
         ..kind::<api::core::v1::PersistentVolumeClaim>(
             "",
             "v1",
-            (
-                "persistentvolumeclaims",
-                "persistentvolumeclaim",
-                "PersistentVolumeClaim",
-            ),
+            ("persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim"),
             &["pvc"],
         )
     },
@@ -244,25 +225,19 @@ pub(super) static KINDS: &[Kind] = &[
 
 /// The row for a resource of a path.
 pub(super) fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    KINDS
-        .iter()
-        .find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+    KINDS.iter().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
 }
 
 /// The row for a resource of a group, whatever its version.
 pub(super) fn by_plural(group: &str, plural: &str) -> Option<&'static Kind> {
-    KINDS
-        .iter()
-        .find(|kind| kind.group == group && kind.plural == plural)
+    KINDS.iter().find(|kind| kind.group == group && kind.plural == plural)
 }
 
 /// The row for an object's own `apiVersion` and `kind`.
 pub(super) fn of_object(object: &Value) -> Option<&'static Kind> {
     let api_version = object.get("apiVersion")?.as_str()?;
     let name = object.get("kind")?.as_str()?;
-    KINDS
-        .iter()
-        .find(|kind| kind.kind == name && kind.api_version() == api_version)
+    KINDS.iter().find(|kind| kind.kind == name && kind.api_version() == api_version)
 }
 
 /// `(group, version)` of every API, core first, each once.

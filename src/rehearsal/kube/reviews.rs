@@ -9,24 +9,13 @@ use super::status::Status;
 /// The reviews there are: group, plural, kind.
 pub(super) const REVIEWS: &[(&str, &str, &str)] = &[
     ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
-    (
-        "authorization.k8s.io",
-        "selfsubjectaccessreviews",
-        "SelfSubjectAccessReview",
-    ),
-    (
-        "authorization.k8s.io",
-        "selfsubjectrulesreviews",
-        "SelfSubjectRulesReview",
-    ),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
 ];
 
 /// Whether the rest of a path is one of the reviews.
 pub(super) fn is_review(group: &str, version: &str, rest: &[&str]) -> bool {
-    version == "v1"
-        && REVIEWS
-            .iter()
-            .any(|(g, plural, _)| *g == group && rest == [*plural])
+    version == "v1" && REVIEWS.iter().any(|(g, plural, _)| *g == group && rest == [*plural])
 }
 
 /// Fills in a review's status.
@@ -50,8 +39,7 @@ pub(super) fn answer(plural: &str, body: &Value, user: &User) -> Result<Value, S
 fn access(body: &Value, user: &User) -> Value {
     let ask = |key: &str| text(body, &["spec", "resourceAttributes", key]);
     let allowed = if body["spec"].get("nonResourceAttributes").is_some() {
-        user.require_path(text(body, &["spec", "nonResourceAttributes", "path"]))
-            .is_ok()
+        user.require_path(text(body, &["spec", "nonResourceAttributes", "path"])).is_ok()
     } else {
         user.may(&Ask {
             verb: ask("verb"),
@@ -68,9 +56,7 @@ fn access(body: &Value, user: &User) -> Value {
 fn rules(body: &Value, user: &User) -> Value {
     let namespace = text(body, &["spec", "namespace"]);
     let everything = Rule::new("*", &["*"], &["*"]);
-    let rules = user
-        .rules()
-        .map_or(vec![&everything], |rules| rules.iter().collect());
+    let rules = user.rules().map_or(vec![&everything], |rules| rules.iter().collect());
     let rules: Vec<Value> = rules
         .into_iter()
         .filter(|rule| rule.namespace.as_deref().is_none_or(|ns| ns == namespace))

@@ -56,12 +56,7 @@ pub(super) fn of(path: &str) -> Option<Route> {
     if named_without_namespace || !has_subresource(kind, &subresource) {
         return None;
     }
-    Some(Route::Objects(Objects {
-        kind,
-        namespace: namespace.into(),
-        name: name.into(),
-        subresource,
-    }))
+    Some(Route::Objects(Objects { kind, namespace: namespace.into(), name: name.into(), subresource }))
 }
 
 fn has_subresource(kind: &Kind, name: &str) -> bool {

@@ -26,14 +26,8 @@ const LISTS: &[(&[&str], List)] = &[
     (&["metadata", "finalizers"], List::Set),
     (&["metadata", "ownerReferences"], List::Keyed(&["uid"])),
     (&["Service", "spec", "ports"], List::Keyed(&["port", "protocol"])),
-    (
-        &["containers", "ports"],
-        List::Keyed(&["containerPort", "protocol"]),
-    ),
-    (
-        &["initContainers", "ports"],
-        List::Keyed(&["containerPort", "protocol"]),
-    ),
+    (&["containers", "ports"], List::Keyed(&["containerPort", "protocol"])),
+    (&["initContainers", "ports"], List::Keyed(&["containerPort", "protocol"])),
     (&["spec", "containers"], List::Keyed(&["name"])),
     (&["spec", "initContainers"], List::Keyed(&["name"])),
     (&["spec", "ephemeralContainers"], List::Keyed(&["name"])),
@@ -44,10 +38,7 @@ const LISTS: &[(&[&str], List)] = &[
     (&["imagePullSecrets"], List::Keyed(&["name"])),
     (&["ServiceAccount", "secrets"], List::Keyed(&["name"])),
     (&["hostAliases"], List::Keyed(&["ip"])),
-    (
-        &["topologySpreadConstraints"],
-        List::Keyed(&["topologyKey", "whenUnsatisfiable"]),
-    ),
+    (&["topologySpreadConstraints"], List::Keyed(&["topologyKey", "whenUnsatisfiable"])),
     (&["status", "conditions"], List::Keyed(&["type"])),
     (&["status", "podIPs"], List::Keyed(&["ip"])),
     (&["Node", "status", "addresses"], List::Keyed(&["type"])),
@@ -93,18 +84,12 @@ impl Place {
 
     fn ends_with(&self, suffix: &[&str]) -> bool {
         self.0.len() >= suffix.len()
-            && self.0[self.0.len() - suffix.len()..]
-                .iter()
-                .zip(suffix)
-                .all(|(have, want)| have == want)
+            && self.0[self.0.len() - suffix.len()..].iter().zip(suffix).all(|(have, want)| have == want)
     }
 
     /// How the list at this place is merged.
     pub(super) fn list(&self) -> List {
-        LISTS
-            .iter()
-            .find(|(suffix, _)| self.ends_with(suffix))
-            .map_or(List::Atomic, |(_, list)| *list)
+        LISTS.iter().find(|(suffix, _)| self.ends_with(suffix)).map_or(List::Atomic, |(_, list)| *list)
     }
 
     /// Whether the map (or the list item that is one) at this place is one value.
@@ -117,12 +102,7 @@ impl Place {
 pub(super) fn item_key(item: &Value, keys: &[&str]) -> Option<Vec<(String, Value)>> {
     let mut found: Vec<(String, Value)> = keys
         .iter()
-        .map(|key| {
-            Some((
-                (*key).to_owned(),
-                item.get(*key).cloned().or_else(|| key_default(key))?,
-            ))
-        })
+        .map(|key| Some(((*key).to_owned(), item.get(*key).cloned().or_else(|| key_default(key))?)))
         .collect::<Option<_>>()?;
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Some(found)

@@ -71,11 +71,7 @@ impl Selector {
         let labels = labels(query.get("labelSelector"))
             .map_err(|text| Status::bad_request(format!("unable to parse requirement: {text}")))?;
         let mut fields = Vec::new();
-        for term in query
-            .get("fieldSelector")
-            .split(',')
-            .filter(|term| !term.is_empty())
-        {
+        for term in query.get("fieldSelector").split(',').filter(|term| !term.is_empty()) {
             let (key, equal, value) = field(term).ok_or_else(|| {
                 Status::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'"))
             })?;
@@ -104,10 +100,7 @@ impl Selector {
     /// Whether an object matches.
     pub(super) fn matches(&self, object: &Value) -> bool {
         self.labels.iter().all(|label| label.matches(object))
-            && self
-                .fields
-                .iter()
-                .all(|(key, equal, value)| (field_text(object, key) == *value) == *equal)
+            && self.fields.iter().all(|(key, equal, value)| (field_text(object, key) == *value) == *equal)
     }
 }
 
@@ -115,10 +108,7 @@ fn field_text(object: &Value, key: &str) -> String {
     match key {
         "metadata.name" => meta(object, "name").into(),
         "metadata.namespace" => meta(object, "namespace").into(),
-        "source" => at(object, &["source", "component"])
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .into(),
+        "source" => at(object, &["source", "component"]).and_then(Value::as_str).unwrap_or_default().into(),
         _ => match at(object, &key.split('.').collect::<Vec<_>>()) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => String::new(),
@@ -131,9 +121,7 @@ fn field(term: &str) -> Option<(&str, bool, &str)> {
     if let Some((key, value)) = term.split_once("!=") {
         return Some((key, false, value));
     }
-    term.split_once("==")
-        .or_else(|| term.split_once('='))
-        .map(|(key, value)| (key, true, value))
+    term.split_once("==").or_else(|| term.split_once('=')).map(|(key, value)| (key, true, value))
 }
 
 impl Label {
@@ -170,14 +158,10 @@ fn label(term: &str) -> Result<Label, String> {
     };
     let bad = || format!("'{term}'");
     if let Some((key, values)) = term.split_once(" notin ") {
-        return list(values)
-            .map(|values| Label::NotIn(key.trim().into(), values))
-            .ok_or_else(bad);
+        return list(values).map(|values| Label::NotIn(key.trim().into(), values)).ok_or_else(bad);
     }
     if let Some((key, values)) = term.split_once(" in ") {
-        return list(values)
-            .map(|values| Label::In(key.trim().into(), values))
-            .ok_or_else(bad);
+        return list(values).map(|values| Label::In(key.trim().into(), values)).ok_or_else(bad);
     }
     if let Some((key, value)) = term.split_once("!=") {
         return Ok(Label::NotIn(key.trim().into(), vec![value.trim().into()]));
@@ -213,10 +197,7 @@ mod tests {
             ("other!=x", true),
             ("!other", true),
         ] {
-            let selector = Selector {
-                labels: labels(text).unwrap(),
-                fields: vec![],
-            };
+            let selector = Selector { labels: labels(text).unwrap(), fields: vec![] };
             assert_eq!(selector.matches(&object), expected, "{text}");
         }
         assert!(labels("app in web").is_err());

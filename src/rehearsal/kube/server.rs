@@ -90,9 +90,8 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let store = Store::new(options.history);
-        for name in ["default", "kube-system"]
-            .into_iter()
-            .chain(options.namespaces.iter().map(String::as_str))
+        for name in
+            ["default", "kube-system"].into_iter().chain(options.namespaces.iter().map(String::as_str))
         {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             store.create("kube-apiserver", namespace)?;
@@ -105,20 +104,9 @@ impl Server {
             bookmark_every: options.bookmark_every,
         });
         let (identity, stop) = (Identity::new()?, CancellationToken::new());
-        let listener = Some(tokio::spawn(accept(
-            listener,
-            Arc::clone(&app),
-            identity.clone(),
-            stop.clone(),
-        )));
+        let listener = Some(tokio::spawn(accept(listener, Arc::clone(&app), identity.clone(), stop.clone())));
         tracing::debug!(%address, "API server listens");
-        Ok(Self {
-            address,
-            app,
-            identity,
-            stop,
-            listener,
-        })
+        Ok(Self { address, app, identity, stop, listener })
     }
 
     /// The address without TLS, for example `http://127.0.0.1:41234`. The kubeconfig's is `https` on the same port.
@@ -179,12 +167,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, identity: Identity, stop: 
         };
         match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(connected(
-                    stream,
-                    Arc::clone(&app),
-                    identity.clone(),
-                    stop.clone(),
-                ));
+                tokio::spawn(connected(stream, Arc::clone(&app), identity.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "API server could not accept a connection");
@@ -218,9 +201,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request| answer(Arc::clone(&app), request, stop.clone()));
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     if let Err(error) = connection.await {
         tracing::trace!(%error, "a connection to the API server ended early");
     }

@@ -30,13 +30,7 @@ pub(super) struct Cause {
 impl Status {
     /// A refusal without details.
     pub(super) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            details: None,
-            resume: None,
-        }
+        Self { code, reason, message: message.into(), details: None, resume: None }
     }
 
     /// The same refusal with details.
@@ -62,11 +56,7 @@ impl Status {
 
     /// 403; `message` is who cannot do what.
     pub(super) fn forbidden(group: &str, resource: &str, name: &str, message: &str) -> Self {
-        let qualified = if group.is_empty() {
-            resource.to_owned()
-        } else {
-            format!("{resource}.{group}")
-        };
+        let qualified = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
         let text = match (resource.is_empty(), name.is_empty()) {
             (true, _) => format!("forbidden: {message}"),
             (_, true) => format!("{qualified} is forbidden: {message}"),
@@ -77,48 +67,29 @@ impl Status {
 
     /// 404 for an object.
     pub(super) fn not_found(kind: &Kind, name: &str) -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            format!("{} \"{name}\" not found", kind.qualified()),
-        )
-        .about(kind, name)
+        Self::new(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified())).about(kind, name)
     }
 
     /// 405.
     pub(super) fn method_not_allowed(kind: &Kind, action: &str) -> Self {
-        let message = format!(
-            "{action} is not supported on resources of kind \"{}\"",
-            kind.qualified()
-        );
+        let message = format!("{action} is not supported on resources of kind \"{}\"", kind.qualified());
         Self::new(405, "MethodNotAllowed", message).about(kind, "")
     }
 
     /// 406: nothing that the client accepts can be had.
     pub(super) fn not_acceptable() -> Self {
-        Self::new(
-            406,
-            "NotAcceptable",
-            "only the following media types are accepted: application/json",
-        )
+        Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json")
     }
 
     /// 409: created already.
     pub(super) fn already_exists(kind: &Kind, name: &str) -> Self {
-        Self::new(
-            409,
-            "AlreadyExists",
-            format!("{} \"{name}\" already exists", kind.qualified()),
-        )
-        .about(kind, name)
+        Self::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", kind.qualified()))
+            .about(kind, name)
     }
 
     /// 409: the write was made against another state than the stored one.
     pub(super) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {why}",
-            kind.qualified()
-        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
         Self::new(409, "Conflict", message).about(kind, name)
     }
 
@@ -159,29 +130,14 @@ impl Status {
     pub(super) fn invalid_patch(outcome: &Value, why: &str) -> Self {
         let shown = Value::from(outcome.to_string());
         let message = format!("Invalid value: {shown}: {why}");
-        let cause = Cause {
-            reason: "FieldValueInvalid",
-            field: "patch".into(),
-            message,
-        };
+        let cause = Cause { reason: "FieldValueInvalid", field: "patch".into(), message };
         Self::invalid_of("", "", "", &[cause])
     }
 
     fn invalid_of(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let bodies: Vec<String> = causes
-            .iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .collect();
-        let joined = if bodies.len() == 1 {
-            bodies.concat()
-        } else {
-            format!("[{}]", bodies.join(", "))
-        };
-        let qualified = if group.is_empty() {
-            kind.to_owned()
-        } else {
-            format!("{kind}.{group}")
-        };
+        let bodies: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let joined = if bodies.len() == 1 { bodies.concat() } else { format!("[{}]", bodies.join(", ")) };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let message = format!("{qualified} \"{name}\" is invalid: {joined}");
         let mut details = details(group, kind, name);
         details["causes"] = causes

@@ -56,36 +56,23 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("revision", &self.revision())
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
     }
 }
 
 /// The index of a kind's table.
 pub(super) fn table_of(kind: &'static Kind) -> usize {
     let stored = kind.stored();
-    KINDS
-        .iter()
-        .position(|row| std::ptr::eq(row, stored))
-        .unwrap_or_default()
+    KINDS.iter().position(|row| std::ptr::eq(row, stored)).unwrap_or_default()
 }
 
 impl Store {
     /// An empty store that remembers the last `capacity` changes for watches.
     pub(super) fn new(capacity: usize) -> Self {
         let tables = KINDS.iter().map(|_| BTreeMap::new()).collect();
-        let inner = Inner {
-            revision: 1,
-            compacted: 0,
-            tables,
-            history: VecDeque::new(),
-            capacity: capacity.max(1),
-        };
-        Self {
-            inner: Arc::new(Mutex::new(inner)),
-            changed: Arc::new(watch::channel(1).0),
-        }
+        let inner =
+            Inner { revision: 1, compacted: 0, tables, history: VecDeque::new(), capacity: capacity.max(1) };
+        Self { inner: Arc::new(Mutex::new(inner)), changed: Arc::new(watch::channel(1).0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -123,15 +110,8 @@ impl Store {
     ) -> (Vec<(Key, Arc<Value>)>, u64) {
         let inner = self.lock();
         let table = &inner.tables[table_of(kind)];
-        let found = table
-            .iter()
-            .filter(|(key, _)| namespace.is_none_or(|ns| key.0 == ns));
-        (
-            found
-                .map(|(key, object)| (key.clone(), Arc::clone(object)))
-                .collect(),
-            inner.revision,
-        )
+        let found = table.iter().filter(|(key, _)| namespace.is_none_or(|ns| key.0 == ns));
+        (found.map(|(key, object)| (key.clone(), Arc::clone(object))).collect(), inner.revision)
     }
 
     /// As [`Self::snapshot`], at an earlier revision; none when the history does not reach back to it.
@@ -147,12 +127,7 @@ impl Store {
         }
         let index = table_of(kind);
         let mut table = inner.tables[index].clone();
-        for event in inner
-            .history
-            .iter()
-            .rev()
-            .take_while(|event| event.revision > revision)
-        {
+        for event in inner.history.iter().rev().take_while(|event| event.revision > revision) {
             if event.kind == index {
                 match &event.before {
                     Some(before) => table.insert(event.key.clone(), Arc::clone(before)),
@@ -160,12 +135,7 @@ impl Store {
                 };
             }
         }
-        Some(
-            table
-                .into_iter()
-                .filter(|(key, _)| namespace.is_none_or(|ns| key.0 == ns))
-                .collect(),
-        )
+        Some(table.into_iter().filter(|(key, _)| namespace.is_none_or(|ns| key.0 == ns)).collect())
     }
 
     /// The changes of a kind after a revision and the latest revision, none when they are no longer remembered.
@@ -176,12 +146,7 @@ impl Store {
         }
         let index = table_of(kind);
         let start = inner.history.partition_point(|event| event.revision <= revision);
-        let events = inner
-            .history
-            .range(start..)
-            .filter(|event| event.kind == index)
-            .cloned()
-            .collect();
+        let events = inner.history.range(start..).filter(|event| event.kind == index).cloned().collect();
         Some((events, inner.revision))
     }
 
@@ -217,14 +182,8 @@ impl Store {
                 (object, false)
             }
         };
-        let event = Event {
-            revision,
-            kind: index,
-            key: key.clone(),
-            before,
-            object: Arc::clone(&object),
-            deleted,
-        };
+        let event =
+            Event { revision, kind: index, key: key.clone(), before, object: Arc::clone(&object), deleted };
         inner.remember(event);
         drop(inner);
         self.changed.send_replace(revision);
@@ -237,10 +196,7 @@ impl Inner {
         self.revision = event.revision;
         self.history.push_back(event);
         while self.history.len() > self.capacity {
-            self.compacted = self
-                .history
-                .pop_front()
-                .map_or(self.compacted, |event| event.revision);
+            self.compacted = self.history.pop_front().map_or(self.compacted, |event| event.revision);
         }
     }
 }

@@ -18,20 +18,11 @@ fn kind_named(plural: &str) -> Result<&'static Kind, Status> {
 }
 
 fn terms(manager: &str) -> Terms {
-    Terms {
-        manager: manager.into(),
-        unknown: Unknown::Refuse,
-        ..Terms::default()
-    }
+    Terms { manager: manager.into(), unknown: Unknown::Refuse, ..Terms::default() }
 }
 
 fn target(kind: &'static Kind, namespace: &str, name: &str, subresource: &str) -> Target {
-    Target {
-        kind,
-        namespace: namespace.into(),
-        name: name.into(),
-        subresource: subresource.into(),
-    }
+    Target { kind, namespace: namespace.into(), name: name.into(), subresource: subresource.into() }
 }
 
 impl Store {
@@ -45,11 +36,7 @@ impl Store {
         let Ok(kind) = kind_named(plural) else {
             return Vec::new();
         };
-        self.snapshot(kind, namespace)
-            .0
-            .into_iter()
-            .map(|(_, object)| object)
-            .collect()
+        self.snapshot(kind, namespace).0.into_iter().map(|(_, object)| object).collect()
     }
 
     /// Creates an object that names its own `apiVersion`, `kind`, name and namespace.
@@ -90,10 +77,7 @@ impl Store {
             || Status::bad_request("the rehearsal's API server does not know the kind of this object");
         let kind = of_object(&object).ok_or_else(unknown)?;
         let target = target(kind, meta(&object, "namespace"), meta(&object, "name"), "");
-        let terms = Terms {
-            force: true,
-            ..terms(manager)
-        };
+        let terms = Terms { force: true, ..terms(manager) };
         Ok(write(self, &target, &terms, &Change::Apply(object))?.object)
     }
 

@@ -39,15 +39,8 @@ pub(super) fn render(
     with_header: bool,
 ) -> Value {
     let columns = columns::of(kind);
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|object| row(columns, object, include))
-        .collect();
-    let header: Vec<Value> = if with_header {
-        columns.iter().map(definition).collect()
-    } else {
-        Vec::new()
-    };
+    let rows: Vec<Value> = objects.iter().map(|object| row(columns, object, include)).collect();
+    let header: Vec<Value> = if with_header { columns.iter().map(definition).collect() } else { Vec::new() };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": header, "rows": rows})
 }

@@ -56,10 +56,7 @@ impl Identity {
             .with_single_cert(vec![cert.der().clone()], key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let authority = STANDARD.encode(cert.pem());
-        Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            authority,
-        })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority })
     }
 
     /// The TLS side of a connection.

@@ -24,28 +24,19 @@ pub(super) enum Unknown {
 /// The reason, for a value of the wrong type, and for unknown fields when they are refused.
 pub(super) fn read(kind: &Kind, object: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), String> {
     let (mut read, fields) = decode(kind, object).map_err(|error| error.to_string())?;
-    let warnings: Vec<String> = fields
-        .iter()
-        .map(|field| format!("unknown field \"{field}\""))
-        .collect();
+    let warnings: Vec<String> = fields.iter().map(|field| format!("unknown field \"{field}\"")).collect();
     if unknown == Unknown::Refuse && !warnings.is_empty() {
         return Err(format!("strict decoding error: {}", warnings.join(", ")));
     }
     drop_nulls(&mut read);
-    let warnings = if unknown == Unknown::Warn {
-        warnings
-    } else {
-        Vec::new()
-    };
+    let warnings = if unknown == Unknown::Warn { warnings } else { Vec::new() };
     Ok((read, warnings))
 }
 
 /// The refusal of a whole object that could not be read.
 pub(super) fn refuse_object(kind: &Kind, why: &str) -> Status {
     let (name, version) = (kind.kind, kind.version);
-    Status::bad_request(format!(
-        "{name} in version \"{version}\" cannot be handled as a {name}: {why}"
-    ))
+    Status::bad_request(format!("{name} in version \"{version}\" cannot be handled as a {name}: {why}"))
 }
 
 /// Checks that a configuration for server-side apply fits the schema.
@@ -55,11 +46,7 @@ pub(super) fn refuse_object(kind: &Kind, why: &str) -> Status {
 pub(super) fn check_apply(kind: &Kind, config: &Value) -> Result<(), Status> {
     let refuse = |why: String| {
         let (group, version) = (kind.group, kind.version);
-        let gvk = if group.is_empty() {
-            format!("/{version}")
-        } else {
-            format!("{group}/{version}")
-        };
+        let gvk = if group.is_empty() { format!("/{version}") } else { format!("{group}/{version}") };
         let (namespace, name) = (meta(config, "namespace"), meta(config, "name"));
         let kind = kind.kind;
         let message =
@@ -75,20 +62,14 @@ pub(super) fn check_apply(kind: &Kind, config: &Value) -> Result<(), Status> {
     if unknown.is_empty() {
         return Ok(());
     }
-    let fields: Vec<String> = unknown
-        .iter()
-        .map(|field| format!(".{field}: field not declared in schema"))
-        .collect();
+    let fields: Vec<String> =
+        unknown.iter().map(|field| format!(".{field}: field not declared in schema")).collect();
     if let [one] = fields.as_slice() {
         return Err(refuse(one.clone()));
     }
     Err(refuse(format!(
         "errors:\n{}",
-        fields
-            .iter()
-            .map(|f| format!("  {f}"))
-            .collect::<Vec<_>>()
-            .join("\n")
+        fields.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")
     )))
 }
 
@@ -106,9 +87,7 @@ fn decode(kind: &Kind, object: &Value) -> Result<(Value, Vec<String>), serde_jso
 fn not_text(config: &Value) -> Option<(String, String)> {
     ["annotations", "labels"].iter().find_map(|map| {
         let entries = config.get("metadata")?.get(*map)?.as_object()?;
-        let (key, value) = entries
-            .iter()
-            .find(|(_, value)| !value.is_string() && !value.is_null())?;
+        let (key, value) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
         Some((format!("metadata.{map}.{key}"), value.to_string()))
     })
 }
@@ -117,11 +96,7 @@ fn missing(sent: &Value, read: &Value, path: &str, out: &mut Vec<String>) {
     match (sent, read) {
         (Value::Object(sent), Value::Object(read)) => {
             for (key, value) in sent {
-                let below = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match read.get(key) {
                     Some(kept) => missing(value, kept, &below, out),
                     None if value.as_object().is_some_and(Map::is_empty) && key == "status" => {}

@@ -26,24 +26,12 @@ pub(super) fn check(kind: &Kind, object: &Value, live: Option<&Value>) -> Result
         "Lease" => lease(object, &mut causes),
         _ => {}
     }
-    if causes.is_empty() {
-        Ok(())
-    } else {
-        Err(Status::invalid(kind, meta(object, "name"), &causes))
-    }
+    if causes.is_empty() { Ok(()) } else { Err(Status::invalid(kind, meta(object, "name"), &causes)) }
 }
 
 fn required(field: impl Into<String>, more: &str) -> Cause {
-    let message = if more.is_empty() {
-        "Required value".into()
-    } else {
-        format!("Required value: {more}")
-    };
-    Cause {
-        reason: "FieldValueRequired",
-        field: field.into(),
-        message,
-    }
+    let message = if more.is_empty() { "Required value".into() } else { format!("Required value: {more}") };
+    Cause { reason: "FieldValueRequired", field: field.into(), message }
 }
 
 fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Cause {
@@ -68,9 +56,7 @@ fn name(object: &Value, causes: &mut Vec<Cause>) {
         let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         ends(part.chars().next())
             && ends(part.chars().last())
-            && part
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
     if name.len() > 253 || !name.split('.').all(plain) {
         causes.push(invalid("metadata.name", &Value::from(name), NAME_RULE));
@@ -89,11 +75,7 @@ fn unchanged(kind: &Kind, object: &Value, live: &Value, causes: &mut Vec<Cause>)
     for path in fixed {
         let (new, old) = (at(object, path), at(live, path));
         if new != old && old.is_some() {
-            causes.push(invalid(
-                path.join("."),
-                new.unwrap_or(&Value::Null),
-                "field is immutable",
-            ));
+            causes.push(invalid(path.join("."), new.unwrap_or(&Value::Null), "field is immutable"));
         }
     }
 }
@@ -115,10 +97,7 @@ fn ingress(object: &Value, causes: &mut Vec<Cause>) {
             let at_path = format!("spec.rules[{r}].http.paths[{p}]");
             let kind = text(path, &["pathType"]);
             if kind.is_empty() {
-                causes.push(required(
-                    format!("{at_path}.pathType"),
-                    "pathType must be specified",
-                ));
+                causes.push(required(format!("{at_path}.pathType"), "pathType must be specified"));
             }
             let route = text(path, &["path"]);
             if matches!(kind, "Exact" | "Prefix") && !route.starts_with('/') {
@@ -131,10 +110,7 @@ fn ingress(object: &Value, causes: &mut Vec<Cause>) {
             if at(path, &["backend", "service", "name"]).is_none()
                 && at(path, &["backend", "resource"]).is_none()
             {
-                causes.push(required(
-                    format!("{at_path}.backend"),
-                    "a service or a resource must be named",
-                ));
+                causes.push(required(format!("{at_path}.backend"), "a service or a resource must be named"));
             }
         }
     }
@@ -147,11 +123,7 @@ fn workload(object: &Value, causes: &mut Vec<Cause>) {
         None if items(object, &["spec", "selector", "matchExpressions"]).is_empty() => {
             causes.push(required("spec.selector", ""));
         }
-        Some(wanted)
-            if wanted
-                .iter()
-                .any(|(key, value)| labels.and_then(|l| l.get(key)) != Some(value)) =>
-        {
+        Some(wanted) if wanted.iter().any(|(key, value)| labels.and_then(|l| l.get(key)) != Some(value)) => {
             let value = labels.cloned().unwrap_or_default();
             let why = "`selector` does not match template `labels`";
             causes.push(invalid("spec.template.metadata.labels", &value, why));
@@ -160,11 +132,7 @@ fn workload(object: &Value, causes: &mut Vec<Cause>) {
     }
     if number(object, &["spec", "replicas"]) < 0 {
         let value = &object["spec"]["replicas"];
-        causes.push(invalid(
-            "spec.replicas",
-            value,
-            "must be greater than or equal to 0",
-        ));
+        causes.push(invalid("spec.replicas", value, "must be greater than or equal to 0"));
     }
     if let Some(template) = at(object, &["spec", "template"]) {
         containers(template, "spec.template.spec", causes);
@@ -202,10 +170,6 @@ fn service(object: &Value, causes: &mut Vec<Cause>) {
 fn lease(object: &Value, causes: &mut Vec<Cause>) {
     let duration = at(object, &["spec", "leaseDurationSeconds"]);
     if let Some(value) = duration.filter(|value| value.as_i64().is_some_and(|seconds| seconds <= 0)) {
-        causes.push(invalid(
-            "spec.leaseDurationSeconds",
-            value,
-            "must be greater than 0",
-        ));
+        causes.push(invalid("spec.leaseDurationSeconds", value, "must be greater than 0"));
     }
 }

@@ -11,10 +11,7 @@ pub(super) fn show(kind: &Kind, object: &Arc<Value>) -> Arc<Value> {
     match &kind.stored_as {
         None => Arc::clone(object),
         Some(view) => Arc::new(rename(object, kind, |key| {
-            view.rename
-                .iter()
-                .find(|(stored, _)| *stored == key)
-                .map_or(key, |(_, shown)| shown)
+            view.rename.iter().find(|(stored, _)| *stored == key).map_or(key, |(_, shown)| shown)
         })),
     }
 }
@@ -24,10 +21,7 @@ pub(super) fn store(kind: &'static Kind, object: Value) -> Value {
     match &kind.stored_as {
         None => object,
         Some(view) => rename(&object, kind.stored(), |key| {
-            view.rename
-                .iter()
-                .find(|(_, shown)| *shown == key)
-                .map_or(key, |(stored, _)| stored)
+            view.rename.iter().find(|(_, shown)| *shown == key).map_or(key, |(stored, _)| stored)
         }),
     }
 }

@@ -156,9 +156,7 @@ impl Watch {
         }
         let object = view::show(self.kind, &event.object);
         let before = event.before.as_ref().map(|before| view::show(self.kind, before));
-        let was_shown = before
-            .as_ref()
-            .is_some_and(|before| self.selector.matches(before));
+        let was_shown = before.as_ref().is_some_and(|before| self.selector.matches(before));
         let is_shown = !event.deleted && self.selector.matches(&object);
         match (was_shown, is_shown) {
             (false, false) => Ok(()),

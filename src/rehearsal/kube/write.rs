@@ -109,11 +109,7 @@ pub(super) fn write(
     if created && target.kind.kind == "Event" {
         retention::sweep(store, target.kind.stored());
     }
-    Ok(Outcome {
-        object,
-        created,
-        warnings: made.warnings,
-    })
+    Ok(Outcome { object, created, warnings: made.warnings })
 }
 
 /// Refuses objects for a namespace that does not exist.
@@ -223,11 +219,7 @@ fn update(
 
 fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -> Result<Made, Status> {
     let kind = target.kind;
-    if config
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .is_some_and(|version| version != kind.api_version())
-    {
+    if config.get("apiVersion").and_then(Value::as_str).is_some_and(|version| version != kind.api_version()) {
         return Err(Status::bad_request(format!(
             "Incorrect version specified in apply patch. Specified patch version: {}, expected: {}",
             config["apiVersion"].as_str().unwrap_or_default(),
@@ -244,9 +236,7 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
         config: &config,
         owner: owner(target, terms, true),
         force: terms.force,
-        excused: live
-            .map(|live| last_applied::excused(&terms.manager, live, &place))
-            .unwrap_or_default(),
+        excused: live.map(|live| last_applied::excused(&terms.manager, live, &place)).unwrap_or_default(),
         place,
         has_status: kind.status,
     };

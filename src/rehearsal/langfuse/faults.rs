@@ -51,16 +51,12 @@ impl Faults {
 
     /// Answers this share (0.0..=1.0) of API requests with 429.
     pub fn set_throttle_share(&self, share: f64) {
-        self.0
-            .throttle_share
-            .store(share.clamp(0.0, 1.0).to_bits(), Relaxed);
+        self.0.throttle_share.store(share.clamp(0.0, 1.0).to_bits(), Relaxed);
     }
 
     /// Adds this delay to every API request.
     pub fn set_latency(&self, extra: Duration) {
-        self.0
-            .latency_ms
-            .store(u64::try_from(extra.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.0.latency_ms.store(u64::try_from(extra.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// Holds every request, probes included, until it is lifted: a process that lives but does not answer.

@@ -27,9 +27,7 @@ pub(crate) fn iso(ms: i64) -> String {
 
 /// `new Date(text).getTime()`; `None` where JavaScript says `Invalid Date`. Text without a zone means UTC.
 pub(crate) fn millis(text: &str) -> Option<i64> {
-    let parsed = text
-        .parse::<jiff::Timestamp>()
-        .or_else(|_| format!("{text}Z").parse());
+    let parsed = text.parse::<jiff::Timestamp>().or_else(|_| format!("{text}Z").parse());
     parsed.ok().map(jiff::Timestamp::as_millisecond)
 }
 
@@ -85,11 +83,7 @@ pub(crate) fn number_text(number: &Number) -> String {
         return format!("{double}");
     }
     let text = format!("{double:e}");
-    if size >= 1.0 {
-        text.replace('e', "e+")
-    } else {
-        text
-    }
+    if size >= 1.0 { text.replace('e', "e+") } else { text }
 }
 
 /// Objects merge key by key, all the way down; anything else is replaced.
@@ -114,12 +108,10 @@ fn merge_objects(old: &mut Map<String, Value>, new: Map<String, Value>) {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
 }
 
 #[cfg(test)]
@@ -148,15 +140,9 @@ mod tests {
 
     #[test]
     fn objects_merge_deeply() {
-        let merged = merge(
-            Some(json!({"a": {"x": 1}, "b": 1})),
-            Some(json!({"a": {"y": 2}, "b": [2]})),
-        );
+        let merged = merge(Some(json!({"a": {"x": 1}, "b": 1})), Some(json!({"a": {"y": 2}, "b": [2]})));
         assert_eq!(merged, Some(json!({"a": {"x": 1, "y": 2}, "b": [2]})));
         assert_eq!(merge(Some(json!(1)), None), Some(json!(1)));
-        assert_eq!(
-            merge(Some(json!({"a": 1})), Some(json!("text"))),
-            Some(json!("text"))
-        );
+        assert_eq!(merge(Some(json!({"a": 1})), Some(json!("text"))), Some(json!("text")));
     }
 }

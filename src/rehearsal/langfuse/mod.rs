@@ -79,14 +79,12 @@ pub async fn start(kind: Kind, env: BTreeMap<String, String>, pod: Pod) -> Resul
     let settings = match settings::Settings::read(kind, &env) {
         Ok(settings) => settings,
         Err(error) => {
-            pod.log()
-                .error(&format!("❌ Invalid environment variables: {error}"));
+            pod.log().error(&format!("❌ Invalid environment variables: {error}"));
             return Err(error);
         }
     };
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-    let listener = TcpListener::bind(wanted)
-        .await
-        .map_err(|source| LangfuseError::Bind { addr: wanted, source })?;
+    let listener =
+        TcpListener::bind(wanted).await.map_err(|source| LangfuseError::Bind { addr: wanted, source })?;
     Process::spawn(kind, settings, &pod, listener)
 }

@@ -19,11 +19,7 @@ pub struct Pod {
 impl Pod {
     /// A pod called `name` whose log lines go to `log`, one call per line without a line end.
     pub fn new(name: impl Into<String>, log: impl Fn(&str) + Send + Sync + 'static, faults: Faults) -> Self {
-        Self {
-            name: name.into(),
-            faults,
-            log: Log(Arc::new(log)),
-        }
+        Self { name: name.into(), faults, log: Log(Arc::new(log)) }
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -33,9 +29,7 @@ impl Pod {
 
 impl fmt::Debug for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pod")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Pod").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -81,18 +81,11 @@ impl Crew {
         self.0.exit.send_if_modified(|exit| {
             let first = exit.is_none();
             if first {
-                *exit = Some(Exit {
-                    code,
-                    reason: reason.to_owned(),
-                });
+                *exit = Some(Exit { code, reason: reason.to_owned() });
             }
             first
         });
-        self.0
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .abort_all();
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 
     /// Ends the process from inside; the calling task never continues.
@@ -109,10 +102,9 @@ impl Process {
         pod: &Pod,
         listener: TcpListener,
     ) -> Result<Self, LangfuseError> {
-        let addr = listener.local_addr().map_err(|source| LangfuseError::Bind {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            source,
-        })?;
+        let addr = listener
+            .local_addr()
+            .map_err(|source| LangfuseError::Bind { addr: SocketAddr::from(([127, 0, 0, 1], 0)), source })?;
         let crew = Crew::new();
         let context = Arc::new(Context {
             kind,
@@ -163,15 +155,8 @@ impl Process {
     /// Waits until the process has ended, whoever ended it.
     pub async fn wait(&self) -> Exit {
         let mut exit = self.crew.0.exit.subscribe();
-        let ended = exit
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|exit| exit.clone());
-        ended.unwrap_or(Exit {
-            code: 137,
-            reason: "Killed".into(),
-        })
+        let ended = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+        ended.unwrap_or(Exit { code: 137, reason: "Killed".into() })
     }
 
     /// How it ended, or `None` while it runs.

@@ -80,10 +80,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the variables of one container; defaults are v3.29.0's.
     pub(crate) fn read(kind: Kind, env: &BTreeMap<String, String>) -> Result<Self, LangfuseError> {
-        let mut reader = Reader {
-            env,
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { env, problems: Vec::new() };
         let v3 = kind != Kind::V2Web;
         let settings = Self {
             port: reader.number("PORT", 0),
@@ -113,9 +110,7 @@ impl Settings {
         if reader.problems.is_empty() {
             Ok(settings)
         } else {
-            Err(LangfuseError::Environment {
-                problems: reader.problems,
-            })
+            Err(LangfuseError::Environment { problems: reader.problems })
         }
     }
 }
@@ -147,8 +142,7 @@ impl Reader<'_> {
             return default;
         };
         text.parse().unwrap_or_else(|_| {
-            self.problems
-                .push(format!("{name} must be a positive number, not {text:?}"));
+            self.problems.push(format!("{name} must be a positive number, not {text:?}"));
             default
         })
     }
@@ -163,8 +157,7 @@ impl Reader<'_> {
             Some("true") => true,
             Some("false") => false,
             Some(other) => {
-                self.problems
-                    .push(format!("{name} must be \"true\" or \"false\", not {other:?}"));
+                self.problems.push(format!("{name} must be \"true\" or \"false\", not {other:?}"));
                 default
             }
         }
@@ -189,37 +182,25 @@ impl Reader<'_> {
             return url;
         }
         let Some(host) = self.optional("REDIS_HOST") else {
-            self.problems
-                .push("REDIS_CONNECTION_STRING or REDIS_HOST is required".into());
+            self.problems.push("REDIS_CONNECTION_STRING or REDIS_HOST is required".into());
             return String::new();
         };
         let port = self.number("REDIS_PORT", 6379_u16);
-        let auth = self
-            .optional("REDIS_AUTH")
-            .map(|password| format!(":{password}@"))
-            .unwrap_or_default();
+        let auth = self.optional("REDIS_AUTH").map(|password| format!(":{password}@")).unwrap_or_default();
         format!("redis://{auth}{host}:{port}")
     }
 
     fn v2_s3(&mut self) -> Option<S3Settings> {
-        let enabled = self
-            .env
-            .get("LANGFUSE_S3_EVENT_UPLOAD_ENABLED")
-            .is_some_and(|value| value == "true");
+        let enabled = self.env.get("LANGFUSE_S3_EVENT_UPLOAD_ENABLED").is_some_and(|value| value == "true");
         enabled.then(|| self.s3(true))
     }
 
     fn s3(&mut self, required: bool) -> S3Settings {
         let name = |part: &str| format!("LANGFUSE_S3_EVENT_UPLOAD_{part}");
-        let bucket = if required {
-            self.required(&name("BUCKET"))
-        } else {
-            self.text(&name("BUCKET"), "")
-        };
+        let bucket = if required { self.required(&name("BUCKET")) } else { self.text(&name("BUCKET"), "") };
         let prefix = self.text(&name("PREFIX"), "");
         if !prefix.is_empty() && !prefix.ends_with('/') {
-            self.problems
-                .push(format!("{} must end with a slash", name("PREFIX")));
+            self.problems.push(format!("{} must end with a slash", name("PREFIX")));
         }
         let region = self.text(&name("REGION"), "auto");
         S3Settings {
@@ -239,34 +220,22 @@ mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn names_every_missing_variable_at_once() {
         let error = Settings::read(Kind::V3Web, &env(&[("SALT", "s"), ("PORT", "http")])).unwrap_err();
         let text = error.to_string();
-        for name in [
-            "DATABASE_URL",
-            "CLICKHOUSE_URL",
-            "REDIS_CONNECTION_STRING",
-            "_BUCKET",
-            "PORT must be",
-        ] {
+        for name in ["DATABASE_URL", "CLICKHOUSE_URL", "REDIS_CONNECTION_STRING", "_BUCKET", "PORT must be"] {
             assert!(text.contains(name), "{name} missing in {text}");
         }
     }
 
     #[test]
     fn v2_needs_only_its_database() {
-        let settings = Settings::read(
-            Kind::V2Web,
-            &env(&[("DATABASE_URL", "postgresql://x"), ("SALT", "s")]),
-        )
-        .unwrap();
+        let settings =
+            Settings::read(Kind::V2Web, &env(&[("DATABASE_URL", "postgresql://x"), ("SALT", "s")])).unwrap();
         assert!(settings.s3.is_none() && settings.clickhouse.is_none());
         assert_eq!(format!("{:?}", settings.database_url), "***");
     }

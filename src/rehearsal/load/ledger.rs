@@ -77,11 +77,7 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the book in `dir`, appending to one that is there.
     pub async fn open(dir: &Path) -> std::io::Result<Self> {
-        let file = tokio::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(dir.join(LINES))
-            .await?;
+        let file = tokio::fs::OpenOptions::new().create(true).append(true).open(dir.join(LINES)).await?;
         Ok(Self {
             totals: Arc::default(),
             file: Arc::new(tokio::sync::Mutex::new(file)),
@@ -159,15 +155,10 @@ mod tests {
     async fn the_book_survives_on_disk() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).await.unwrap();
-        let event = |kind: &str| Event {
-            id: format!("e-{kind}"),
-            kind: kind.into(),
-            body_id: format!("b-{kind}"),
-        };
+        let event =
+            |kind: &str| Event { id: format!("e-{kind}"), kind: kind.into(), body_id: format!("b-{kind}") };
         ledger.sent(4);
-        ledger
-            .accepted("v2", "p", &[event("trace-create"), event("generation-update")])
-            .await;
+        ledger.accepted("v2", "p", &[event("trace-create"), event("generation-update")]).await;
         ledger.accepted("v3", "p", &[event("score-create")]).await;
         ledger.lost(Loss::Unknown, 1);
         ledger.save().await.unwrap();

@@ -51,20 +51,12 @@ impl Load {
     pub fn start(options: Options) -> Self {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let ledger = options.ledger.clone();
-        let load = Self {
-            ledger: ledger.clone(),
-            cancel: cancel.clone(),
-            tasks: tasks.clone(),
-        };
+        let load = Self { ledger: ledger.clone(), cancel: cancel.clone(), tasks: tasks.clone() };
         if options.rate > 0.0 && !options.projects.is_empty() {
             tasks.spawn(tell(options, cancel.clone(), tasks.clone()));
         }
         tasks.spawn(async move {
-            while cancel
-                .run_until_cancelled(tokio::time::sleep(SAVE_EVERY))
-                .await
-                .is_some()
-            {
+            while cancel.run_until_cancelled(tokio::time::sleep(SAVE_EVERY)).await.is_some() {
                 if let Err(error) = ledger.save().await {
                     tracing::debug!("ledger: {error}");
                 }
@@ -96,19 +88,13 @@ impl Drop for Load {
 }
 
 async fn tell(options: Options, cancel: CancellationToken, tasks: TaskTracker) {
-    let http = Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(Duration::from_secs(20))
-        .build_http();
+    let http = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(20)).build_http();
     let clients: Vec<Sdk> = options
         .projects
         .into_iter()
         .enumerate()
         .map(|(index, project)| {
-            let shape = if index % 2 == 0 {
-                Shape::Python
-            } else {
-                Shape::JavaScript
-            };
+            let shape = if index % 2 == 0 { Shape::Python } else { Shape::JavaScript };
             Sdk::new(http.clone(), &options.url, shape, project, options.ledger.clone())
         })
         .collect();
@@ -129,11 +115,7 @@ async fn tell(options: Options, cancel: CancellationToken, tasks: TaskTracker) {
             let _place = place;
             client.send(story.batch(0)).await;
             for (part, pause) in (1..).zip(story.pauses) {
-                if cancel
-                    .run_until_cancelled(tokio::time::sleep(pause))
-                    .await
-                    .is_none()
-                {
+                if cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                     return;
                 }
                 client.send(story.batch(part)).await;

@@ -14,11 +14,7 @@ use super::ledger::{Event, Ledger, Loss};
 use crate::rehearsal::gateway::proxy::{ASK_SERVED_BY, SERVED_BY};
 
 /// Waits between tries: both SDKs give up after the third retry.
-const RETRIES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// How long an SDK waits for an answer (Python 20 s, JS 10 s by default).
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -55,11 +51,7 @@ pub struct Sdk {
 /// What became of one try.
 enum Try {
     /// 207: some events were taken, some refused for good.
-    Answered {
-        version: String,
-        taken: Vec<String>,
-        refused: usize,
-    },
+    Answered { version: String, taken: Vec<String>, refused: usize },
     /// Worth another try.
     Again(Loss),
     /// Not worth another try.
@@ -75,13 +67,7 @@ impl Sdk {
         project: Project,
         ledger: Ledger,
     ) -> Self {
-        Self {
-            http,
-            url: format!("{base}/api/public/ingestion"),
-            shape,
-            project,
-            ledger,
-        }
+        Self { http, url: format!("{base}/api/public/ingestion"), shape, project, ledger }
     }
 
     /// Sends one batch as the SDK does, and writes down what became of every event.
@@ -91,21 +77,11 @@ impl Sdk {
         let mut loss = Loss::GivenUp;
         for wait in RETRIES.iter().map(Some).chain([None]) {
             match self.once(body.clone()).await {
-                Try::Answered {
-                    version,
-                    taken,
-                    refused,
-                } => {
-                    let accepted: Vec<Event> = events
-                        .iter()
-                        .filter_map(event)
-                        .filter(|event| taken.contains(&event.id))
-                        .collect();
+                Try::Answered { version, taken, refused } => {
+                    let accepted: Vec<Event> =
+                        events.iter().filter_map(event).filter(|event| taken.contains(&event.id)).collect();
                     self.ledger.lost(Loss::Refused, refused);
-                    self.ledger.lost(
-                        Loss::Unknown,
-                        events.len().saturating_sub(accepted.len() + refused),
-                    );
+                    self.ledger.lost(Loss::Unknown, events.len().saturating_sub(accepted.len() + refused));
                     return self.ledger.accepted(&version, &self.project.id, &accepted).await;
                 }
                 Try::Never => return self.ledger.lost(Loss::Refused, events.len()),
@@ -159,9 +135,7 @@ impl Sdk {
             .body(Full::new(body))
             .ok()?;
         for (name, value) in self.shape.headers(&self.project.public_key) {
-            request
-                .headers_mut()
-                .insert(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
+            request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
         }
         Some(request)
     }
@@ -184,12 +158,9 @@ impl Shape {
                 "x_langfuse_public_key",
                 "python-httpx/0.27.2",
             ],
-            Self::JavaScript => [
-                "x-langfuse-sdk-name",
-                "x-langfuse-sdk-version",
-                "x-langfuse-public-key",
-                "node",
-            ],
+            Self::JavaScript => {
+                ["x-langfuse-sdk-name", "x-langfuse-sdk-version", "x-langfuse-public-key", "node"]
+            }
         };
         [
             (name_key, name.to_owned()),
@@ -202,46 +173,26 @@ impl Shape {
 
 fn event(value: &Value) -> Option<Event> {
     let text = |at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
-    Some(Event {
-        id: text("/id")?,
-        kind: text("/type")?,
-        body_id: text("/body/id")?,
-    })
+    Some(Event { id: text("/id")?, kind: text("/type")?, body_id: text("/body/id")? })
 }
 
 fn read_207(headers: &http::HeaderMap, body: &[u8]) -> Try {
-    let version = headers
-        .get(SERVED_BY)
-        .and_then(|name| name.to_str().ok())
-        .map(version_of)
-        .unwrap_or_default();
+    let version =
+        headers.get(SERVED_BY).and_then(|name| name.to_str().ok()).map(version_of).unwrap_or_default();
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return Try::Again(Loss::Unknown);
     };
-    let rows = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let taken = rows("successes")
-        .iter()
-        .filter_map(|row| Some(row.get("id")?.as_str()?.to_owned()))
-        .collect();
-    Try::Answered {
-        version,
-        taken,
-        refused: rows("errors").len(),
-    }
+    let rows = |name: &str| body.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let taken =
+        rows("successes").iter().filter_map(|row| Some(row.get("id")?.as_str()?.to_owned())).collect();
+    Try::Answered { version, taken, refused: rows("errors").len() }
 }
 
 /// The version behind an upstream's name (`<namespace>-<service>-<port>`).
 fn version_of(upstream: &str) -> String {
     use crate::rehearsal::workloads::manifests::langfuse::{V2, WEB};
     let known = [(V2, "v2"), (WEB, "v3")];
-    let found = known
-        .iter()
-        .find(|(service, _)| upstream.contains(&format!("-{service}-")));
+    let found = known.iter().find(|(service, _)| upstream.contains(&format!("-{service}-")));
     found.map_or(upstream, |(_, version)| *version).to_owned()
 }
 
@@ -261,17 +212,10 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert(SERVED_BY, HeaderValue::from_static("langfuse-langfuse-v2-3000"));
         let body = json!({"successes": [{"id": "a", "status": 201}], "errors": [{"id": "b", "status": 400}]});
-        let Try::Answered {
-            version,
-            taken,
-            refused,
-        } = read_207(&headers, body.to_string().as_bytes())
+        let Try::Answered { version, taken, refused } = read_207(&headers, body.to_string().as_bytes())
         else {
             panic!("answered")
         };
-        assert_eq!(
-            (version.as_str(), taken, refused),
-            ("v2", vec!["a".to_owned()], 1)
-        );
+        assert_eq!((version.as_str(), taken, refused), ("v2", vec!["a".to_owned()], 1));
     }
 }

@@ -43,20 +43,13 @@ impl Story {
     pub fn draw(dice: &mut StdRng) -> Self {
         let pause = |dice: &mut StdRng| Duration::from_millis(dice.random_range(200..1500));
         Self {
-            ids: Ids {
-                trace: id(dice),
-                span: id(dice),
-                generation: id(dice),
-                score: id(dice),
-            },
+            ids: Ids { trace: id(dice), span: id(dice), generation: id(dice), score: id(dice) },
             name: pick(dice, &NAMES),
             model: pick(dice, &MODELS),
             user: dice.random_range(0..500),
             session: dice.random_range(0..5000),
             tokens: (dice.random_range(50..3000), dice.random_range(5..800)),
-            score: dice
-                .random_bool(0.5)
-                .then(|| f64::from(dice.random_range(0..=10_u8)) / 10.0),
+            score: dice.random_bool(0.5).then(|| f64::from(dice.random_range(0..=10_u8)) / 10.0),
             pauses: [pause(dice), pause(dice), pause(dice)],
             event_seed: dice.random(),
         }
@@ -67,17 +60,11 @@ impl Story {
         let now = clock::now().to_string();
         let ids = &self.ids;
         let bodies = match part {
-            0 => vec![
-                ("trace-create", self.trace(&now)),
-                ("span-create", self.span(&now)),
-            ],
+            0 => vec![("trace-create", self.trace(&now)), ("span-create", self.span(&now))],
             1 => vec![("generation-create", self.generation(&now))],
             2 => vec![
                 ("generation-update", self.generation_update(&now)),
-                (
-                    "span-update",
-                    json!({"id": ids.span, "traceId": ids.trace, "endTime": now}),
-                ),
+                ("span-update", json!({"id": ids.span, "traceId": ids.trace, "endTime": now})),
             ],
             _ => {
                 let output = json!({"id": ids.trace, "output": {"role": "assistant", "content": "Here is what I found."}});
@@ -100,9 +87,7 @@ impl Story {
 
     fn event(&self, part: usize, index: usize, kind: &str, body: &Value, now: &str) -> Value {
         let number = u128::from(self.event_seed) << 64 | (part as u128) << 8 | index as u128;
-        let id = uuid::Builder::from_random_bytes(number.to_be_bytes())
-            .into_uuid()
-            .to_string();
+        let id = uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid().to_string();
         json!({"id": id, "type": kind, "timestamp": now, "body": body})
     }
 
@@ -141,15 +126,11 @@ impl Story {
 }
 
 fn id(dice: &mut StdRng) -> String {
-    uuid::Builder::from_random_bytes(dice.random())
-        .into_uuid()
-        .to_string()
+    uuid::Builder::from_random_bytes(dice.random()).into_uuid().to_string()
 }
 
 fn pick<'a>(dice: &mut StdRng, from: &[&'a str]) -> &'a str {
-    from.get(dice.random_range(0..from.len()))
-        .copied()
-        .unwrap_or_default()
+    from.get(dice.random_range(0..from.len())).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -172,10 +153,7 @@ mod tests {
             }
         }
         assert_eq!(ids.len(), count);
-        assert!(
-            (f64::from(u32::try_from(count).unwrap()) / 200.0 - EVENTS).abs() < 0.2,
-            "{count}"
-        );
+        assert!((f64::from(u32::try_from(count).unwrap()) / 200.0 - EVENTS).abs() < 0.2, "{count}");
     }
 
     #[test]

@@ -27,11 +27,7 @@ impl Account {
     pub(super) fn can_reach(&self, room: &Path) -> io::Result<()> {
         for folder in room.ancestors().skip(1) {
             let meta = folder.metadata()?;
-            let shift = if meta.uid() == self.uid {
-                6
-            } else {
-                3 * u32::from(meta.gid() == self.gid)
-            };
+            let shift = if meta.uid() == self.uid { 6 } else { 3 * u32::from(meta.gid() == self.gid) };
             if meta.mode() >> shift & 1 == 0 {
                 let words = format!("user {} may not enter {}", self.name, folder.display());
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
@@ -46,11 +42,7 @@ impl Account {
         let mut fields = line.split(':').skip(2);
         let uid = fields.next()?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        Some(Self {
-            name: name.to_owned(),
-            uid,
-            gid,
-        })
+        Some(Self { name: name.to_owned(), uid, gid })
     }
 }
 
@@ -62,34 +54,17 @@ mod tests {
     fn names_the_folder_that_bars_the_way() {
         let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         let home = tempfile::Builder::new().permissions(closed).tempdir().unwrap();
-        let stranger = Account {
-            name: "stranger".into(),
-            uid: 65533,
-            gid: 65533,
-        };
-        let barred = stranger
-            .can_reach(&home.path().join("postgres"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            barred.contains(&format!("may not enter {}", home.path().display())),
-            "{barred}"
-        );
-        let owner = Account {
-            uid: rustix::process::getuid().as_raw(),
-            ..stranger
-        };
+        let stranger = Account { name: "stranger".into(), uid: 65533, gid: 65533 };
+        let barred = stranger.can_reach(&home.path().join("postgres")).unwrap_err().to_string();
+        assert!(barred.contains(&format!("may not enter {}", home.path().display())), "{barred}");
+        let owner = Account { uid: rustix::process::getuid().as_raw(), ..stranger };
         assert!(owner.can_reach(&home.path().join("postgres")).is_ok());
     }
 
     #[test]
     fn reads_a_passwd_line() {
         let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:nobody:/:/sbin/nologin\n";
-        let nobody = Account {
-            name: "nobody".into(),
-            uid: 65534,
-            gid: 65533,
-        };
+        let nobody = Account { name: "nobody".into(), uid: 65534, gid: 65533 };
         assert_eq!(Account::named("nobody", users), Some(nobody));
         assert_eq!(Account::named("postgres", users), None);
     }

@@ -26,11 +26,7 @@ impl Identity {
             return None;
         }
         let started = fields.get(19)?.parse().ok()?;
-        Some(Self {
-            pid,
-            started,
-            boot: boot_id(),
-        })
+        Some(Self { pid, started, boot: boot_id() })
     }
 
     /// This process.
@@ -45,10 +41,7 @@ impl Identity {
 
     /// Sends `signal` to the process, never to another one that took over its number.
     pub fn signal(&self, signal: Signal) -> bool {
-        self.lives()
-            && self
-                .raw_pid()
-                .is_some_and(|pid| kill_process(pid, signal).is_ok())
+        self.lives() && self.raw_pid().is_some_and(|pid| kill_process(pid, signal).is_ok())
     }
 
     /// As [`Identity::signal`], to the group the process leads; alone where it leads none.
@@ -79,17 +72,10 @@ impl Identity {
 
 /// `/proc/PID/task/TID/children` of every thread (proc(5)).
 fn children(pid: u32) -> Vec<u32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     lists
-        .flat_map(|list| {
-            list.split_whitespace()
-                .filter_map(|word| word.parse().ok())
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|list| list.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<_>>())
         .collect()
 }
 

@@ -66,15 +66,7 @@ impl Stage {
         let passable = if account.is_some() { 0o711 } else { 0o700 };
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(passable)).map_err(StageError::at(&dir))?;
         let ledger = Arc::new(Ledger::create(&registry, &dir, made)?);
-        Ok(Self {
-            dir,
-            made,
-            kept: false,
-            closed: false,
-            account,
-            ledger,
-            swept,
-        })
+        Ok(Self { dir, made, kept: false, closed: false, account, ledger, swept })
     }
 
     /// The directory; absolute.
@@ -121,10 +113,7 @@ impl Stage {
 
     /// A handle that starts programs later, for faults that restart a store.
     pub fn starter(&self) -> Result<Starter, StageError> {
-        Ok(Starter {
-            logs: self.room("logs")?,
-            ledger: Arc::clone(&self.ledger),
-        })
+        Ok(Starter { logs: self.room("logs")?, ledger: Arc::clone(&self.ledger) })
     }
 
     /// Leaves the directory in place when the rehearsal ends (`--keep`).
@@ -189,21 +178,13 @@ fn fresh() -> Result<PathBuf, StageError> {
 fn take(dir: &Path) -> Result<(PathBuf, bool), StageError> {
     let made = !dir.exists();
     if made {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(StageError::at(dir))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StageError::at(dir))?;
     }
     let dir = dir.canonicalize().map_err(StageError::at(dir))?;
     if let Some(pid) = registry::living_owner(&dir) {
         return Err(StageError::Busy { dir, pid });
     }
-    if std::fs::read_dir(&dir)
-        .map_err(StageError::at(&dir))?
-        .next()
-        .is_some()
-    {
+    if std::fs::read_dir(&dir).map_err(StageError::at(&dir))?.next().is_some() {
         return Err(StageError::NotEmpty { dir });
     }
     Ok((dir, made))

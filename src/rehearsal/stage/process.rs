@@ -106,9 +106,7 @@ impl Program {
         let mut command = Command::new(setpriv);
         command.args(["--pdeathsig", self.stop.on_parent_death()]);
         if let Some(account) = &self.account {
-            command
-                .arg(format!("--reuid={}", account.uid))
-                .arg(format!("--regid={}", account.gid));
+            command.arg(format!("--reuid={}", account.uid)).arg(format!("--regid={}", account.gid));
             command.arg("--clear-groups").current_dir("/").env("HOME", "/");
         }
         command.arg("--").arg(&self.file).args(&self.args);
@@ -138,11 +136,7 @@ impl Process {
     ) -> Result<Self, StageError> {
         let mut command = program.command()?;
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log);
-        let stdin = if program.stop == Stop::Stdin {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        };
+        let stdin = if program.stop == Stop::Stdin { Stdio::piped() } else { Stdio::null() };
         command
             .stdin(stdin)
             .stdout(open().map_err(StageError::at(&log))?)
@@ -154,23 +148,11 @@ impl Process {
         };
         let mut child = spawner::spawn(command).await.map_err(failed)?;
         let pid = child.id().unwrap_or_default();
-        let identity = Identity::of(pid).unwrap_or(Identity {
-            pid,
-            started: 0,
-            boot: String::new(),
-        });
+        let identity = Identity::of(pid).unwrap_or(Identity { pid, started: 0, boot: String::new() });
         ledger.add(&program.name, &identity, program.stop == Stop::Postgres)?;
         let stdin = child.stdin.take();
         let (name, stop, ledger) = (program.name, program.stop, Arc::clone(ledger));
-        Ok(Self {
-            name,
-            log,
-            stop,
-            child,
-            stdin,
-            identity,
-            ledger,
-        })
+        Ok(Self { name, log, stop, child, stdin, identity, ledger })
     }
 
     /// The part's name.
@@ -206,11 +188,7 @@ impl Process {
     }
 
     fn ended(&self, status: &str) -> StageError {
-        StageError::Ended {
-            name: self.name.clone(),
-            status: status.to_owned(),
-            log: tail(&self.log),
-        }
+        StageError::Ended { name: self.name.clone(), status: status.to_owned(), log: tail(&self.log) }
     }
 
     /// Sends a signal to the whole group (SIGSTOP, SIGCONT, SIGKILL ...).

@@ -45,8 +45,7 @@ impl Child {
 
     fn ask(&self) {
         self.identity.signal(Signal::CONT);
-        self.identity
-            .signal(if self.by_quit { Signal::QUIT } else { Signal::TERM });
+        self.identity.signal(if self.by_quit { Signal::QUIT } else { Signal::TERM });
     }
 }
 
@@ -109,10 +108,7 @@ async fn clean(dir: &Path, record: Record) -> io::Result<Swept> {
     let left: Vec<Child> = record.children.into_iter().filter(Child::lives).collect();
     end(&left).await;
     remove_contents(dir, record.made)?;
-    Ok(Swept {
-        dir: dir.to_path_buf(),
-        killed: left.into_iter().map(|child| child.name).collect(),
-    })
+    Ok(Swept { dir: dir.to_path_buf(), killed: left.into_iter().map(|child| child.name).collect() })
 }
 
 /// Asks, then kills.
@@ -140,9 +136,7 @@ fn wait_briefly(children: &[Child]) {
 
 /// The process that owns a rehearsal in `dir`, if it lives.
 pub(super) fn living_owner(dir: &Path) -> Option<u32> {
-    read(dir)
-        .filter(|record| record.owner.lives())
-        .map(|record| record.owner.pid)
+    read(dir).filter(|record| record.owner.lives()).map(|record| record.owner.pid)
 }
 
 fn read(dir: &Path) -> Option<Record> {
@@ -157,11 +151,7 @@ pub(super) fn remove_contents(dir: &Path, with_dir: bool) -> io::Result<()> {
     for _ in 0..REMOVALS {
         if remove_once(dir)? == 0 {
             std::fs::remove_file(dir.join(LEDGER))?;
-            return if with_dir {
-                std::fs::remove_dir(dir)
-            } else {
-                Ok(())
-            };
+            return if with_dir { std::fs::remove_dir(dir) } else { Ok(()) };
         }
     }
     Err(io::Error::other("something still writes there"))
@@ -204,19 +194,9 @@ impl Ledger {
             path: "/proc/self/stat".into(),
             source: io::ErrorKind::NotFound.into(),
         })?;
-        let pointer = registry
-            .dir
-            .join(format!("{}-{}", owner.pid, uuid::Uuid::new_v4().simple()));
-        let record = Mutex::new(Record {
-            owner,
-            made,
-            children: Vec::new(),
-        });
-        let ledger = Self {
-            file: dir.join(LEDGER),
-            pointer,
-            record,
-        };
+        let pointer = registry.dir.join(format!("{}-{}", owner.pid, uuid::Uuid::new_v4().simple()));
+        let record = Mutex::new(Record { owner, made, children: Vec::new() });
+        let ledger = Self { file: dir.join(LEDGER), pointer, record };
         ledger.write()?;
         std::fs::write(&ledger.pointer, dir.as_os_str().as_encoded_bytes())
             .map_err(StageError::at(&ledger.pointer))?;
@@ -224,11 +204,7 @@ impl Ledger {
     }
 
     pub(super) fn add(&self, name: &str, identity: &Identity, by_quit: bool) -> Result<(), StageError> {
-        let child = Child {
-            name: name.to_owned(),
-            identity: identity.clone(),
-            by_quit,
-        };
+        let child = Child { name: name.to_owned(), identity: identity.clone(), by_quit };
         self.edit(|children| children.push(child));
         self.write()
     }
@@ -241,21 +217,11 @@ impl Ledger {
     }
 
     fn edit(&self, change: impl FnOnce(&mut Vec<Child>)) {
-        change(
-            &mut self
-                .record
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .children,
-        );
+        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner).children);
     }
 
     fn children(&self) -> Vec<Child> {
-        self.record
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .children
-            .clone()
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).children.clone()
     }
 
     /// Ends what is still listed.
@@ -299,11 +265,7 @@ impl Ledger {
 /// `$XDG_CACHE_HOME/cutover` (or `~/.cache/cutover`), private; without a home a folder of this user in the
 /// temporary directory.
 pub(crate) fn cache_folder() -> Result<PathBuf, StageError> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     let folder = match base {
         Some(base) => base.join("cutover"),
@@ -315,21 +277,11 @@ pub(crate) fn cache_folder() -> Result<PathBuf, StageError> {
 
 /// Creates `dir` (0700) and refuses one that belongs to somebody else.
 fn private_dir(dir: &Path) -> Result<(), StageError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(StageError::at(dir))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StageError::at(dir))?;
     let owner = std::fs::symlink_metadata(dir).map_err(StageError::at(dir))?.uid();
     if owner == rustix::process::getuid().as_raw() {
         return Ok(());
     }
-    let source = io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!("belongs to user {owner}"),
-    );
-    Err(StageError::Path {
-        path: dir.to_path_buf(),
-        source,
-    })
+    let source = io::Error::new(io::ErrorKind::PermissionDenied, format!("belongs to user {owner}"));
+    Err(StageError::Path { path: dir.to_path_buf(), source })
 }

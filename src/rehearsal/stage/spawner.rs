@@ -26,11 +26,7 @@ static SPAWNER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
 /// Starts `command` from the spawner's thread.
 pub(super) async fn spawn(command: Command) -> io::Result<Child> {
     let (answer, child) = oneshot::channel();
-    let order = Order {
-        command,
-        runtime: Handle::current(),
-        answer,
-    };
+    let order = Order { command, runtime: Handle::current(), answer };
     spawner().send(order).map_err(|_| gone())?;
     child.await.map_err(|_| gone())?
 }

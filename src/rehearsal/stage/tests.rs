@@ -24,10 +24,7 @@ async fn nothing_is_left_after_close() {
     stopped.stop(Duration::from_secs(5)).await;
     stage.close().await.unwrap();
     assert!(!identity.lives() && !dir.exists());
-    assert_eq!(
-        std::fs::read_dir(home.path().join("registry")).unwrap().count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(home.path().join("registry")).unwrap().count(), 0);
     drop(running);
 }
 
@@ -35,22 +32,14 @@ async fn nothing_is_left_after_close() {
 async fn a_directory_with_other_files_is_refused_and_a_kept_one_stays() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("mine");
-    let mut stage = Stage::open_with(registry(home.path()), Some(dir.clone()))
-        .await
-        .unwrap();
-    let busy = Stage::open_with(registry(home.path()), Some(dir.clone()))
-        .await
-        .err()
-        .unwrap();
+    let mut stage = Stage::open_with(registry(home.path()), Some(dir.clone())).await.unwrap();
+    let busy = Stage::open_with(registry(home.path()), Some(dir.clone())).await.err().unwrap();
     assert!(matches!(busy, StageError::Busy { .. }), "{busy}");
     stage.room("data").unwrap();
     stage.keep();
     stage.close().await.unwrap();
     assert!(dir.join("data").exists());
-    let full = Stage::open_with(registry(home.path()), Some(dir))
-        .await
-        .err()
-        .unwrap();
+    let full = Stage::open_with(registry(home.path()), Some(dir)).await.err().unwrap();
     assert!(matches!(full, StageError::NotEmpty { .. }), "{full}");
 }
 
@@ -74,18 +63,8 @@ async fn a_program_that_ends_shows_its_log() {
     let home = tempfile::tempdir().unwrap();
     let stage = Stage::open_with(registry(home.path()), None).await.unwrap();
     let failing = Program::new("failing", "/bin/sh", ["-c", "echo the reason >&2; exit 3"]);
-    let failure = stage
-        .spawn(failing)
-        .await
-        .unwrap()
-        .finish()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        failure.contains("the reason") && failure.contains('3'),
-        "{failure}"
-    );
+    let failure = stage.spawn(failing).await.unwrap().finish().await.unwrap_err().to_string();
+    assert!(failure.contains("the reason") && failure.contains('3'), "{failure}");
     stage.close().await.unwrap();
 }
 
@@ -102,11 +81,7 @@ async fn a_rehearsal_that_will_be_killed() {
     // Ignores the parent-death signal, as a process does that forked off: only the next start can end it.
     let deaf = home.join("deaf");
     let script = "trap '' TERM QUIT; : > \"$0\"; sleep 600";
-    let stubborn = Program::new(
-        "stubborn",
-        "/bin/sh",
-        ["-c".as_ref(), script.as_ref(), deaf.as_os_str()],
-    );
+    let stubborn = Program::new("stubborn", "/bin/sh", ["-c".as_ref(), script.as_ref(), deaf.as_os_str()]);
     let stubborn = stage.spawn(stubborn).await.unwrap();
     until(|| deaf.exists()).await;
     let fact = format!("{} {} {}", stage.dir().display(), child.pid(), stubborn.pid());
@@ -119,11 +94,7 @@ async fn a_rehearsal_that_will_be_killed() {
 async fn a_killed_rehearsal_is_cleaned_by_the_next_start() {
     let home = tempfile::tempdir().unwrap();
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "rehearsal::stage::tests::a_rehearsal_that_will_be_killed",
-        ])
+        .args(["--ignored", "--exact", "rehearsal::stage::tests::a_rehearsal_that_will_be_killed"])
         .env("CUTOVER_TEST_HOME", home.path())
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -141,13 +112,7 @@ async fn a_killed_rehearsal_is_cleaned_by_the_next_start() {
     assert!(stubborn.lives() && dir.join("data").exists());
 
     let next = Stage::open_with(registry(home.path()), None).await.unwrap();
-    assert_eq!(
-        next.swept(),
-        [Swept {
-            dir: dir.clone(),
-            killed: vec!["stubborn".into()]
-        }]
-    );
+    assert_eq!(next.swept(), [Swept { dir: dir.clone(), killed: vec!["stubborn".into()] }]);
     assert!(!stubborn.lives() && !dir.exists());
     next.close().await.unwrap();
 }

@@ -29,10 +29,7 @@ pub(super) struct Folders {
 
 impl Folders {
     pub(super) fn new(files: FileSystem, root: &Path) -> Self {
-        Self {
-            files,
-            root: root.to_owned(),
-        }
+        Self { files, root: root.to_owned() }
     }
 }
 
@@ -73,9 +70,7 @@ impl S3 for Folders {
     {
         let prefix = request.input.prefix.clone().unwrap_or_default();
         let is_folder = prefix.ends_with('/') && request.input.delimiter.is_none();
-        let plain = Path::new(&prefix)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let plain = Path::new(&prefix).components().all(|part| matches!(part, Component::Normal(_)));
         if !(is_folder && plain) {
             return self.files.list_objects_v2(request);
         }
@@ -83,9 +78,7 @@ impl S3 for Folders {
         Box::pin(async move {
             let walked = tokio::task::spawn_blocking(move || list(&bucket, &prefix, &request.input)).await;
             let output = walked.map_err(|why| s3_error!(InternalError, "{}", why))?;
-            output
-                .map(S3Response::new)
-                .map_err(|why| s3_error!(InternalError, "{}", why))
+            output.map(S3Response::new).map_err(|why| s3_error!(InternalError, "{}", why))
         })
     }
 }
@@ -97,10 +90,7 @@ fn list(bucket: &Path, prefix: &str, input: &ListObjectsV2Input) -> std::io::Res
     objects.sort_by(|one: &Object, other| one.key.cmp(&other.key));
     let after = input.continuation_token.as_ref().or(input.start_after.as_ref());
     objects.retain(|object| object.key.as_ref() > after);
-    let most = input
-        .max_keys
-        .and_then(|most| usize::try_from(most).ok())
-        .unwrap_or(1000);
+    let most = input.max_keys.and_then(|most| usize::try_from(most).ok()).unwrap_or(1000);
     let truncated = objects.len() > most;
     objects.truncate(most);
     Ok(ListObjectsV2Output {
@@ -110,10 +100,7 @@ fn list(bucket: &Path, prefix: &str, input: &ListObjectsV2Input) -> std::io::Res
         max_keys: input.max_keys,
         key_count: i32::try_from(objects.len()).ok(),
         is_truncated: Some(truncated),
-        next_continuation_token: objects
-            .last()
-            .filter(|_| truncated)
-            .and_then(|last| last.key.clone()),
+        next_continuation_token: objects.last().filter(|_| truncated).and_then(|last| last.key.clone()),
         contents: Some(objects),
         ..ListObjectsV2Output::default()
     })

@@ -51,20 +51,11 @@ impl Stores {
     pub async fn start(stage: &Stage, progress: &(dyn Fn(&str) + Sync)) -> Result<Self, StoreError> {
         let (postgres, clickhouse, redis, s3) = tokio::try_join!(
             told("PostgreSQL", progress, Box::pin(postgres::start(stage))),
-            told(
-                "ClickHouse",
-                progress,
-                Box::pin(clickhouse::start(stage, progress))
-            ),
+            told("ClickHouse", progress, Box::pin(clickhouse::start(stage, progress))),
             told("Redis", progress, Box::pin(redis::start(stage))),
             told("S3", progress, Box::pin(s3::start(stage))),
         )?;
-        Ok(Self {
-            postgres,
-            clickhouse,
-            redis,
-            s3,
-        })
+        Ok(Self { postgres, clickhouse, redis, s3 })
     }
 
     /// Addresses and credentials of all four.
@@ -89,12 +80,7 @@ impl Stores {
 
     /// Ends all of them, each in its own clean way.
     pub async fn stop(&self) {
-        tokio::join!(
-            self.clickhouse.stop(),
-            self.redis.stop(),
-            self.s3.stop(),
-            self.postgres.stop()
-        );
+        tokio::join!(self.clickhouse.stop(), self.redis.stop(), self.s3.stop(), self.postgres.stop());
     }
 }
 
@@ -105,10 +91,7 @@ async fn told<T>(
 ) -> Result<T, StoreError> {
     let begun = clock::mono();
     let started = start.await?;
-    progress(&format!(
-        "{part} is ready ({:.1} s)",
-        clock::since(begun).as_secs_f64()
-    ));
+    progress(&format!("{part} is ready ({:.1} s)", clock::since(begun).as_secs_f64()));
     Ok(started)
 }
 
@@ -120,12 +103,6 @@ fn password() -> String {
 /// Writes a file that only we may read.
 fn write_private(file: &Path, text: &str) -> Result<(), StageError> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let open = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file);
-    open.and_then(|mut open| open.write_all(text.as_bytes()))
-        .map_err(StageError::at(file))
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    open.and_then(|mut open| open.write_all(text.as_bytes())).map_err(StageError::at(file))
 }

@@ -62,10 +62,7 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// `postgresql://user:password@127.0.0.1:port/database`.
     pub fn url(&self) -> String {
-        format!(
-            "postgresql://{USER}:{}@127.0.0.1:{}/{DATABASE}",
-            self.password, self.port
-        )
+        format!("postgresql://{USER}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
     }
 
     /// The folder of the Unix socket, with the port as its number; absent where the path is too long for one.
@@ -97,15 +94,9 @@ impl Server for PostgresServer {
     /// remove; its key and id stand in line 7 of `postmaster.pid`.
     async fn bury(&self) {
         let lines = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
-        let id = lines
-            .lines()
-            .nth(6)
-            .and_then(|line| line.split_whitespace().nth(1));
+        let id = lines.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
         if let (Some(id), Some(ipcrm)) = (id, find_program(&["ipcrm"], &[])) {
-            let removed = tokio::process::Command::new(ipcrm)
-                .args(["-m", id])
-                .output()
-                .await;
+            let removed = tokio::process::Command::new(ipcrm).args(["-m", id]).output().await;
             tracing::debug!("shared memory {id}: {removed:?}");
         }
     }
@@ -138,12 +129,7 @@ fn find_server() -> Result<PathBuf, StageError> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
     versions.sort_unstable_by(|a, b| b.cmp(a));
     let folders: Vec<PathBuf> = versions.into_iter().map(|(_, folder)| folder).collect();
@@ -168,13 +154,7 @@ async fn init(stage: &Stage, server: &PostgresServer, room: &Path) -> Result<(),
     let pwfile = format!("--pwfile={}", words.display());
     let user = format!("--username={USER}");
     // The C locale exists everywhere; text is compared by bytes, as ClickHouse compares it.
-    let fixed = [
-        "--encoding=UTF8",
-        "--locale=C",
-        "--auth=scram-sha-256",
-        "--no-sync",
-        "--no-instructions",
-    ];
+    let fixed = ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync", "--no-instructions"];
     let mut args = vec!["-D", server.data.to_str().unwrap_or_default(), &user, &pwfile];
     args.extend(fixed);
     let program = Program::new("initdb", initdb, args).run_as(server.account.as_ref());
@@ -182,40 +162,30 @@ async fn init(stage: &Stage, server: &PostgresServer, room: &Path) -> Result<(),
     std::fs::remove_file(&words).map_err(StageError::at(&words))?;
 
     let file = server.data.join("postgresql.conf");
-    let socket = server
-        .socket_folder()
-        .map(|folder| folder.display().to_string())
-        .unwrap_or_default();
+    let socket = server.socket_folder().map(|folder| folder.display().to_string()).unwrap_or_default();
     let own = format!(
         "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n{SETTINGS}",
         server.port,
         socket.replace('\'', "''")
     );
     let open = std::fs::OpenOptions::new().append(true).open(&file);
-    open.and_then(|mut open| open.write_all(own.as_bytes()))
-        .map_err(StageError::at(&file))?;
+    open.and_then(|mut open| open.write_all(own.as_bytes())).map_err(StageError::at(&file))?;
     Ok(())
 }
 
 async fn create_database(server: &PostgresServer) -> Result<(), StoreError> {
     let failed = |doing| move |source| StoreError::Postgres { doing, source };
     let create = "CREATE DATABASE langfuse";
-    let mut connection = PgConnection::connect_with(&server.options("postgres"))
-        .await
-        .map_err(failed("connecting"))?;
-    sqlx::raw_sql(create)
-        .execute(&mut connection)
-        .await
-        .map_err(failed(create))?;
+    let mut connection =
+        PgConnection::connect_with(&server.options("postgres")).await.map_err(failed("connecting"))?;
+    sqlx::raw_sql(create).execute(&mut connection).await.map_err(failed(create))?;
     connection.close().await.map_err(failed("closing"))
 }
 
 /// Connects to a rehearsal's PostgreSQL with no surprises from `~/.pgpass` or PG* variables.
 pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     let options: PgConnectOptions = url.parse()?;
-    let options = options
-        .ssl_mode(PgSslMode::Disable)
-        .application_name("cutover rehearsal");
+    let options = options.ssl_mode(PgSslMode::Disable).application_name("cutover rehearsal");
     let attempt = PgConnection::connect_with(&options);
     tokio::time::timeout(Duration::from_secs(10), attempt)
         .await

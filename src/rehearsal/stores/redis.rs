@@ -39,20 +39,14 @@ impl Server for RedisServer {
 
     async fn probe(&self) -> Result<(), String> {
         let mut connection = self.connect().await.map_err(|refusal| refusal.to_string())?;
-        redis::cmd("PING")
-            .exec_async(&mut connection)
-            .await
-            .map_err(|refusal| refusal.to_string())
+        redis::cmd("PING").exec_async(&mut connection).await.map_err(|refusal| refusal.to_string())
     }
 }
 
 impl Redis {
     /// `CONFIG SET maxmemory`, in bytes: below what is in use, every write is refused with OOM.
     pub async fn set_maxmemory(&self, bytes: u64) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Redis {
-            doing: "CONFIG SET maxmemory",
-            source,
-        };
+        let failed = |source| StoreError::Redis { doing: "CONFIG SET maxmemory", source };
         let mut command = redis::cmd("CONFIG");
         command.arg("SET").arg("maxmemory").arg(bytes);
         let work = async { command.exec_async(&mut self.server().connect().await?).await };
@@ -72,12 +66,8 @@ pub(super) async fn start(stage: &Stage) -> Result<Redis, StoreError> {
         place: "on PATH",
         remedy: "install Redis 7 or Valkey (apt-get install redis-server)",
     })?;
-    let server = RedisServer {
-        program,
-        config: room.join("redis.conf"),
-        port: free_port()?,
-        password: password(),
-    };
+    let server =
+        RedisServer { program, config: room.join("redis.conf"), port: free_port()?, password: password() };
     let lines = [
         "bind 127.0.0.1".to_owned(),
         format!("port {}", server.port),

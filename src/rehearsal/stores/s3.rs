@@ -58,9 +58,7 @@ impl S3 {
             return Ok(());
         }
         let refused = |why: std::io::Error| StoreError::S3(format!("port {}: {why}", self.port));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))
-            .await
-            .map_err(refused)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(refused)?;
         self.paused.send_replace(false);
         let serving = serve(listener, self.service.clone(), self.paused.subscribe());
         *running = Some(tokio::spawn(serving));
@@ -120,9 +118,7 @@ async fn serve_connection(socket: TcpStream, service: S3Service, paused: watch::
             hyper::service::Service::call(&service, request).await
         }
     });
-    let served = Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(socket), gated)
-        .await;
+    let served = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), gated).await;
     if let Err(why) = served {
         tracing::debug!("S3 server: a connection ended: {why}");
     }

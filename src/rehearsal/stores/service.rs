@@ -40,11 +40,7 @@ pub struct Service<S> {
 impl<S: Server> Service<S> {
     /// Starts `server` and waits until it is ready.
     pub(super) async fn begin(server: S, starter: Starter) -> Result<Self, StoreError> {
-        let service = Self {
-            server,
-            starter,
-            process: Mutex::new(None),
-        };
+        let service = Self { server, starter, process: Mutex::new(None) };
         service.start().await?;
         Ok(service)
     }

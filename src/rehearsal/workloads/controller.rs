@@ -77,12 +77,7 @@ impl Controller {
             Some(Ok(Event::Apply(pod))) if pod.metadata.deletion_timestamp.is_some() => pod.name_any(),
             _ => return,
         };
-        if let Some(pod) = self
-            .sets
-            .values()
-            .flat_map(|set| &set.pods)
-            .find(|pod| pod.name == name)
-        {
+        if let Some(pod) = self.sets.values().flat_map(|set| &set.pods).find(|pod| pod.name == name) {
             pod.stop();
         }
     }
@@ -97,9 +92,7 @@ impl Controller {
             }
         }
         self.sets.retain(|name, set| {
-            let known = deployments
-                .iter()
-                .any(|deployment| deployment.name_any() == *name);
+            let known = deployments.iter().any(|deployment| deployment.name_any() == *name);
             if !known {
                 set.stop();
                 set.pods.retain(|pod| !pod.view.borrow().gone);
@@ -108,10 +101,8 @@ impl Controller {
         });
         let (services, members) = (self.services.state(), self.members());
         self.world.web.send_replace(web_addresses(&members));
-        let written = self
-            .slices
-            .reconcile(&self.world.client, &self.world.namespace, &services, &members)
-            .await;
+        let written =
+            self.slices.reconcile(&self.world.client, &self.world.namespace, &services, &members).await;
         if let Err(error) = written {
             tracing::debug!("EndpointSlices: {error}");
         }
@@ -127,11 +118,7 @@ impl Controller {
                 labels: pod.labels.clone(),
                 ready: view.ready,
                 terminating: view.terminating,
-                ports: view
-                    .address
-                    .iter()
-                    .map(|address| (pod.port, "http".to_owned(), *address))
-                    .collect(),
+                ports: view.address.iter().map(|address| (pod.port, "http".to_owned(), *address)).collect(),
             }
         });
         pods.chain(self.stores.iter().map(StorePod::member)).collect()
@@ -139,11 +126,7 @@ impl Controller {
 }
 
 fn web_addresses(members: &[Member]) -> Vec<SocketAddr> {
-    let web = members
-        .iter()
-        .filter(|member| member.labels.get("app").is_some_and(|app| app == "web"));
+    let web = members.iter().filter(|member| member.labels.get("app").is_some_and(|app| app == "web"));
     let ready = web.filter(|member| member.ready && !member.terminating);
-    ready
-        .flat_map(|member| member.ports.iter().map(|(_, _, address)| *address))
-        .collect()
+    ready.flat_map(|member| member.ports.iter().map(|(_, _, address)| *address)).collect()
 }

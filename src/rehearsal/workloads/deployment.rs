@@ -37,12 +37,7 @@ struct ReplicaSetView {
 
 impl Set {
     pub(super) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            pods: Vec::new(),
-            written: Value::Null,
-            replica_sets: Vec::new(),
-        }
+        Self { name: name.to_owned(), pods: Vec::new(), written: Value::Null, replica_sets: Vec::new() }
     }
 
     /// One step of the controller: forgets Pods that are gone, starts and stops others, writes the status.
@@ -67,8 +62,7 @@ impl Set {
             let owner = self.replica_set(world, deployment, &hash, desired).await?;
             for _ in 0..next.start {
                 let name = format!("{}-{hash}-{}", self.name, suffix());
-                self.pods
-                    .push(Pod::start(world, name, &hash, &spec.template, &owner));
+                self.pods.push(Pod::start(world, name, &hash, &spec.template, &owner));
             }
         }
         self.report(world, deployment, desired, &hash).await
@@ -122,24 +116,12 @@ impl Set {
             let message = format!("Scaled up replica set {name} to {desired}");
             world
                 .recorder
-                .record(
-                    &about(deployment),
-                    "deployment-controller",
-                    "Normal",
-                    "ScalingReplicaSet",
-                    &message,
-                )
+                .record(&about(deployment), "deployment-controller", "Normal", "ScalingReplicaSet", &message)
                 .await;
         }
-        let uid = self
-            .replica_sets
-            .iter()
-            .find(|set| set.hash == hash)
-            .map(|set| set.uid.clone());
-        Ok(
-            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid,
-                  "controller": true, "blockOwnerDeletion": true}),
-        )
+        let uid = self.replica_sets.iter().find(|set| set.hash == hash).map(|set| set.uid.clone());
+        Ok(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid,
+                  "controller": true, "blockOwnerDeletion": true}))
     }
 
     async fn report(
@@ -183,21 +165,11 @@ impl Set {
         let mut status = status.clone();
         let set = format!("{}-{hash}", self.name);
         let (reason, message) = if done {
-            (
-                "NewReplicaSetAvailable",
-                format!("ReplicaSet \"{set}\" has successfully progressed."),
-            )
+            ("NewReplicaSetAvailable", format!("ReplicaSet \"{set}\" has successfully progressed."))
         } else {
-            (
-                "ReplicaSetUpdated",
-                format!("ReplicaSet \"{set}\" is progressing."),
-            )
+            ("ReplicaSetUpdated", format!("ReplicaSet \"{set}\" is progressing."))
         };
-        let availability = if available {
-            "MinimumReplicasAvailable"
-        } else {
-            "MinimumReplicasUnavailable"
-        };
+        let availability = if available { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" };
         let has = if available { "has" } else { "does not have" };
         let condition = |kind: &str, met: bool, reason: &str, message: &str| {
             json!({"type": kind, "status": if met { "True" } else { "False" }, "reason": reason, "message": message,
@@ -222,10 +194,7 @@ impl Set {
     async fn report_replica_sets(&mut self, world: &World) -> kube::Result<()> {
         let api: Api<ReplicaSet> = Api::namespaced(world.client.clone(), &world.namespace);
         for set in &mut self.replica_sets {
-            let pods = self
-                .pods
-                .iter()
-                .filter(|pod| pod.template == set.hash && !pod.stopping());
+            let pods = self.pods.iter().filter(|pod| pod.template == set.hash && !pod.stopping());
             let ready = pods.clone().filter(|pod| pod.view.borrow().ready).count();
             let count = pods.count();
             if set.written != count * 1000 + ready {
@@ -251,10 +220,7 @@ fn about(deployment: &Deployment) -> About {
 fn replica_set(name: &str, deployment: &Deployment, hash: &str, desired: usize, revision: usize) -> Value {
     let spec = deployment.spec.as_ref();
     let mut template = serde_json::to_value(spec.map(|spec| &spec.template)).unwrap_or_default();
-    let mut labels = template
-        .pointer("/metadata/labels")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
+    let mut labels = template.pointer("/metadata/labels").cloned().unwrap_or_else(|| json!({}));
     if let Some(labels) = labels.as_object_mut() {
         labels.insert("pod-template-hash".into(), hash.into());
     }
@@ -280,10 +246,7 @@ fn replica_set(name: &str, deployment: &Deployment, hash: &str, desired: usize, 
 
 /// Ten letters that stand for a template, out of the alphabet Kubernetes uses so that no words form.
 fn hash(template: &PodTemplateSpec) -> String {
-    letters(
-        &sha2::Sha256::digest(serde_json::to_vec(template).unwrap_or_default()),
-        10,
-    )
+    letters(&sha2::Sha256::digest(serde_json::to_vec(template).unwrap_or_default()), 10)
 }
 
 /// The five random letters at the end of a Pod's name.

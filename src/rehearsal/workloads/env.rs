@@ -45,11 +45,7 @@ pub async fn resolve(client: &Client, namespace: &str, container: &Container) ->
         } else {
             Env::new()
         };
-        env.extend(
-            values
-                .into_iter()
-                .map(|(key, value)| (format!("{prefix}{key}"), value)),
-        );
+        env.extend(values.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)));
     }
     for entry in container.env.iter().flatten() {
         if let Some(value) = cache.value(entry).await? {
@@ -69,12 +65,7 @@ struct Cache<'a> {
 
 impl<'a> Cache<'a> {
     fn new(client: &'a Client, namespace: &'a str) -> Self {
-        Self {
-            client,
-            namespace,
-            secrets: BTreeMap::new(),
-            config_maps: BTreeMap::new(),
-        }
+        Self { client, namespace, secrets: BTreeMap::new(), config_maps: BTreeMap::new() }
     }
 
     async fn value(&mut self, entry: &EnvVar) -> Result<Option<String>, EnvError> {
@@ -83,23 +74,11 @@ impl<'a> Cache<'a> {
         };
         if let Some(reference) = &from.secret_key_ref {
             let values = self.secret(&reference.name).await;
-            return pick(
-                "Secret",
-                values,
-                &reference.name,
-                &reference.key,
-                reference.optional,
-            );
+            return pick("Secret", values, &reference.name, &reference.key, reference.optional);
         }
         if let Some(reference) = &from.config_map_key_ref {
             let values = self.config_map(&reference.name).await;
-            return pick(
-                "ConfigMap",
-                values,
-                &reference.name,
-                &reference.key,
-                reference.optional,
-            );
+            return pick("ConfigMap", values, &reference.name, &reference.key, reference.optional);
         }
         Ok(None)
     }
@@ -109,17 +88,10 @@ impl<'a> Cache<'a> {
             return Ok(known.clone());
         }
         let api: Api<Secret> = Api::namespaced(self.client.clone(), self.namespace);
-        let secret = api
-            .get(name)
-            .await
-            .map_err(|source| object("secret", name, source))?;
+        let secret = api.get(name).await.map_err(|source| object("secret", name, source))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let mut values: Env = secret
-            .data
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key, text(value.0)))
-            .collect();
+        let mut values: Env =
+            secret.data.into_iter().flatten().map(|(key, value)| (key, text(value.0))).collect();
         values.extend(secret.string_data.into_iter().flatten());
         self.secrets.insert(name.to_owned(), values.clone());
         Ok(values)
@@ -130,10 +102,7 @@ impl<'a> Cache<'a> {
             return Ok(known.clone());
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);
-        let map = api
-            .get(name)
-            .await
-            .map_err(|source| object("configmap", name, source))?;
+        let map = api.get(name).await.map_err(|source| object("configmap", name, source))?;
         let values: Env = map.data.into_iter().flatten().collect();
         self.config_maps.insert(name.to_owned(), values.clone());
         Ok(values)
@@ -141,11 +110,7 @@ impl<'a> Cache<'a> {
 }
 
 fn object(kind: &'static str, name: &str, source: kube::Error) -> EnvError {
-    EnvError::Object {
-        kind,
-        name: name.to_owned(),
-        source: Box::new(source),
-    }
+    EnvError::Object { kind, name: name.to_owned(), source: Box::new(source) }
 }
 
 fn pick(
@@ -156,11 +121,7 @@ fn pick(
     optional: Option<bool>,
 ) -> Result<Option<String>, EnvError> {
     let found = values.and_then(|mut values| {
-        values.remove(key).ok_or_else(|| EnvError::Key {
-            kind,
-            name: name.to_owned(),
-            key: key.to_owned(),
-        })
+        values.remove(key).ok_or_else(|| EnvError::Key { kind, name: name.to_owned(), key: key.to_owned() })
     });
     match found {
         Ok(value) => Ok(Some(value)),
@@ -181,10 +142,7 @@ fn expand(value: &str, env: &Env) -> String {
             rest = escaped;
             continue;
         }
-        let name = from
-            .strip_prefix("$(")
-            .and_then(|tail| tail.split_once(')'))
-            .map(|(name, _)| name);
+        let name = from.strip_prefix("$(").and_then(|tail| tail.split_once(')')).map(|(name, _)| name);
         let known = name.and_then(|name| Some((env.get(name)?.as_str(), name.len() + 3)));
         let (text, length) = known.unwrap_or(("$", 1));
         out.push_str(text);
@@ -203,9 +161,6 @@ mod tests {
     #[case("$$(PW)", "$(PW)")]
     #[case("5$ and $(PW)$(PW)", "5$ and s3crets3cret")]
     fn references_expand_as_the_kubelet_does(#[case] value: &str, #[case] want: &str) {
-        assert_eq!(
-            expand(value, &[("PW".to_owned(), "s3cret".to_owned())].into()),
-            want
-        );
+        assert_eq!(expand(value, &[("PW".to_owned(), "s3cret".to_owned())].into()), want);
     }
 }

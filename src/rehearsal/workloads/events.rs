@@ -31,21 +31,14 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder for `namespace`.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self {
-            client,
-            namespace: namespace.to_owned(),
-        }
+        Self { client, namespace: namespace.to_owned() }
     }
 
     /// Records one Event (`kind` is `Normal` or `Warning`); a failure is only logged, as in Kubernetes.
     pub async fn record(&self, about: &About, component: &str, kind: &str, reason: &str, message: &str) {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        if let Err(error) = ensure_as(
-            &api,
-            self.event(about, component, kind, reason, message),
-            component,
-        )
-        .await
+        if let Err(error) =
+            ensure_as(&api, self.event(about, component, kind, reason, message), component).await
         {
             tracing::debug!("Event {reason} for {} {}: {error}", about.kind, about.name);
         }

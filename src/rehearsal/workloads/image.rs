@@ -24,9 +24,7 @@ pub fn kind_of(image: &str) -> Result<Kind, String> {
 
 /// `3` and `3.29` are tags of 3.29.0, too.
 fn is_minor_of(version: &str, tag: &str) -> bool {
-    version
-        .strip_prefix(tag)
-        .is_some_and(|rest| rest.starts_with('.'))
+    version.strip_prefix(tag).is_some_and(|rest| rest.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -75,13 +75,7 @@ impl Keeper {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let uid = self
-            .api
-            .get(&self.name)
-            .await
-            .ok()
-            .and_then(|pod| pod.uid())
-            .unwrap_or_default();
+        let uid = self.api.get(&self.name).await.ok().and_then(|pod| pod.uid()).unwrap_or_default();
         self.view.send_modify(|view| view.uid = uid);
         self.publish().await;
     }
@@ -141,10 +135,8 @@ impl Keeper {
             started,
             finished: clock::now(),
         });
-        let message = format!(
-            "back-off {wait}s restarting failed container={} pod={}",
-            self.container.name, self.name
-        );
+        let message =
+            format!("back-off {wait}s restarting failed container={} pod={}", self.container.name, self.name);
         self.status.phase = Phase::Waiting("CrashLoopBackOff", message.clone());
         self.set_ready(false, None);
         self.publish().await;
@@ -166,10 +158,7 @@ impl Keeper {
         let process = match langfuse::start(kind, env, self.langfuse_pod(kind)).await {
             Ok(process) => process,
             Err(error) => {
-                return Launched::Died(Exit {
-                    code: 1,
-                    reason: error.to_string(),
-                });
+                return Launched::Died(Exit { code: 1, reason: error.to_string() });
             }
         };
         let address = process.addr();
@@ -178,21 +167,13 @@ impl Keeper {
         let ready = self.container.readiness_probe.is_none();
         self.set_ready(ready, Some(address));
         self.publish().await;
-        self.event(
-            "Normal",
-            "Started",
-            &format!("Started container {}", self.container.name),
-        )
-        .await;
+        self.event("Normal", "Started", &format!("Started container {}", self.container.name)).await;
         Launched::Running(process)
     }
 
     fn langfuse_pod(&self, kind: Kind) -> langfuse::Pod {
-        let (log, pod, container) = (
-            Arc::clone(&self.world.log),
-            self.name.clone(),
-            self.container.name.clone(),
-        );
+        let (log, pod, container) =
+            (Arc::clone(&self.world.log), self.name.clone(), self.container.name.clone());
         let faults = self.world.faults.of(kind).clone();
         langfuse::Pod::new(self.name.clone(), move |line| log(&pod, &container, line), faults)
     }
@@ -235,12 +216,7 @@ impl Keeper {
     async fn terminate(&mut self, process: &Process) {
         self.view.send_modify(|view| view.terminating = true);
         self.world.changed.notify_one();
-        self.event(
-            "Normal",
-            "Killing",
-            &format!("Stopping container {}", self.container.name),
-        )
-        .await;
+        self.event("Normal", "Killing", &format!("Stopping container {}", self.container.name)).await;
         tokio::select! {
             _ = process.stop(self.grace()) => {}
             () = self.world.cancel.cancelled() => process.kill(),
@@ -281,10 +257,7 @@ impl Keeper {
 
     async fn remove(&self) {
         self.view.send_modify(|view| view.terminating = true);
-        let now = DeleteParams {
-            grace_period_seconds: Some(0),
-            ..DeleteParams::default()
-        };
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         for _ in 0..5 {
             match self.api.delete(&self.name, &now).await {
                 Ok(_) => return,
@@ -300,16 +273,8 @@ impl Keeper {
 
     async fn event(&self, kind: &str, reason: &str, message: &str) {
         let uid = self.view.borrow().uid.clone();
-        let about = About {
-            api_version: "v1",
-            kind: "Pod",
-            name: self.name.clone(),
-            uid,
-        };
-        self.world
-            .recorder
-            .record(&about, MANAGER, kind, reason, message)
-            .await;
+        let about = About { api_version: "v1", kind: "Pod", name: self.name.clone(), uid };
+        self.world.recorder.record(&about, MANAGER, kind, reason, message).await;
     }
 }
 

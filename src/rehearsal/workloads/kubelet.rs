@@ -153,9 +153,6 @@ mod tests {
         let of = &status["containerStatuses"][0];
         assert_eq!(of["lastState"]["terminated"]["reason"], "OOMKilled");
         assert_eq!(of["state"]["waiting"]["reason"], "CrashLoopBackOff");
-        assert_eq!(
-            (&status["phase"], &of["restartCount"]),
-            (&json!("Running"), &json!(1))
-        );
+        assert_eq!((&status["phase"], &of["restartCount"]), (&json!("Running"), &json!(1)));
     }
 }

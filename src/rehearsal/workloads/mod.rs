@@ -74,18 +74,8 @@ pub struct Workloads {
 impl Workloads {
     /// Starts controllers and kubelet on the namespace; Deployments may be there before or come later.
     pub async fn start(options: Options) -> kube::Result<Self> {
-        let Options {
-            client,
-            namespace,
-            stores,
-            log,
-            faults,
-        } = options;
-        let (cancel, tasks, names) = (
-            CancellationToken::new(),
-            TaskTracker::new(),
-            Names::new(&namespace),
-        );
+        let Options { client, namespace, stores, log, faults } = options;
+        let (cancel, tasks, names) = (CancellationToken::new(), TaskTracker::new(), Names::new(&namespace));
         let (web, addresses) = watch::channel(Vec::new());
         create_namespace(&client, &namespace).await?;
         let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
@@ -105,19 +95,9 @@ impl Workloads {
             addresses: AtomicU32::new(0),
             web,
         });
-        let pods = stores
-            .into_iter()
-            .map(|store| store_pods::StorePod::start(&world, store))
-            .collect();
+        let pods = stores.into_iter().map(|store| store_pods::StorePod::start(&world, store)).collect();
         tasks.spawn(controller::Controller::new(&world, pods).run());
-        Ok(Self {
-            client,
-            namespace,
-            names,
-            web: addresses,
-            cancel,
-            tasks,
-        })
+        Ok(Self { client, namespace, names, web: addresses, cancel, tasks })
     }
 
     /// The Service names the workloads resolve.
@@ -138,17 +118,9 @@ impl Workloads {
         weight: u8,
     ) -> kube::Result<()> {
         let (client, namespace) = (self.client.clone(), self.namespace.as_str());
-        ensure(
-            &Api::<Secret>::namespaced(client.clone(), namespace),
-            langfuse::secrets(secrets),
-        )
-        .await?;
+        ensure(&Api::<Secret>::namespaced(client.clone(), namespace), langfuse::secrets(secrets)).await?;
         let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-        for service in [
-            langfuse::web_service(),
-            ingress::v2_service(),
-            ingress::docs_service(),
-        ] {
+        for service in [langfuse::web_service(), ingress::v2_service(), ingress::docs_service()] {
             ensure(&services, service).await?;
         }
         let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
@@ -163,11 +135,7 @@ impl Workloads {
     /// Writes one of Langfuse v3's Deployments.
     pub async fn install(&self, name: &str, settings: &langfuse::Settings) -> kube::Result<()> {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
-        let object = if name == langfuse::WEB {
-            langfuse::web(settings)
-        } else {
-            langfuse::worker(settings)
-        };
+        let object = if name == langfuse::WEB { langfuse::web(settings) } else { langfuse::worker(settings) };
         ensure(&deployments, object).await
     }
 
@@ -176,12 +144,8 @@ impl Workloads {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
         let wait = async {
             loop {
-                let ready = api
-                    .get_opt(deployment)
-                    .await
-                    .ok()
-                    .flatten()
-                    .is_some_and(|found| is_ready(&found));
+                let ready =
+                    api.get_opt(deployment).await.ok().flatten().is_some_and(|found| is_ready(&found));
                 if ready {
                     return;
                 }
@@ -206,11 +170,7 @@ impl Drop for Workloads {
 }
 
 fn is_ready(deployment: &Deployment) -> bool {
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.as_ref();
     let seen = status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
     let counts = status.map(|status| {

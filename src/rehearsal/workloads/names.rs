@@ -20,10 +20,7 @@ pub struct Names {
 impl Names {
     /// No names yet, of Services in `namespace`.
     pub fn new(namespace: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            known: Arc::default(),
-        }
+        Self { namespace: namespace.to_owned(), known: Arc::default() }
     }
 
     /// Makes `service:port` mean `address`.
@@ -36,11 +33,7 @@ impl Names {
 
     /// Where `service:port` is.
     pub fn get(&self, service: &str, port: u16) -> Option<SocketAddr> {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&(service.to_owned(), port))
-            .copied()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&(service.to_owned(), port)).copied()
     }
 
     /// The environment with every `service:port` replaced, also where host and port are two variables
@@ -77,10 +70,8 @@ fn replace_host(value: &str, name: &str, address: &str) -> String {
     let mut out = String::new();
     let mut rest = value;
     while let Some(at) = rest.find(name) {
-        let (before, after) = (
-            rest.get(..at).unwrap_or_default(),
-            rest.get(at + name.len()..).unwrap_or_default(),
-        );
+        let (before, after) =
+            (rest.get(..at).unwrap_or_default(), rest.get(at + name.len()..).unwrap_or_default());
         let whole = !before.ends_with(part_of_name) && !after.starts_with(|next: char| next.is_ascii_digit());
         out.push_str(before);
         out.push_str(if whole { address } else { name });
@@ -118,10 +109,7 @@ mod tests {
     #[rstest::rstest]
     #[case("http://langfuse-clickhouse:8123", "http://127.0.0.1:40001")]
     #[case("clickhouse://langfuse-clickhouse:9000", "clickhouse://127.0.0.1:40002")]
-    #[case(
-        "http://langfuse-clickhouse.langfuse.svc.cluster.local:8123/x",
-        "http://127.0.0.1:40001/x"
-    )]
+    #[case("http://langfuse-clickhouse.langfuse.svc.cluster.local:8123/x", "http://127.0.0.1:40001/x")]
     #[case("http://my-langfuse-clickhouse:8123", "http://my-langfuse-clickhouse:8123")]
     #[case("http://langfuse-clickhouse:81234", "http://langfuse-clickhouse:81234")]
     #[case("http://langfuse-clickhouse:8443", "http://langfuse-clickhouse:8443")]
@@ -134,9 +122,6 @@ mod tests {
         let names = Names::new("langfuse");
         names.set("langfuse-redis-primary", 6379, "127.0.0.1:40003".parse().unwrap());
         let env = names.translate(&[("REDIS_HOST".to_owned(), "langfuse-redis-primary".to_owned())].into());
-        assert_eq!(
-            (env["REDIS_HOST"].as_str(), env["REDIS_PORT"].as_str()),
-            ("127.0.0.1", "40003")
-        );
+        assert_eq!((env["REDIS_HOST"].as_str(), env["REDIS_PORT"].as_str()), ("127.0.0.1", "40003"));
     }
 }

@@ -15,10 +15,8 @@ pub const PORTS: &str = "rehearsal.cutover/ports";
 
 /// The [`PORTS`] annotation for these container ports.
 pub fn ports_annotation(ports: &[(u16, SocketAddr)]) -> Value {
-    let map: BTreeMap<String, String> = ports
-        .iter()
-        .map(|(port, address)| (port.to_string(), address.to_string()))
-        .collect();
+    let map: BTreeMap<String, String> =
+        ports.iter().map(|(port, address)| (port.to_string(), address.to_string())).collect();
     json!({PORTS: serde_json::to_string(&map).unwrap_or_default()})
 }
 
@@ -36,10 +34,7 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Serialize,
 {
     let object: K = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-    let params = PostParams {
-        field_manager: Some(manager.into()),
-        ..PostParams::default()
-    };
+    let params = PostParams { field_manager: Some(manager.into()), ..PostParams::default() };
     match api.create(&params, &object).await {
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         other => other.map(drop),
@@ -51,10 +46,7 @@ pub async fn merge<K>(api: &Api<K>, name: &str, patch: Value, manager: &str) -> 
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
-    let params = PatchParams {
-        field_manager: Some(manager.into()),
-        ..PatchParams::default()
-    };
+    let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
     api.patch(name, &params, &Patch::Merge(patch)).await
 }
 
@@ -63,12 +55,8 @@ pub async fn merge_status<K>(api: &Api<K>, name: &str, status: Value, manager: &
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
-    let params = PatchParams {
-        field_manager: Some(manager.into()),
-        ..PatchParams::default()
-    };
-    api.patch_status(name, &params, &Patch::Merge(json!({"status": status})))
-        .await
+    let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+    api.patch_status(name, &params, &Patch::Merge(json!({"status": status}))).await
 }
 
 /// Whether an answer says that the object is not there.

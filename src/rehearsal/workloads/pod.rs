@@ -52,24 +52,12 @@ impl Pod {
         owner: &Value,
     ) -> Self {
         let (sender, view) = watch::channel(View::default());
-        let container = template
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.containers.first())
-            .cloned()
-            .unwrap_or_default();
-        let mut labels = template
-            .metadata
-            .as_ref()
-            .and_then(|meta| meta.labels.clone())
-            .unwrap_or_default();
+        let container =
+            template.spec.as_ref().and_then(|spec| spec.containers.first()).cloned().unwrap_or_default();
+        let mut labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
         labels.insert("pod-template-hash".into(), hash.to_owned());
-        let port = container
-            .ports
-            .iter()
-            .flatten()
-            .next()
-            .and_then(|port| u16::try_from(port.container_port).ok());
+        let port =
+            container.ports.iter().flatten().next().and_then(|port| u16::try_from(port.container_port).ok());
         let pod = Self {
             name: name.clone(),
             template: hash.to_owned(),
@@ -117,10 +105,7 @@ fn object(name: &str, labels: &BTreeMap<String, String>, template: &PodTemplateS
     if let Some(spec) = spec.as_object_mut() {
         spec.insert("nodeName".into(), NODE.into());
     }
-    let annotations = template
-        .metadata
-        .as_ref()
-        .and_then(|meta| meta.annotations.clone());
+    let annotations = template.metadata.as_ref().and_then(|meta| meta.annotations.clone());
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},

@@ -65,9 +65,8 @@ impl Probe {
         if matches!(self, Self::Tcp(_)) {
             return Outcome::Healthy;
         }
-        let status = std::str::from_utf8(answer)
-            .ok()
-            .and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
+        let status =
+            std::str::from_utf8(answer).ok().and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
         match status {
             Some(200..=399) => Outcome::Healthy,
             Some(code) => Outcome::Unhealthy(format!("HTTP probe failed with statuscode: {code}")),

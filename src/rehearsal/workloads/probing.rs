@@ -34,10 +34,7 @@ impl Probing {
         if let Some(timer) = container.liveness_probe.as_ref().and_then(Timer::new) {
             probes.spawn(timer.watch_liveness(address, sender));
         }
-        Self {
-            verdicts,
-            _probes: probes,
-        }
+        Self { verdicts, _probes: probes }
     }
 
     /// Waits for the next verdict; for ever when there is no probe that could give one.
@@ -78,28 +75,16 @@ impl Timer {
         tokio::time::sleep(self.delay).await;
         loop {
             let outcome = self.probe.ask(address, self.timeout).await;
-            failures = if outcome == Outcome::Healthy {
-                0
-            } else {
-                failures + 1
-            };
+            failures = if outcome == Outcome::Healthy { 0 } else { failures + 1 };
             let now = outcome == Outcome::Healthy || (ready && failures < self.threshold);
             if now != ready {
                 ready = now;
-                if verdicts
-                    .send(Verdict::Ready(ready, words(outcome)))
-                    .await
-                    .is_err()
-                {
+                if verdicts.send(Verdict::Ready(ready, words(outcome))).await.is_err() {
                     return;
                 }
             }
             // Until the first success the kubelet's period only makes a start slow to watch.
-            let wait = if ready {
-                self.period
-            } else {
-                self.period.min(Duration::from_millis(500))
-            };
+            let wait = if ready { self.period } else { self.period.min(Duration::from_millis(500)) };
             tokio::time::sleep(wait).await;
         }
     }
@@ -109,11 +94,7 @@ impl Timer {
         tokio::time::sleep(self.delay).await;
         loop {
             let outcome = self.probe.ask(address, self.timeout).await;
-            failures = if outcome == Outcome::Healthy {
-                0
-            } else {
-                failures + 1
-            };
+            failures = if outcome == Outcome::Healthy { 0 } else { failures + 1 };
             if failures >= self.threshold {
                 let _ = verdicts.send(Verdict::Dead(words(outcome))).await;
                 return;

@@ -25,16 +25,10 @@ pub struct Step {
 pub fn step(desired: usize, pods: &[Seen]) -> Step {
     let surge = desired.div_ceil(4).max(1);
     let spare = desired / 4;
-    let alive: Vec<(usize, Seen)> = pods
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, pod)| !pod.terminating)
-        .collect();
+    let alive: Vec<(usize, Seen)> =
+        pods.iter().copied().enumerate().filter(|(_, pod)| !pod.terminating).collect();
     let new = alive.iter().filter(|(_, pod)| pod.current).count();
-    let start = desired
-        .saturating_sub(new)
-        .min((desired + surge).saturating_sub(alive.len()));
+    let start = desired.saturating_sub(new).min((desired + surge).saturating_sub(alive.len()));
     let mut stop = surplus(&alive, new.saturating_sub(desired));
     let mut available = alive.iter().filter(|(_, pod)| pod.ready).count();
     for (index, pod) in alive.iter().filter(|(_, pod)| !pod.current) {
@@ -52,11 +46,7 @@ pub fn step(desired: usize, pods: &[Seen]) -> Step {
 fn surplus(alive: &[(usize, Seen)], count: usize) -> Vec<usize> {
     let mut candidates: Vec<_> = alive.iter().filter(|(_, pod)| pod.current).collect();
     candidates.sort_by_key(|(index, pod)| (pod.ready, usize::MAX - index));
-    candidates
-        .into_iter()
-        .take(count)
-        .map(|(index, _)| *index)
-        .collect()
+    candidates.into_iter().take(count).map(|(index, _)| *index).collect()
 }
 
 #[cfg(test)]
@@ -88,13 +78,7 @@ mod tests {
     #[case::broken_old_ones_do_not_hold_it_up(1, "on", 0, &[0])]
     #[case::dying_pods_do_not_count(1, "x", 1, &[])]
     fn next_step(#[case] desired: usize, #[case] text: &str, #[case] start: usize, #[case] stop: &[usize]) {
-        assert_eq!(
-            step(desired, &pods(text)),
-            Step {
-                start,
-                stop: stop.to_vec()
-            }
-        );
+        assert_eq!(step(desired, &pods(text)), Step { start, stop: stop.to_vec() });
     }
 
     #[test]
@@ -109,11 +93,7 @@ mod tests {
             }
             now.retain(|pod| !pod.terminating);
             now.iter_mut().for_each(|pod| pod.ready = true);
-            now.extend((0..next.start).map(|_| Seen {
-                current: true,
-                ready: false,
-                terminating: false,
-            }));
+            now.extend((0..next.start).map(|_| Seen { current: true, ready: false, terminating: false }));
         }
         assert_eq!(now, pods("NNNN"));
     }

@@ -25,9 +25,7 @@ pub(super) async fn expose(
             let Ok((mut client, _)) = accepted else { continue };
             let target = {
                 let known = addresses.borrow();
-                known
-                    .get(turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1))
-                    .copied()
+                known.get(turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1)).copied()
             };
             let Some(target) = target else { continue };
             let cancel = cancel.clone();

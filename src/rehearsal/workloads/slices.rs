@@ -93,24 +93,15 @@ fn body(service: &Service, members: &[Member]) -> Option<Value> {
     let selector = spec.selector.as_ref().filter(|selector| !selector.is_empty())?;
     let chosen: Vec<&Member> = members
         .iter()
-        .filter(|member| {
-            selector
-                .iter()
-                .all(|(key, value)| member.labels.get(key) == Some(value))
-        })
+        .filter(|member| selector.iter().all(|(key, value)| member.labels.get(key) == Some(value)))
         .collect();
     let (mut ports, mut dials) = (Vec::new(), BTreeMap::new());
     for port in spec.ports.iter().flatten() {
         let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
-        let found: Vec<(&Member, &(u16, String, SocketAddr))> = chosen
-            .iter()
-            .filter_map(|member| Some((*member, port_of(member, &target)?)))
-            .collect();
-        let number = found
-            .first()
-            .map_or(i32::from(port_number(&target)), |(_, (number, _, _))| {
-                i32::from(*number)
-            });
+        let found: Vec<(&Member, &(u16, String, SocketAddr))> =
+            chosen.iter().filter_map(|member| Some((*member, port_of(member, &target)?))).collect();
+        let number =
+            found.first().map_or(i32::from(port_number(&target)), |(_, (number, _, _))| i32::from(*number));
         ports.push(json!({"name": port.name.clone().unwrap_or_default(), "port": number, "protocol": "TCP"}));
         dials.extend(
             found.iter().map(|(member, (number, _, address))| {
@@ -118,11 +109,8 @@ fn body(service: &Service, members: &[Member]) -> Option<Value> {
             }),
         );
     }
-    let endpoints: Vec<Value> = chosen
-        .iter()
-        .filter(|member| !member.ports.is_empty())
-        .map(|member| endpoint(member))
-        .collect();
+    let endpoints: Vec<Value> =
+        chosen.iter().filter(|member| !member.ports.is_empty()).map(|member| endpoint(member)).collect();
     Some(json!({
         "metadata": {"annotations": {DIAL: serde_json::to_string(&dials).unwrap_or_default()}},
         "ports": ports,

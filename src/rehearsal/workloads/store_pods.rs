@@ -58,15 +58,8 @@ impl StorePod {
             uid,
         };
         let cancel = world.cancel.clone();
-        world
-            .tasks
-            .spawn(async move { cancel.run_until_cancelled(keeper.run()).await });
-        Self {
-            store,
-            ip,
-            uid: uids,
-            ready: readiness,
-        }
+        world.tasks.spawn(async move { cancel.run_until_cancelled(keeper.run()).await });
+        Self { store, ip, uid: uids, ready: readiness }
     }
 
     pub(super) fn member(&self) -> Member {
@@ -78,9 +71,7 @@ impl StorePod {
             labels: labels(&self.store.spec),
             ready: *self.ready.borrow(),
             terminating: false,
-            ports: ports
-                .map(|((number, name), address)| (*number, (*name).to_owned(), *address))
-                .collect(),
+            ports: ports.map(|((number, name), address)| (*number, (*name).to_owned(), *address)).collect(),
         }
     }
 }
@@ -104,11 +95,7 @@ impl Keeper {
         loop {
             if let Some(address) = self.store.addresses.first() {
                 let outcome = self.store.spec.probe.ask(*address, Duration::from_secs(1)).await;
-                failures = if outcome == Outcome::Healthy {
-                    0
-                } else {
-                    failures + 1
-                };
+                failures = if outcome == Outcome::Healthy { 0 } else { failures + 1 };
                 self.note(outcome, failures).await;
             }
             if written.as_ref() != Some(&self.status) && self.publish().await.is_ok() {
@@ -144,8 +131,7 @@ impl Keeper {
             "spec": {"nodeName": NODE, "containers": [super::manifests::stores::container(&self.store.spec)]},
         });
         ensure_as(&pods, pod, "kube-controller-manager").await?;
-        self.uid
-            .send_replace(pods.get(&name).await?.uid().unwrap_or_default());
+        self.uid.send_replace(pods.get(&name).await?.uid().unwrap_or_default());
         Ok(())
     }
 
@@ -184,13 +170,11 @@ impl Keeper {
                 });
                 self.status.phase = Phase::Waiting("CrashLoopBackOff", "restarting failed container".into());
                 self.set_ready(false);
-                self.event("Warning", "BackOff", "Back-off restarting failed container")
-                    .await;
+                self.event("Warning", "BackOff", "Back-off restarting failed container").await;
             }
             Outcome::Unhealthy(why) if failures >= THRESHOLD && *self.ready.borrow() => {
                 self.set_ready(false);
-                self.event("Warning", "Unhealthy", &format!("Readiness probe failed: {why}"))
-                    .await;
+                self.event("Warning", "Unhealthy", &format!("Readiness probe failed: {why}")).await;
             }
             Outcome::Refused | Outcome::Unhealthy(_) => {}
         }
@@ -211,21 +195,12 @@ impl Keeper {
         let ready = u8::from(self.status.ready);
         let status = json!({"replicas": 1, "readyReplicas": ready, "availableReplicas": ready, "currentReplicas": 1,
                             "updatedReplicas": 1, "observedGeneration": 1});
-        merge_status(&sets, self.store.spec.workload, status, "kube-controller-manager")
-            .await
-            .map(drop)
+        merge_status(&sets, self.store.spec.workload, status, "kube-controller-manager").await.map(drop)
     }
 
     async fn event(&self, kind: &str, reason: &str, message: &str) {
-        let about = About {
-            api_version: "v1",
-            kind: "Pod",
-            name: self.pod_name(),
-            uid: self.uid.borrow().clone(),
-        };
-        self.world
-            .recorder
-            .record(&about, MANAGER, kind, reason, message)
-            .await;
+        let about =
+            About { api_version: "v1", kind: "Pod", name: self.pod_name(), uid: self.uid.borrow().clone() };
+        self.world.recorder.record(&about, MANAGER, kind, reason, message).await;
     }
 }

@@ -44,9 +44,7 @@ fn good_env() -> Value {
 
 async fn bench(env: &Value) -> Bench {
     let server = Server::start(ServerOptions::default()).await.unwrap();
-    let client = cluster::client(&server.kubeconfig("rehearsal-admin", "langfuse").unwrap())
-        .await
-        .unwrap();
+    let client = cluster::client(&server.kubeconfig("rehearsal-admin", "langfuse").unwrap()).await.unwrap();
     let faults = PodFaults::default();
     let workloads = Workloads::start(Options {
         client: client.clone(),
@@ -61,21 +59,9 @@ async fn bench(env: &Value) -> Bench {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME},
         "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 3000, "targetPort": "http"}]},
     });
-    ensure(&Api::<Service>::namespaced(client.clone(), "langfuse"), service)
-        .await
-        .unwrap();
-    ensure(
-        &Api::<Deployment>::namespaced(client.clone(), "langfuse"),
-        deployment(1, env),
-    )
-    .await
-    .unwrap();
-    Bench {
-        client,
-        workloads,
-        faults,
-        _server: server,
-    }
+    ensure(&Api::<Service>::namespaced(client.clone(), "langfuse"), service).await.unwrap();
+    ensure(&Api::<Deployment>::namespaced(client.clone(), "langfuse"), deployment(1, env)).await.unwrap();
+    Bench { client, workloads, faults, _server: server }
 }
 
 impl Bench {
@@ -86,18 +72,11 @@ impl Bench {
     async fn pods(&self) -> Vec<Value> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), "langfuse");
         let pods = api.list(&ListParams::default()).await.unwrap();
-        pods.items
-            .into_iter()
-            .map(|pod| serde_json::to_value(pod).unwrap())
-            .collect()
+        pods.items.into_iter().map(|pod| serde_json::to_value(pod).unwrap()).collect()
     }
 
     async fn ready(&self) {
-        assert!(
-            self.workloads.wait_ready(NAME, Duration::from_secs(15)).await,
-            "{:#?}",
-            self.pods().await
-        );
+        assert!(self.workloads.wait_ready(NAME, Duration::from_secs(15)).await, "{:#?}", self.pods().await);
     }
 
     /// Waits until `holds` of the Pods.
@@ -126,31 +105,14 @@ fn text<'a>(pod: &'a Value, at: &str) -> &'a str {
 async fn scaling_starts_and_ends_processes() {
     let bench = bench(&good_env()).await;
     bench.ready().await;
-    merge(
-        &bench.deployments(),
-        NAME,
-        json!({"spec": {"replicas": 3}}),
-        "kubectl",
-    )
-    .await
-    .unwrap();
+    merge(&bench.deployments(), NAME, json!({"spec": {"replicas": 3}}), "kubectl").await.unwrap();
     bench.ready().await;
     let pods = bench.pods().await;
     assert_eq!(pods.len(), 3);
-    assert!(
-        pods.iter()
-            .all(|pod| text(pod, "/metadata/ownerReferences/0/kind") == "ReplicaSet")
-    );
+    assert!(pods.iter().all(|pod| text(pod, "/metadata/ownerReferences/0/kind") == "ReplicaSet"));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.endpoints().await.len(), 3);
-    merge(
-        &bench.deployments(),
-        NAME,
-        json!({"spec": {"replicas": 0}}),
-        "kubectl",
-    )
-    .await
-    .unwrap();
+    merge(&bench.deployments(), NAME, json!({"spec": {"replicas": 0}}), "kubectl").await.unwrap();
     bench.until("no pods", <[Value]>::is_empty).await;
     bench.workloads.stop().await;
 }
@@ -164,30 +126,20 @@ async fn a_changed_template_rolls() {
     merge(&bench.deployments(), NAME, patch, "kubectl").await.unwrap();
     bench
         .until("only the new pod", |pods| {
-            assert!(
-                !pods.is_empty(),
-                "the old pod must not go before the new one is ready"
-            );
+            assert!(!pods.is_empty(), "the old pod must not go before the new one is ready");
             pods.len() == 1 && text(&pods[0], "/metadata/name") != old
         })
         .await;
     bench.ready().await;
     let status = bench.deployments().get(NAME).await.unwrap();
-    assert_eq!(
-        status.status.unwrap().observed_generation,
-        status.metadata.generation
-    );
+    assert_eq!(status.status.unwrap().observed_generation, status.metadata.generation);
 }
 
 #[tokio::test]
 async fn a_crash_is_seen_and_healed() {
     let bench = bench(&good_env()).await;
     bench.ready().await;
-    let before = text(
-        &bench.pods().await[0],
-        "/metadata/annotations/rehearsal.cutover~1ports",
-    )
-    .to_owned();
+    let before = text(&bench.pods().await[0], "/metadata/annotations/rehearsal.cutover~1ports").to_owned();
     bench.faults.v2.crash_now();
     bench
         .until("a restart", |pods| {
@@ -198,11 +150,7 @@ async fn a_crash_is_seen_and_healed() {
                 && status["lastState"]["terminated"]["exitCode"] == 137
         })
         .await;
-    let after = text(
-        &bench.pods().await[0],
-        "/metadata/annotations/rehearsal.cutover~1ports",
-    )
-    .to_owned();
+    let after = text(&bench.pods().await[0], "/metadata/annotations/rehearsal.cutover~1ports").to_owned();
     assert_ne!(before, after, "port-forward follows the process");
 }
 
@@ -229,13 +177,10 @@ async fn what_cannot_start_says_why() {
     let bench = bench(&missing).await;
     let waits = |reason: &'static str| {
         move |pods: &[Value]| {
-            pods.iter()
-                .any(|pod| text(pod, "/status/containerStatuses/0/state/waiting/reason") == reason)
+            pods.iter().any(|pod| text(pod, "/status/containerStatuses/0/state/waiting/reason") == reason)
         }
     };
-    bench
-        .until("a configuration error", waits("CreateContainerConfigError"))
-        .await;
+    bench.until("a configuration error", waits("CreateContainerConfigError")).await;
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": NAME, "image": "langfuse/langfuse:4.0.0"}]}}}});
     merge(&bench.deployments(), NAME, image, "kubectl").await.unwrap();
     bench.until("an image error", waits("ImagePullBackOff")).await;
@@ -249,9 +194,7 @@ async fn what_cannot_start_says_why() {
 async fn environments_come_from_secrets() {
     let bench = bench(&good_env()).await;
     let api: Api<Secret> = Api::namespaced(bench.client.clone(), "langfuse");
-    ensure(&api, langfuse::secrets(&[("redis-password", "pw")]))
-        .await
-        .unwrap();
+    ensure(&api, langfuse::secrets(&[("redis-password", "pw")])).await.unwrap();
     let container = serde_json::from_value(json!({"name": "c", "env": [
         {"name": "REDIS_AUTH", "valueFrom": {"secretKeyRef": {"name": langfuse::SECRETS, "key": "redis-password"}}},
         {"name": "REDIS_CONNECTION_STRING", "value": "redis://:$(REDIS_AUTH)@langfuse-redis-primary:6379"},
@@ -259,18 +202,12 @@ async fn environments_come_from_secrets() {
     ]}))
     .unwrap();
     let env = env::resolve(&bench.client, "langfuse", &container).await.unwrap();
-    assert_eq!(
-        env["REDIS_CONNECTION_STRING"],
-        "redis://:pw@langfuse-redis-primary:6379"
-    );
+    assert_eq!(env["REDIS_CONNECTION_STRING"], "redis://:pw@langfuse-redis-primary:6379");
     assert!(!env.contains_key("OPTIONAL"));
 }
 
 #[test]
 fn ports_are_json_in_an_annotation() {
     let annotation = ports_annotation(&[(3000, "127.0.0.1:4".parse().unwrap())]);
-    assert_eq!(
-        annotation["rehearsal.cutover/ports"],
-        "{\"3000\":\"127.0.0.1:4\"}"
-    );
+    assert_eq!(annotation["rehearsal.cutover/ports"], "{\"3000\":\"127.0.0.1:4\"}");
 }

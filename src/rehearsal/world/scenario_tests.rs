@@ -38,9 +38,7 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, seconds: u64, ask: 
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(seconds), wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"))
+    tokio::time::timeout(Duration::from_secs(seconds), wait).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 async fn shift(rehearsal: &Rehearsal, weight: u8) {
@@ -51,11 +49,7 @@ async fn shift(rehearsal: &Rehearsal, weight: u8) {
 
 async fn pods(rehearsal: &Rehearsal, prefix: &str) -> Vec<Value> {
     let api: Api<Pod> = Api::namespaced(rehearsal.levers.client.clone(), NAMESPACE);
-    let pods = api
-        .list(&ListParams::default())
-        .await
-        .map(|list| list.items)
-        .unwrap_or_default();
+    let pods = api.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
     pods.into_iter()
         .filter(|pod| pod.name_any().starts_with(prefix))
         .map(|pod| serde_json::to_value(pod).unwrap())
@@ -66,11 +60,8 @@ async fn pods(rehearsal: &Rehearsal, prefix: &str) -> Vec<Value> {
 async fn migration(rehearsal: &Rehearsal, like: &str) -> Value {
     let mut connection = PgConnection::connect(&rehearsal.info.postgres_url).await.unwrap();
     let query = "SELECT to_jsonb(m) FROM background_migrations m WHERE name LIKE $1";
-    let (row,): (Value,) = sqlx::query_as(query)
-        .bind(format!("%{like}%"))
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let (row,): (Value,) =
+        sqlx::query_as(query).bind(format!("%{like}%")).fetch_one(&mut connection).await.unwrap();
     row
 }
 
@@ -98,11 +89,7 @@ async fn gitops_puts_the_weight_back_under_its_own_name() {
         (found.annotations()[&key] == "0").then_some(found)
     })
     .await;
-    assert!(
-        back.managed_fields()
-            .iter()
-            .any(|entry| entry.manager.as_deref() == Some("argocd-controller"))
-    );
+    assert!(back.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some("argocd-controller")));
     rehearsal.stop().await.unwrap();
 }
 
@@ -131,10 +118,7 @@ async fn a_dead_worker_leaves_a_fresh_lock() {
     })
     .await;
     until("the new process gives up", 20, || async {
-        worker_log(&rehearsal)
-            .await
-            .contains("No background migrations to run")
-            .then_some(())
+        worker_log(&rehearsal).await.contains("No background migrations to run").then_some(())
     })
     .await;
     let row = migration(&rehearsal, "migrate_traces").await;
@@ -153,13 +137,7 @@ async fn a_write_conflict_fails_one_migration_only() {
         (!row["failed_at"].is_null()).then_some(row)
     })
     .await;
-    assert!(
-        row["failed_reason"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("write conflict"),
-        "{row}"
-    );
+    assert!(row["failed_reason"].as_str().unwrap_or_default().contains("write conflict"), "{row}");
     until("the scores go on", 60, || async {
         let row = migration(&rehearsal, "migrate_scores").await;
         (!row["finished_at"].is_null()).then_some(())
@@ -188,11 +166,7 @@ async fn faults_by_hand() {
     let rehearsal = play("queue-stall", Some(200)).await;
     let fire = async |name: &str, words: &[&str]| fault(&arguments(&rehearsal, name, words)).await;
     let lift = async |name: &str, words: &[&str]| {
-        fault(&FaultArgs {
-            lift: true,
-            ..arguments(&rehearsal, name, words)
-        })
-        .await
+        fault(&FaultArgs { lift: true, ..arguments(&rehearsal, name, words) }).await
     };
 
     fire("store-down", &["store=clickhouse"]).await.unwrap();
@@ -209,10 +183,7 @@ async fn faults_by_hand() {
 
     fire("redis-full", &["maxmemory=1"]).await.unwrap();
     shift(&rehearsal, 100).await;
-    until("v3 answers 500", 15, || async {
-        (rehearsal.gateway.count_status(500) > 0).then_some(())
-    })
-    .await;
+    until("v3 answers 500", 15, || async { (rehearsal.gateway.count_status(500) > 0).then_some(()) }).await;
     lift("redis-full", &[]).await.unwrap();
     shift(&rehearsal, 0).await;
 
@@ -224,28 +195,17 @@ async fn faults_by_hand() {
 
     fire("v2-crash", &[]).await.unwrap();
     until("v2 is back", 10, || async {
-        reqwest::get(format!("{}/api/public/health", rehearsal.info.v2_url))
-            .await
-            .ok()
+        reqwest::get(format!("{}/api/public/health", rehearsal.info.v2_url)).await.ok()
     })
     .await;
-    assert!(
-        fire("nonsense", &[])
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("no fault")
-    );
+    assert!(fire("nonsense", &[]).await.unwrap_err().to_string().contains("no fault"));
     rehearsal.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_backfill_is_switched_by_the_environment() {
     let rehearsal = play("v3-errors", Some(300)).await;
-    assert!(
-        migration(&rehearsal, "migrate_scores").await["worker_id"].is_null(),
-        "off at first"
-    );
+    assert!(migration(&rehearsal, "migrate_scores").await["worker_id"].is_null(), "off at first");
     let backfill = arguments(&rehearsal, "backfill", &["enabled=true"]);
     fault(&backfill).await.unwrap();
     let finished = until("the last migration is finished", 120, || async {

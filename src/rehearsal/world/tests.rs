@@ -33,10 +33,7 @@ async fn shift(rehearsal: &Rehearsal, weight: u8) {
 async fn health(url: &str) -> String {
     let answer = reqwest::get(format!("{url}/api/public/health")).await.unwrap();
     assert_eq!(answer.status(), 200);
-    answer.json::<serde_json::Value>().await.unwrap()["version"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    answer.json::<serde_json::Value>().await.unwrap()["version"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn postgres_ids(url: &str, query: &'static str) -> BTreeSet<String> {
@@ -75,29 +72,18 @@ async fn until_in_clickhouse(endpoints: &Endpoints, table: &str, wanted: &BTreeS
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_rehearsal_from_start_to_end() {
     let told = std::sync::Mutex::new(Vec::new());
-    let rehearsal = start(&options("happy"), |line| {
-        told.lock().unwrap().push(line.to_owned())
-    })
-    .await
-    .unwrap();
+    let rehearsal =
+        start(&options("happy"), |line| told.lock().unwrap().push(line.to_owned())).await.unwrap();
     eprintln!("{}", told.lock().unwrap().join("\n"));
     let info = rehearsal.info();
-    let keys: Vec<String> = serde_json::to_value(&info)
-        .unwrap()
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
+    let keys: Vec<String> =
+        serde_json::to_value(&info).unwrap().as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         keys.join(","),
         "config,kubeconfig,public_url,v2_url,v3_url,postgres_url,clickhouse_url,redis_url,s3_url,pid"
     );
     assert_eq!(
-        (
-            health(&info.v2_url).await.as_str(),
-            health(&info.v3_url).await.as_str()
-        ),
+        (health(&info.v2_url).await.as_str(), health(&info.v3_url).await.as_str()),
         ("2.95.12", "3.29.0")
     );
     assert_eq!(health(&info.public_url).await, "2.95.12");
@@ -123,18 +109,14 @@ async fn a_small_rehearsal_from_start_to_end() {
         let found = postgres_ids(&info.postgres_url, query).await;
         assert_eq!(wanted.difference(&found).count(), 0, "{query}");
     }
-    for (table, wanted) in [
-        ("traces", &v3.traces),
-        ("observations", &v3.observations),
-        ("scores", &v3.scores),
-    ] {
+    for (table, wanted) in
+        [("traces", &v3.traces), ("observations", &v3.observations), ("scores", &v3.scores)]
+    {
         until_in_clickhouse(&endpoints, table, wanted).await;
     }
 
-    let inputs = crate::config::Inputs {
-        file: Some(info.config.clone()),
-        ..crate::config::Inputs::default()
-    };
+    let inputs =
+        crate::config::Inputs { file: Some(info.config.clone()), ..crate::config::Inputs::default() };
     crate::config::load(&inputs).unwrap_or_else(|problems| panic!("{problems}"));
 
     let dir = rehearsal.stage.dir().to_path_buf();
@@ -149,11 +131,7 @@ async fn a_small_rehearsal_from_start_to_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a quiet machine: it measures time"]
 async fn the_default_size_is_up_in_half_a_minute() {
-    let options = Options {
-        traces: Some(TRACES),
-        rate: None,
-        ..options("happy")
-    };
+    let options = Options { traces: Some(TRACES), rate: None, ..options("happy") };
     let begun = clock::mono();
     let rehearsal = start(&options, |line| eprintln!("{line}")).await.unwrap();
     let took = clock::since(begun);

@@ -69,17 +69,10 @@ impl Router for IngressNginx {
     ) -> BoxFuture<'a, Result<Route, Trouble>> {
         Box::pin(async move {
             let found = routes(&Box::pin(look(client, &object.namespace)).await?);
-            found
-                .into_iter()
-                .find(|route| route.object == *object)
-                .ok_or_else(|| {
-                    Trouble::new(
-                        Kind::Missing,
-                        object.to_string(),
-                        "it is gone, or it is no canary any more",
-                    )
+            found.into_iter().find(|route| route.object == *object).ok_or_else(|| {
+                Trouble::new(Kind::Missing, object.to_string(), "it is gone, or it is no canary any more")
                     .remedy("look at its annotations and at who changed it")
-                })
+            })
         })
     }
 
@@ -134,10 +127,7 @@ pub fn endpoints<'a>(slices: impl Iterator<Item = &'a EndpointSlice>) -> BTreeMa
             }
         }
     }
-    found
-        .into_iter()
-        .map(|(service, ips)| (service, u32::try_from(ips.len()).unwrap_or(u32::MAX)))
-        .collect()
+    found.into_iter().map(|(service, ips)| (service, u32::try_from(ips.len()).unwrap_or(u32::MAX))).collect()
 }
 
 /// Which Services are `ExternalNames`: those have no endpoints and still lead somewhere.
@@ -152,7 +142,5 @@ pub fn external_names<'a>(services: impl Iterator<Item = &'a Service>) -> BTreeM
 
 /// Controllers by class.
 pub fn controllers<'a>(classes: impl Iterator<Item = &'a IngressClass>) -> BTreeMap<String, String> {
-    classes
-        .filter_map(|c| Some((c.metadata.name.clone()?, c.spec.as_ref()?.controller.clone()?)))
-        .collect()
+    classes.filter_map(|c| Some((c.metadata.name.clone()?, c.spec.as_ref()?.controller.clone()?))).collect()
 }

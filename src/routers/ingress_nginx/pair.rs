@@ -50,27 +50,17 @@ pub(super) struct Pair<'a> {
 /// Every canary route, by name.
 pub fn routes(seen: &Seen) -> Vec<Route> {
     let mut ordered: Vec<&Ingress> = seen.ingresses.iter().collect();
-    ordered.sort_by_key(|i| {
-        (
-            i.metadata.creation_timestamp.as_ref().map(|t| t.0),
-            i.metadata.name.clone(),
-        )
-    });
+    ordered.sort_by_key(|i| (i.metadata.creation_timestamp.as_ref().map(|t| t.0), i.metadata.name.clone()));
     let empty = Annotations::new();
-    let (canaries, mains): (Vec<&Ingress>, Vec<&Ingress>) = ordered
-        .into_iter()
-        .partition(|i| weight::is_canary(annotations(i).unwrap_or(&empty)));
+    let (canaries, mains): (Vec<&Ingress>, Vec<&Ingress>) =
+        ordered.into_iter().partition(|i| weight::is_canary(annotations(i).unwrap_or(&empty)));
     let mut taken: Vec<(Rule, usize)> = Vec::new();
     let mut pairs: Vec<Pair<'_>> = Vec::new();
     for canary in canaries {
         let Some(pair) = pair(canary, &mains) else {
             continue;
         };
-        let rules = if pair.matched.is_empty() {
-            &pair.unmatched
-        } else {
-            &pair.matched
-        };
+        let rules = if pair.matched.is_empty() { &pair.unmatched } else { &pair.matched };
         if let Some((_, first)) = taken.iter().find(|(rule, _)| rules.contains(rule)) {
             pairs[*first].ignored.push(name(canary));
             continue;
@@ -78,13 +68,8 @@ pub fn routes(seen: &Seen) -> Vec<Route> {
         taken.extend(rules.iter().map(|rule| (rule.clone(), pairs.len())));
         pairs.push(pair);
     }
-    let has_api = pairs
-        .iter()
-        .any(|p| p.matched.iter().any(|r| r.path.starts_with("/api")));
-    let mut routes: Vec<Route> = pairs
-        .iter()
-        .map(|pair| route(pair, &mains, seen, has_api))
-        .collect();
+    let has_api = pairs.iter().any(|p| p.matched.iter().any(|r| r.path.starts_with("/api")));
+    let mut routes: Vec<Route> = pairs.iter().map(|pair| route(pair, &mains, seen, has_api)).collect();
     routes.sort_by(|a, b| a.object.cmp(&b.object));
     routes
 }
@@ -94,12 +79,8 @@ fn pair<'a>(canary: &'a Ingress, mains: &[&'a Ingress]) -> Option<Pair<'a>> {
     let mut partners: Vec<&Ingress> = Vec::new();
     for (rule, to) in rules(canary) {
         backend = backend.or(to);
-        let main = mains.iter().find_map(|m| {
-            rules(m)
-                .into_iter()
-                .find(|(r, _)| *r == rule)
-                .map(|(_, to)| (*m, to))
-        });
+        let main =
+            mains.iter().find_map(|m| rules(m).into_iter().find(|(r, _)| *r == rule).map(|(_, to)| (*m, to)));
         match main {
             Some((main, to)) => {
                 primary = primary.or(to);
@@ -129,17 +110,9 @@ fn route(pair: &Pair<'_>, mains: &[&Ingress], seen: &Seen, has_api: bool) -> Rou
     let primary = backend(pair.primary.as_ref(), seen);
     let canary = backend(pair.backend.as_ref(), seen);
     let dead = canary.endpoints == Some(0) || pair.matched.is_empty();
-    let effective = if dead {
-        Weight { value: 0, ..stored }
-    } else {
-        stored
-    };
+    let effective = if dead { Weight { value: 0, ..stored } } else { stored };
     let meta = &pair.canary.metadata;
-    let shown = if pair.matched.is_empty() {
-        &pair.unmatched
-    } else {
-        &pair.matched
-    };
+    let shown = if pair.matched.is_empty() { &pair.unmatched } else { &pair.matched };
     let group = group(shown, has_api);
     Route {
         object: ObjectRef {
@@ -149,10 +122,7 @@ fn route(pair: &Pair<'_>, mains: &[&Ingress], seen: &Seen, has_api: bool) -> Rou
         },
         router: RouterKind::IngressNginx,
         group,
-        rules: shown
-            .iter()
-            .map(|r| clean(&format!("{}{}", r.host, r.path)))
-            .collect(),
+        rules: shown.iter().map(|r| clean(&format!("{}{}", r.host, r.path))).collect(),
         traps: traps::of(pair, mains, seen, &primary, &canary, group),
         primary,
         canary,
@@ -169,11 +139,7 @@ fn route(pair: &Pair<'_>, mains: &[&Ingress], seen: &Seen, has_api: bool) -> Rou
 
 fn backend(to: Option<&(String, String)>, seen: &Seen) -> Backend {
     let Some((service, port)) = to else {
-        return Backend {
-            service: "-".into(),
-            port: "-".into(),
-            endpoints: None,
-        };
+        return Backend { service: "-".into(), port: "-".into(), endpoints: None };
     };
     let external = seen.services.as_ref().and_then(|s| s.get(service)).copied();
     let endpoints = match (external, &seen.endpoints) {
@@ -186,11 +152,7 @@ fn backend(to: Option<&(String, String)>, seen: &Seen) -> Backend {
             None => Some(0),
         },
     };
-    Backend {
-        service: clean(service),
-        port: clean(port),
-        endpoints,
-    }
+    Backend { service: clean(service), port: clean(port), endpoints }
 }
 
 /// What a route carries, by its paths. `/` is everything unless other routes take the API away from it.
@@ -237,22 +199,14 @@ pub(super) fn rules(ingress: &Ingress) -> Vec<Led> {
         for path in rule.http.iter().flat_map(|http| &http.paths) {
             let rule = Rule {
                 host: host.clone(),
-                path: path
-                    .path
-                    .clone()
-                    .filter(|p| !p.is_empty())
-                    .unwrap_or_else(|| "/".into()),
+                path: path.path.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "/".into()),
                 path_type: path.path_type.clone(),
             };
             out.push((rule, service(&path.backend)));
         }
     }
     if let Some(backend) = &spec.default_backend {
-        let any = Rule {
-            host: String::new(),
-            path: "/".into(),
-            path_type: "Prefix".into(),
-        };
+        let any = Rule { host: String::new(), path: "/".into(), path_type: "Prefix".into() };
         out.push((any, service(backend)));
     }
     out
@@ -261,8 +215,7 @@ pub(super) fn rules(ingress: &Ingress) -> Vec<Led> {
 fn service(backend: &IngressBackend) -> Option<(String, String)> {
     let service = backend.service.as_ref()?;
     let port = service.port.as_ref();
-    let port = port
-        .and_then(|p| p.name.clone().or_else(|| p.number.map(|n| n.to_string())))
-        .unwrap_or_default();
+    let port =
+        port.and_then(|p| p.name.clone().or_else(|| p.number.map(|n| n.to_string()))).unwrap_or_default();
     Some((service.name.clone(), port))
 }

@@ -42,31 +42,14 @@ fn the_canary_is_found_among_several() {
     let all = seen(vec![
         ingress("grafana", "/grafana", "grafana", json!({})),
         ingress("main", "/", "v2", json!({})),
-        ingress(
-            "canary",
-            "/",
-            "v3",
-            json!({"canary": "true", "canary-weight": "25"}),
-        ),
+        ingress("canary", "/", "v3", json!({"canary": "true", "canary-weight": "25"})),
     ]);
     let found = routes(&all);
     assert_eq!(found.len(), 1);
     let route = &found[0];
-    assert_eq!(
-        (route.object.name.as_str(), route.group),
-        ("canary", PathGroup::All)
-    );
-    assert_eq!(
-        (route.primary.service.as_str(), route.canary.service.as_str()),
-        ("v2", "v3")
-    );
-    assert_eq!(
-        route.stored,
-        Weight {
-            value: 25,
-            total: 100
-        }
-    );
+    assert_eq!((route.object.name.as_str(), route.group), ("canary", PathGroup::All));
+    assert_eq!((route.primary.service.as_str(), route.canary.service.as_str()), ("v2", "v3"));
+    assert_eq!(route.stored, Weight { value: 25, total: 100 });
     assert_eq!(route.effective, route.stored);
     assert_eq!(route.rules, ["lf.example/"]);
     assert_eq!(ids(route), ["random-per-request"]);
@@ -76,22 +59,12 @@ fn the_canary_is_found_among_several() {
 fn a_canary_without_endpoints_gets_nothing() {
     let mut all = seen(vec![
         ingress("main", "/", "v2", json!({})),
-        ingress(
-            "canary",
-            "/",
-            "v3",
-            json!({"canary": "true", "canary-weight": "100"}),
-        ),
+        ingress("canary", "/", "v3", json!({"canary": "true", "canary-weight": "100"})),
     ]);
     all.endpoints = Some([("v2".to_owned(), 1)].into());
     let route = &routes(&all)[0];
     assert_eq!((route.stored.value, route.effective.value), (100, 0));
-    assert!(
-        route
-            .traps
-            .iter()
-            .any(|t| t.id == "canary-no-endpoints" && t.blocks)
-    );
+    assert!(route.traps.iter().any(|t| t.id == "canary-no-endpoints" && t.blocks));
     all.endpoints = None;
     assert_eq!(routes(&all)[0].canary.endpoints, None);
     assert_eq!(routes(&all)[0].effective.value, 100);
@@ -114,29 +87,16 @@ fn path_groups() {
 
 #[test]
 fn the_older_of_two_canaries_counts() {
-    let mut younger = ingress(
-        "a-younger",
-        "/",
-        "v3",
-        json!({"canary": "true", "canary-weight": "50"}),
-    );
+    let mut younger = ingress("a-younger", "/", "v3", json!({"canary": "true", "canary-weight": "50"}));
     younger.metadata.creation_timestamp = serde_json::from_value(json!("2026-02-01T00:00:00Z")).unwrap();
     let all = seen(vec![
         younger,
         ingress("main", "/", "v2", json!({})),
-        ingress(
-            "z-older",
-            "/",
-            "v3",
-            json!({"canary": "true", "canary-weight": "10"}),
-        ),
+        ingress("z-older", "/", "v3", json!({"canary": "true", "canary-weight": "10"})),
     ]);
     let found = routes(&all);
     assert_eq!(found.len(), 1);
-    assert_eq!(
-        (found[0].object.name.as_str(), found[0].stored.value),
-        ("z-older", 10)
-    );
+    assert_eq!((found[0].object.name.as_str(), found[0].stored.value), ("z-older", 10));
     assert!(ids(&found[0]).contains(&"second-canary"));
 }
 
@@ -151,14 +111,8 @@ fn traps_by_id() {
         let found = routes(&all);
         assert!(ids(&found[0]).contains(&id), "{id}: {:?}", ids(&found[0]));
     };
-    trap(
-        json!({"canary": "true", "canary-weight": "abc"}),
-        "weight-invalid",
-    );
-    trap(
-        json!({"canary": "true", "canary-weight": "150"}),
-        "weight-clamped",
-    );
+    trap(json!({"canary": "true", "canary-weight": "abc"}), "weight-invalid");
+    trap(json!({"canary": "true", "canary-weight": "150"}), "weight-clamped");
     trap(json!({"canary": "True"}), "canary-spelling");
     trap(json!({"canary": "true"}), "sticky-clients");
     trap(json!({"canary": "true"}), "shared-primary-service");
@@ -166,12 +120,7 @@ fn traps_by_id() {
         "canary-by-header-pattern": "^Basic cGst"});
     trap(cohort.clone(), "header-pattern-invalid");
     trap(cohort, "cohort-falls-through");
-    let orphan = seen(vec![ingress(
-        "canary",
-        "/",
-        "v3",
-        json!({"canary": "true", "canary-weight": "5"}),
-    )]);
+    let orphan = seen(vec![ingress("canary", "/", "v3", json!({"canary": "true", "canary-weight": "5"}))]);
     assert!(ids(&routes(&orphan)[0]).contains(&"no-primary"));
     assert_eq!(routes(&orphan)[0].effective.value, 0);
     let reversed = seen(vec![
@@ -205,9 +154,6 @@ fn pins_in_words_and_the_newest_owner() {
     assert_eq!(found[0].owner.as_ref().unwrap().manager, "argocd");
     assert_eq!(
         found[0].pins,
-        [
-            "header X-Side: always goes to v3, never to v2",
-            "cookie side=always goes to v3, =never to v2",
-        ]
+        ["header X-Side: always goes to v3, never to v2", "cookie side=always goes to v3, =never to v2",]
     );
 }

@@ -19,12 +19,7 @@ const AFFINITY_CANARY: &str = "nginx.ingress.kubernetes.io/affinity-canary-behav
 
 /// Header and cookie rules that beat the weight, in words.
 pub(super) fn pins(annotations: &Annotations) -> Vec<String> {
-    let get = |key: &str| {
-        annotations
-            .get(key)
-            .map(|text| clean(text))
-            .filter(|text| !text.is_empty())
-    };
+    let get = |key: &str| annotations.get(key).map(|text| clean(text)).filter(|text| !text.is_empty());
     let mut out = Vec::new();
     if let Some(header) = get(BY_HEADER) {
         out.push(match (get(BY_HEADER_VALUE), get(BY_HEADER_PATTERN)) {
@@ -60,19 +55,11 @@ pub(super) fn of(
 }
 
 fn trap(id: &'static str, blocks: bool, text: impl AsRef<str>) -> Trap {
-    Trap {
-        id,
-        text: clean(text.as_ref()),
-        blocks,
-    }
+    Trap { id, text: clean(text.as_ref()), blocks }
 }
 
 fn list(rules: &[Rule]) -> String {
-    rules
-        .iter()
-        .map(|r| format!("{}{} ({})", r.host, r.path, r.path_type))
-        .collect::<Vec<_>>()
-        .join(", ")
+    rules.iter().map(|r| format!("{}{} ({})", r.host, r.path, r.path_type)).collect::<Vec<_>>().join(", ")
 }
 
 fn matching(pair: &Pair<'_>, traps: &mut Vec<Trap>) {
@@ -84,10 +71,7 @@ fn matching(pair: &Pair<'_>, traps: &mut Vec<Trap>) {
         traps.push(trap(
             "rule-without-primary",
             false,
-            format!(
-                "no main Ingress has {}: the canary does nothing there",
-                list(&pair.unmatched)
-            ),
+            format!("no main Ingress has {}: the canary does nothing there", list(&pair.unmatched)),
         ));
     }
     if !pair.ignored.is_empty() {
@@ -185,16 +169,12 @@ fn header_rules(annotations: &Annotations, traps: &mut Vec<Trap>) {
         )
     };
     if let Some(value) = value
-        && !value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._~/: ".contains(c))
+        && !value.chars().all(|c| c.is_ascii_alphanumeric() || "-._~/: ".contains(c))
     {
         traps.push(broken("header-value-invalid", value));
     }
     if let Some(pattern) = pattern
-        && !pattern
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "/-._~:^$[](){}*+?|&=\\".contains(c))
+        && !pattern.chars().all(|c| c.is_ascii_alphanumeric() || "/-._~:^$[](){}*+?|&=\\".contains(c))
     {
         traps.push(broken("header-pattern-invalid", pattern));
     }

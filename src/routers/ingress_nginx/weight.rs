@@ -27,9 +27,7 @@ const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
 
 /// Whether the controller takes the Ingress for a canary.
 pub(super) fn is_canary(annotations: &Annotations) -> bool {
-    annotations
-        .get(CANARY)
-        .is_some_and(|text| TRUE.contains(&text.as_str()))
+    annotations.get(CANARY).is_some_and(|text| TRUE.contains(&text.as_str()))
 }
 
 /// The weight as the controller reads it, and how it came about.
@@ -42,18 +40,8 @@ pub(super) fn stored(annotations: &Annotations) -> (Weight, Read) {
         Err(_) => (Weight { value: 0, total }, Read::Invalid),
         Ok(value) => {
             let inside = value.clamp(0, i64::from(total));
-            let read = if inside == value {
-                Read::Plain
-            } else {
-                Read::Clamped
-            };
-            (
-                Weight {
-                    value: u32::try_from(inside).unwrap_or(0),
-                    total,
-                },
-                read,
-            )
+            let read = if inside == value { Read::Plain } else { Read::Clamped };
+            (Weight { value: u32::try_from(inside).unwrap_or(0), total }, read)
         }
     }
 }

@@ -58,12 +58,8 @@ pub(super) async fn apply(client: &Client, patch: &Patch) -> Result<String, Appl
         let version = answer.body["metadata"]["resourceVersion"].as_str();
         return version.map(str::to_owned).ok_or_else(|| {
             ApplyError::Lost(
-                Trouble::new(
-                    Kind::Unexpected,
-                    patch.object.to_string(),
-                    "the answer is not the object",
-                )
-                .remedy("check that no proxy answers in the API server's place"),
+                Trouble::new(Kind::Unexpected, patch.object.to_string(), "the answer is not the object")
+                    .remedy("check that no proxy answers in the API server's place"),
             )
         });
     }
@@ -102,17 +98,10 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
     let exchange = async {
         let response = client.send(request).await.map_err(|e| {
             let trouble = trouble(&object, &attempt, &e);
-            if never_left(&e) {
-                Sent::Not(trouble)
-            } else {
-                Sent::Perhaps(trouble)
-            }
+            if never_left(&e) { Sent::Not(trouble) } else { Sent::Perhaps(trouble) }
         })?;
         let (head, body) = response.into_parts();
-        let retry_after = head
-            .headers
-            .get("retry-after")
-            .and_then(|v| v.to_str().ok()?.parse().ok());
+        let retry_after = head.headers.get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
             // The status line alone settles a refusal.
@@ -126,24 +115,14 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
             }
         };
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Ok(Answer {
-            status: head.status,
-            retry_after: retry_after.map(Duration::from_secs),
-            body,
-        })
+        Ok(Answer { status: head.status, retry_after: retry_after.map(Duration::from_secs), body })
     };
-    tokio::time::timeout(DEADLINE, exchange)
-        .await
-        .unwrap_or_else(|_| {
-            Err(Sent::Perhaps(
-                Trouble::new(
-                    Kind::Timeout,
-                    &object,
-                    format!("{attempt}: no answer in {}", span(DEADLINE)),
-                )
+    tokio::time::timeout(DEADLINE, exchange).await.unwrap_or_else(|_| {
+        Err(Sent::Perhaps(
+            Trouble::new(Kind::Timeout, &object, format!("{attempt}: no answer in {}", span(DEADLINE)))
                 .remedy("read the object before anything else"),
-            ))
-        })
+        ))
+    })
 }
 
 /// Whether the request cannot have reached the server: no connection, or no credentials to send it with.
@@ -159,10 +138,7 @@ fn never_left(error: &kube::Error) -> bool {
 fn refusal(patch: &Patch, answer: &Answer) -> Trouble {
     let body = &answer.body;
     let text = |key: &str| body[key].as_str().unwrap_or_default();
-    let told = body["details"]["retryAfterSeconds"]
-        .as_u64()
-        .filter(|s| *s > 0)
-        .map(Duration::from_secs);
+    let told = body["details"]["retryAfterSeconds"].as_u64().filter(|s| *s > 0).map(Duration::from_secs);
     let trouble = from_status(
         &patch.object.to_string(),
         &format!("patch ingresses in {}", patch.object.namespace),
@@ -171,14 +147,7 @@ fn refusal(patch: &Patch, answer: &Answer) -> Trouble {
         text("message"),
         answer.retry_after.or(told),
     );
-    if is_conflict(patch, answer) {
-        Trouble {
-            kind: Kind::Conflict,
-            ..trouble
-        }
-    } else {
-        trouble
-    }
+    if is_conflict(patch, answer) { Trouble { kind: Kind::Conflict, ..trouble } } else { trouble }
 }
 
 /// 409, or a failing `test` of a JSON patch (422), or another object under the same name (422 on the uid).
@@ -200,9 +169,7 @@ async fn explain(client: &Client, object: &ObjectRef, trouble: Trouble) -> (Trou
     let api: Api<Ingress> = Api::namespaced(client.clone(), &object.namespace);
     let name = object.to_string();
     let read = within(Duration::from_secs(3), &name, "get ingresses", async {
-        api.get(&object.name)
-            .await
-            .map_err(|e| self::trouble(&name, "get ingresses", &e))
+        api.get(&object.name).await.map_err(|e| self::trouble(&name, "get ingresses", &e))
     });
     let Ok(now) = read.await else {
         return (trouble, None);
@@ -211,17 +178,7 @@ async fn explain(client: &Client, object: &ObjectRef, trouble: Trouble) -> (Trou
     let annotations = now.metadata.annotations.unwrap_or_default();
     let says = annotations.get(CANARY_WEIGHT).map_or("-", String::as_str);
     let by = owner.as_ref().map_or("somebody", |o| o.manager.as_str());
-    let what = if weight::is_canary(&annotations) {
-        ""
-    } else {
-        " and is no canary any more"
-    };
-    let detail = format!(
-        "{}; {by} wrote the weight last, it is now {says}{what}",
-        trouble.detail
-    );
-    (
-        Trouble::new(Kind::Conflict, &name, detail).remedy("look at what it says now and plan anew"),
-        owner,
-    )
+    let what = if weight::is_canary(&annotations) { "" } else { " and is no canary any more" };
+    let detail = format!("{}; {by} wrote the weight last, it is now {says}{what}", trouble.detail);
+    (Trouble::new(Kind::Conflict, &name, detail).remedy("look at what it says now and plan anew"), owner)
 }

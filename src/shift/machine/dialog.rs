@@ -28,27 +28,11 @@ pub(super) fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
         Intent::Shift => Focus::Cancel,
     };
     let expires = now.after(ARM_EXPIRY);
-    (
-        Shift::Armed {
-            plan,
-            typed: String::new(),
-            focus,
-            shown: None,
-            expires,
-        },
-        vec![Act::WakeAt(expires)],
-    )
+    (Shift::Armed { plan, typed: String::new(), focus, shown: None, expires }, vec![Act::WakeAt(expires)])
 }
 
 pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    let Shift::Armed {
-        mut plan,
-        mut typed,
-        mut focus,
-        mut shown,
-        expires,
-    } = state
-    else {
+    let Shift::Armed { mut plan, mut typed, mut focus, mut shown, expires } = state else {
         return (state, vec![]);
     };
     let ready = shown.is_some_and(|at| now.since(at) >= ARM_DELAY);
@@ -57,11 +41,7 @@ pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (S
         Event::Shown if shown.is_none() => shown = Some(now),
         Event::Type(c) if ready && c.is_ascii_digit() && typed.len() < 3 => {
             typed.push(c);
-            focus = if typed_target(&plan, &typed) {
-                Focus::Go
-            } else {
-                Focus::Cancel
-            };
+            focus = if typed_target(&plan, &typed) { Focus::Go } else { Focus::Cancel };
         }
         Event::Erase if ready => {
             typed.pop();
@@ -81,16 +61,7 @@ pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (S
         },
         _ => {}
     }
-    (
-        Shift::Armed {
-            plan,
-            typed,
-            focus,
-            shown,
-            expires,
-        },
-        vec![],
-    )
+    (Shift::Armed { plan, typed, focus, shown, expires }, vec![])
 }
 
 pub(crate) fn typed_target(plan: &Plan, typed: &str) -> bool {

@@ -232,26 +232,14 @@ impl Shift {
             (Self::Applying { plan, deadline }, Event::Tick) if now >= deadline => {
                 let why = Trouble::new(Kind::Timeout, "write", "the API server gave no answer in time");
                 let op = plan.op;
-                (
-                    Self::Unknown {
-                        plan,
-                        why: Lost::Answer(why),
-                        since: now,
-                    },
-                    vec![Act::Observe(op)],
-                )
+                (Self::Unknown { plan, why: Lost::Answer(why), since: now }, vec![Act::Observe(op)])
             }
             (state @ (Self::Verifying { .. } | Self::Unknown { .. }), Event::Observed(op, routes)) => {
                 outcome::observed(state, op, &routes, now)
             }
-            (Self::Verifying { plan, deadline, .. }, Event::Tick) if now >= deadline => (
-                Self::Unknown {
-                    plan,
-                    why: Lost::NotObserved,
-                    since: now,
-                },
-                vec![],
-            ),
+            (Self::Verifying { plan, deadline, .. }, Event::Tick) if now >= deadline => {
+                (Self::Unknown { plan, why: Lost::NotObserved, since: now }, vec![])
+            }
             (Self::Done { .. } | Self::Failed { .. }, Event::Cancel) => (Self::Idle, vec![]),
             (state, _) => (state, vec![]),
         }

@@ -12,14 +12,7 @@ pub(super) fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> 
         Ok(()) => {
             let deadline = now.after(VERIFY_DEADLINE);
             let acts = vec![Act::Observe(op), Act::WakeAt(deadline)];
-            (
-                Shift::Verifying {
-                    plan,
-                    acknowledged: now,
-                    deadline,
-                },
-                acts,
-            )
+            (Shift::Verifying { plan, acknowledged: now, deadline }, acts)
         }
         Err(ApplyError::Refused(trouble)) => (Shift::Failed { plan, trouble }, vec![]),
         Err(ApplyError::Conflict(trouble, owner)) => {
@@ -32,22 +25,12 @@ pub(super) fn applied(plan: Plan, answer: Result<(), ApplyError>, now: Mono) -> 
             };
             (Shift::Failed { plan, trouble }, vec![Act::Observe(op)])
         }
-        Err(ApplyError::Lost(trouble)) => (
-            Shift::Unknown {
-                plan,
-                why: Lost::Answer(trouble),
-                since: now,
-            },
-            vec![Act::Observe(op)],
-        ),
-        Err(ApplyError::Partial(done, trouble)) => (
-            Shift::Unknown {
-                plan,
-                why: Lost::Partial(done, trouble),
-                since: now,
-            },
-            vec![Act::Observe(op)],
-        ),
+        Err(ApplyError::Lost(trouble)) => {
+            (Shift::Unknown { plan, why: Lost::Answer(trouble), since: now }, vec![Act::Observe(op)])
+        }
+        Err(ApplyError::Partial(done, trouble)) => {
+            (Shift::Unknown { plan, why: Lost::Partial(done, trouble), since: now }, vec![Act::Observe(op)])
+        }
     }
 }
 
@@ -59,27 +42,13 @@ pub(super) fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (
         {
             (Shift::Done { plan, at: now }, vec![])
         }
-        Shift::Verifying {
-            plan,
-            acknowledged,
-            deadline,
-        } if plan.op == op => match undone(&plan, routes) {
+        Shift::Verifying { plan, acknowledged, deadline } if plan.op == op => match undone(&plan, routes) {
             Some(trouble) => (Shift::Failed { plan, trouble }, vec![]),
-            None => (
-                Shift::Verifying {
-                    plan,
-                    acknowledged,
-                    deadline,
-                },
-                vec![],
-            ),
+            None => (Shift::Verifying { plan, acknowledged, deadline }, vec![]),
         },
         Shift::Unknown { plan, since, .. } if plan.op == op && now.since(since) >= SETTLE => {
-            let at = routes
-                .iter()
-                .map(|r| r.stored.split())
-                .max()
-                .map_or_else(|| "-".into(), |s| s.to_string());
+            let at =
+                routes.iter().map(|r| r.stored.split()).max().map_or_else(|| "-".into(), |s| s.to_string());
             let trouble = Trouble::new(
                 Kind::Timeout,
                 plan.op.to_string(),
@@ -93,22 +62,14 @@ pub(super) fn observed(state: Shift, op: OpId, routes: &[Route], now: Mono) -> (
 
 fn arrived(plan: &Plan, routes: &[Route]) -> bool {
     !plan.patches.is_empty()
-        && plan
-            .patches
-            .iter()
-            .all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
+        && plan.patches.iter().all(|p| routes.iter().any(|r| r.object == p.object && r.stored == p.to))
 }
 
 /// A route that stands at another weight than the one just acknowledged was written by somebody else.
 fn undone(plan: &Plan, routes: &[Route]) -> Option<Trouble> {
-    let route = plan
-        .patches
-        .iter()
-        .find_map(|p| routes.iter().find(|r| r.object == p.object && r.stored != p.to))?;
-    let writer = route
-        .owner
-        .as_ref()
-        .map_or("an unknown writer", |o| o.manager.as_str());
+    let route =
+        plan.patches.iter().find_map(|p| routes.iter().find(|r| r.object == p.object && r.stored != p.to))?;
+    let writer = route.owner.as_ref().map_or("an unknown writer", |o| o.manager.as_str());
     let detail = format!(
         "it stood at {:.1} % right after our write was acknowledged; {writer} wrote it",
         route.stored.percent()

@@ -15,13 +15,7 @@ fn trouble() -> Trouble {
 }
 
 fn armed(intent: Intent, typed: &str, focus: Focus, shown: Option<Mono>) -> Shift {
-    Shift::Armed {
-        plan: plan(intent, 25),
-        typed: typed.into(),
-        focus,
-        shown,
-        expires: Mono::from_secs(100),
-    }
+    Shift::Armed { plan: plan(intent, 25), typed: typed.into(), focus, shown, expires: Mono::from_secs(100) }
 }
 
 fn step(state: Shift, event: Event, at: Mono) -> (Shift, Vec<Act>) {
@@ -50,53 +44,22 @@ fn a_rollback_takes_two_keys_from_every_state() {
     let p = || plan(Intent::Shift, 25);
     let states = [
         Shift::Idle,
-        Shift::Proposed {
-            plan: p(),
-            deadline: Mono::from_secs(9),
-        },
+        Shift::Proposed { plan: p(), deadline: Mono::from_secs(9) },
         armed(Intent::Shift, "2", Focus::Cancel, None),
-        Shift::Applying {
-            plan: p(),
-            deadline: Mono::from_secs(9),
-        },
-        Shift::Verifying {
-            plan: p(),
-            acknowledged: Mono::from_secs(1),
-            deadline: Mono::from_secs(9),
-        },
-        Shift::Unknown {
-            plan: p(),
-            why: Lost::NotObserved,
-            since: Mono::from_secs(1),
-        },
-        Shift::Done {
-            plan: p(),
-            at: Mono::from_secs(1),
-        },
-        Shift::Failed {
-            plan: p(),
-            trouble: trouble(),
-        },
+        Shift::Applying { plan: p(), deadline: Mono::from_secs(9) },
+        Shift::Verifying { plan: p(), acknowledged: Mono::from_secs(1), deadline: Mono::from_secs(9) },
+        Shift::Unknown { plan: p(), why: Lost::NotObserved, since: Mono::from_secs(1) },
+        Shift::Done { plan: p(), at: Mono::from_secs(1) },
+        Shift::Failed { plan: p(), trouble: trouble() },
     ];
-    let blocked = Guards(vec![Check {
-        id: "x",
-        label: "x",
-        verdict: Verdict::Block,
-        evidence: String::new(),
-    }]);
+    let blocked =
+        Guards(vec![Check { id: "x", label: "x", verdict: Verdict::Block, evidence: String::new() }]);
     for state in states {
         let name = format!("{state:?}");
-        let (s, _) = state.step(
-            Event::Propose(plan(Intent::Rollback, 0)),
-            &blocked,
-            Mono::from_secs(2),
-        );
+        let (s, _) = state.step(Event::Propose(plan(Intent::Rollback, 0)), &blocked, Mono::from_secs(2));
         let (s, _) = s.step(Event::Shown, &blocked, Mono::from_secs(2));
         let (_, acts) = s.step(Event::Confirm, &blocked, Mono::from_secs(3));
-        assert!(
-            matches!(acts.first(), Some(Act::Apply(p)) if p.intent == Intent::Rollback),
-            "from {name}"
-        );
+        assert!(matches!(acts.first(), Some(Act::Apply(p)) if p.intent == Intent::Rollback), "from {name}");
     }
 }
 
@@ -114,11 +77,7 @@ fn keys_before_the_dialog_was_seen_are_dropped() {
 #[test]
 fn the_wrong_number_never_writes() {
     let seen = Some(Mono::from_secs(1));
-    let (s, _) = step(
-        armed(Intent::Shift, "2", Focus::Cancel, seen),
-        Event::Type('6'),
-        Mono::from_secs(3),
-    );
+    let (s, _) = step(armed(Intent::Shift, "2", Focus::Cancel, seen), Event::Type('6'), Mono::from_secs(3));
     let (s, _) = step(s, Event::Switch, Mono::from_secs(3));
     let (s, acts) = step(s, Event::Confirm, Mono::from_secs(3));
     assert!(acts.is_empty());
@@ -129,11 +88,7 @@ fn the_wrong_number_never_writes() {
 
 #[test]
 fn an_armed_dialog_expires() {
-    let (s, _) = step(
-        armed(Intent::Shift, "25", Focus::Go, None),
-        Event::Tick,
-        Mono::from_secs(100),
-    );
+    let (s, _) = step(armed(Intent::Shift, "25", Focus::Go, None), Event::Tick, Mono::from_secs(100));
     assert_eq!(s, Shift::Idle);
 }
 
@@ -152,33 +107,17 @@ fn guards_are_asked_again_when_it_fires() {
 
 #[test]
 fn a_lost_answer_is_unknown_until_it_is_seen() {
-    let state = Shift::Applying {
-        plan: plan(Intent::Shift, 25),
-        deadline: Mono::from_secs(10),
-    };
+    let state = Shift::Applying { plan: plan(Intent::Shift, 25), deadline: Mono::from_secs(10) };
     let (s, acts) = step(state, Event::Tick, Mono::from_secs(10));
     assert!(matches!(s, Shift::Unknown { .. }));
     assert_eq!(acts, [Act::Observe(OpId(1))]);
     let (s, _) = step(s, Event::Observed(OpId(1), vec![route(0)]), Mono::from_secs(11));
-    assert!(
-        matches!(s, Shift::Unknown { .. }),
-        "a write still on its way may yet land"
-    );
-    let (refused, _) = s.clone().step(
-        Event::Propose(plan(Intent::Shift, 50)),
-        &Guards::default(),
-        Mono::from_secs(11),
-    );
+    assert!(matches!(s, Shift::Unknown { .. }), "a write still on its way may yet land");
+    let (refused, _) =
+        s.clone().step(Event::Propose(plan(Intent::Shift, 50)), &Guards::default(), Mono::from_secs(11));
     assert_eq!(refused, s, "no forward shift from Unknown");
-    let (late, _) = step(
-        s.clone(),
-        Event::Observed(OpId(1), vec![route(0)]),
-        Mono::from_secs(90),
-    );
-    assert!(
-        matches!(late, Shift::Failed { .. }),
-        "after the server's own timeout it cannot land any more"
-    );
+    let (late, _) = step(s.clone(), Event::Observed(OpId(1), vec![route(0)]), Mono::from_secs(90));
+    assert!(matches!(late, Shift::Failed { .. }), "after the server's own timeout it cannot land any more");
     let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), Mono::from_secs(12));
     assert!(matches!(s, Shift::Done { .. }));
 }
@@ -191,28 +130,16 @@ fn another_writer_right_after_the_acknowledgement_is_named() {
         deadline: Mono::from_secs(9),
     };
     let mut reverted = route(0);
-    reverted.owner = Some(Owner {
-        manager: "argocd-controller".into(),
-        operation: "Update".into(),
-        at: None,
-    });
-    let (s, _) = step(
-        state,
-        Event::Observed(OpId(1), vec![reverted]),
-        Mono::from_secs(2),
-    );
-    let Shift::Failed { trouble, .. } = s else {
-        panic!("{s:?}")
-    };
+    reverted.owner =
+        Some(Owner { manager: "argocd-controller".into(), operation: "Update".into(), at: None });
+    let (s, _) = step(state, Event::Observed(OpId(1), vec![reverted]), Mono::from_secs(2));
+    let Shift::Failed { trouble, .. } = s else { panic!("{s:?}") };
     assert!(trouble.to_string().contains("argocd-controller"), "{trouble}");
 }
 
 #[test]
 fn answers_of_another_operation_change_nothing() {
-    let state = Shift::Applying {
-        plan: plan(Intent::Shift, 25),
-        deadline: Mono::from_secs(9),
-    };
+    let state = Shift::Applying { plan: plan(Intent::Shift, 25), deadline: Mono::from_secs(9) };
     let (s, acts) = step(state.clone(), Event::Applied(OpId(2), Ok(())), Mono::from_secs(2));
     assert_eq!((s, acts.len()), (state, 0));
 }

@@ -68,25 +68,13 @@ struct Parts {
 impl ClickhouseRows {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            clickhouse: Link::default(),
-            postgres: Link::default(),
-            tables: BTreeMap::new(),
-        }
+        Self { shared, clickhouse: Link::default(), postgres: Link::default(), tables: BTreeMap::new() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .clickhouse
-            .as_ref()
-            .ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
-        let ch = self
-            .clickhouse
-            .get(Box::pin(client::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.clickhouse.as_ref().ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
+        let ch = self.clickhouse.get(Box::pin(client::connect(&shared.reach, target))).await?;
         let parts = self.clickhouse.judge(parts(&ch).await)?;
         let pg = self.postgres().await;
         let deadline = Instant::now() + BUDGET;
@@ -97,10 +85,7 @@ impl ClickhouseRows {
             let row = rows(&shared, &ch, pg.as_ref(), table, of_table, scanned, deadline).await;
             tables.push(self.clickhouse.judge(row)?);
         }
-        Ok(Fact::Rows(RowsFact {
-            side: Side::Clickhouse,
-            tables,
-        }))
+        Ok(Fact::Rows(RowsFact { side: Side::Clickhouse, tables }))
     }
 
     /// PostgreSQL, to look v3's ids up in; without it that number is unknown and the others are not.
@@ -152,11 +137,7 @@ async fn rows(
     let changed = scanned.scan.is_none() || scanned.fingerprint != fingerprint;
     if changed && rested {
         let begun = Instant::now();
-        let statement = if raw <= AFFORDABLE {
-            sql::exact(table)
-        } else {
-            sql::about(table)
-        };
+        let statement = if raw <= AFFORDABLE { sql::exact(table) } else { sql::about(table) };
         let scan: Scan = ch.one(ch.query(statement)).await?;
         if let Ok(copied) = Timestamp::from_millisecond(scan.newest_copied)
             && scan.backfilled > 0
@@ -173,10 +154,7 @@ async fn rows(
     let v3_only = match (pg, &scan) {
         (_, Some(scan)) if scan.v3_written == 0 && !estimate => Some(Count::exact(0)),
         (Some(pg), Some(scan)) => {
-            let looked_up = scanned
-                .v3_only
-                .look_up(ch, pg, table, scan.v3_written, deadline)
-                .await;
+            let looked_up = scanned.v3_only.look_up(ch, pg, table, scan.v3_written, deadline).await;
             // PostgreSQL being away must not hide what ClickHouse says; the other source reports it.
             looked_up.unwrap_or_else(|trouble| {
                 tracing::debug!(target: "rows-ch", "v3-only {}: {trouble}", table.name());
@@ -193,9 +171,7 @@ async fn rows(
         stranded: None,
         v3_only,
         raw: Some(raw),
-        newest: scan
-            .filter(|s| s.newest > 0)
-            .and_then(|s| Timestamp::from_millisecond(s.newest).ok()),
+        newest: scan.filter(|s| s.newest > 0).and_then(|s| Timestamp::from_millisecond(s.newest).ok()),
         t0: shared.ledger.t0(table),
         tie_group: None,
     })

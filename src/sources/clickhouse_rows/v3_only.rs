@@ -60,10 +60,7 @@ impl V3Only {
         written: u64,
         deadline: Instant,
     ) -> Result<Option<Count>, Trouble> {
-        if self
-            .begun
-            .is_none_or(|begun| self.pass.complete && begun.elapsed() > AGAIN)
-        {
+        if self.begun.is_none_or(|begun| self.pass.complete && begun.elapsed() > AGAIN) {
             self.pass = Pass::default();
             self.begun = Some(Instant::now());
         }
@@ -106,10 +103,8 @@ impl V3Only {
         let distinct: HashSet<u64> = new.iter().map(|(hash, _)| *hash).collect();
         if !unknown.is_empty() {
             let ids: Vec<String> = unknown.iter().map(|id| (*id).to_owned()).collect();
-            let found = sqlx::query_scalar::<_, String>(sql::known(table))
-                .bind(ids)
-                .fetch_all(&pg.pool)
-                .await;
+            let found =
+                sqlx::query_scalar::<_, String>(sql::known(table)).bind(ids).fetch_all(&pg.pool).await;
             let found = match found {
                 Ok(found) => found,
                 Err(error) => return Err(pg.trouble(&error).await),
@@ -122,11 +117,8 @@ impl V3Only {
         self.pass.checked.extend(distinct);
         let more = page.len() == PAGE;
         if let Some(last) = page.last() {
-            self.pass.after = if more {
-                (last.at, last.id.clone())
-            } else {
-                (last.at - OVERLAP_MS, String::new())
-            };
+            self.pass.after =
+                if more { (last.at, last.id.clone()) } else { (last.at - OVERLAP_MS, String::new()) };
         }
         Ok(more)
     }

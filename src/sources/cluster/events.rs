@@ -37,11 +37,7 @@ impl Events {
 
 fn fold(event: &Event) -> ClusterEvent {
     let object = &event.involved_object;
-    let series = event
-        .series
-        .as_ref()
-        .and_then(|s| s.last_observed_time.as_ref())
-        .map(|t| t.0);
+    let series = event.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
     let at: Option<Timestamp> = event
         .last_timestamp
         .as_ref()

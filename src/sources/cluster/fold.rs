@@ -41,10 +41,7 @@ impl Fold {
             desired: spec.and_then(|s| s.replicas),
             updated: status.and_then(|s| s.updated_replicas),
         };
-        self.set(
-            "Deployment",
-            workload("Deployment", &d.name_any(), spec.map(|s| &s.template), &counts),
-        );
+        self.set("Deployment", workload("Deployment", &d.name_any(), spec.map(|s| &s.template), &counts));
     }
 
     /// A `StatefulSet`, new or changed.
@@ -55,15 +52,11 @@ impl Fold {
             desired: spec.and_then(|s| s.replicas),
             updated: status.and_then(|s| s.updated_replicas),
         };
-        self.set(
-            "StatefulSet",
-            workload("StatefulSet", &s.name_any(), spec.map(|s| &s.template), &counts),
-        );
+        self.set("StatefulSet", workload("StatefulSet", &s.name_any(), spec.map(|s| &s.template), &counts));
     }
 
     fn set(&mut self, kind: &str, workload: Workload) {
-        self.workloads
-            .insert((kind.to_owned(), workload.name.clone()), workload);
+        self.workloads.insert((kind.to_owned(), workload.name.clone()), workload);
     }
 
     /// A workload was deleted.
@@ -74,10 +67,8 @@ impl Fold {
     /// A pod, new or changed.
     pub fn pod(&mut self, pod: &Pod) {
         let status = pod.status.as_ref();
-        let containers: Vec<&ContainerStatus> = status
-            .into_iter()
-            .flat_map(|s| s.container_statuses.iter().flatten())
-            .collect();
+        let containers: Vec<&ContainerStatus> =
+            status.into_iter().flat_map(|s| s.container_statuses.iter().flatten()).collect();
         let condition = |name: &str| {
             status
                 .and_then(|s| s.conditions.as_ref())
@@ -85,18 +76,13 @@ impl Fold {
         };
         let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
         let ready = condition("Ready").is_some_and(|c| c.status == "True");
-        let unscheduled = condition("PodScheduled")
-            .filter(|c| c.status == "False")
-            .and_then(|c| c.message);
+        let unscheduled = condition("PodScheduled").filter(|c| c.status == "False").and_then(|c| c.message);
         let trouble = waiting(&containers).or(unscheduled).filter(|_| !ready);
         let fold = PodFold {
             owner: owner(pod),
             ready,
             finished: matches!(phase, "Succeeded" | "Failed"),
-            restarts: containers
-                .iter()
-                .map(|c| u32::try_from(c.restart_count).unwrap_or(0))
-                .sum(),
+            restarts: containers.iter().map(|c| u32::try_from(c.restart_count).unwrap_or(0)).sum(),
             last_restart: containers.iter().filter_map(|c| restart(c)).max_by_key(|r| r.at),
             trouble: trouble.map(|text| clean(&text)),
         };
@@ -140,12 +126,7 @@ impl Fold {
             workloads,
             pods: count(self.pods.values().filter(|p| !p.finished).count()),
             pods_ready: count(self.pods.values().filter(|p| p.ready).count()),
-            events: troubles
-                .iter()
-                .map(unreadable)
-                .chain(self.events.newest())
-                .take(20)
-                .collect(),
+            events: troubles.iter().map(unreadable).chain(self.events.newest()).take(20).collect(),
             server_version: String::new(),
         }
     }
@@ -165,19 +146,10 @@ fn unreadable(trouble: &Trouble) -> ClusterEvent {
 /// The workload a pod belongs to. A `ReplicaSet` is named after its Deployment and the template's hash, so that
 /// `ReplicaSets` need not be watched.
 fn owner(pod: &Pod) -> Option<(String, String)> {
-    let owner = pod
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|o| o.controller == Some(true))?;
+    let owner = pod.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true))?;
     match owner.kind.as_str() {
         "ReplicaSet" => {
-            let hash = pod
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|l| l.get("pod-template-hash"));
+            let hash = pod.metadata.labels.as_ref().and_then(|l| l.get("pod-template-hash"));
             let deployment = match hash {
                 Some(hash) => owner.name.strip_suffix(hash)?.strip_suffix('-')?,
                 None => owner.name.rsplit_once('-')?.0,

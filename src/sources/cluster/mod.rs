@@ -47,18 +47,13 @@ struct Watching {
 impl Cluster {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            watching: None,
-        }
+        Self { shared, watching: None }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let watching = match &mut self.watching {
             Some(watching) => watching,
-            None => self
-                .watching
-                .insert(Watching::start(self.shared.reach.kube().await?)),
+            None => self.watching.insert(Watching::start(self.shared.reach.kube().await?)),
         };
         let kube = watching.kube.clone();
         // The heartbeat: a watch without news is not fresh by itself.
@@ -154,35 +149,23 @@ impl Watching {
                 self.step().await;
             }
             // What already arrived belongs into this reading.
-            while tokio::time::timeout(Duration::from_millis(2), self.step())
-                .await
-                .is_ok()
-            {}
+            while tokio::time::timeout(Duration::from_millis(2), self.step()).await.is_ok() {}
         };
         // Taking too long is normal with thousands of pods: the next reading has more.
         let _ = tokio::time::timeout(FIRST, work).await;
     }
 
     fn troubles(&self) -> Vec<Trouble> {
-        [
-            &self.deployments.trouble,
-            &self.stateful_sets.trouble,
-            &self.pods.trouble,
-            &self.events.trouble,
-        ]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
+        [&self.deployments.trouble, &self.stateful_sets.trouble, &self.pods.trouble, &self.events.trouble]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The fact, unless not one kind can be read.
     fn answer(&self, fact: ClusterFact) -> Result<ClusterFact, Trouble> {
-        let all_failed = [
-            &self.deployments.trouble,
-            &self.stateful_sets.trouble,
-            &self.pods.trouble,
-        ];
+        let all_failed = [&self.deployments.trouble, &self.stateful_sets.trouble, &self.pods.trouble];
         match all_failed {
             [Some(trouble), Some(_), Some(_)] => Err(trouble.clone()),
             _ => Ok(fact),

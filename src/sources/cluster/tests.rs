@@ -37,14 +37,8 @@ fn restarts_and_reasons_reach_the_workload() {
     fold.pod(&pod("b", "False", 1));
     let fact = fold.fact(&[]);
     let worker = &fact.workloads[0];
-    assert_eq!(
-        (worker.role, worker.ready, worker.desired, worker.restarts),
-        (Role::Worker, 1, 2, 3)
-    );
-    assert_eq!(
-        worker.last_restart.as_ref().unwrap().reason,
-        "OOMKilled, exit 137"
-    );
+    assert_eq!((worker.role, worker.ready, worker.desired, worker.restarts), (Role::Worker, 1, 2, 3));
+    assert_eq!(worker.last_restart.as_ref().unwrap().reason, "OOMKilled, exit 137");
     assert_eq!(worker.trouble.as_deref(), Some("CrashLoopBackOff"));
     assert_eq!(worker.migrations_enabled, Some(false));
     assert_eq!((fact.pods, fact.pods_ready), (2, 1));
@@ -65,8 +59,5 @@ fn five_thousand_pods_stay_small() {
 fn what_may_not_be_read_is_said() {
     let denied = Trouble::new(Kind::Forbidden, "Kubernetes", "watch events: 403").remedy("grant it");
     let fact = Fold::default().fact(&[denied]);
-    assert_eq!(
-        (fact.events[0].reason.as_str(), fact.events[0].warning),
-        ("forbidden", true)
-    );
+    assert_eq!((fact.events[0].reason.as_str(), fact.events[0].warning), ("forbidden", true));
 }

@@ -22,9 +22,7 @@ pub(super) fn workload(
     template: Option<&PodTemplateSpec>,
     counts: &Counts,
 ) -> Workload {
-    let container = template
-        .and_then(|t| t.spec.as_ref())
-        .and_then(|s| s.containers.first());
+    let container = template.and_then(|t| t.spec.as_ref()).and_then(|s| s.containers.first());
     let image = container.and_then(|c| c.image.as_deref()).unwrap_or_default();
     let tag = tag(image);
     let number = |n: Option<i32>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
@@ -74,12 +72,7 @@ const ROLES: [(&str, Role); 15] = [
 fn role(name: &str, image: &str, tag: &str) -> Role {
     let repository = image.split('@').next().unwrap_or(image);
     let repository = repository.strip_suffix(tag).unwrap_or(repository);
-    let find = |text: &str| {
-        ROLES
-            .iter()
-            .find(|(word, _)| text.contains(word))
-            .map(|(_, role)| *role)
-    };
+    let find = |text: &str| ROLES.iter().find(|(word, _)| text.contains(word)).map(|(_, role)| *role);
     let role = find(repository).or_else(|| find(name)).unwrap_or(Role::Other);
     // v2 and v3 web are the same image; only the tag tells, or the name where the tag does not.
     let is_v2 = tag == "2"
@@ -111,22 +104,10 @@ mod tests {
 
     #[test]
     fn roles_by_image_then_name() {
-        assert_eq!(
-            role("langfuse-web", "langfuse/langfuse:3.29.0", "3.29.0"),
-            Role::Web
-        );
-        assert_eq!(
-            role("langfuse-v2", "langfuse/langfuse:2.95.12", "2.95.12"),
-            Role::V2
-        );
-        assert_eq!(
-            role("langfuse-worker", "langfuse/langfuse-worker:3.29.0", "3.29.0"),
-            Role::Worker
-        );
-        assert_eq!(
-            role("langfuse-clickhouse", "bitnami/clickhouse:25", "25"),
-            Role::Store
-        );
+        assert_eq!(role("langfuse-web", "langfuse/langfuse:3.29.0", "3.29.0"), Role::Web);
+        assert_eq!(role("langfuse-v2", "langfuse/langfuse:2.95.12", "2.95.12"), Role::V2);
+        assert_eq!(role("langfuse-worker", "langfuse/langfuse-worker:3.29.0", "3.29.0"), Role::Worker);
+        assert_eq!(role("langfuse-clickhouse", "bitnami/clickhouse:25", "25"), Role::Store);
         assert_eq!(role("langfuse-s3", "quay/minio:x", "x"), Role::Store);
         assert_eq!(
             role("nginx", "registry.k8s.io/ingress-nginx/controller:v1.15", "v1.15"),

@@ -19,11 +19,7 @@ pub(super) fn add(fact: &mut ControllerFact, page: &str, routes: &[Route]) {
         let Some((labels, value)) = rest.rsplit_once('}') else {
             continue;
         };
-        let Some(value) = value
-            .split_whitespace()
-            .next()
-            .and_then(|v| v.parse::<f64>().ok())
-        else {
+        let Some(value) = value.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()) else {
             continue;
         };
         let labels = parse(labels);
@@ -32,11 +28,7 @@ pub(super) fn add(fact: &mut ControllerFact, page: &str, routes: &[Route]) {
             continue;
         }
         let requests = value as u64;
-        let failed = if get("status").starts_with('5') {
-            requests
-        } else {
-            0
-        };
+        let failed = if get("status").starts_with('5') { requests } else { 0 };
         if matches!(get("canary"), "" | "-") {
             fact.v2_requests += requests;
             fact.v2_errors += failed;
@@ -92,9 +84,6 @@ mod tests {
             nginx_ingress_controller_requests{canary=\"\",ingress=\"g\",namespace=\"grafana\",service=\"g\",status=\"200\"} 7\n";
         let mut fact = ControllerFact::default();
         add(&mut fact, page, &[route(10)]);
-        assert_eq!(
-            (fact.v2_requests, fact.v3_requests, fact.v2_errors, fact.v3_errors),
-            (90, 10, 0, 10)
-        );
+        assert_eq!((fact.v2_requests, fact.v3_requests, fact.v2_errors, fact.v3_errors), (90, 10, 0, 10));
     }
 }

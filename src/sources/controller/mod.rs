@@ -35,10 +35,7 @@ pub struct Controller {
 impl Controller {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            urls: Link::default(),
-        }
+        Self { shared, urls: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
@@ -49,11 +46,9 @@ impl Controller {
                 let clients = self.urls.get(Box::pin(build(&shared, urls))).await?;
                 join_all(clients.iter().map(page)).await
             }
-            Some(ControllerTarget::Pods {
-                namespace,
-                selector,
-                port,
-            }) => pods(&shared.reach.kube().await?, namespace, selector, *port).await?,
+            Some(ControllerTarget::Pods { namespace, selector, port }) => {
+                pods(&shared.reach.kube().await?, namespace, selector, *port).await?
+            }
             // Where the helm chart and the manifests of ingress-nginx put it.
             None => {
                 let selector = "app.kubernetes.io/name=ingress-nginx,app.kubernetes.io/component=controller";
@@ -79,28 +74,17 @@ async fn build(shared: &Shared, urls: &[String]) -> Result<Vec<Http>, Trouble> {
     for url in urls {
         // The base is the page itself.
         let object = format!("controller {url}");
-        let mut http = http::connect(
-            &shared.reach,
-            &Address::url(url.as_str()),
-            &TlsOptions::default(),
-            object,
-        )
-        .await?;
+        let mut http =
+            http::connect(&shared.reach, &Address::url(url.as_str()), &TlsOptions::default(), object).await?;
         let path = http.base.path().trim_end_matches('/').to_owned();
-        http.base
-            .set_path(if path.is_empty() { "/metrics" } else { &path });
+        http.base.set_path(if path.is_empty() { "/metrics" } else { &path });
         clients.push(http);
     }
     Ok(clients)
 }
 
 async fn page(http: &Http) -> Result<String, Trouble> {
-    let response = http
-        .client
-        .get(http.base.clone())
-        .send()
-        .await
-        .map_err(|e| http.trouble(&e))?;
+    let response = http.client.get(http.base.clone()).send().await.map_err(|e| http.trouble(&e))?;
     let status = response.status();
     let text = http::text(&http.object, response, LIMIT).await?;
     if status.is_success() {
@@ -121,24 +105,12 @@ async fn pods(
     let object = format!("ingress controller in {namespace}");
     let params = ListParams::default().labels(selector).limit(50);
     let found = call(&object, &format!("list pods in {namespace}"), api.list(&params)).await?;
-    let names: Vec<String> = found
-        .items
-        .iter()
-        .map(ResourceExt::name_any)
-        .take(REPLICAS)
-        .collect();
+    let names: Vec<String> = found.items.iter().map(ResourceExt::name_any).take(REPLICAS).collect();
     if names.is_empty() {
-        return Err(
-            Trouble::new(Kind::Missing, &object, format!("no pod with {selector}"))
-                .remedy("set [controller] in cutover.toml: namespace and selector, or the URLs of /metrics"),
-        );
+        return Err(Trouble::new(Kind::Missing, &object, format!("no pod with {selector}"))
+            .remedy("set [controller] in cutover.toml: namespace and selector, or the URLs of /metrics"));
     }
-    Ok(join_all(
-        names
-            .iter()
-            .map(|name| pod::get(&api, name, port, "/metrics", LIMIT)),
-    )
-    .await)
+    Ok(join_all(names.iter().map(|name| pod::get(&api, name, port, "/metrics", LIMIT))).await)
 }
 
 /// The sum of all pages that came; the trouble of the first that did not, when none came.

@@ -33,14 +33,7 @@ pub(super) struct Size {
     pub(super) now: i64,
 }
 
-from_row!(Size {
-    relation,
-    deleted,
-    estimate,
-    oldest,
-    newest,
-    now
-});
+from_row!(Size { relation, deleted, estimate, oldest, newest, now });
 
 /// All rows, and how they came about.
 #[derive(Debug, Clone, Copy)]
@@ -169,18 +162,10 @@ impl Counting {
         if !self.caught_up {
             let known = self.counted.total();
             let estimate = u64::try_from(size.estimate).unwrap_or(0).max(known);
-            return Ok(Total {
-                count: Count::about(estimate),
-                tail: None,
-            });
+            return Ok(Total { count: Count::about(estimate), tail: None });
         }
-        let tail = self
-            .scalar(pg, self.statements.since, &[self.counted.frontier()])
-            .await?;
-        Ok(Total {
-            count: self.sum(self.counted.total() + tail),
-            tail: Some(tail),
-        })
+        let tail = self.scalar(pg, self.statements.since, &[self.counted.frontier()]).await?;
+        Ok(Total { count: self.sum(self.counted.total() + tail), tail: Some(tail) })
     }
 
     /// Rows with `created_at` up to a moment, that one included; `None` until the counting has come so far.
@@ -201,11 +186,7 @@ impl Counting {
             return Ok(None);
         }
         let (whole, from) = self.counted.before(after);
-        let rest = if from < after {
-            self.between(pg, from, after).await?
-        } else {
-            0
-        };
+        let rest = if from < after { self.between(pg, from, after).await? } else { 0 };
         let rows = whole + rest;
         if after <= frontier {
             // Two moments are asked for again and again: T0 and the cursor.
@@ -226,10 +207,7 @@ impl Counting {
     }
 
     const fn sum(&self, value: u64) -> Count {
-        Count {
-            value,
-            estimate: self.worn,
-        }
+        Count { value, estimate: self.worn }
     }
 
     async fn between(&self, pg: &Postgres, from: i64, to: i64) -> Result<u64, Trouble> {

@@ -39,24 +39,13 @@ pub struct PostgresRows {
 impl PostgresRows {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-            counting: BTreeMap::new(),
-        }
+        Self { shared, link: Link::default(), counting: BTreeMap::new() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .postgres
-            .as_ref()
-            .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
-        let pg = self
-            .link
-            .get(Box::pin(postgres::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.postgres.as_ref().ok_or_else(|| absent("PostgreSQL", "postgres"))?;
+        let pg = self.link.get(Box::pin(postgres::connect(&shared.reach, target))).await?;
         let answer = self.count(&pg).await;
         self.link.judge(answer).map(Fact::Rows)
     }
@@ -74,10 +63,7 @@ impl PostgresRows {
             let counting = self.counting.entry(table).or_insert_with(|| Counting::new(table));
             tables.push(rows(pg, &self.shared, counting, migration, deadline).await?);
         }
-        Ok(RowsFact {
-            side: Side::Postgres,
-            tables,
-        })
+        Ok(RowsFact { side: Side::Postgres, tables })
     }
 }
 
@@ -111,10 +97,9 @@ async fn rows(
     let cursor = migration.and_then(|m| m.cursor);
     let done = match (migration.map(|m| m.state), cursor, below_t0) {
         (Some(MigrationState::Finished), _, Some(all)) => Some(all),
-        (_, Some(cursor), Some(all)) => counting
-            .up_to(pg, cursor, &total)
-            .await?
-            .map(|left| minus(all, left)),
+        (_, Some(cursor), Some(all)) => {
+            counting.up_to(pg, cursor, &total).await?.map(|left| minus(all, left))
+        }
         _ => None,
     };
     let unfinished = migration.is_some_and(|m| m.state != MigrationState::Finished);
@@ -139,8 +124,5 @@ async fn rows(
 
 /// The difference of two counts; an estimate when either is one.
 fn minus(all: Count, part: Count) -> Count {
-    Count {
-        value: all.value.saturating_sub(part.value),
-        estimate: all.estimate || part.estimate,
-    }
+    Count { value: all.value.saturating_sub(part.value), estimate: all.estimate || part.estimate }
 }

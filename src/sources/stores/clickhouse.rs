@@ -64,23 +64,13 @@ pub struct ClickhouseStore {
 impl ClickhouseStore {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-        }
+        Self { shared, link: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .clickhouse
-            .as_ref()
-            .ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
-        let ch = self
-            .link
-            .get(Box::pin(client::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.clickhouse.as_ref().ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
+        let ch = self.link.get(Box::pin(client::connect(&shared.reach, target))).await?;
         let answer = look(&ch).await;
         self.link.judge(answer).map(Fact::Store)
     }
@@ -152,12 +142,7 @@ fn version(version: &str, settings: Option<&[Named]>) -> Setting {
         return unknown("version", "it cannot be read");
     };
     if number < TOO_OLD {
-        return setting(
-            "version",
-            version,
-            false,
-            "Langfuse v3 needs ClickHouse 24.3 or newer",
-        );
+        return setting("version", version, false, "Langfuse v3 needs ClickHouse 24.3 or newer");
     }
     if number < TOO_NEW {
         return setting("version", version, true, "");
@@ -168,9 +153,7 @@ fn version(version: &str, settings: Option<&[Named]>) -> Setting {
         return unknown("version", advice);
     };
     let get = |name: &str| settings.iter().find(|s| s.name == name).map(|s| s.value.as_str());
-    let compatible = get("compatibility")
-        .and_then(major_minor)
-        .is_some_and(|v| v < TOO_NEW);
+    let compatible = get("compatibility").and_then(major_minor).is_some_and(|v| v < TOO_NEW);
     let raw = get("input_format_read_datetime_number_as_raw_value") == Some("1");
     setting("version", version, compatible || raw, advice)
 }
@@ -196,12 +179,7 @@ mod tests {
 
     #[test]
     fn the_version_gate() {
-        let compatibility = |value: &str| {
-            vec![Named {
-                name: "compatibility".into(),
-                value: value.into(),
-            }]
-        };
+        let compatibility = |value: &str| vec![Named { name: "compatibility".into(), value: value.into() }];
         assert_eq!(version("25.3.2.1", None).ok, Some(true));
         assert_eq!(version("24.1.0.0", None).ok, Some(false));
         assert_eq!(version("26.9.2.1", None).ok, None);

@@ -18,22 +18,12 @@ use crate::domain::text::clean;
 /// A setting that was read, and whether it is as Langfuse needs it.
 fn setting(name: &'static str, value: impl AsRef<str>, ok: bool, advice: &str) -> Setting {
     let advice = if ok { String::new() } else { advice.to_owned() };
-    Setting {
-        name,
-        value: Some(clean(value.as_ref())),
-        ok: Some(ok),
-        advice,
-    }
+    Setting { name, value: Some(clean(value.as_ref())), ok: Some(ok), advice }
 }
 
 /// A setting that could not be read.
 fn unknown(name: &'static str, advice: &str) -> Setting {
-    Setting {
-        name,
-        value: None,
-        ok: None,
-        advice: advice.to_owned(),
-    }
+    Setting { name, value: None, ok: None, advice: advice.to_owned() }
 }
 
 /// Names that mean UTC.

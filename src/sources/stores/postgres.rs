@@ -29,10 +29,7 @@ const LOOK: &str = "SELECT current_setting('server_version') AS version, \
      to_regclass('traces_view') IS NOT NULL AND to_regclass('observations_view') IS NOT NULL AS has_views";
 
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one row of answers to yes-or-no questions"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "one row of answers to yes-or-no questions")]
 struct Look {
     version: String,
     number: i32,
@@ -71,23 +68,13 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-        }
+        Self { shared, link: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .postgres
-            .as_ref()
-            .ok_or_else(|| absent("PostgreSQL", "postgres"))?;
-        let pg = self
-            .link
-            .get(Box::pin(postgres::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.postgres.as_ref().ok_or_else(|| absent("PostgreSQL", "postgres"))?;
+        let pg = self.link.get(Box::pin(postgres::connect(&shared.reach, target))).await?;
         let answer = look(&pg).await;
         self.link.judge(answer).map(Fact::Store)
     }

@@ -25,23 +25,13 @@ pub struct RedisStore {
 impl RedisStore {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-        }
+        Self { shared, link: Link::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
-        let target = shared
-            .targets
-            .redis
-            .as_ref()
-            .ok_or_else(|| absent("Redis", "redis"))?;
-        let redis = self
-            .link
-            .get(Box::pin(redis::connect(&shared.reach, target)))
-            .await?;
+        let target = shared.targets.redis.as_ref().ok_or_else(|| absent("Redis", "redis"))?;
+        let redis = self.link.get(Box::pin(redis::connect(&shared.reach, target))).await?;
         let answer = look(&redis).await;
         self.link.judge(answer).map(Fact::Store)
     }
@@ -65,10 +55,7 @@ async fn look(redis: &Redis) -> Result<StoreFact, Trouble> {
     let info = parse(&text);
     let get = |key: &str| info.get(key).copied().unwrap_or("-");
     // Valkey says redis_version 7.2.4 for compatibility.
-    let version = info
-        .get("valkey_version")
-        .copied()
-        .unwrap_or_else(|| get("redis_version"));
+    let version = info.get("valkey_version").copied().unwrap_or_else(|| get("redis_version"));
     let policy = policy(redis, &info).await?;
     let limit = get("maxmemory").parse::<u64>().ok().filter(|n| *n > 0);
     Ok(StoreFact {
@@ -118,14 +105,9 @@ async fn policy(redis: &Redis, info: &HashMap<&str, &str>) -> Result<Setting, Tr
         Err(trouble) => return Err(trouble),
     };
     let value = said.or_else(|| info.get("maxmemory_policy").map(|p| (*p).to_owned()));
-    Ok(value.map_or_else(
-        || unknown(name, advice),
-        |v| setting(name, &v, v == "noeviction", advice),
-    ))
+    Ok(value.map_or_else(|| unknown(name, advice), |v| setting(name, &v, v == "noeviction", advice)))
 }
 
 fn parse(info: &str) -> HashMap<&str, &str> {
-    info.lines()
-        .filter_map(|line| line.trim_end().split_once(':'))
-        .collect()
+    info.lines().filter_map(|line| line.trim_end().split_once(':')).collect()
 }

@@ -28,21 +28,13 @@ pub struct S3Store {
 impl S3Store {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            link: Link::default(),
-            readings: 0,
-            written: None,
-        }
+        Self { shared, link: Link::default(), readings: 0, written: None }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
         let target = shared.targets.s3.as_ref().ok_or_else(|| absent("S3", "s3"))?;
-        let s3 = self
-            .link
-            .get(Box::pin(s3::connect(&shared.reach, target)))
-            .await?;
+        let s3 = self.link.get(Box::pin(s3::connect(&shared.reach, target))).await?;
         let begun = Instant::now();
         let head = self.link.judge(s3.head().await);
         let latency = begun.elapsed();
@@ -80,11 +72,6 @@ async fn round_trip(s3: &S3) -> Setting {
     let name = "put/list/get/delete";
     match s3.round_trip(&uuid::Uuid::new_v4().to_string()).await {
         Ok(()) => setting(name, "works", true, ""),
-        Err(trouble) => setting(
-            name,
-            "fails",
-            false,
-            &format!("{} {}", trouble.detail, trouble.remedy),
-        ),
+        Err(trouble) => setting(name, "fails", false, &format!("{} {}", trouble.detail, trouble.remedy)),
     }
 }

@@ -25,34 +25,17 @@ const NS: &str = "langfuse";
 async fn server() -> Server {
     crate::clients::tls::install_provider();
     let looker = Rule::new("networking.k8s.io", &["ingresses"], &["get", "list", "watch"]).in_namespace(NS);
-    let apps = Rule::new(
-        "apps",
-        &["deployments", "statefulsets"],
-        &["get", "list", "watch"],
-    )
-    .in_namespace(NS);
-    let tokens = vec![
-        Token::admin("admin", "admin"),
-        Token::limited("looker", "looker", vec![looker, apps]),
-    ];
-    Server::start(Options {
-        tokens,
-        namespaces: vec![NS.into()],
-        ..Options::default()
-    })
-    .await
-    .unwrap()
+    let apps =
+        Rule::new("apps", &["deployments", "statefulsets"], &["get", "list", "watch"]).in_namespace(NS);
+    let tokens = vec![Token::admin("admin", "admin"), Token::limited("looker", "looker", vec![looker, apps])];
+    Server::start(Options { tokens, namespaces: vec![NS.into()], ..Options::default() }).await.unwrap()
 }
 
 /// A kubeconfig on disk, as an operator has it; the file is gone when the guard is dropped.
 fn kubeconfig(server: &Server, user: &str) -> (KubeTarget, tempfile::TempPath) {
     let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&file, server.kubeconfig(user, NS).unwrap()).unwrap();
-    let target = KubeTarget {
-        kubeconfig: Some(file.to_path_buf()),
-        context: None,
-        namespace: None,
-    };
+    let target = KubeTarget { kubeconfig: Some(file.to_path_buf()), context: None, namespace: None };
     (target, file)
 }
 
@@ -119,11 +102,7 @@ async fn a_weight_moves_and_the_new_version_is_told() {
     let kube = kube(&server, "admin").await;
     let before = route(&kube.client).await;
     assert_eq!(
-        (
-            before.stored.value,
-            before.canary.endpoints,
-            before.owner.as_ref().unwrap().manager.as_str()
-        ),
+        (before.stored.value, before.canary.endpoints, before.owner.as_ref().unwrap().manager.as_str()),
         (0, Some(1), "helm")
     );
     let patch = Patch::forward(&before, percent(25));
@@ -138,10 +117,7 @@ async fn a_weight_moves_and_the_new_version_is_told() {
     assert_eq!((after.stored.value, &after.resource_version), (25, &version));
     assert_eq!(after.owner.unwrap().manager, "cutover");
     // Back, on condition of identity only.
-    router()
-        .apply(&kube.client, &Patch::back(&before, Split::V2))
-        .await
-        .unwrap();
+    router().apply(&kube.client, &Patch::back(&before, Split::V2)).await.unwrap();
     assert_eq!(route(&kube.client).await.stored.value, 0);
 }
 
@@ -152,15 +128,8 @@ async fn a_conflict_names_the_other_writer() {
     let kube = kube(&server, "admin").await;
     let before = route(&kube.client).await;
     let theirs = json!({"metadata": {"annotations": {CANARY_WEIGHT: "7"}}});
-    server
-        .store()
-        .merge("argocd-controller", "ingresses", NS, "canary", "", theirs)
-        .unwrap();
-    match router()
-        .apply(&kube.client, &Patch::forward(&before, percent(25)))
-        .await
-        .unwrap_err()
-    {
+    server.store().merge("argocd-controller", "ingresses", NS, "canary", "", theirs).unwrap();
+    match router().apply(&kube.client, &Patch::forward(&before, percent(25))).await.unwrap_err() {
         ApplyError::Conflict(trouble, Some(owner)) => {
             assert_eq!(owner.manager, "argocd-controller");
             assert!(trouble.detail.contains("it is now 7"), "{trouble}");
@@ -168,18 +137,9 @@ async fn a_conflict_names_the_other_writer() {
         other => panic!("{other:?}"),
     }
     // A rollback wins over the same race, and not over another object under the same name.
-    router()
-        .apply(&kube.client, &Patch::back(&before, Split::V2))
-        .await
-        .unwrap();
-    let stranger = Route {
-        uid: "another".into(),
-        ..before
-    };
-    let error = router()
-        .apply(&kube.client, &Patch::back(&stranger, Split::V2))
-        .await
-        .unwrap_err();
+    router().apply(&kube.client, &Patch::back(&before, Split::V2)).await.unwrap();
+    let stranger = Route { uid: "another".into(), ..before };
+    let error = router().apply(&kube.client, &Patch::back(&stranger, Split::V2)).await.unwrap_err();
     assert!(matches!(error, ApplyError::Conflict(..)), "{error:?}");
 }
 
@@ -208,11 +168,7 @@ async fn what_an_answer_proves() {
             _ => panic!("{fault:?}: {error:?}"),
         }
     }
-    assert_eq!(
-        route(&kube.client).await.stored.value,
-        5,
-        "the dropped answer's write was carried out, once"
-    );
+    assert_eq!(route(&kube.client).await.stored.value, 5, "the dropped answer's write was carried out, once");
     let looker = self::kube(&server, "looker").await;
     match router().apply(&looker.client, &patch).await.unwrap_err() {
         ApplyError::Refused(trouble) => {
@@ -244,18 +200,10 @@ async fn the_namespace_with_one_kind_denied() {
         )
         .unwrap();
     let (target, _file) = kubeconfig(&server, "looker");
-    let shared = Shared::new(Targets {
-        kube: Some(target),
-        ..Targets::default()
-    });
+    let shared = Shared::new(Targets { kube: Some(target), ..Targets::default() });
     let mut source = Cluster::new(shared);
-    let Fact::Cluster(fact) = source.poll().await.unwrap() else {
-        panic!()
-    };
-    assert_eq!(
-        (fact.workloads[0].name.as_str(), fact.workloads[0].tag.as_str()),
-        ("langfuse-web", "3.29.0")
-    );
+    let Fact::Cluster(fact) = source.poll().await.unwrap() else { panic!() };
+    assert_eq!((fact.workloads[0].name.as_str(), fact.workloads[0].tag.as_str()), ("langfuse-web", "3.29.0"));
     assert!(fact.server_version.starts_with('v'), "{}", fact.server_version);
     let denied: Vec<_> = fact.events.iter().filter(|e| e.reason == "forbidden").collect();
     assert!(denied.iter().any(|e| e.message.contains("pods")), "{denied:?}");
@@ -271,28 +219,16 @@ async fn a_change_is_seen_before_the_beat() {
     let server = server().await;
     pair(&server, "0");
     let (target, _shared_file) = kubeconfig(&server, "admin");
-    let shared = Shared::new(Targets {
-        kube: Some(target),
-        ..Targets::default()
-    });
+    let shared = Shared::new(Targets { kube: Some(target), ..Targets::default() });
     let mut source = Traffic::new(Arc::clone(&shared));
-    let Fact::Traffic(routes) = source.poll().await.unwrap() else {
-        panic!()
-    };
+    let Fact::Traffic(routes) = source.poll().await.unwrap() else { panic!() };
     assert_eq!(routes[0].stored.value, 0);
     // Let the watches take their lists.
     let _ = tokio::time::timeout(Duration::from_millis(500), source.changed()).await;
     let theirs = json!({"metadata": {"annotations": {CANARY_WEIGHT: "7"}}});
-    server
-        .store()
-        .merge("argocd", "ingresses", NS, "canary", "", theirs)
-        .unwrap();
-    tokio::time::timeout(Duration::from_secs(2), source.changed())
-        .await
-        .unwrap();
-    let Fact::Traffic(routes) = source.poll().await.unwrap() else {
-        panic!()
-    };
+    server.store().merge("argocd", "ingresses", NS, "canary", "", theirs).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), source.changed()).await.unwrap();
+    let Fact::Traffic(routes) = source.poll().await.unwrap() else { panic!() };
     assert_eq!((routes[0].stored.value, shared.routes()[0].stored.value), (7, 7));
 }
 
@@ -315,10 +251,7 @@ fn ready_pod(server: &Server, name: &str, at: SocketAddr) {
         "spec": {"containers": [{"name": "r", "image": "redis", "ports": [{"name": "tcp", "containerPort": 6379}]}]}});
     server.store().create("kubelet", object).unwrap();
     let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
-    server
-        .store()
-        .merge("kubelet", "pods", NS, name, "status", status)
-        .unwrap();
+    server.store().merge("kubelet", "pods", NS, name, "status", status).unwrap();
 }
 
 async fn read(from: SocketAddr) -> String {
@@ -335,15 +268,8 @@ async fn a_service_is_reached_by_port_forward_and_the_next_pod_after_the_first()
         "spec": {"selector": {"app": "redis"}, "ports": [{"name": "tcp", "port": 6379, "targetPort": "tcp"}]}});
     server.store().create("helm", to_redis).unwrap();
     let (target, _shared_file) = kubeconfig(&server, "admin");
-    let shared = Shared::new(Targets {
-        kube: Some(target),
-        ..Targets::default()
-    });
-    let address = Address::Service {
-        namespace: None,
-        service: "redis".into(),
-        port: "6379".into(),
-    };
+    let shared = Shared::new(Targets { kube: Some(target), ..Targets::default() });
+    let address = Address::Service { namespace: None, service: "redis".into(), port: "6379".into() };
     let trouble = shared.reach.local(&address).await.unwrap_err();
     assert!(trouble.detail.contains("none of its 0 pods"), "{trouble}");
     ready_pod(&server, "redis-0", named("first").await);
@@ -354,27 +280,15 @@ async fn a_service_is_reached_by_port_forward_and_the_next_pod_after_the_first()
     assert_eq!(read(local).await, "second");
     // A Service without selector leads to the address of its EndpointSlice.
     let outside = named("outside").await;
-    server
-        .store()
-        .create("helm", service("v2-host", &json!(null)))
-        .unwrap();
-    server
-        .store()
-        .create("helm", slice("v2-host", "127.0.0.1", outside.port()))
-        .unwrap();
-    let address = Address::Service {
-        namespace: Some(NS.into()),
-        service: "v2-host".into(),
-        port: "http".into(),
-    };
+    server.store().create("helm", service("v2-host", &json!(null))).unwrap();
+    server.store().create("helm", slice("v2-host", "127.0.0.1", outside.port())).unwrap();
+    let address =
+        Address::Service { namespace: Some(NS.into()), service: "v2-host".into(), port: "http".into() };
     let local = shared.reach.local(&address).await.unwrap().unwrap();
     assert_eq!(read(local).await, "outside");
     // An account that may not port-forward is told so.
     let (denied, _limited_file) = kubeconfig(&server, "looker");
-    let limited = Shared::new(Targets {
-        kube: Some(denied),
-        ..Targets::default()
-    });
+    let limited = Shared::new(Targets { kube: Some(denied), ..Targets::default() });
     let trouble = limited.reach.local(&address).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Forbidden, "{trouble}");
 }

@@ -52,11 +52,8 @@ fn complete(seen: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;
     };
-    let length = head.lines().find_map(|l| {
-        l.to_ascii_lowercase()
-            .strip_prefix("content-length: ")
-            .map(str::to_owned)
-    });
+    let length =
+        head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
     body.len() >= length.and_then(|l| l.trim().parse().ok()).unwrap_or(0)
 }
 
@@ -73,30 +70,17 @@ async fn controller(targets: Targets) -> ControllerFact {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn controller_metrics_by_url_and_through_its_pod() {
     crate::clients::tls::install_provider();
-    let at = web(|line| {
-        if line.starts_with("GET /metrics ") {
-            (200, METRICS.into())
-        } else {
-            (404, String::new())
-        }
-    })
-    .await;
-    let wanted = ControllerFact {
-        v2_requests: 30,
-        v3_requests: 10,
-        v2_errors: 0,
-        v3_errors: 10,
-        replicas: 1,
-    };
+    let at =
+        web(
+            |line| {
+                if line.starts_with("GET /metrics ") { (200, METRICS.into()) } else { (404, String::new()) }
+            },
+        )
+        .await;
+    let wanted =
+        ControllerFact { v2_requests: 30, v3_requests: 10, v2_errors: 0, v3_errors: 10, replicas: 1 };
     let urls = ControllerTarget::Urls(vec![format!("http://{at}/metrics")]);
-    assert_eq!(
-        controller(Targets {
-            controller: Some(urls),
-            ..Targets::default()
-        })
-        .await,
-        wanted
-    );
+    assert_eq!(controller(Targets { controller: Some(urls), ..Targets::default() }).await, wanted);
 
     let options = Options {
         tokens: vec![Token::admin("admin", "admin")],
@@ -111,32 +95,11 @@ async fn controller_metrics_by_url_and_through_its_pod() {
         "spec": {"containers": [{"name": "c", "image": "controller"}]}});
     server.store().create("kubelet", pod).unwrap();
     let running = json!({"status": {"phase": "Running"}});
-    server
-        .store()
-        .merge(
-            "kubelet",
-            "pods",
-            "ingress-nginx",
-            "controller-1",
-            "status",
-            running,
-        )
-        .unwrap();
+    server.store().merge("kubelet", "pods", "ingress-nginx", "controller-1", "status", running).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&file, server.kubeconfig("admin", "default").unwrap()).unwrap();
-    let kube = KubeTarget {
-        kubeconfig: Some(file.to_path_buf()),
-        context: None,
-        namespace: None,
-    };
-    assert_eq!(
-        controller(Targets {
-            kube: Some(kube),
-            ..Targets::default()
-        })
-        .await,
-        wanted
-    );
+    let kube = KubeTarget { kubeconfig: Some(file.to_path_buf()), context: None, namespace: None };
+    assert_eq!(controller(Targets { kube: Some(kube), ..Targets::default() }).await, wanted);
 }
 
 /// A v3 whose canaries are visible at the second look.
@@ -146,48 +109,30 @@ async fn a_canary_is_accepted_and_later_visible() {
     let looks = AtomicU32::new(0);
     let at = web(move |line| match line {
         line if line.contains("/api/public/health") => (200, r#"{"status":"OK","version":"3.29.0"}"#.into()),
-        line if line.starts_with("POST /api/public/ingestion") => (
-            207,
-            r#"{"successes":[{"id":"a","status":201}],"errors":[]}"#.into(),
-        ),
-        line if line.contains("/api/public/traces/cutover-canary-") => (
-            if looks.fetch_add(1, Ordering::SeqCst) == 0 {
-                404
-            } else {
-                200
-            },
-            "{}".into(),
-        ),
+        line if line.starts_with("POST /api/public/ingestion") => {
+            (207, r#"{"successes":[{"id":"a","status":201}],"errors":[]}"#.into())
+        }
+        line if line.contains("/api/public/traces/cutover-canary-") => {
+            (if looks.fetch_add(1, Ordering::SeqCst) == 0 { 404 } else { 200 }, "{}".into())
+        }
         _ => (500, String::new()),
     })
     .await;
     let target = LangfuseTarget {
         address: Address::url(format!("http://{at}")),
         host_header: Some("langfuse.example".into()),
-        probe_key: Some(ProbeKey {
-            public: "pk".into(),
-            secret: Secret::new("sk"),
-        }),
+        probe_key: Some(ProbeKey { public: "pk".into(), secret: Secret::new("sk") }),
         tls: TlsOptions::default(),
     };
-    let shared = Shared::new(Targets {
-        v3: Some(target.clone()),
-        public: Some(target),
-        ..Targets::default()
-    });
-    let Fact::Probe(probe) = Prober::new(Arc::clone(&shared), Endpoint::V3)
-        .poll()
-        .await
-        .unwrap()
-    else {
+    let shared =
+        Shared::new(Targets { v3: Some(target.clone()), public: Some(target), ..Targets::default() });
+    let Fact::Probe(probe) = Prober::new(Arc::clone(&shared), Endpoint::V3).poll().await.unwrap() else {
         panic!()
     };
     assert_eq!(probe.version.as_deref(), Some("3.29.0"));
     assert!(probe.health.is_ok() && probe.accept.unwrap().is_ok());
     assert!(probe.visible.unwrap().unwrap().as_millis() >= 500);
-    let Fact::Share(share) = Share::new(shared).poll().await.unwrap() else {
-        panic!()
-    };
+    let Fact::Share(share) = Share::new(shared).poll().await.unwrap() else { panic!() };
     assert_eq!((share.v2, share.v3, share.unknown), (0, 10, 0));
 }
 
@@ -195,16 +140,8 @@ async fn a_canary_is_accepted_and_later_visible() {
 async fn answers_that_are_not_langfuse() {
     crate::clients::tls::install_provider();
     for (status, body, wanted) in [
-        (
-            200,
-            "<html>hello</html>",
-            ProbeError::Unexpected("<html>hello</html>".into()),
-        ),
-        (
-            503,
-            r#"{"status":"down","version":"3.29.0"}"#,
-            ProbeError::Status(503),
-        ),
+        (200, "<html>hello</html>", ProbeError::Unexpected("<html>hello</html>".into())),
+        (503, r#"{"status":"down","version":"3.29.0"}"#, ProbeError::Status(503)),
     ] {
         let at = web(move |_| (status, body.into())).await;
         let target = LangfuseTarget {
@@ -213,13 +150,8 @@ async fn answers_that_are_not_langfuse() {
             probe_key: None,
             tls: TlsOptions::default(),
         };
-        let shared = Shared::new(Targets {
-            v2: Some(target),
-            ..Targets::default()
-        });
-        let Fact::Probe(probe) = Prober::new(shared, Endpoint::V2).poll().await.unwrap() else {
-            panic!()
-        };
+        let shared = Shared::new(Targets { v2: Some(target), ..Targets::default() });
+        let Fact::Probe(probe) = Prober::new(shared, Endpoint::V2).poll().await.unwrap() else { panic!() };
         assert_eq!(probe.health, Err(wanted));
     }
 }
@@ -253,19 +185,11 @@ async fn a_ca_file_makes_the_difference() {
     let address = Address::url(format!("https://localhost:{port}"));
     let ask = async |tls: &TlsOptions| {
         let server = http::connect(&shared.reach, &address, tls, "server").await?;
-        let answer = server
-            .client
-            .get(server.base.clone())
-            .send()
-            .await
-            .map_err(|e| server.trouble(&e))?;
+        let answer = server.client.get(server.base.clone()).send().await.map_err(|e| server.trouble(&e))?;
         http::text("server", answer, 100).await
     };
     let trouble = ask(&TlsOptions::default()).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Tls, "{trouble}");
-    let with_ca = TlsOptions {
-        ca_file: Some(ca.to_path_buf()),
-        ..TlsOptions::default()
-    };
+    let with_ca = TlsOptions { ca_file: Some(ca.to_path_buf()), ..TlsOptions::default() };
     assert_eq!(ask(&with_ca).await.unwrap(), "ok");
 }

@@ -28,10 +28,7 @@ impl Source for Scripted {
         let turn = self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             assert!(turn != 1, "the second turn dies");
-            Ok(Fact::Share(ShareFact {
-                v2: turn,
-                ..ShareFact::default()
-            }))
+            Ok(Fact::Share(ShareFact { v2: turn, ..ShareFact::default() }))
         })
     }
 }
@@ -77,10 +74,8 @@ async fn a_slow_reader_gets_the_newest() {
     let polled = turns.load(Ordering::SeqCst) - 2;
     assert!((28..=31).contains(&polled), "{polled} polls in 60 s");
     // One waits in the channel, the next in the slot: nothing in between was queued.
-    let (first, second) = (
-        v2(&from.recv().await.unwrap()).unwrap(),
-        v2(&from.recv().await.unwrap()).unwrap(),
-    );
+    let (first, second) =
+        (v2(&from.recv().await.unwrap()).unwrap(), v2(&from.recv().await.unwrap()).unwrap());
     assert_eq!(first, 2);
     assert!(second + 2 >= turns.load(Ordering::SeqCst), "{second}");
     handle.shutdown().await;
@@ -95,11 +90,7 @@ async fn paused_and_asked_for() {
     let begun = Instant::now();
     handle.poll_now(Some(SourceId::Share));
     from.recv().await.unwrap();
-    assert!(
-        begun.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     handle.pause(true);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = turns.load(Ordering::SeqCst);
@@ -112,10 +103,7 @@ async fn paused_and_asked_for() {
 fn back_off_is_bounded() {
     for failures in 1..40 {
         let wait = back_off(SourceId::Share, failures);
-        assert!(
-            wait >= Duration::from_millis(500) && wait <= Duration::from_secs(30),
-            "{wait:?}"
-        );
+        assert!(wait >= Duration::from_millis(500) && wait <= Duration::from_secs(30), "{wait:?}");
     }
 }
 
@@ -172,11 +160,6 @@ async fn a_frozen_server_times_out_and_delays_nobody() {
     assert!(seen[&SourceId::Store(StoreKind::S3)].0 < Duration::from_secs(1));
     let (after, answer) = &seen[&SourceId::Probe(Endpoint::V3)];
     assert!(*after < Duration::from_secs(2), "{after:?}");
-    let Ok(Fact::Probe(Probe {
-        health: Err(error), ..
-    })) = answer
-    else {
-        panic!("{answer:?}")
-    };
+    let Ok(Fact::Probe(Probe { health: Err(error), .. })) = answer else { panic!("{answer:?}") };
     assert_eq!(*error, ProbeError::Transport(Kind::Unreachable));
 }

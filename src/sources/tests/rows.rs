@@ -26,10 +26,7 @@ async fn a_history_is_counted_once() {
         return;
     };
     let at = stores.endpoints();
-    let options = history::Options {
-        traces: 3_000,
-        ..history::Options::default()
-    };
+    let options = history::Options { traces: 3_000, ..history::Options::default() };
     let loaded = history::load(&at, &options).await.unwrap();
     let file = stage.room("cockpit").unwrap().join("state.json");
     let mut targets = targets(&at);
@@ -46,10 +43,7 @@ async fn a_history_is_counted_once() {
         fact = rows(&mut source).await;
     }
     assert_eq!(fact.tables[0].rows, Some(Count::exact(loaded.counts.traces)));
-    assert_eq!(
-        fact.tables[1].rows,
-        Some(Count::exact(loaded.counts.observations))
-    );
+    assert_eq!(fact.tables[1].rows, Some(Count::exact(loaded.counts.observations)));
     assert_eq!(fact.tables[2].rows, Some(Count::exact(loaded.counts.scores)));
     assert_eq!((fact.tables[0].t0, fact.tables[0].stranded), (None, None));
 
@@ -61,10 +55,7 @@ async fn a_history_is_counted_once() {
     let remembered = std::fs::read_to_string(&file).unwrap();
     assert!(remembered.contains("\"traces\""), "{remembered}");
     let mut second = PostgresRows::new(again);
-    assert_eq!(
-        rows(&mut second).await.tables[0].rows,
-        Some(Count::exact(loaded.counts.traces + 1))
-    );
+    assert_eq!(rows(&mut second).await.tables[0].rows, Some(Count::exact(loaded.counts.traces + 1)));
 
     // A deletion makes the counts estimates at first, and they are counted again.
     clickhouse_side(&at, &shared).await;
@@ -88,18 +79,12 @@ async fn migration_halfway(
                state = jsonb_build_object('maxDate', to_char((SELECT $1 FROM traces), 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) \
                WHERE name = '20241024_1730_migrate_traces_from_pg_to_ch'";
     let newest = set.replace("$1", "max(created_at)");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(newest))
-        .execute(&mut *pg)
-        .await
-        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(newest)).execute(&mut *pg).await.unwrap();
     let fact = rows(source).await;
     assert_eq!(fact.tables[0].backfill.map(|c| c.value), Some(traces));
     assert_eq!(fact.tables[0].done, Some(Count::exact(0)));
     let middle = set.replace("$1", "percentile_disc(0.5) WITHIN GROUP (ORDER BY created_at)");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(middle))
-        .execute(&mut *pg)
-        .await
-        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(middle)).execute(&mut *pg).await.unwrap();
     sqlx::raw_sql(
         "INSERT INTO traces SELECT (json_populate_record(t, json_build_object('id', 'late', 'created_at', \
          (SELECT max(created_at) + interval '1 second' FROM traces)))).* FROM traces t LIMIT 1",
@@ -109,10 +94,7 @@ async fn migration_halfway(
     .unwrap();
     let fact = rows(source).await;
     let table = &fact.tables[0];
-    assert_eq!(
-        (table.rows, table.stranded),
-        (Some(Count::exact(traces + 1)), Some(Count::exact(1)))
-    );
+    assert_eq!((table.rows, table.stranded), (Some(Count::exact(traces + 1)), Some(Count::exact(1))));
     let exact: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM traces WHERE id <> 'late' AND created_at > (SELECT (state->>'maxDate')::timestamptz \
          AT TIME ZONE 'UTC' FROM background_migrations WHERE name = '20241024_1730_migrate_traces_from_pg_to_ch')",
@@ -123,13 +105,8 @@ async fn migration_halfway(
     assert_eq!(table.done, Some(Count::exact(exact as u64)));
     assert!(exact > 1000, "{exact}");
 
-    let Fact::Migrations(found) = Migrations::new(Arc::clone(shared)).poll().await.unwrap() else {
-        panic!()
-    };
-    let traces = found
-        .iter()
-        .find(|m| m.name == Table::Traces.migration())
-        .unwrap();
+    let Fact::Migrations(found) = Migrations::new(Arc::clone(shared)).poll().await.unwrap() else { panic!() };
+    let traces = found.iter().find(|m| m.name == Table::Traces.migration()).unwrap();
     assert_eq!(traces.state, MigrationState::Running);
     assert!(found.iter().any(|m| m.state == MigrationState::Queued));
 }
@@ -153,23 +130,13 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
         })
         .collect();
     for values in [copied.join(","), copied[0].clone()] {
-        client
-            .query(&format!("{insert}{values}"))
-            .execute()
-            .await
-            .unwrap();
+        client.query(&format!("{insert}{values}")).execute().await.unwrap();
     }
     let written = "('v1', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), ('v2', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), \
                    ('late', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0)";
+    client.query(&format!("{insert}{written}")).execute().await.unwrap();
     client
-        .query(&format!("{insert}{written}"))
-        .execute()
-        .await
-        .unwrap();
-    client
-        .query(&format!(
-            "{insert}('gone', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 1)"
-        ))
+        .query(&format!("{insert}('gone', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 1)"))
         .execute()
         .await
         .unwrap();
@@ -178,11 +145,7 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
     let table = &fact.tables[0];
     assert_eq!(table.rows, Some(Count::exact(8)));
     assert_eq!(table.backfill, Some(Count::exact(5)));
-    assert_eq!(
-        table.v3_only,
-        Some(Count::exact(2)),
-        "v1 and v2; `late` is in PostgreSQL"
-    );
+    assert_eq!(table.v3_only, Some(Count::exact(2)), "v1 and v2; `late` is in PostgreSQL");
     assert_eq!(table.raw, Some(10));
     assert_eq!(fact.tables[1].rows, Some(Count::exact(0)));
     // Nothing changed: the same answer without a scan.

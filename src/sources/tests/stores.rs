@@ -12,11 +12,7 @@ use crate::sources::stores::{ClickhouseStore, PostgresStore, RedisStore, S3Store
 use crate::sources::{Source, queues::Queues};
 
 fn ok(fact: &StoreFact, name: &str) -> Option<bool> {
-    fact.settings
-        .iter()
-        .find(|s| s.name == name)
-        .unwrap_or_else(|| panic!("{name}: {:?}", fact.settings))
-        .ok
+    fact.settings.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}: {:?}", fact.settings)).ok
 }
 
 async fn store(mut source: impl Source) -> StoreFact {
@@ -44,12 +40,7 @@ async fn four_real_stores() {
     let fact = store(RedisStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "maxmemory-policy"), Some(true));
     let fact = store(S3Store::new(Arc::clone(&shared))).await;
-    assert_eq!(
-        ok(&fact, "put/list/get/delete"),
-        Some(true),
-        "{:?}",
-        fact.settings
-    );
+    assert_eq!(ok(&fact, "put/list/get/delete"), Some(true), "{:?}", fact.settings);
 
     writes_are_refused(&shared).await;
     wrong_credentials(&at, &shared).await;
@@ -59,102 +50,53 @@ async fn four_real_stores() {
 }
 
 async fn writes_are_refused(shared: &Shared) {
-    let postgres = pg::connect(&shared.reach, shared.targets.postgres.as_ref().unwrap())
-        .await
-        .unwrap();
-    let error = sqlx::query("CREATE TABLE harm (id int)")
-        .execute(&postgres.pool)
-        .await
-        .unwrap_err();
+    let postgres = pg::connect(&shared.reach, shared.targets.postgres.as_ref().unwrap()).await.unwrap();
+    let error = sqlx::query("CREATE TABLE harm (id int)").execute(&postgres.pool).await.unwrap_err();
     let trouble = postgres.trouble(&error).await;
     assert_eq!(trouble.kind, Kind::Refused, "{trouble}");
-    let clickhouse = clickhouse::connect(&shared.reach, shared.targets.clickhouse.as_ref().unwrap())
-        .await
-        .unwrap();
+    let clickhouse =
+        clickhouse::connect(&shared.reach, shared.targets.clickhouse.as_ref().unwrap()).await.unwrap();
     let write = clickhouse.query("CREATE TABLE harm (id Int32) ENGINE = Memory");
     let trouble = clickhouse.all::<u8>(write).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Refused, "{trouble}");
-    let slow = sqlx::query("SELECT pg_sleep(30)")
-        .execute(&postgres.pool)
-        .await
-        .unwrap_err();
+    let slow = sqlx::query("SELECT pg_sleep(30)").execute(&postgres.pool).await.unwrap_err();
     assert_eq!(postgres.trouble(&slow).await.kind, Kind::Timeout);
 }
 
 async fn wrong_credentials(at: &Endpoints, shared: &Shared) {
     let reach = &shared.reach;
-    let wrong = |target: PostgresTarget| PostgresTarget {
-        password: Some(Secret::new("wrong")),
-        ..target
-    };
-    let trouble = pg::connect(reach, &wrong(postgres(&at.postgres_url)))
-        .await
-        .unwrap_err();
+    let wrong = |target: PostgresTarget| PostgresTarget { password: Some(Secret::new("wrong")), ..target };
+    let trouble = pg::connect(reach, &wrong(postgres(&at.postgres_url))).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Unauthorized, "{trouble}");
-    let nowhere = PostgresTarget {
-        database: Some("nowhere".into()),
-        ..postgres(&at.postgres_url)
-    };
+    let nowhere = PostgresTarget { database: Some("nowhere".into()), ..postgres(&at.postgres_url) };
     let trouble = pg::connect(reach, &nowhere).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Missing, "{trouble}");
     let target = shared.targets.clickhouse.clone().unwrap();
     let trouble = clickhouse::connect(
         reach,
-        &ClickhouseTarget {
-            password: Some(Secret::new("wrong")),
-            ..target.clone()
-        },
+        &ClickhouseTarget { password: Some(Secret::new("wrong")), ..target.clone() },
     )
     .await;
     assert_eq!(trouble.unwrap_err().kind, Kind::Unauthorized);
-    let trouble = clickhouse::connect(
-        reach,
-        &ClickhouseTarget {
-            database: Some("nowhere".into()),
-            ..target
-        },
-    )
-    .await;
+    let trouble =
+        clickhouse::connect(reach, &ClickhouseTarget { database: Some("nowhere".into()), ..target }).await;
     assert_eq!(trouble.unwrap_err().kind, Kind::Missing);
-    let trouble = rd::connect(
-        reach,
-        &RedisTarget {
-            password: Some(Secret::new("wrong")),
-            ..redis(&at.redis_url)
-        },
-    )
-    .await;
+    let trouble =
+        rd::connect(reach, &RedisTarget { password: Some(Secret::new("wrong")), ..redis(&at.redis_url) })
+            .await;
     assert_eq!(trouble.unwrap_err().kind, Kind::Unauthorized);
     let target = shared.targets.s3.clone().unwrap();
-    let wrong = S3Target {
-        secret_key: Secret::new("wrong"),
-        ..target.clone()
-    };
-    let trouble = s3::connect(reach, &wrong)
-        .await
-        .unwrap()
-        .head()
-        .await
-        .unwrap_err();
+    let wrong = S3Target { secret_key: Secret::new("wrong"), ..target.clone() };
+    let trouble = s3::connect(reach, &wrong).await.unwrap().head().await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Forbidden, "{trouble}");
     assert!(!trouble.to_string().contains("X-Amz"), "{trouble}");
-    let nowhere = S3Target {
-        bucket: "nowhere".into(),
-        ..target
-    };
-    let trouble = s3::connect(reach, &nowhere)
-        .await
-        .unwrap()
-        .head()
-        .await
-        .unwrap_err();
+    let nowhere = S3Target { bucket: "nowhere".into(), ..target };
+    let trouble = s3::connect(reach, &nowhere).await.unwrap().head().await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Missing, "{trouble}");
 }
 
 async fn queues(shared: &Arc<Shared>) {
-    let redis = rd::connect(&shared.reach, shared.targets.redis.as_ref().unwrap())
-        .await
-        .unwrap();
+    let redis = rd::connect(&shared.reach, shared.targets.redis.as_ref().unwrap()).await.unwrap();
     let (seconds, _): (i64, i64) = redis.ask(&cmd("TIME")).await.unwrap();
     let now = seconds * 1000;
     let run = async |text: &str| {
@@ -165,48 +107,24 @@ async fn queues(shared: &Arc<Shared>) {
         });
         redis.ask::<::redis::Value>(&command).await.unwrap();
     };
-    for base in [
-        "bull:ingestion-queue",
-        "{otel-ingestion-queue}:otel-ingestion-queue",
-        "x::trace-upsert",
-    ] {
-        run(&format!(
-            "HSET {base}:meta opts.maxLenEvents 10000 version bullmq:5.34.10"
-        ))
-        .await;
+    for base in ["bull:ingestion-queue", "{otel-ingestion-queue}:otel-ingestion-queue", "x::trace-upsert"] {
+        run(&format!("HSET {base}:meta opts.maxLenEvents 10000 version bullmq:5.34.10")).await;
         run(&format!("SET {base}:id 7")).await;
     }
     run("HSET other:meta a b").await;
     let base = "bull:ingestion-queue";
     run(&format!("LPUSH {base}:wait 1 2")).await;
     run(&format!("HSET {base}:1 timestamp {}", now - 60_000)).await;
-    run(&format!(
-        "ZADD {base}:delayed {} 3 {} 4",
-        (now - 90_000) * 4096,
-        (now + 3_600_000) * 4096
-    ))
-    .await;
+    run(&format!("ZADD {base}:delayed {} 3 {} 4", (now - 90_000) * 4096, (now + 3_600_000) * 4096)).await;
     run(&format!("HSET {base}:3 timestamp {}", now - 95_000)).await;
     run(&format!("ZADD {base}:failed 1 5")).await;
     run("HSET bull:ingestion-queue:meta paused 1").await;
-    let Fact::Queues(fact) = Queues::new(Arc::clone(shared)).poll().await.unwrap() else {
-        panic!()
-    };
+    let Fact::Queues(fact) = Queues::new(Arc::clone(shared)).poll().await.unwrap() else { panic!() };
     let names: Vec<_> = fact.queues.iter().map(|q| q.name.as_str()).collect();
     assert_eq!(names, ["ingestion-queue", "otel-ingestion-queue", "trace-upsert"]);
     let queue = &fact.queues[0];
-    assert_eq!(
-        (queue.waiting, queue.delayed, queue.overdue, queue.failed),
-        (2, 2, 1, 1)
-    );
-    assert_eq!(
-        (queue.added, queue.paused, queue.consumers),
-        (Some(7), true, Some(0))
-    );
-    assert!(
-        queue.oldest.is_some_and(|age| (94..120).contains(&age.as_secs())),
-        "{:?}",
-        queue.oldest
-    );
+    assert_eq!((queue.waiting, queue.delayed, queue.overdue, queue.failed), (2, 2, 1, 1));
+    assert_eq!((queue.added, queue.paused, queue.consumers), (Some(7), true, Some(0)));
+    assert!(queue.oldest.is_some_and(|age| (94..120).contains(&age.as_secs())), "{:?}", queue.oldest);
     assert_eq!(queue.version.as_deref(), Some("bullmq:5.34.10"));
 }

@@ -18,25 +18,13 @@ const WIDE: u16 = 64;
 pub(super) fn set_split(buf: &mut Buffer, area: Rect, model: &Model, typed: &str, theme: Theme) {
     let columns = window::columns(area, WIDE);
     let stored = model.split().map_or_else(|| "-".into(), |s| s.to_string());
-    let steps: Vec<String> = model
-        .setup
-        .ladder
-        .steps()
-        .iter()
-        .map(|s| s.percent().to_string())
-        .collect();
+    let steps: Vec<String> = model.setup.ladder.steps().iter().map(|s| s.percent().to_string()).collect();
     let verdict = match Split::parse(typed) {
         _ if typed.is_empty() => Line::of(Tone::Dim, "0 to 100"),
         Some(to) if model.split() == Some(to) => Line::of(Tone::Dim, "that is where it stands"),
-        Some(to) => match model
-            .split()
-            .map_or(0, |from| model.setup.ladder.skipped(from, to))
-        {
+        Some(to) => match model.split().map_or(0, |from| model.setup.ladder.skipped(from, to)) {
             0 => Line::of(Tone::Good, format!("✓ Enter plans {to}")),
-            n => Line::of(
-                Tone::Warn,
-                format!("! skips {n} step(s) of the ladder; Enter plans {to}"),
-            ),
+            n => Line::of(Tone::Warn, format!("! skips {n} step(s) of the ladder; Enter plans {to}")),
         },
         None => Line::of(Tone::Bad, "✗ not a split: 0 to 100"),
     };
@@ -56,15 +44,7 @@ pub(super) fn set_split(buf: &mut Buffer, area: Rect, model: &Model, typed: &str
         columns,
         0,
     ));
-    window::draw(
-        buf,
-        area,
-        (Tone::Title, "Set split"),
-        &lines,
-        WIDE,
-        "Enter plans · Esc closes",
-        theme,
-    );
+    window::draw(buf, area, (Tone::Title, "Set split"), &lines, WIDE, "Enter plans · Esc closes", theme);
 }
 
 pub(super) fn log_filter(buf: &mut Buffer, area: Rect, typed: &str, theme: Theme) {
@@ -103,15 +83,7 @@ pub(super) fn hold(buf: &mut Buffer, area: Rect, model: &Model, on: bool, theme:
     let mut lines = wrapped(Tone::Plain, &text, columns, 0);
     lines.push(Line::new());
     lines.push(Line::of(Tone::Chosen, button));
-    window::draw(
-        buf,
-        area,
-        (Tone::Title, title),
-        &lines,
-        WIDE,
-        "Enter does it · Esc cancels",
-        theme,
-    );
+    window::draw(buf, area, (Tone::Title, title), &lines, WIDE, "Enter does it · Esc cancels", theme);
 }
 
 pub(super) fn take_lease(buf: &mut Buffer, area: Rect, model: &Model, typed: &str, theme: Theme) {
@@ -119,11 +91,8 @@ pub(super) fn take_lease(buf: &mut Buffer, area: Rect, model: &Model, typed: &st
     let mut lines = match &model.lease {
         Lease::Other(who, since) => {
             let since = since.map_or_else(String::new, |at| at.strftime(" since %H:%M UTC").to_string());
-            let mut lines = vec![
-                Line::of(Tone::Dim, "held by ")
-                    .with(Tone::Strong, who.as_str())
-                    .with(Tone::Dim, since),
-            ];
+            let mut lines =
+                vec![Line::of(Tone::Dim, "held by ").with(Tone::Strong, who.as_str()).with(Tone::Dim, since)];
             lines.extend(wrapped(Tone::Warn, "! Whoever holds it may be in the middle of a move. Talk first; then type the name as it stands.", columns, 2));
             lines
         }
@@ -156,13 +125,5 @@ pub(super) fn quit(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme:
             .with(Tone::Key, "n")
             .with(Tone::Plain, " stay"),
     );
-    window::draw(
-        buf,
-        area,
-        (Tone::Alarm, "Quit?"),
-        &lines,
-        WIDE,
-        "y ends · n or Esc stays",
-        theme,
-    );
+    window::draw(buf, area, (Tone::Alarm, "Quit?"), &lines, WIDE, "y ends · n or Esc stays", theme);
 }

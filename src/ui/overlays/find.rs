@@ -31,12 +31,7 @@ pub(super) fn draw(
     let first = (selected + 1).saturating_sub(rows);
     let mut lines = vec![window::field("> ", query, columns.saturating_sub(6)), Line::new()];
     for (n, command) in found.iter().enumerate().skip(first).take(rows) {
-        lines.push(row(
-            command,
-            n == selected,
-            (command.enabled)(model, now).is_ok(),
-            columns,
-        ));
+        lines.push(row(command, n == selected, (command.enabled)(model, now).is_ok(), columns));
     }
     // As high as it ever gets, so that typing does not make it jump.
     lines.resize(rows + 2, Line::new());
@@ -61,30 +56,17 @@ fn row(command: &Command, selected: bool, enabled: bool, columns: usize) -> Line
     };
     let mark = if selected { "▶" } else { " " };
     let state = if enabled { "" } else { "(not now)" };
-    let text = format!(
-        "{mark} {:<18} {:<22} {:<14}{state}",
-        command.title,
-        command.id,
-        command.keys_text()
-    );
+    let text = format!("{mark} {:<18} {:<22} {:<14}{state}", command.title, command.id, command.keys_text());
     Line::of(tone, fit(&text, columns).into_owned())
 }
 
 /// What the selected command does, and why it cannot be used now.
 fn about(command: &Command, model: &Model, now: Now, columns: usize) -> Vec<Line<'static>> {
     match (command.enabled)(model, now) {
-        Ok(()) => wrap(command.doc, columns)
-            .into_iter()
-            .take(2)
-            .map(|t| Line::of(Tone::Dim, t))
-            .collect(),
+        Ok(()) => wrap(command.doc, columns).into_iter().take(2).map(|t| Line::of(Tone::Dim, t)).collect(),
         Err(why) => {
             let lines = wrap(&format!("! not now: {why}"), columns);
-            lines
-                .into_iter()
-                .take(2)
-                .map(|t| Line::of(Tone::Warn, t))
-                .collect()
+            lines.into_iter().take(2).map(|t| Line::of(Tone::Warn, t)).collect()
         }
     }
 }

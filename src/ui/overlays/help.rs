@@ -43,15 +43,7 @@ pub(super) fn draw(
         (above, 0) => format!("▲{above} arrows scroll · Esc closes"),
         (above, below) => format!("▲{above} ▼{below} arrows scroll · Esc closes"),
     };
-    window::draw(
-        buf,
-        area,
-        (Tone::Title, "Help: every key"),
-        &lines,
-        wish,
-        &foot,
-        theme,
-    );
+    window::draw(buf, area, (Tone::Title, "Help: every key"), &lines, wish, &foot, theme);
 }
 
 fn rows(model: &Model, filter: &str, now: Now, columns: usize) -> Vec<Line<'static>> {
@@ -70,11 +62,7 @@ fn rows(model: &Model, filter: &str, now: Now, columns: usize) -> Vec<Line<'stat
 fn row(command: &Command, model: &Model, now: Now, columns: usize) -> Vec<Line<'static>> {
     let enabled = (command.enabled)(model, now);
     let tone = |own| if enabled.is_ok() { own } else { Tone::Dim };
-    let key = tone(if command.danger == Danger::None {
-        Tone::Key
-    } else {
-        Tone::Danger
-    });
+    let key = tone(if command.danger == Danger::None { Tone::Key } else { Tone::Danger });
     let keys = command.keys_text();
     let title = fit(command.title, TITLE).into_owned();
     let pad = |used: usize, to: usize| " ".repeat(to.saturating_sub(used) + 1);
@@ -95,10 +83,7 @@ fn row(command: &Command, model: &Model, now: Now, columns: usize) -> Vec<Line<'
         lines.push(start.with(Tone::Dim, text));
     }
     if let Err(why) = enabled {
-        for (n, text) in wrap(&format!("not now: {why}"), room.saturating_sub(2))
-            .into_iter()
-            .enumerate()
-        {
+        for (n, text) in wrap(&format!("not now: {why}"), room.saturating_sub(2)).into_iter().enumerate() {
             let mark = if n == 0 { "! " } else { "  " };
             lines.push(Line::of(Tone::Plain, " ".repeat(indent)).with(Tone::Warn, format!("{mark}{text}")));
         }

@@ -22,12 +22,8 @@ use super::window;
 
 const WIDE: u16 = 104;
 
-static OBJECTS: [Column; 4] = [
-    name("object", 12),
-    left("router", 7, 1),
-    right("from", 5, 0),
-    right("to", 5, 0),
-];
+static OBJECTS: [Column; 4] =
+    [name("object", 12), left("router", 7, 1), right("from", 5, 0), right("to", 5, 0)];
 
 pub(super) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme: Theme) {
     let Some(plan) = model.shift.plan() else { return };
@@ -39,10 +35,7 @@ pub(super) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme:
     let (title, foot) = match &model.shift {
         Shift::Armed { expires, .. } => {
             let left = age::quantised(expires.since(now.mono));
-            (
-                plan.button(),
-                format!("Tab other button · Enter presses it · Esc cancels · closes in {left}"),
-            )
+            (plan.button(), format!("Tab other button · Enter presses it · Esc cancels · closes in {left}"))
         }
         _ => (format!("Plan: {}", plan.button()), "Esc cancels".to_owned()),
     };
@@ -54,11 +47,7 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     let mut must = vec![head(model, plan)];
     must.extend(objects(plan, columns));
     let warning = warning(plan, columns);
-    let checks = if plan.intent == Intent::Shift {
-        guards(model, now, plan.to).0
-    } else {
-        Vec::new()
-    };
+    let checks = if plan.intent == Intent::Shift { guards(model, now, plan.to).0 } else { Vec::new() };
     let rollback = usize::from(plan.intent == Intent::Rollback);
     let left = room.saturating_sub(must.len() + warning.len() + rollback);
     let bodies = bodies(plan, columns, usize::MAX);
@@ -71,18 +60,11 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
         let left = left.saturating_sub(short.len());
         (short, left)
     };
-    must.extend(if bodies.len() <= left {
-        bodies
-    } else {
-        cut_bodies(plan, columns, left)
-    });
+    must.extend(if bodies.len() <= left { bodies } else { cut_bodies(plan, columns, left) });
     must.extend(warning);
     must.extend(all);
     if plan.intent == Intent::Rollback {
-        must.push(Line::of(
-            Tone::Dim,
-            "No guard is asked: traffic may always be taken back.",
-        ));
+        must.push(Line::of(Tone::Dim, "No guard is asked: traffic may always be taken back."));
     }
     must
 }
@@ -107,11 +89,7 @@ fn objects<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
     let mut table = Table::new(&OBJECTS);
     for patch in &plan.patches {
         let weight = |w: crate::domain::Weight| {
-            if w.total == 100 {
-                format!("{} %", w.value)
-            } else {
-                format!("{}/{}", w.value, w.total)
-            }
+            if w.total == 100 { format!("{} %", w.value) } else { format!("{}/{}", w.value, w.total) }
         };
         table.row(vec![
             plain(patch.object.to_string()),
@@ -162,16 +140,9 @@ fn broken(text: &str, columns: usize) -> Vec<String> {
 }
 
 fn cut_bodies<'a>(plan: &Plan, columns: usize, room: usize) -> Vec<Line<'a>> {
-    let note = Line::of(
-        Tone::Warn,
-        "  ! requests are cut: enlarge the window to read them whole",
-    );
+    let note = Line::of(Tone::Warn, "  ! requests are cut: enlarge the window to read them whole");
     let each = room.saturating_sub(1) / plan.patches.len().max(1);
-    let mut lines = if each == 0 {
-        Vec::new()
-    } else {
-        bodies(plan, columns, each)
-    };
+    let mut lines = if each == 0 { Vec::new() } else { bodies(plan, columns, each) };
     lines.truncate(room.saturating_sub(1));
     lines.push(note);
     lines
@@ -191,22 +162,13 @@ fn warning<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
             ),
         )
     } else {
-        (
-            Tone::Warn,
-            format!(
-                "! {}. A dash was not counted; it is not a zero.",
-                strands.sentence()
-            ),
-        )
+        (Tone::Warn, format!("! {}. A dash was not counted; it is not a zero.", strands.sentence()))
     };
     let none = [strands.traces, strands.observations, strands.scores]
         .iter()
         .all(|c| c.is_some_and(|c| c.value == 0));
     if none {
-        return vec![Line::of(
-            Tone::Good,
-            "✓ Nothing is stranded: v3 has no row that v2 cannot see",
-        )];
+        return vec![Line::of(Tone::Good, "✓ Nothing is stranded: v3 has no row that v2 cannot see")];
     }
     wrapped(tone, &text, columns, 2)
 }
@@ -235,11 +197,7 @@ fn guard<'a>(check: &Check, columns: usize) -> Line<'a> {
         Verdict::Warn => ("!", Tone::Warn, "warn"),
         Verdict::Block => ("✗", Tone::Bad, "BLOCK"),
     };
-    let label = if columns >= 90 {
-        format!("{:<36}", check.label)
-    } else {
-        format!("{}: ", check.label)
-    };
+    let label = if columns >= 90 { format!("{:<36}", check.label) } else { format!("{}: ", check.label) };
     Line::of(tone, format!("{mark} {word:<6} "))
         .with(Tone::Plain, label)
         .with(Tone::Dim, check.evidence.clone())
@@ -276,11 +234,7 @@ fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
             (false, true) => Tone::Button,
             (false, false) => Tone::Dim,
         };
-        let (open, close) = if *focus == here {
-            ("▶ ", " ")
-        } else {
-            ("[ ", " ]")
-        };
+        let (open, close) = if *focus == here { ("▶ ", " ") } else { ("[ ", " ]") };
         span(tone, format!("{open}{text}{close}"))
     };
     let ready = plan.intent == Intent::Rollback || typed_right;
@@ -299,12 +253,6 @@ fn confirmation<'a>(plan: &Plan) -> Line<'a> {
         None => line.with(Tone::Plain, "it stays until somebody moves it"),
         Some(within) => line
             .with(Tone::Notice, format!(" taken back to {} ", plan.from))
-            .with(
-                Tone::Warn,
-                format!(
-                    " unless confirmed within {} (by a watchdog)",
-                    age::quantised(within)
-                ),
-            ),
+            .with(Tone::Warn, format!(" unless confirmed within {} (by a watchdog)", age::quantised(within))),
     }
 }

@@ -32,27 +32,10 @@ pub(super) fn draw(
     let window = Rect::new(x, y, wide, high);
     // Slivers of panes beside a window as wide as the screen are noise.
     let narrow = area.width - wide <= 8;
-    clear(
-        buf,
-        if narrow {
-            Rect {
-                x: area.x,
-                width: area.width,
-                ..window
-            }
-        } else {
-            window
-        },
-    );
+    clear(buf, if narrow { Rect { x: area.x, width: area.width, ..window } } else { window });
     frame(buf, window, title, foot, theme);
     for (n, line) in lines.iter().take(usize::from(high.saturating_sub(2))).enumerate() {
-        put(
-            buf,
-            (x + 2, y + 1 + n as u16),
-            wide.saturating_sub(FRAME),
-            line,
-            theme,
-        );
+        put(buf, (x + 2, y + 1 + n as u16), wide.saturating_sub(FRAME), line, theme);
     }
 }
 
@@ -80,34 +63,17 @@ fn frame(buf: &mut Buffer, window: Rect, (tone, title): (Tone, &str), foot: &str
     let wide = usize::from(window.width) - 2;
     let style = theme.style(Tone::FocusRule);
     buf.set_string(window.x, window.y, format!("╭{}╮", "─".repeat(wide)), style);
-    buf.set_string(
-        window.x,
-        window.bottom() - 1,
-        format!("╰{}╯", "─".repeat(wide)),
-        style,
-    );
+    buf.set_string(window.x, window.bottom() - 1, format!("╰{}╯", "─".repeat(wide)), style);
     for y in window.y + 1..window.bottom() - 1 {
         buf.set_string(window.x, y, "│", style);
         buf.set_string(window.right() - 1, y, "│", style);
     }
     let room = window.width.saturating_sub(4);
-    put(
-        buf,
-        (window.x + 2, window.y),
-        room,
-        &Line::of(tone, format!(" {title} ")),
-        theme,
-    );
+    put(buf, (window.x + 2, window.y), room, &Line::of(tone, format!(" {title} ")), theme);
     if !foot.is_empty() {
         let foot = Line::of(Tone::Dim, format!(" {foot} "));
         let wide = (foot.width() as u16).min(room);
-        put(
-            buf,
-            (window.right().saturating_sub(wide + 2), window.bottom() - 1),
-            wide,
-            &foot,
-            theme,
-        );
+        put(buf, (window.right().saturating_sub(wide + 2), window.bottom() - 1), wide, &foot, theme);
     }
 }
 

@@ -11,12 +11,7 @@ use super::cells::dot;
 pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::new();
     for severity in [Severity::Critical, Severity::Warning, Severity::Info] {
-        let n = cx
-            .model
-            .findings
-            .iter()
-            .filter(|f| f.severity == severity)
-            .count();
+        let n = cx.model.findings.iter().filter(|f| f.severity == severity).count();
         if n > 0 {
             let gap = if line.0.is_empty() { "" } else { ", " };
             let (_, tone, word) = words(severity);
@@ -51,37 +46,22 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     for (n, finding) in cx.model.findings.iter().enumerate() {
         lines.extend(headline(finding, cx.width));
         if !brief || n == 0 {
-            lines.extend(wrapped(
-                Tone::Dim,
-                &format!("  {}", finding.evidence),
-                cx.width,
-                2,
-            ));
+            lines.extend(wrapped(Tone::Dim, &format!("  {}", finding.evidence), cx.width, 2));
         }
         if finding.remedy.is_empty() || (brief && finding.severity == Severity::Info) {
             continue;
         }
-        lines.extend(wrapped(
-            Tone::Plain,
-            &format!("  → {}", finding.remedy),
-            cx.width,
-            4,
-        ));
+        lines.extend(wrapped(Tone::Plain, &format!("  → {}", finding.remedy), cx.width, 4));
     }
     lines
 }
 
 fn none<'a>(cx: &Cx<'a>) -> Line<'a> {
-    let unread = crate::domain::SourceId::ALL
-        .iter()
-        .filter(|id| !cx.off(**id) && !cx.read(**id))
-        .count();
+    let unread = crate::domain::SourceId::ALL.iter().filter(|id| !cx.off(**id) && !cx.read(**id)).count();
     if unread == 0 {
         Line::of(Tone::Good, "✓ nothing to say")
     } else {
-        Line(vec![dim(format!(
-            "- nothing to say yet: {unread} sources have not been read"
-        ))])
+        Line(vec![dim(format!("- nothing to say yet: {unread} sources have not been read"))])
     }
 }
 

@@ -53,11 +53,7 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// All of it.
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let roomy = cx.width >= 50;
-    let mut table = if roomy {
-        Table::new(&COLUMNS).folding()
-    } else {
-        Table::new(&COLUMNS)
-    };
+    let mut table = if roomy { Table::new(&COLUMNS).folding() } else { Table::new(&COLUMNS) };
     for name in Rows::ALL {
         table.row(row(cx, name));
     }
@@ -91,17 +87,13 @@ fn row<'a>(cx: &Cx<'a>, table: Rows) -> Vec<Span<'a>> {
         share(cx, table),
         meter(cx, progress.share),
         eta.map_or_else(unknown, |eta| cx.value(PG, eta)),
-        progress
-            .rate
-            .map_or_else(unknown, |rate| cx.value(PG, units::short(rate))),
+        progress.rate.map_or_else(unknown, |rate| cx.value(PG, units::short(rate))),
         count(cx, PG, of(Side::Postgres, |r| r.rows), full),
         count(cx, CH, of(Side::Clickhouse, |r| r.rows), full),
         left_over(cx, PG, of(Side::Postgres, |r| r.stranded), Tone::Warn),
         left_over(cx, CH, of(Side::Clickhouse, |r| r.v3_only), Tone::Plain),
         lock(cx, migration),
-        migration
-            .and_then(|m| m.cursor)
-            .map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))),
+        migration.and_then(|m| m.cursor).map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))),
     ]
 }
 
@@ -136,10 +128,7 @@ fn meter<'a>(cx: &Cx<'a>, share: Option<f64>) -> Span<'a> {
 
 fn left_over<'a>(cx: &Cx<'a>, id: SourceId, rows: Option<Count>, tone: Tone) -> Span<'a> {
     match rows {
-        Some(c) if c.value > 0 => Span {
-            tone: cx.tone(id, tone),
-            ..count(cx, id, rows, false)
-        },
+        Some(c) if c.value > 0 => Span { tone: cx.tone(id, tone), ..count(cx, id, rows, false) },
         _ => count(cx, id, rows, false),
     }
 }
@@ -148,11 +137,8 @@ fn lock<'a>(cx: &Cx<'a>, migration: Option<&Migration>) -> Span<'a> {
     let Some(lock) = migration.and_then(|m| m.lock_age) else {
         return unknown();
     };
-    let tone = if migration.is_some_and(|m| m.state == MigrationState::Stalled) {
-        Tone::Warn
-    } else {
-        Tone::Plain
-    };
+    let tone =
+        if migration.is_some_and(|m| m.state == MigrationState::Stalled) { Tone::Warn } else { Tone::Plain };
     span(cx.tone(SourceId::Migrations, tone), age::quantised(lock))
 }
 
@@ -160,18 +146,9 @@ fn lock<'a>(cx: &Cx<'a>, migration: Option<&Migration>) -> Span<'a> {
 fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for table in Rows::ALL {
-        if let Some(m) = cx
-            .model
-            .migration(table)
-            .filter(|m| m.state == MigrationState::Failed)
-        {
+        if let Some(m) = cx.model.migration(table).filter(|m| m.state == MigrationState::Failed) {
             let why = m.failed_reason.as_deref().unwrap_or("no reason was recorded");
-            lines.extend(wrapped(
-                Tone::Bad,
-                &format!("✗ {} failed: {why}", table.name()),
-                cx.width,
-                2,
-            ));
+            lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
         }
         if let Some(ties) = cx.model.rows(Side::Postgres, table).and_then(|r| r.tie_group) {
             let text = format!(
@@ -186,9 +163,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Option<Count> {
-    sum(Rows::ALL
-        .into_iter()
-        .map(|t| cx.model.rows(side, t).and_then(pick)))
+    sum(Rows::ALL.into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
@@ -196,43 +171,26 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
     let copied = total(cx, Side::Postgres, |r| r.done);
     let all = total(cx, Side::Postgres, |r| r.backfill);
     if let (Some(copied), Some(all), true) = (copied, all, cx.width >= 55) {
-        let share = if all.value == 0 {
-            1.0
-        } else {
-            copied.value as f64 / all.value as f64
-        };
+        let share = if all.value == 0 { 1.0 } else { copied.value as f64 / all.value as f64 };
         if !cx.spoken {
             let (full, empty) = bar(share, cx.width.saturating_sub(46).min(20));
             line.0.push(cx.value(PG, full + &empty));
         }
-        line.0
-            .push(span(cx.tone(PG, Tone::Strong), format!(" {} ", done(share))));
+        line.0.push(span(cx.tone(PG, Tone::Strong), format!(" {} ", done(share))));
     }
     line.0.push(dim("PG "));
-    line.0
-        .push(count(cx, PG, total(cx, Side::Postgres, |r| r.rows), true));
+    line.0.push(count(cx, PG, total(cx, Side::Postgres, |r| r.rows), true));
     line.0.push(dim(" · CH "));
-    line.0
-        .push(count(cx, CH, total(cx, Side::Clickhouse, |r| r.rows), true));
+    line.0.push(count(cx, CH, total(cx, Side::Clickhouse, |r| r.rows), true));
     line
 }
 
 /// What nobody copies, and what a rollback would strand.
 fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::label("stranded");
-    line.0.push(left_over(
-        cx,
-        PG,
-        total(cx, Side::Postgres, |r| r.stranded),
-        Tone::Warn,
-    ));
+    line.0.push(left_over(cx, PG, total(cx, Side::Postgres, |r| r.stranded), Tone::Warn));
     line.0.push(dim(" after T0 · v3-only "));
-    line.0.push(left_over(
-        cx,
-        CH,
-        total(cx, Side::Clickhouse, |r| r.v3_only),
-        Tone::Plain,
-    ));
+    line.0.push(left_over(cx, CH, total(cx, Side::Clickhouse, |r| r.v3_only), Tone::Plain));
     line
 }
 
@@ -240,20 +198,13 @@ fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
 fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let mut tables: Vec<Rows> = Rows::ALL.to_vec();
-    tables.sort_by_key(|t| {
-        cx.model
-            .migration(*t)
-            .is_none_or(|m| m.state != MigrationState::Running)
-    });
+    tables.sort_by_key(|t| cx.model.migration(*t).is_none_or(|m| m.state != MigrationState::Running));
     for table in tables {
         let Some(m) = cx.model.migration(table) else {
             continue;
         };
         let mut line = Line::label("cursor");
-        line.0.push(
-            m.cursor
-                .map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))),
-        );
+        line.0.push(m.cursor.map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))));
         line.0.push(dim(" lock "));
         line.0.push(lock(cx, Some(m)));
         if !lines.is_empty() || m.state != MigrationState::Running {

@@ -34,11 +34,7 @@ pub(crate) fn count<'a>(cx: &Cx<'a>, id: SourceId, count: Option<Count>, full: b
     let text = if full || count.value < 10_000 {
         count.text()
     } else {
-        format!(
-            "{}{}",
-            if count.estimate { "~" } else { "" },
-            units::short(count.value as f64)
-        )
+        format!("{}{}", if count.estimate { "~" } else { "" }, units::short(count.value as f64))
     };
     cx.value(id, text)
 }
@@ -46,11 +42,7 @@ pub(crate) fn count<'a>(cx: &Cx<'a>, id: SourceId, count: Option<Count>, full: b
 /// A number that is good at 0.
 pub(crate) fn blame<'a>(cx: &Cx<'a>, id: SourceId, value: u64, tone: Tone) -> Span<'a> {
     let text = units::short(value as f64);
-    if value == 0 {
-        span(cx.tone(id, Tone::Dim), text)
-    } else {
-        span(cx.tone(id, tone), text)
-    }
+    if value == 0 { span(cx.tone(id, Tone::Dim), text) } else { span(cx.tone(id, tone), text) }
 }
 
 /// `13:05`, `2026-01-31 13:05` where the day matters.
@@ -72,10 +64,7 @@ pub(crate) fn dot<'a>() -> Span<'a> {
 pub(crate) fn sum(counts: impl Iterator<Item = Option<Count>>) -> Option<Count> {
     counts.reduce(|a, b| {
         let (a, b) = (a?, b?);
-        Some(Count {
-            value: a.value.saturating_add(b.value),
-            estimate: a.estimate || b.estimate,
-        })
+        Some(Count { value: a.value.saturating_add(b.value), estimate: a.estimate || b.estimate })
     })?
 }
 
@@ -88,15 +77,9 @@ mod tests {
         assert_eq!(percent(20.0), "20 %");
         assert_eq!(percent(0.5), "0.5 %");
         assert_eq!(percent(19.96), "20 %");
-        assert_eq!(
-            [0.0, 0.01, 99.99, 100.0].map(percent),
-            ["0 %", "<0.1 %", ">99.9 %", "100 %"]
-        );
+        assert_eq!([0.0, 0.01, 99.99, 100.0].map(percent), ["0 %", "<0.1 %", ">99.9 %", "100 %"]);
         assert_eq!(done(0.9999), "99%");
         assert_eq!(sum([Some(Count::exact(1)), None].into_iter()), None);
-        assert_eq!(
-            sum([Some(Count::exact(1)), Some(Count::about(2))].into_iter()),
-            Some(Count::about(3))
-        );
+        assert_eq!(sum([Some(Count::exact(1)), Some(Count::about(2))].into_iter()), Some(Count::about(3)));
     }
 }

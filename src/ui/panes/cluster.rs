@@ -28,69 +28,33 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
     let Some(fact) = cx.facts.cluster.value() else {
         return Line::new();
     };
-    let pods = format!(
-        "{}/{} pods ready",
-        units::grouped(fact.pods_ready.into()),
-        units::grouped(fact.pods.into())
-    );
-    Line::of(
-        if fact.pods_ready < fact.pods {
-            Tone::Warn
-        } else {
-            Tone::Dim
-        },
-        pods,
-    )
-    .with(Tone::Dim, format!(" · {}", fact.server_version))
+    let pods =
+        format!("{}/{} pods ready", units::grouped(fact.pods_ready.into()), units::grouped(fact.pods.into()));
+    Line::of(if fact.pods_ready < fact.pods { Tone::Warn } else { Tone::Dim }, pods)
+        .with(Tone::Dim, format!(" · {}", fact.server_version))
 }
 
 /// Web, worker, and the worst of the rest.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::new();
-    let workloads = cx
-        .facts
-        .cluster
-        .value()
-        .map_or(&[][..], |f| f.workloads.as_slice());
+    let workloads = cx.facts.cluster.value().map_or(&[][..], |f| f.workloads.as_slice());
     for (role, word) in [(Role::Web, "web "), (Role::Worker, "worker ")] {
         line.0.push(dim(word));
-        line.0.push(
-            workloads
-                .iter()
-                .find(|w| w.role == role)
-                .map_or_else(unknown, |w| ready(cx, w)),
-        );
+        line.0.push(workloads.iter().find(|w| w.role == role).map_or_else(unknown, |w| ready(cx, w)));
         line.0.push(dot());
     }
     line.0.push(dim("stores "));
     let up = StoreKind::ALL
         .iter()
         .filter(|k| cx.facts.store(**k).value().is_some() && cx.facts.store(**k).failure().is_none());
-    let (up, all) = (
-        up.count(),
-        StoreKind::ALL
-            .iter()
-            .filter(|k| !cx.off(SourceId::Store(**k)))
-            .count(),
-    );
-    line.0.push(span(
-        if up < all { Tone::Warn } else { Tone::Plain },
-        format!("{up}/{all} up"),
-    ));
+    let (up, all) = (up.count(), StoreKind::ALL.iter().filter(|k| !cx.off(SourceId::Store(**k))).count());
+    line.0.push(span(if up < all { Tone::Warn } else { Tone::Plain }, format!("{up}/{all} up")));
     if let Some(w) = workloads.iter().find(|w| w.trouble.is_some()) {
         let trouble = w.trouble.as_deref().unwrap_or_default();
         line.0.push(dot());
-        line.0
-            .push(span(cx.tone(ID, Tone::Bad), format!("✗ {} {trouble}", w.name)));
-    } else if let Some(kind) = StoreKind::ALL
-        .into_iter()
-        .find(|k| cx.facts.store(*k).failure().is_some())
-    {
-        let word = cx
-            .facts
-            .store(kind)
-            .failure()
-            .map_or("", |f| f.trouble.kind.word());
+        line.0.push(span(cx.tone(ID, Tone::Bad), format!("✗ {} {trouble}", w.name)));
+    } else if let Some(kind) = StoreKind::ALL.into_iter().find(|k| cx.facts.store(*k).failure().is_some()) {
+        let word = cx.facts.store(kind).failure().map_or("", |f| f.trouble.kind.word());
         line.0.push(dot());
         line.0.push(span(Tone::Bad, format!("✗ {} {word}", kind.name())));
     }
@@ -113,16 +77,9 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 
 fn workloads<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut table = Table::new(&WORKLOADS);
-    let all = cx
-        .facts
-        .cluster
-        .value()
-        .map_or(&[][..], |f| f.workloads.as_slice());
+    let all = cx.facts.cluster.value().map_or(&[][..], |f| f.workloads.as_slice());
     let stores_too = cx.detail == Detail::Zoomed;
-    for w in all
-        .iter()
-        .filter(|w| stores_too || w.role != Role::Store || w.trouble.is_some())
-    {
+    for w in all.iter().filter(|w| stores_too || w.role != Role::Store || w.trouble.is_some()) {
         let trouble = match (&w.trouble, &w.last_restart) {
             (Some(trouble), _) => span(cx.tone(ID, Tone::Bad), trouble.as_str()),
             (None, Some(r)) => {
@@ -131,10 +88,9 @@ fn workloads<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
                 let reason = if cx.width < 76 { brief } else { &r.reason };
                 span(cx.tone(ID, Tone::Warn), format!("{reason}{at}"))
             }
-            (None, None) if w.updated < w.desired => span(
-                cx.tone(ID, Tone::Warn),
-                format!("{} of {} updated", w.updated, w.desired),
-            ),
+            (None, None) if w.updated < w.desired => {
+                span(cx.tone(ID, Tone::Warn), format!("{} of {} updated", w.updated, w.desired))
+            }
             (None, None) => nothing(),
         };
         let tag = if w.tag.is_empty() { &w.image } else { &w.tag };
@@ -148,22 +104,8 @@ fn workloads<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         ]);
     }
     if all.is_empty() {
-        table.row(vec![
-            dim("- web"),
-            unknown(),
-            unknown(),
-            unknown(),
-            unknown(),
-            nothing(),
-        ]);
-        table.row(vec![
-            dim("- worker"),
-            unknown(),
-            unknown(),
-            unknown(),
-            unknown(),
-            nothing(),
-        ]);
+        table.row(vec![dim("- web"), unknown(), unknown(), unknown(), unknown(), nothing()]);
+        table.row(vec![dim("- worker"), unknown(), unknown(), unknown(), unknown(), nothing()]);
     }
     table.lines(cx.width)
 }
@@ -190,21 +132,13 @@ fn state_of(w: &Workload) -> (&'static str, Tone) {
 fn ready<'a>(cx: &Cx<'a>, w: &Workload) -> Span<'a> {
     span(
         cx.tone(ID, state_of(w).1),
-        format!(
-            "{}/{}",
-            units::grouped(w.ready.into()),
-            units::grouped(w.desired.into())
-        ),
+        format!("{}/{}", units::grouped(w.ready.into()), units::grouped(w.desired.into())),
     )
 }
 
 fn event<'a>(cx: &Cx<'a>, e: &'a ClusterEvent) -> Line<'a> {
     let at = e.at.map_or_else(|| units::UNKNOWN.to_owned(), clock);
-    let (mark, tone) = if e.warning {
-        ("!", Tone::Warn)
-    } else {
-        ("·", Tone::Plain)
-    };
+    let (mark, tone) = if e.warning { ("!", Tone::Warn) } else { ("·", Tone::Plain) };
     let mut line =
         Line::of(Tone::Dim, format!("{at} ")).with(cx.tone(ID, tone), format!("{mark} {}", e.reason));
     line.0.push(plain(" "));

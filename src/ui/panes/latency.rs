@@ -15,12 +15,7 @@ use super::cells::{dot, percent};
 
 const ALL: [Endpoint; 3] = [Endpoint::V2, Endpoint::V3, Endpoint::Public];
 
-static COLUMNS: [Column; 4] = [
-    left("", 11, 0),
-    right("v2", 8, 0),
-    right("v3", 8, 0),
-    right("public", 8, 0),
-];
+static COLUMNS: [Column; 4] = [left("", 11, 0), right("v2", 8, 0), right("v3", 8, 0), right("public", 8, 0)];
 
 /// What the quantiles are over.
 pub(super) fn note<'a>(_: &Cx<'a>) -> Line<'a> {
@@ -66,9 +61,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     row("health  p50", &|e| quantile(cx, e, |h| &h.health, 0.5));
     row("version", &|e| version(cx, e));
     if ALL.iter().any(|e| late(cx, *e).is_some()) {
-        row("age", &|e| {
-            late(cx, e).map_or_else(|| dim("fresh"), |(tone, text)| span(tone, text))
-        });
+        row("age", &|e| late(cx, e).map_or_else(|| dim("fresh"), |(tone, text)| span(tone, text)));
     }
     let mut lines = table.lines(cx.width);
     let sources = ALL.map(SourceId::Probe);
@@ -101,9 +94,7 @@ fn history<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> &'a LatencyHistory {
 
 fn quantile<'a>(cx: &Cx<'a>, endpoint: Endpoint, of: fn(&LatencyHistory) -> &Window, q: f64) -> Span<'a> {
     let value: Option<Duration> = of(history(cx, endpoint)).quantile(q);
-    value.map_or_else(unknown, |v| {
-        cx.value(SourceId::Probe(endpoint), units::latency(v))
-    })
+    value.map_or_else(unknown, |v| cx.value(SourceId::Probe(endpoint), units::latency(v)))
 }
 
 fn errors<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
@@ -117,18 +108,11 @@ fn errors<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
         _ => Tone::Warn,
     };
     let mark = if rate > 0.0 { "! " } else { "" };
-    span(
-        cx.tone(SourceId::Probe(endpoint), tone),
-        format!("{mark}{}", percent(rate * 100.0)),
-    )
+    span(cx.tone(SourceId::Probe(endpoint), tone), format!("{mark}{}", percent(rate * 100.0)))
 }
 
 fn version<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
-    let version = cx
-        .facts
-        .probe(endpoint)
-        .value()
-        .and_then(|p| p.version.as_deref());
+    let version = cx.facts.probe(endpoint).value().and_then(|p| p.version.as_deref());
     version.map_or_else(unknown, |v| cx.value(SourceId::Probe(endpoint), v))
 }
 
@@ -142,11 +126,7 @@ fn kinds<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         }
         let mut worst: Vec<(&String, &u64)> = errors.iter().collect();
         worst.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-        let text: Vec<String> = worst
-            .iter()
-            .take(4)
-            .map(|(kind, n)| format!("{kind} ×{n}"))
-            .collect();
+        let text: Vec<String> = worst.iter().take(4).map(|(kind, n)| format!("{kind} ×{n}")).collect();
         let line =
             Line::of(tone_of(endpoint), endpoint.word()).with(Tone::Warn, format!(" {}", text.join(", ")));
         lines.push(line.with(Tone::Dim, " since the start"));

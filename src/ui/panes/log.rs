@@ -13,8 +13,7 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
     if screen.log_filter.is_empty() {
         return line;
     }
-    line.with(Tone::Dim, ", with ")
-        .with(Tone::Strong, screen.log_filter.as_str())
+    line.with(Tone::Dim, ", with ").with(Tone::Strong, screen.log_filter.as_str())
 }
 
 /// The newest line.
@@ -46,11 +45,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn none<'a>(cx: &Cx<'a>) -> Line<'a> {
-    let text = if cx.model.log.is_empty() {
-        "nothing logged yet"
-    } else {
-        "no line passes the filter"
-    };
+    let text = if cx.model.log.is_empty() { "nothing logged yet" } else { "no line passes the filter" };
     Line(vec![dim(text)])
 }
 
@@ -83,11 +78,7 @@ fn line(entry: &LogLine) -> Line<'_> {
     line.0.push(dim(entry.target.as_str()));
     line.0.push(dim(": "));
     line.0.push(span(
-        if entry.level == Level::Error {
-            Tone::Strong
-        } else {
-            Tone::Plain
-        },
+        if entry.level == Level::Error { Tone::Strong } else { Tone::Plain },
         entry.text.as_str(),
     ));
     line
@@ -96,9 +87,5 @@ fn line(entry: &LogLine) -> Line<'_> {
 /// The whole of an entry.
 fn whole(entry: &LogLine, columns: usize) -> Vec<Line<'_>> {
     let one = line(entry);
-    if one.width() <= columns {
-        vec![one]
-    } else {
-        wrapped(word(entry.level).2, &one.text(), columns, 17)
-    }
+    if one.width() <= columns { vec![one] } else { wrapped(word(entry.level).2, &one.text(), columns, 17) }
 }

@@ -62,11 +62,7 @@ pub static PANES: &[Pane] = &[
         id: PaneId::Backfill,
         least: 7,
         weight: 1,
-        sources: &[
-            SourceId::Migrations,
-            SourceId::PostgresRows,
-            SourceId::ClickhouseRows,
-        ],
+        sources: &[SourceId::Migrations, SourceId::PostgresRows, SourceId::ClickhouseRows],
         note: backfill::note,
         summary: backfill::summary,
         rows: backfill::rows,
@@ -148,10 +144,7 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme
 
 /// Draws the one line of a closed pane.
 pub(crate) fn draw_summary(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme: Theme) {
-    let title = Line::of(
-        Tone::Title,
-        format!(" {} {:<9}", pane.id as u8 + 1, pane.id.title()),
-    );
+    let title = Line::of(Tone::Title, format!(" {} {:<9}", pane.id as u8 + 1, pane.id.title()));
     let used = put(buf, (area.x, area.y), area.width, &title, theme);
     let line = (pane.summary)(cx);
     put(buf, (area.x + used, area.y), area.width - used, &line, theme);
@@ -159,12 +152,6 @@ pub(crate) fn draw_summary(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_
 
 /// The lines of a pane for a reader of text: nothing shortened, no bars.
 pub(crate) fn spoken<'a>(pane: &Pane, cx: &Cx<'a>) -> Vec<Line<'a>> {
-    let cx = Cx {
-        width: 100,
-        height: 60,
-        detail: Detail::Zoomed,
-        spoken: true,
-        ..*cx
-    };
+    let cx = Cx { width: 100, height: 60, detail: Detail::Zoomed, spoken: true, ..*cx };
     (pane.rows)(&cx)
 }

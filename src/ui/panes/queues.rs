@@ -47,15 +47,10 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// What waits and what failed, over all queues.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = totals(cx);
-    let worst = sorted(cx)
-        .into_iter()
-        .find_map(|q| complaint(q).map(|(tone, text)| (q, tone, text)));
+    let worst = sorted(cx).into_iter().find_map(|q| complaint(q).map(|(tone, text)| (q, tone, text)));
     if let Some((queue, tone, text)) = worst {
         line.0.push(dot());
-        line.0.push(span(
-            cx.tone(ID, tone),
-            format!("! {} {text}", short_name(&queue.name)),
-        ));
+        line.0.push(span(cx.tone(ID, tone), format!("! {} {text}", short_name(&queue.name))));
     }
     line
 }
@@ -70,10 +65,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     lines.extend(cx.troubles(&[ID]));
     let mut table = Table::new(&COLUMNS);
     if queues.is_empty() && cx.read(ID) {
-        lines.push(Line::of(
-            Tone::Warn,
-            "! Redis holds no queue: v3 has not started there",
-        ));
+        lines.push(Line::of(Tone::Warn, "! Redis holds no queue: v3 has not started there"));
     }
     if queues.is_empty() {
         let mut row = vec![unknown(); COLUMNS.len() - 2];
@@ -107,14 +99,7 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
     };
     let complaint = complaint(queue).map_or_else(nothing, |(tone, text)| span(cx.tone(ID, tone), text));
     vec![
-        span(
-            cx.tone(ID, Tone::Plain),
-            if cx.width < 70 {
-                short_name(&queue.name)
-            } else {
-                &queue.name
-            },
-        ),
+        span(cx.tone(ID, Tone::Plain), if cx.width < 70 { short_name(&queue.name) } else { &queue.name }),
         blame(cx, ID, queue.waiting, Tone::Plain),
         blame(cx, ID, queue.active, Tone::Plain),
         blame(cx, ID, queue.overdue, Tone::Warn),
@@ -122,9 +107,7 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
         old,
         rate(|h| &h.added),
         rate(|h| &h.left),
-        queue
-            .consumers
-            .map_or_else(unknown, |n| cx.value(ID, n.to_string())),
+        queue.consumers.map_or_else(unknown, |n| cx.value(ID, n.to_string())),
         complaint,
         depth(cx, history),
     ]
@@ -142,11 +125,7 @@ fn depth<'a>(cx: &Cx<'a>, history: Option<&QueueHistory>) -> Span<'a> {
 
 /// The depth of the first queue over the whole width, where rows are to spare.
 fn chart<'a>(cx: &Cx<'a>, first: &Queue) -> Option<Line<'a>> {
-    let history = cx
-        .history
-        .queues
-        .get(&first.name)
-        .filter(|_| !cx.spoken && cx.width >= 40)?;
+    let history = cx.history.queues.get(&first.name).filter(|_| !cx.spoken && cx.width >= 40)?;
     let columns = (cx.width - 10).min(60);
     Some(Line::label("depth").with(Tone::Plain, sweep(&history.depth, columns, STEP)))
 }
@@ -181,26 +160,14 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
     let waiting: u64 = fact.queues.iter().map(|q| q.waiting + q.overdue).sum();
     let failed: u64 = fact.queues.iter().map(|q| q.failed).sum();
     let ingestion = |pick: fn(&QueueHistory) -> &crate::domain::Series| -> Option<f64> {
-        let rates = fact
-            .queues
-            .iter()
-            .filter(|q| ingests(q))
-            .filter_map(|q| cx.history.queues.get(&q.name));
-        rates
-            .filter_map(|h| pick(h).rate(RATE_WINDOW))
-            .reduce(|a, b| a + b)
+        let rates = fact.queues.iter().filter(|q| ingests(q)).filter_map(|q| cx.history.queues.get(&q.name));
+        rates.filter_map(|h| pick(h).rate(RATE_WINDOW)).reduce(|a, b| a + b)
     };
     let rate = |r: Option<f64>| r.map_or_else(|| units::UNKNOWN.into(), |r| format!("{}/s", per_second(r)));
     let number = |span: Span<'a>, word| Line(vec![span, dim(word)]);
     let flow = |word, text| Line(vec![dim(word), cx.value(ID, text)]);
     let parts = vec![
-        (
-            0,
-            number(
-                span(cx.tone(ID, Tone::Strong), units::grouped(waiting)),
-                " waiting",
-            ),
-        ),
+        (0, number(span(cx.tone(ID, Tone::Strong), units::grouped(waiting)), " waiting")),
         (2, number(blame(cx, ID, failed, Tone::Bad), " failed")),
         (1, flow("in ", rate(ingestion(|h| &h.added)))),
         (1, flow("out ", rate(ingestion(|h| &h.left)))),
@@ -214,11 +181,8 @@ fn ingests(queue: &Queue) -> bool {
 
 /// Ingestion first, then what waits or failed, then by name.
 fn sorted<'a>(cx: &Cx<'a>) -> Vec<&'a Queue> {
-    let mut queues: Vec<&Queue> = cx
-        .facts
-        .queues
-        .value()
-        .map_or_else(Vec::new, |f| f.queues.iter().collect());
+    let mut queues: Vec<&Queue> =
+        cx.facts.queues.value().map_or_else(Vec::new, |f| f.queues.iter().collect());
     queues.sort_by_key(|q| (!ingests(q), q.failed == 0 && q.depth() == 0 && !q.paused));
     queues
 }
@@ -233,10 +197,7 @@ mod tests {
 
     #[test]
     fn rates_are_short() {
-        assert_eq!(
-            [0.01, 3.14159, 120.4, 12_345.0].map(per_second),
-            ["0", "3.1", "120", "12.3k"]
-        );
+        assert_eq!([0.01, 3.14159, 120.4, 12_345.0].map(per_second), ["0", "3.1", "120", "12.3k"]);
         assert_eq!(short_name("otel-ingestion-queue"), "otel-ingestion");
     }
 }

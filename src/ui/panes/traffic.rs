@@ -34,9 +34,8 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// Split, measured share, state.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let split = cx.model.split().map_or_else(|| "-".into(), |s| s.to_string());
-    let mut line = Line::of(Tone::Dim, "stored ")
-        .with(Tone::Strong, split)
-        .with(Tone::Dim, " on v3, measured ");
+    let mut line =
+        Line::of(Tone::Dim, "stored ").with(Tone::Strong, split).with(Tone::Dim, " on v3, measured ");
     line.0.push(measured(cx));
     line.0.push(dot());
     line.0.extend(state(&cx.model.shift, cx.now).0);
@@ -49,23 +48,11 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = weights(cx, routes);
     lines.extend(cx.troubles(&[SourceId::Traffic]));
     if cx.read(SourceId::Traffic) && routes.is_empty() {
-        lines.extend(wrapped(
-            Tone::Warn,
-            "! no weighted route was found in this namespace",
-            cx.width,
-            2,
-        ));
+        lines.extend(wrapped(Tone::Warn, "! no weighted route was found in this namespace", cx.width, 2));
     }
-    for (route, trap) in routes
-        .iter()
-        .flat_map(|r| r.traps.iter().filter(|t| t.blocks).map(move |t| (r, t)))
+    for (route, trap) in routes.iter().flat_map(|r| r.traps.iter().filter(|t| t.blocks).map(move |t| (r, t)))
     {
-        lines.extend(wrapped(
-            Tone::Bad,
-            &format!("✗ {}: {}", route.object.name, trap.text),
-            cx.width,
-            2,
-        ));
+        lines.extend(wrapped(Tone::Bad, &format!("✗ {}: {}", route.object.name, trap.text), cx.width, 2));
     }
     lines.push(interval(cx));
     lines.push(ladder(cx));
@@ -73,16 +60,9 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     for route in routes {
         lines.extend(place::rows(cx, route));
     }
-    for (route, trap) in routes
-        .iter()
-        .flat_map(|r| r.traps.iter().filter(|t| !t.blocks).map(move |t| (r, t)))
+    for (route, trap) in routes.iter().flat_map(|r| r.traps.iter().filter(|t| !t.blocks).map(move |t| (r, t)))
     {
-        lines.extend(wrapped(
-            Tone::Warn,
-            &format!("! {}: {}", route.object.name, trap.text),
-            cx.width,
-            2,
-        ));
+        lines.extend(wrapped(Tone::Warn, &format!("! {}: {}", route.object.name, trap.text), cx.width, 2));
     }
     lines.extend(cx.troubles(&[SourceId::Share, SourceId::Controller]));
     lines
@@ -96,19 +76,10 @@ fn weights<'a>(cx: &Cx<'a>, routes: &'a [Route]) -> Vec<Line<'a>> {
         Some(split) => plain(split.to_string()),
     };
     if routes.is_empty() {
-        table.row(vec![
-            unknown(),
-            intended(None),
-            unknown(),
-            unknown(),
-            measured(cx),
-        ]);
+        table.row(vec![unknown(), intended(None), unknown(), unknown(), measured(cx)]);
     }
     for (n, route) in routes.iter().enumerate() {
-        let stored = span(
-            cx.tone(SourceId::Traffic, Tone::Strong),
-            percent(route.stored.percent()),
-        );
+        let stored = span(cx.tone(SourceId::Traffic, Tone::Strong), percent(route.stored.percent()));
         let here = route.group != PathGroup::Ui && (n == 0 || route.group == PathGroup::Api);
         table.row(vec![
             plain(route.group.word()),
@@ -124,10 +95,9 @@ fn weights<'a>(cx: &Cx<'a>, routes: &'a [Route]) -> Vec<Line<'a>> {
 fn accepted<'a>(cx: &Cx<'a>, route: &Route) -> Span<'a> {
     match &route.accepted {
         Accepted::NotReported => unknown(),
-        Accepted::Yes => span(
-            cx.tone(SourceId::Traffic, Tone::Good),
-            format!("✓ {}", percent(route.stored.percent())),
-        ),
+        Accepted::Yes => {
+            span(cx.tone(SourceId::Traffic, Tone::Good), format!("✓ {}", percent(route.stored.percent())))
+        }
         Accepted::No(_) => span(Tone::Bad, "✗ no"),
     }
 }
@@ -141,11 +111,7 @@ fn measured<'a>(cx: &Cx<'a>) -> Span<'a> {
 
 /// A measured share whose interval does not hold the stored weight is worth a look.
 fn measured_tone(cx: &Cx<'_>, m: &Measured) -> Tone {
-    let source = if m.by_controller {
-        SourceId::Controller
-    } else {
-        SourceId::Share
-    };
+    let source = if m.by_controller { SourceId::Controller } else { SourceId::Share };
     let stored = cx.model.split().map(|s| f64::from(s.percent()) / 100.0);
     let off = stored.is_some_and(|s| s + 0.005 < m.low || s - 0.005 > m.high);
     cx.tone(source, if off { Tone::Warn } else { Tone::Strong })
@@ -155,21 +121,11 @@ fn measured_tone(cx: &Cx<'_>, m: &Measured) -> Tone {
 fn interval<'a>(cx: &Cx<'a>) -> Line<'a> {
     let line = Line::label("measured");
     let Some(m) = cx.history.share.measured() else {
-        return line.with(
-            Tone::Dim,
-            if roomy(cx) {
-                "- no answer that told its version yet"
-            } else {
-                "-"
-            },
-        );
+        return line.with(Tone::Dim, if roomy(cx) { "- no answer that told its version yet" } else { "-" });
     };
     let by = if m.by_controller { "controller" } else { "probes" };
     let of = format!(" of {}", crate::domain::units::short(m.answers as f64));
-    let line = line.with(
-        measured_tone(cx, &m),
-        format!("{:.1}–{:.1} %", m.low * 100.0, m.high * 100.0),
-    );
+    let line = line.with(measured_tone(cx, &m), format!("{:.1}–{:.1} %", m.low * 100.0, m.high * 100.0));
     let line = line.with(Tone::Dim, of);
     if roomy(cx) {
         line.with(Tone::Dim, format!(" requests, by the {by}"))
@@ -201,11 +157,7 @@ fn ladder<'a>(cx: &Cx<'a>) -> Line<'a> {
             line.0.push(plain(step.percent().to_string()));
         }
     }
-    if roomy(cx) {
-        line.with(Tone::Dim, " %")
-    } else {
-        line
-    }
+    if roomy(cx) { line.with(Tone::Dim, " %") } else { line }
 }
 
 fn shift<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
@@ -216,11 +168,7 @@ fn shift<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         Some((what, at)) if matches!(cx.model.shift, Shift::Idle) => {
             line.0.push(dim(", last "));
             line.0.push(plain(what.as_str()));
-            line.0.push(dim(format!(
-                " {}{}",
-                clock(*at),
-                if roomy(cx) { " UTC" } else { "" }
-            )));
+            line.0.push(dim(format!(" {}{}", clock(*at), if roomy(cx) { " UTC" } else { "" })));
         }
         _ => {}
     }
@@ -235,46 +183,26 @@ pub(crate) fn state(shift: &Shift, now: Now) -> Line<'static> {
         Shift::Idle => Line::of(Tone::Plain, "idle"),
         Shift::Proposed { plan, deadline } => Line::of(
             Tone::Warn,
-            format!(
-                "dry run of the {} to {} for {}",
-                plan.intent.word(),
-                plan.to,
-                since(*deadline)
-            ),
+            format!("dry run of the {} to {} for {}", plan.intent.word(), plan.to, since(*deadline)),
         ),
-        Shift::Armed { plan, .. } => Line::of(
-            Tone::Warn,
-            format!("{} to {} waits for you", plan.intent.word(), plan.to),
-        ),
-        Shift::Applying { plan, deadline } => Line::of(
-            Tone::Warn,
-            format!("applying {} for {}", plan.to, since(*deadline)),
-        ),
-        Shift::Verifying {
-            plan, acknowledged, ..
-        } => {
-            let age = age::quantised(now.mono.since(*acknowledged));
-            Line::of(
-                Tone::Warn,
-                format!("{} acknowledged {age} ago, reading it back", plan.to),
-            )
+        Shift::Armed { plan, .. } => {
+            Line::of(Tone::Warn, format!("{} to {} waits for you", plan.intent.word(), plan.to))
         }
-        Shift::Unknown { plan, why, .. } => Line::of(Tone::Alarm, "UNKNOWN").with(
-            Tone::Bad,
-            format!(" whether {} was written: {}", plan.to, why.sentence()),
-        ),
-        Shift::Done { plan, .. } => Line::of(
-            Tone::Good,
-            format!("✓ {} {} is done", plan.intent.word(), plan.to),
-        ),
+        Shift::Applying { plan, deadline } => {
+            Line::of(Tone::Warn, format!("applying {} for {}", plan.to, since(*deadline)))
+        }
+        Shift::Verifying { plan, acknowledged, .. } => {
+            let age = age::quantised(now.mono.since(*acknowledged));
+            Line::of(Tone::Warn, format!("{} acknowledged {age} ago, reading it back", plan.to))
+        }
+        Shift::Unknown { plan, why, .. } => Line::of(Tone::Alarm, "UNKNOWN")
+            .with(Tone::Bad, format!(" whether {} was written: {}", plan.to, why.sentence())),
+        Shift::Done { plan, .. } => {
+            Line::of(Tone::Good, format!("✓ {} {} is done", plan.intent.word(), plan.to))
+        }
         Shift::Failed { plan, trouble } => Line::of(
             Tone::Bad,
-            format!(
-                "✗ {} to {} failed: {}",
-                plan.intent.word(),
-                plan.to,
-                trouble.kind.word()
-            ),
+            format!("✗ {} to {} failed: {}", plan.intent.word(), plan.to, trouble.kind.word()),
         ),
     }
 }

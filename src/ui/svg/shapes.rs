@@ -66,12 +66,7 @@ pub(super) fn draw(
     }
     let (middle, centre) = (left + wide / 2.0, top + high / 2.0);
     if let Some(arms) = arms(c) {
-        let ends = [
-            (left, centre),
-            (left + wide, centre),
-            (middle, top),
-            (middle, top + high),
-        ];
+        let ends = [(left, centre), (left + wide, centre), (middle, top), (middle, top + high)];
         let mut out = String::new();
         for (weight, (x, y)) in arms.into_iter().zip(ends).filter(|a| a.0 > 0) {
             let stroke = if weight == 2 { 2.4 } else { 1.1 };

@@ -8,10 +8,8 @@ fn class(name: &str, controller: &str) -> Value {
 
 /// An Ingress `name` of `host` to `service:3000`, created at `second`, with canary annotations `extra`.
 fn ingress(name: &str, host: &str, service: &str, second: u8, extra: &[(&str, &str)]) -> Value {
-    let annotations: serde_json::Map<String, Value> = extra
-        .iter()
-        .map(|(key, value)| (format!("{}{key}", annotations::PREFIX), json!(value)))
-        .collect();
+    let annotations: serde_json::Map<String, Value> =
+        extra.iter().map(|(key, value)| (format!("{}{key}", annotations::PREFIX), json!(value))).collect();
     json!({
         "metadata": {"name": name, "namespace": "langfuse", "annotations": annotations,
                      "creationTimestamp": format!("2025-01-01T00:00:{second:02}Z")},
@@ -32,18 +30,12 @@ fn slice(service: &str, address: &str, ready: bool) -> Value {
 }
 
 fn read<T: serde::de::DeserializeOwned>(values: Vec<Value>) -> Vec<Arc<T>> {
-    values
-        .into_iter()
-        .map(|value| Arc::new(serde_json::from_value(value).unwrap()))
-        .collect()
+    values.into_iter().map(|value| Arc::new(serde_json::from_value(value).unwrap())).collect()
 }
 
 fn objects(ingresses: Vec<Value>) -> Objects {
     Objects {
-        classes: read(vec![
-            class("nginx", CONTROLLER),
-            class("other", "traefik.io/ingress-controller"),
-        ]),
+        classes: read(vec![class("nginx", CONTROLLER), class("other", "traefik.io/ingress-controller")]),
         ingresses: read(ingresses),
         services: read(vec![service("v2"), service("v3"), service("v3b")]),
         slices: read(vec![
@@ -60,14 +52,7 @@ fn answers(objects: &Objects, host: &str) -> String {
     let Some((_, location)) = routing.locate(host, "/") else {
         return "404".into();
     };
-    match choose(
-        &routing,
-        &location.upstream,
-        Request {
-            headers: &http::HeaderMap::new(),
-        },
-        |_| 1,
-    ) {
+    match choose(&routing, &location.upstream, Request { headers: &http::HeaderMap::new() }, |_| 1) {
         Choice::Primary(upstream) | Choice::Canary(upstream) => upstream.service.clone(),
         Choice::Nobody => "503".into(),
     }
@@ -87,39 +72,21 @@ fn a_pair_splits() {
     let routing = build(&pair);
     let canary = &routing.upstreams["langfuse-v3-3000"];
     assert!(canary.no_server);
-    assert_eq!(
-        (canary.policy.weight, canary.endpoints[0].dial.as_str()),
-        (50, "127.0.0.1:9")
-    );
+    assert_eq!((canary.policy.weight, canary.endpoints[0].dial.as_str()), (50, "127.0.0.1:9"));
     assert_eq!(canary.endpoints[0].address, "10.0.0.3:3000");
 }
 
 #[test]
 fn canary_must_be_true() {
     let weight_only: &[(&str, &str)] = &[("canary", "yes"), ("canary-weight", "50")];
-    assert_eq!(
-        answers(&main_and(ingress("canary", "h", "v3", 2, weight_only)), "h"),
-        "v2"
-    );
-    assert_eq!(
-        answers(
-            &main_and(ingress("canary", "h", "v3", 2, &[("canary-weight", "100")])),
-            "h"
-        ),
-        "v2"
-    );
+    assert_eq!(answers(&main_and(ingress("canary", "h", "v3", 2, weight_only)), "h"), "v2");
+    assert_eq!(answers(&main_and(ingress("canary", "h", "v3", 2, &[("canary-weight", "100")])), "h"), "v2");
 }
 
 #[test]
 fn canary_of_another_host_path_or_path_type_is_dropped() {
-    assert_eq!(
-        answers(&main_and(ingress("canary", "other", "v3", 2, HALF)), "h"),
-        "v2"
-    );
-    assert_eq!(
-        answers(&main_and(ingress("canary", "other", "v3", 2, HALF)), "other"),
-        "404"
-    );
+    assert_eq!(answers(&main_and(ingress("canary", "other", "v3", 2, HALF)), "h"), "v2");
+    assert_eq!(answers(&main_and(ingress("canary", "other", "v3", 2, HALF)), "other"), "404");
     let mut exact = ingress("canary", "h", "v3", 2, HALF);
     exact["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = json!("Exact");
     assert_eq!(answers(&main_and(exact), "h"), "v2");
@@ -127,14 +94,8 @@ fn canary_of_another_host_path_or_path_type_is_dropped() {
 
 #[test]
 fn main_deleted_is_404_and_canary_deleted_is_all_primary() {
-    assert_eq!(
-        answers(&objects(vec![ingress("canary", "h", "v3", 2, HALF)]), "h"),
-        "404"
-    );
-    assert_eq!(
-        answers(&objects(vec![ingress("main", "h", "v2", 1, &[])]), "h"),
-        "v2"
-    );
+    assert_eq!(answers(&objects(vec![ingress("canary", "h", "v3", 2, HALF)]), "h"), "404");
+    assert_eq!(answers(&objects(vec![ingress("main", "h", "v2", 1, &[])]), "h"), "v2");
 }
 
 #[test]
@@ -152,15 +113,9 @@ fn the_older_of_two_canaries_is_the_only_one() {
 #[test]
 fn endpoints_decide_before_weights() {
     let mut pair = main_and(ingress("canary", "h", "v3", 2, HALF));
-    pair.slices = read(vec![
-        slice("v2", "10.0.0.2", true),
-        slice("v3", "10.0.0.3", false),
-    ]);
+    pair.slices = read(vec![slice("v2", "10.0.0.2", true), slice("v3", "10.0.0.3", false)]);
     assert_eq!(answers(&pair, "h"), "v2");
-    pair.slices = read(vec![
-        slice("v2", "10.0.0.2", false),
-        slice("v3", "10.0.0.3", true),
-    ]);
+    pair.slices = read(vec![slice("v2", "10.0.0.2", false), slice("v3", "10.0.0.3", true)]);
     assert_eq!(answers(&pair, "h"), "503");
 }
 
@@ -171,11 +126,7 @@ fn the_same_service_shifts_on_every_host() {
         ingress("docs", "docs", "v2", 1, &[]),
         ingress("canary", "h", "v3", 2, HALF),
     ]);
-    assert_eq!(
-        answers(&two, "docs"),
-        "v3",
-        "trap 1: the policy hangs on the upstream"
-    );
+    assert_eq!(answers(&two, "docs"), "v3", "trap 1: the policy hangs on the upstream");
 }
 
 #[test]
@@ -183,14 +134,8 @@ fn a_canary_service_that_is_a_primary_of_the_host_is_refused() {
     let mut main = ingress("main", "h", "v2", 1, &[]);
     let second = json!({"path": "/x", "pathType": "Prefix",
                         "backend": {"service": {"name": "v3", "port": {"number": 3000}}}});
-    main["spec"]["rules"][0]["http"]["paths"]
-        .as_array_mut()
-        .unwrap()
-        .push(second);
-    assert_eq!(
-        answers(&objects(vec![main, ingress("canary", "h", "v3", 2, HALF)]), "h"),
-        "v2"
-    );
+    main["spec"]["rules"][0]["http"]["paths"].as_array_mut().unwrap().push(second);
+    assert_eq!(answers(&objects(vec![main, ingress("canary", "h", "v3", 2, HALF)]), "h"), "v2");
 }
 
 #[test]

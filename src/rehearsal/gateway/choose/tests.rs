@@ -6,21 +6,14 @@ const PRIMARY: &str = "langfuse-langfuse-v2-3000";
 const CANARY: &str = "langfuse-langfuse-web-3000";
 
 fn endpoint() -> Endpoint {
-    Endpoint {
-        address: "10.0.0.1:3000".into(),
-        dial: "127.0.0.1:1".into(),
-    }
+    Endpoint { address: "10.0.0.1:3000".into(), dial: "127.0.0.1:1".into() }
 }
 
 fn pair(policy: Policy) -> Routing {
     let mut routing = Routing::default();
     for (name, alternatives, no_server) in [(PRIMARY, vec![CANARY.to_owned()], false), (CANARY, vec![], true)]
     {
-        let policy = if no_server {
-            policy.clone()
-        } else {
-            Policy::default()
-        };
+        let policy = if no_server { policy.clone() } else { Policy::default() };
         let upstream = Upstream {
             name: name.into(),
             endpoints: vec![endpoint()],
@@ -35,10 +28,7 @@ fn pair(policy: Policy) -> Routing {
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> http::HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
-        .collect()
+    lines.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
 }
 
 /// `C` canary, `P` primary, `-` nobody.
@@ -52,10 +42,7 @@ fn ask(routing: &Routing, lines: &[(&'static str, &str)], rolled: i64) -> char {
 }
 
 fn weight(weight: i64) -> Policy {
-    Policy {
-        weight,
-        ..Policy::default()
-    }
+    Policy { weight, ..Policy::default() }
 }
 
 #[rstest]
@@ -74,22 +61,12 @@ fn weight_decides(#[case] given: i64, #[case] rolled: i64, #[case] want: char) {
 #[case::default(100, 100)]
 #[case::fine(1000, 1000)]
 fn the_roll_is_out_of_the_total(#[case] weight_total: i64, #[case] want: i64) {
-    let routing = pair(Policy {
-        weight_total,
-        ..Policy::default()
-    });
+    let routing = pair(Policy { weight_total, ..Policy::default() });
     let mut asked = 0;
-    choose(
-        &routing,
-        PRIMARY,
-        Request {
-            headers: &headers(&[]),
-        },
-        |total| {
-            asked = total;
-            1
-        },
-    );
+    choose(&routing, PRIMARY, Request { headers: &headers(&[]) }, |total| {
+        asked = total;
+        1
+    });
     assert_eq!(asked, want);
 }
 
@@ -98,10 +75,7 @@ fn the_roll_is_out_of_the_total(#[case] weight_total: i64, #[case] want: i64) {
 #[case::never("never", 1, 'P')]
 #[case::other_falls_to_the_weight("maybe", 50, 'C')]
 fn plain_header(#[case] value: &str, #[case] rolled: i64, #[case] want: char) {
-    let routing = pair(Policy {
-        header: "x-canary".into(),
-        ..weight(50)
-    });
+    let routing = pair(Policy { header: "x-canary".into(), ..weight(50) });
     assert_eq!(ask(&routing, &[("x-canary", value)], rolled), want);
 }
 
@@ -110,21 +84,13 @@ fn plain_header(#[case] value: &str, #[case] rolled: i64, #[case] want: char) {
 #[case::always_is_no_longer_magic("always", 'P')]
 #[case::never_falls_to_the_weight("never", 'P')]
 fn header_value(#[case] value: &str, #[case] want: char) {
-    let policy = Policy {
-        header: "x-canary".into(),
-        header_value: "v3".into(),
-        ..weight(0)
-    };
+    let policy = Policy { header: "x-canary".into(), header_value: "v3".into(), ..weight(0) };
     assert_eq!(ask(&pair(policy), &[("x-canary", value)], 1), want);
 }
 
 #[test]
 fn a_header_that_does_not_match_falls_through_to_the_weight() {
-    let policy = Policy {
-        header: "x-canary".into(),
-        header_value: "v3".into(),
-        ..weight(100)
-    };
+    let policy = Policy { header: "x-canary".into(), header_value: "v3".into(), ..weight(100) };
     assert_eq!(ask(&pair(policy), &[("x-canary", "never")], 100), 'C');
 }
 
@@ -133,11 +99,7 @@ fn a_header_that_does_not_match_falls_through_to_the_weight() {
 #[case::other_cohort(r"^Basic\s(cGst|abcd)", "Basic zzzz", 'P')]
 #[case::broken_pattern_never_matches(r"^(", "anything", 'P')]
 fn header_pattern(#[case] pattern: &str, #[case] value: &str, #[case] want: char) {
-    let policy = Policy {
-        header: "authorization".into(),
-        header_pattern: pattern.into(),
-        ..weight(0)
-    };
+    let policy = Policy { header: "authorization".into(), header_pattern: pattern.into(), ..weight(0) };
     assert_eq!(ask(&pair(policy), &[("authorization", value)], 1), want);
 }
 
@@ -158,11 +120,7 @@ fn the_value_beats_the_pattern() {
 #[case::cookie_other(&[("cookie", "canary=1")], 1, 'C')]
 #[case::header_beats_cookie(&[("x-canary", "never"), ("cookie", "canary=always")], 1, 'P')]
 fn cookies(#[case] lines: &[(&'static str, &str)], #[case] rolled: i64, #[case] want: char) {
-    let policy = Policy {
-        header: "x-canary".into(),
-        cookie: "canary".into(),
-        ..weight(50)
-    };
+    let policy = Policy { header: "x-canary".into(), cookie: "canary".into(), ..weight(50) };
     assert_eq!(ask(&pair(policy), lines, rolled), want);
 }
 
@@ -190,12 +148,7 @@ fn a_second_canary_is_never_asked() {
         ..Upstream::default()
     };
     routing.upstreams.insert("second".into(), second);
-    routing
-        .upstreams
-        .get_mut(PRIMARY)
-        .unwrap()
-        .alternatives
-        .push("second".into());
+    routing.upstreams.get_mut(PRIMARY).unwrap().alternatives.push("second".into());
     assert_eq!(ask(&routing, &[], 1), 'P');
 }
 

@@ -59,16 +59,8 @@ impl Apply<'_> {
             }
         }
         entries.retain(|entry| entry.owner != self.owner);
-        let time = if merged == *live {
-            before.and_then(|b| b.time)
-        } else {
-            Some(clock_text::now())
-        };
-        entries.push(Entry {
-            owner: self.owner.clone(),
-            time,
-            fields: wanted,
-        });
+        let time = if merged == *live { before.and_then(|b| b.time) } else { Some(clock_text::now()) };
+        entries.push(Entry { owner: self.owner.clone(), time, fields: wanted });
         Ok(merged)
     }
 }
@@ -88,9 +80,8 @@ fn merge(target: &mut Value, config: &Value, place: &Place) {
         (Value::Array(list), Value::Array(wanted)) if place.list() != List::Atomic => {
             for value in wanted {
                 let step = item_step(value, place.list());
-                let same = list
-                    .iter_mut()
-                    .find(|item| step.is_some() && item_step(item, place.list()) == step);
+                let same =
+                    list.iter_mut().find(|item| step.is_some() && item_step(item, place.list()) == step);
                 match same {
                     Some(item) => merge(item, value, place),
                     None => list.push(value.clone()),

@@ -28,10 +28,7 @@ mod tests {
     #[test]
     fn null_removes_and_lists_are_replaced() {
         let mut object = json!({"a": {"b": 1, "c": 2}, "list": [1, 2]});
-        super::merge(
-            &mut object,
-            &json!({"a": {"b": null, "d": {"x": null}}, "list": [3]}),
-        );
+        super::merge(&mut object, &json!({"a": {"b": null, "d": {"x": null}}, "list": [3]}));
         assert_eq!(object, json!({"a": {"c": 2, "d": {}}, "list": [3]}));
     }
 }

@@ -54,11 +54,7 @@ fn merge_field(map: &mut Map<String, Value>, key: &str, change: &Value, place: &
                 (Value::Array(list), List::Keyed(keys)) => merge_items(list, items, keys[0], place),
                 (Value::Array(list), List::Set) => {
                     list.extend(
-                        items
-                            .iter()
-                            .filter(|item| !list.contains(item))
-                            .cloned()
-                            .collect::<Vec<_>>(),
+                        items.iter().filter(|item| !list.contains(item)).cloned().collect::<Vec<_>>(),
                     );
                 }
                 (target, _) => *target = without_directives(change),
@@ -71,23 +67,13 @@ fn merge_field(map: &mut Map<String, Value>, key: &str, change: &Value, place: &
 }
 
 fn merge_items(list: &mut Vec<Value>, changes: &[Value], key: &str, place: &Place) {
-    if changes
-        .iter()
-        .any(|item| item.get("$patch").is_some_and(|d| d == "replace"))
-    {
-        *list = changes
-            .iter()
-            .filter(|item| item.get("$patch").is_none())
-            .map(without_directives)
-            .collect();
+    if changes.iter().any(|item| item.get("$patch").is_some_and(|d| d == "replace")) {
+        *list = changes.iter().filter(|item| item.get("$patch").is_none()).map(without_directives).collect();
         return;
     }
     for change in changes {
         let same = |item: &Value| item.get(key).is_some() && item.get(key) == change.get(key);
-        if change
-            .get("$patch")
-            .is_some_and(|directive| directive == "delete")
-        {
+        if change.get("$patch").is_some_and(|directive| directive == "delete") {
             list.retain(|item| !same(item));
         } else if let Some(item) = list.iter_mut().find(|item| same(item)) {
             merge(item, change, place);
@@ -166,10 +152,7 @@ mod tests {
     fn the_element_order_is_kept() {
         let object = json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}});
         let patch = json!({"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}});
-        assert_eq!(
-            patched(object, &patch),
-            json!({"spec": {"containers": [{"name": "b"}, {"name": "a"}]}})
-        );
+        assert_eq!(patched(object, &patch), json!({"spec": {"containers": [{"name": "b"}, {"name": "a"}]}}));
     }
 
     #[test]
@@ -184,14 +167,8 @@ mod tests {
         let object =
             json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}});
         let patch = json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}});
-        assert_eq!(
-            patched(object.clone(), &patch),
-            json!({"spec": {"strategy": {"type": "Recreate"}}})
-        );
+        assert_eq!(patched(object.clone(), &patch), json!({"spec": {"strategy": {"type": "Recreate"}}}));
         let patch = json!({"spec": {"strategy": {"$patch": "replace", "type": "Recreate"}}});
-        assert_eq!(
-            patched(object, &patch),
-            json!({"spec": {"strategy": {"type": "Recreate"}}})
-        );
+        assert_eq!(patched(object, &patch), json!({"spec": {"strategy": {"type": "Recreate"}}}));
     }
 }

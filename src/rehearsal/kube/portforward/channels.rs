@@ -34,11 +34,7 @@ where
         let channel = (index * 2) as u8;
         for channel in [channel, channel + 1] {
             let [low, high] = port.to_le_bytes();
-            if sink
-                .send(Message::binary(vec![channel, low, high]))
-                .await
-                .is_err()
-            {
+            if sink.send(Message::binary(vec![channel, low, high])).await.is_err() {
                 return;
             }
         }
@@ -85,9 +81,7 @@ async fn open(
         }
         Err(why) => {
             // The receiver lives in the caller.
-            let _ = to
-                .send(FromPort::Bytes(channel + 1, why.into_bytes().into()))
-                .await;
+            let _ = to.send(FromPort::Bytes(channel + 1, why.into_bytes().into())).await;
             let _ = to.send(FromPort::End).await;
             None
         }
@@ -115,10 +109,7 @@ async fn to_port(writers: &mut [Option<OwnedWriteHalf>], message: &[u8]) {
         [channel, bytes @ ..] => (*channel, bytes, false),
         [] => return,
     };
-    let Some(slot) = writers
-        .get_mut(usize::from(channel / 2))
-        .filter(|_| channel % 2 == 0)
-    else {
+    let Some(slot) = writers.get_mut(usize::from(channel / 2)).filter(|_| channel % 2 == 0) else {
         return;
     };
     if ends {

@@ -65,17 +65,11 @@ pub(super) fn answer(
     stop: &CancellationToken,
 ) -> Result<Response<Body>, Status> {
     let key = (path.namespace.clone(), path.name.clone());
-    let pod = app
-        .store
-        .stored(path.kind, &key)
-        .ok_or_else(|| Status::not_found(path.kind, &path.name))?;
+    let pod = app.store.stored(path.kind, &key).ok_or_else(|| Status::not_found(path.kind, &path.name))?;
     let protocol =
         choose(request.headers()).ok_or_else(|| Status::bad_request("Upgrade request required"))?;
-    let ports: Vec<u16> = query
-        .all("ports")
-        .flat_map(|list| list.split(','))
-        .filter_map(|p| p.parse().ok())
-        .collect();
+    let ports: Vec<u16> =
+        query.all("ports").flat_map(|list| list.split(',')).filter_map(|p| p.parse().ok()).collect();
     let response = switching(request.headers(), protocol);
     let upgrade = hyper::upgrade::on(&mut request);
     let stop = stop.clone();
@@ -131,11 +125,7 @@ where
     let outgoing = async {
         let mut buffer = vec![0; 32 * 1024];
         while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-            if sink
-                .send(Message::binary(buffer[..count].to_vec()))
-                .await
-                .is_err()
-            {
+            if sink.send(Message::binary(buffer[..count].to_vec())).await.is_err() {
                 return;
             }
         }
@@ -153,13 +143,8 @@ fn switching(headers: &HeaderMap, protocol: Protocol) -> Response<Body> {
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
     fields.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-    fields.insert(
-        header::SEC_WEBSOCKET_PROTOCOL,
-        header::HeaderValue::from_static(protocol.name()),
-    );
-    let accept = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .map(|key| derive_accept_key(key.as_bytes()));
+    fields.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::from_static(protocol.name()));
+    let accept = headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     if let Some(accept) = accept.and_then(|accept| header::HeaderValue::from_str(&accept).ok()) {
         fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
@@ -175,15 +160,11 @@ async fn dial(pod: &Value, port: u16) -> Result<TcpStream, String> {
             "unable to forward port because pod {name} is not running. Current status={phase}"
         ));
     }
-    let ports = at(pod, &["metadata", "annotations", PORTS])
-        .and_then(Value::as_str)
-        .unwrap_or("{}");
+    let ports = at(pod, &["metadata", "annotations", PORTS]).and_then(Value::as_str).unwrap_or("{}");
     let ports: Value = serde_json::from_str(ports).unwrap_or_default();
     let refused = |why: &str| format!("failed to connect to localhost:{port} inside pod {name}: {why}");
     let Some(address) = ports.get(port.to_string()).and_then(Value::as_str) else {
         return Err(refused("connection refused"));
     };
-    TcpStream::connect(address)
-        .await
-        .map_err(|error| refused(&error.to_string()))
+    TcpStream::connect(address).await.map_err(|error| refused(&error.to_string()))
 }

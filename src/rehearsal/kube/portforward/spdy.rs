@@ -31,10 +31,7 @@ charset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
 #[derive(Debug, PartialEq)]
 pub(super) enum Frame {
     /// A stream is opened.
-    Open {
-        stream: u32,
-        headers: Vec<(String, String)>,
-    },
+    Open { stream: u32, headers: Vec<(String, String)> },
     /// Bytes of a stream; `last` ends its direction.
     Data { stream: u32, bytes: Vec<u8>, last: bool },
     /// A stream is given up.
@@ -61,10 +58,7 @@ pub(super) struct Broken;
 impl Reader {
     /// Before the first byte.
     pub(super) fn new() -> Self {
-        Self {
-            buffer: Vec::new(),
-            inflate: Decompress::new(true),
-        }
+        Self { buffer: Vec::new(), inflate: Decompress::new(true) }
     }
 
     /// More bytes from the client.
@@ -87,24 +81,13 @@ impl Reader {
         let body: Vec<u8> = self.buffer.drain(..8 + length).skip(8).collect();
         let first = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
         if head[0] & 0x80 == 0 {
-            return Ok(Some(Frame::Data {
-                stream: first,
-                bytes: body,
-                last: head[4] & FIN != 0,
-            }));
+            return Ok(Some(Frame::Data { stream: first, bytes: body, last: head[4] & FIN != 0 }));
         }
-        let number = body
-            .first_chunk::<4>()
-            .map_or(0, |bytes| u32::from_be_bytes(*bytes) & 0x7fff_ffff);
+        let number = body.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes) & 0x7fff_ffff);
         Ok(Some(match first & 0xffff {
-            1 => Frame::Open {
-                stream: number,
-                headers: self.headers(body.get(10..).unwrap_or_default())?,
-            },
+            1 => Frame::Open { stream: number, headers: self.headers(body.get(10..).unwrap_or_default())? },
             // Nobody here reads replies or late headers, but their compression must be followed.
-            2 | 8 => self
-                .headers(body.get(4..).unwrap_or_default())
-                .map(|_| Frame::Other)?,
+            2 | 8 => self.headers(body.get(4..).unwrap_or_default()).map(|_| Frame::Other)?,
             3 => Frame::Reset { stream: number },
             6 => Frame::Ping { id: number },
             7 => Frame::GoAway,
@@ -120,9 +103,7 @@ impl Reader {
                 plain.reserve(1024);
             }
             let (read, written) = (self.inflate.total_in(), plain.len());
-            let result = self
-                .inflate
-                .decompress_vec(left, &mut plain, FlushDecompress::Sync);
+            let result = self.inflate.decompress_vec(left, &mut plain, FlushDecompress::Sync);
             let taken = (self.inflate.total_in() - read) as usize;
             left = left.get(taken..).ok_or(Broken)?;
             match result {
@@ -140,9 +121,7 @@ impl Reader {
 
 fn pairs(mut bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let count = number(&mut bytes)?;
-    (0..count)
-        .map(|_| Some((text(&mut bytes)?, text(&mut bytes)?)))
-        .collect()
+    (0..count).map(|_| Some((text(&mut bytes)?, text(&mut bytes)?))).collect()
 }
 
 fn number(bytes: &mut &[u8]) -> Option<u32> {
@@ -224,9 +203,7 @@ mod tests {
             plain.extend(text.as_bytes());
         }
         let mut block = Vec::with_capacity(1024);
-        compress
-            .compress_vec(&plain, &mut block, FlushCompress::Sync)
-            .unwrap();
+        compress.compress_vec(&plain, &mut block, FlushCompress::Sync).unwrap();
         let mut body = stream.to_be_bytes().to_vec();
         body.extend([0; 6]);
         body.extend(block);
@@ -252,14 +229,7 @@ mod tests {
             assert_eq!(reader.next(), Ok(Some(Frame::Open { stream, headers })));
         }
         reader.feed(&data(3, b"hello", true));
-        assert_eq!(
-            reader.next(),
-            Ok(Some(Frame::Data {
-                stream: 3,
-                bytes: b"hello".to_vec(),
-                last: true
-            }))
-        );
+        assert_eq!(reader.next(), Ok(Some(Frame::Data { stream: 3, bytes: b"hello".to_vec(), last: true })));
     }
 
     proptest::proptest! {

@@ -19,13 +19,8 @@ const WAITING: usize = 64;
 pub(super) async fn serve<S: AsyncRead + AsyncWrite>(io: S, pod: Arc<Value>) {
     let (mut reader, mut writer) = tokio::io::split(io);
     let (to_client, mut frames) = mpsc::channel::<Vec<u8>>(WAITING);
-    let mut tunnel = Tunnel {
-        pod,
-        to_client,
-        replies: Writer::default(),
-        errors: HashMap::new(),
-        ports: HashMap::new(),
-    };
+    let mut tunnel =
+        Tunnel { pod, to_client, replies: Writer::default(), errors: HashMap::new(), ports: HashMap::new() };
     let read = async {
         let (mut parser, mut buffer) = (Reader::new(), vec![0; 32 * 1024]);
         loop {
@@ -92,12 +87,8 @@ impl Tunnel {
     }
 
     fn open(&mut self, stream: u32, headers: &[(String, String)]) {
-        let header = |name: &str| {
-            headers
-                .iter()
-                .find(|(key, _)| key == name)
-                .map_or("", |(_, value)| value.as_str())
-        };
+        let header =
+            |name: &str| headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let request = header("requestid").to_owned();
         if header("streamtype") == "error" {
             self.errors.insert(request, stream);
@@ -111,10 +102,7 @@ impl Tunnel {
         let port = header("port").parse().unwrap_or_default();
         let (pod, to_client) = (Arc::clone(&self.pod), self.to_client.clone());
         tokio::spawn(async move {
-            let error = forward(&pod, port, stream, bytes, &to_client)
-                .await
-                .err()
-                .unwrap_or_default();
+            let error = forward(&pod, port, stream, bytes, &to_client).await.err().unwrap_or_default();
             // The client may be gone; then nobody needs the end either.
             let _ = to_client.send(spdy::data(errors, error.as_bytes(), true)).await;
         });
@@ -160,9 +148,7 @@ async fn output(mut reader: OwnedReadHalf, stream: u32, to_client: &mpsc::Sender
     let mut buffer = vec![0; 32 * 1024];
     loop {
         let count = reader.read(&mut buffer).await.unwrap_or(0);
-        let sent = to_client
-            .send(spdy::data(stream, &buffer[..count], count == 0))
-            .await;
+        let sent = to_client.send(spdy::data(stream, &buffer[..count], count == 0)).await;
         if sent.is_err() || count == 0 {
             return;
         }

@@ -11,12 +11,7 @@ fn weight(value: &str) -> Value {
 }
 
 fn annotation(ingress: &Ingress) -> Option<&str> {
-    ingress
-        .metadata
-        .annotations
-        .as_ref()?
-        .get(WEIGHT)
-        .map(String::as_str)
+    ingress.metadata.annotations.as_ref()?.get(WEIGHT).map(String::as_str)
 }
 
 #[tokio::test]
@@ -25,69 +20,37 @@ async fn one_annotation_can_be_applied_and_the_generation_stays() {
     server.store().create("helm", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
     let forced = PatchParams::apply("cutover").force();
-    let ingress = api
-        .patch("langfuse-v3", &forced, &Patch::Apply(weight("25")))
-        .await
-        .unwrap();
+    let ingress = api.patch("langfuse-v3", &forced, &Patch::Apply(weight("25"))).await.unwrap();
     assert_eq!(annotation(&ingress), Some("25"));
     assert_eq!(ingress.metadata.generation, Some(1));
     let owners = ingress.metadata.managed_fields.unwrap();
-    let mine = owners
-        .iter()
-        .find(|entry| entry.manager.as_deref() == Some("cutover"))
-        .unwrap();
+    let mine = owners.iter().find(|entry| entry.manager.as_deref() == Some("cutover")).unwrap();
     assert_eq!(mine.operation.as_deref(), Some("Apply"));
     let fields = serde_json::to_value(&mine.fields_v1).unwrap();
-    assert_eq!(
-        fields,
-        json!({"f:metadata": {"f:annotations": {format!("f:{WEIGHT}"): {}}}})
-    );
-    let helm = owners
-        .iter()
-        .find(|entry| entry.manager.as_deref() == Some("helm"))
-        .unwrap();
+    assert_eq!(fields, json!({"f:metadata": {"f:annotations": {format!("f:{WEIGHT}"): {}}}}));
+    let helm = owners.iter().find(|entry| entry.manager.as_deref() == Some("helm")).unwrap();
     let fields = serde_json::to_value(&helm.fields_v1).unwrap();
     assert!(
-        fields["f:metadata"]["f:annotations"]
-            .get(format!("f:{WEIGHT}"))
-            .is_none(),
+        fields["f:metadata"]["f:annotations"].get(format!("f:{WEIGHT}")).is_none(),
         "taken from helm: {fields}"
     );
-    assert!(
-        fields["f:spec"]["f:rules"].is_object(),
-        "helm keeps the rest: {fields}"
-    );
+    assert!(fields["f:spec"]["f:rules"].is_object(), "helm keeps the rest: {fields}");
 }
 
 #[tokio::test]
 async fn a_conflict_names_manager_and_field() {
     let server = server().await;
-    server
-        .store()
-        .create("kubectl-client-side-apply", canary())
-        .unwrap();
+    server.store().create("kubectl-client-side-apply", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
-    let applied = api
-        .patch(
-            "langfuse-v3",
-            &PatchParams::apply("cutover"),
-            &Patch::Apply(weight("25")),
-        )
-        .await;
+    let applied = api.patch("langfuse-v3", &PatchParams::apply("cutover"), &Patch::Apply(weight("25"))).await;
     let status = refusal(applied);
     assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
     let who = "conflict with \"kubectl-client-side-apply\" using networking.k8s.io/v1";
     let field = ".metadata.annotations.nginx.ingress.kubernetes.io/canary-weight";
-    assert_eq!(
-        status.message,
-        format!("Apply failed with 1 conflict: {who}: {field}")
-    );
+    assert_eq!(status.message, format!("Apply failed with 1 conflict: {who}: {field}"));
     let causes = status.details.unwrap().causes;
     assert_eq!(causes.len(), 1);
-    assert_eq!(
-        (causes[0].reason.as_str(), causes[0].message.as_str()),
-        ("FieldManagerConflict", who)
-    );
+    assert_eq!((causes[0].reason.as_str(), causes[0].message.as_str()), ("FieldManagerConflict", who));
     assert_eq!(causes[0].field, field);
 }
 
@@ -97,28 +60,10 @@ async fn an_owner_by_apply_is_named_without_version() {
     server.store().create("helm", canary()).unwrap();
     server.store().apply("cockpit", weight("5")).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
-    let applied = api
-        .patch(
-            "langfuse-v3",
-            &PatchParams::apply("cutover"),
-            &Patch::Apply(weight("25")),
-        )
-        .await;
-    assert_eq!(
-        refusal(applied).details.unwrap().causes[0].message,
-        "conflict with \"cockpit\""
-    );
-    let same = api
-        .patch(
-            "langfuse-v3",
-            &PatchParams::apply("cutover"),
-            &Patch::Apply(weight("5")),
-        )
-        .await;
-    assert_eq!(
-        annotation(&same.expect("the same value is no conflict")),
-        Some("5")
-    );
+    let applied = api.patch("langfuse-v3", &PatchParams::apply("cutover"), &Patch::Apply(weight("25"))).await;
+    assert_eq!(refusal(applied).details.unwrap().causes[0].message, "conflict with \"cockpit\"");
+    let same = api.patch("langfuse-v3", &PatchParams::apply("cutover"), &Patch::Apply(weight("5"))).await;
+    assert_eq!(annotation(&same.expect("the same value is no conflict")), Some("5"));
 }
 
 #[tokio::test]
@@ -127,15 +72,10 @@ async fn leaving_an_owned_field_out_deletes_it() {
     server.store().create("helm", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
     let forced = PatchParams::apply("cutover").force();
-    api.patch("langfuse-v3", &forced, &Patch::Apply(weight("25")))
-        .await
-        .unwrap();
+    api.patch("langfuse-v3", &forced, &Patch::Apply(weight("25"))).await.unwrap();
     let mut empty = weight("25");
     empty["metadata"].as_object_mut().unwrap().remove("annotations");
-    let ingress = api
-        .patch("langfuse-v3", &forced, &Patch::Apply(empty))
-        .await
-        .unwrap();
+    let ingress = api.patch("langfuse-v3", &forced, &Patch::Apply(empty)).await.unwrap();
     assert_eq!(annotation(&ingress), None);
     let kept = ingress.metadata.annotations.unwrap();
     assert_eq!(kept["nginx.ingress.kubernetes.io/canary"], "true");
@@ -148,20 +88,10 @@ async fn a_merge_patch_takes_ownership_from_an_applier() {
     server.store().create("helm", canary()).unwrap();
     server.store().apply("cutover", weight("25")).unwrap();
     let patch = json!({"metadata": {"annotations": {WEIGHT: "0"}}});
-    let ingress = server
-        .store()
-        .merge("gitops", "ingresses", NS, "langfuse-v3", "", patch)
-        .unwrap();
+    let ingress = server.store().merge("gitops", "ingresses", NS, "langfuse-v3", "", patch).unwrap();
     let owners = ingress["metadata"]["managedFields"].as_array().unwrap();
-    assert!(
-        owners.iter().all(|entry| entry["manager"] != "cutover"),
-        "{owners:?}"
-    );
-    assert!(
-        owners
-            .iter()
-            .any(|entry| entry["manager"] == "gitops" && entry["operation"] == "Update")
-    );
+    assert!(owners.iter().all(|entry| entry["manager"] != "cutover"), "{owners:?}");
+    assert!(owners.iter().any(|entry| entry["manager"] == "gitops" && entry["operation"] == "Update"));
 }
 
 #[tokio::test]
@@ -180,26 +110,14 @@ async fn an_apply_can_be_a_compare_and_swap() {
          modified; please apply your changes to the latest version and try again"
     );
     stale["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"].clone();
-    assert!(
-        api.patch("langfuse-v3", &forced, &Patch::Apply(&stale))
-            .await
-            .is_ok()
-    );
+    assert!(api.patch("langfuse-v3", &forced, &Patch::Apply(&stale)).await.is_ok());
 
     let mut other = weight("30");
     other["metadata"]["uid"] = json!("0b6d3f0e-0000-4000-8000-000000000000");
     let status = refusal(api.patch("langfuse-v3", &forced, &Patch::Apply(&other)).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
-    assert!(
-        status.message.contains("metadata.uid: Invalid value"),
-        "{}",
-        status.message
-    );
-    assert!(
-        status.message.contains("field is immutable"),
-        "{}",
-        status.message
-    );
+    assert!(status.message.contains("metadata.uid: Invalid value"), "{}", status.message);
+    assert!(status.message.contains("field is immutable"), "{}", status.message);
 }
 
 #[tokio::test]
@@ -226,19 +144,11 @@ async fn what_does_not_fit_the_schema_is_a_500_without_reason() {
 async fn applying_to_a_missing_ingress_creates_no_broken_one() {
     let server = server().await;
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
-    let status = refusal(
-        api.patch(
-            "langfuse-v3",
-            &PatchParams::apply("x"),
-            &Patch::Apply(weight("5")),
-        )
-        .await,
-    );
+    let status =
+        refusal(api.patch("langfuse-v3", &PatchParams::apply("x"), &Patch::Apply(weight("5"))).await);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     assert!(
-        status
-            .message
-            .contains("either `defaultBackend` or `rules` must be specified"),
+        status.message.contains("either `defaultBackend` or `rules` must be specified"),
         "{}",
         status.message
     );
@@ -251,15 +161,9 @@ async fn a_dry_run_stores_nothing() {
     let created = server.store().create("helm", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
     let dry = PatchParams::apply("cutover").force().dry_run();
-    let ingress = api
-        .patch("langfuse-v3", &dry, &Patch::Apply(weight("25")))
-        .await
-        .unwrap();
+    let ingress = api.patch("langfuse-v3", &dry, &Patch::Apply(weight("25"))).await.unwrap();
     assert_eq!(annotation(&ingress), Some("25"));
-    assert_eq!(
-        ingress.metadata.resource_version.as_deref(),
-        created["metadata"]["resourceVersion"].as_str()
-    );
+    assert_eq!(ingress.metadata.resource_version.as_deref(), created["metadata"]["resourceVersion"].as_str());
     assert_eq!(server.store().get("ingresses", NS, "langfuse-v3"), Some(created));
 }
 
@@ -267,10 +171,7 @@ async fn a_dry_run_stores_nothing() {
 async fn two_appliers_share_a_deployment_by_container_and_variable() {
     let server = server().await;
     let mut base = deployment("web");
-    base["spec"]["template"]["spec"]["containers"][0]
-        .as_object_mut()
-        .unwrap()
-        .remove("env");
+    base["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("env");
     server.store().apply("helm", base).unwrap();
     let extra = |value: &str| {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": NS},

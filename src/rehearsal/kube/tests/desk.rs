@@ -19,12 +19,7 @@ impl Desk {
     /// None, with the reason on standard error, when there is no `kubectl`.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
     pub(super) async fn new() -> Option<Self> {
-        if let Err(error) = Command::new("kubectl")
-            .arg("version")
-            .arg("--client")
-            .output()
-            .await
-        {
+        if let Err(error) = Command::new("kubectl").arg("version").arg("--client").output().await {
             eprintln!("skipped: kubectl cannot be run ({error}); install it to run this test");
             return None;
         }
@@ -38,13 +33,8 @@ impl Desk {
 
     pub(super) fn command(&self, user: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
-        command
-            .args(arguments)
-            .kill_on_drop(true)
-            .env("HOME", self.home.path());
-        command
-            .env("KUBECONFIG", self.home.path().join(user))
-            .env("NO_PROXY", "127.0.0.1");
+        command.args(arguments).kill_on_drop(true).env("HOME", self.home.path());
+        command.env("KUBECONFIG", self.home.path().join(user)).env("NO_PROXY", "127.0.0.1");
         command
     }
 
@@ -67,10 +57,7 @@ impl Desk {
     /// Standard error of a command that must fail.
     pub(super) async fn refused(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
-        assert!(
-            !output.status.success(),
-            "kubectl {arguments:?} should be refused"
-        );
+        assert!(!output.status.success(), "kubectl {arguments:?} should be refused");
         String::from_utf8(output.stderr).unwrap()
     }
 

@@ -20,14 +20,7 @@ async fn requests_fail_as_asked() {
         (Fault::Internal, 500, "InternalError"),
     ] {
         server.faults().next(1, Scope::Writes, fault);
-        let (read, _) = raw(
-            &server,
-            "GET",
-            &address,
-            "application/json",
-            &serde_json::Value::Null,
-        )
-        .await;
+        let (read, _) = raw(&server, "GET", &address, "application/json", &serde_json::Value::Null).await;
         assert_eq!(read, 200, "reads are spared");
         let (status, body) = raw(&server, "PATCH", &address, "application/merge-patch+json", &patch).await;
         assert_eq!((status, body["reason"].as_str()), (code, Some(reason)));
@@ -56,11 +49,7 @@ async fn a_refused_connection_writes_nothing() {
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
     server.faults().next(1, Scope::Writes, Fault::Refuse);
     let patch = Patch::Merge(json!({"metadata": {"annotations": {WEIGHT: "5"}}}));
-    assert!(
-        api.patch("langfuse-v3", &PatchParams::default(), &patch)
-            .await
-            .is_err()
-    );
+    assert!(api.patch("langfuse-v3", &PatchParams::default(), &patch).await.is_err());
     let stored = server.store().get("ingresses", NS, "langfuse-v3").unwrap();
     assert_eq!(stored["metadata"]["annotations"][WEIGHT], "0");
 }
@@ -82,9 +71,7 @@ async fn a_share_of_requests_fails() {
     let server = server().await;
     server.store().create("helm", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
-    server
-        .faults()
-        .share(1.0, Scope::Reads, Fault::TooManyRequests(1));
+    server.faults().share(1.0, Scope::Reads, Fault::TooManyRequests(1));
     assert_eq!(refusal(api.get("langfuse-v3").await).code, 429);
     server.faults().clear();
     assert!(api.get("langfuse-v3").await.is_ok());

@@ -28,11 +28,7 @@ pub(super) async fn server() -> Server {
         vec![Rule::new("networking.k8s.io", &["ingresses"], &["get", "list", "watch"]).in_namespace(NS)],
     );
     let tokens = vec![Token::admin("admin", "admin"), looker];
-    let options = Options {
-        tokens,
-        namespaces: vec![NS.into()],
-        ..Options::default()
-    };
+    let options = Options { tokens, namespaces: vec![NS.into()], ..Options::default() };
     Server::start(options).await.expect("the server starts")
 }
 
@@ -68,18 +64,11 @@ pub(super) async fn raw(
         .request(method, format!("{}{path}", server.url()))
         .header("Authorization", "Bearer admin")
         .header("Content-Type", media)
-        .body(if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        })
+        .body(if body.is_null() { String::new() } else { body.to_string() })
         .send()
         .await
         .expect("an answer");
-    (
-        answer.status().as_u16(),
-        answer.json().await.expect("a body in JSON"),
-    )
+    (answer.status().as_u16(), answer.json().await.expect("a body in JSON"))
 }
 
 pub(super) fn canary() -> Value {

@@ -28,10 +28,7 @@ pub(super) fn running_pod(server: &Server, address: std::net::SocketAddr) {
     object["metadata"]["annotations"] = json!({PORTS: json!({"3000": address.to_string()}).to_string()});
     server.store().create("test", object).unwrap();
     let running = json!({"status": {"phase": "Running"}});
-    server
-        .store()
-        .merge("test", "pods", NS, "web-1", "status", running)
-        .unwrap();
+    server.store().merge("test", "pods", NS, "web-1", "status", running).unwrap();
 }
 
 #[tokio::test]

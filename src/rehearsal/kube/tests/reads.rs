@@ -11,10 +11,7 @@ use super::{NS, client, pod, raw, refusal, server};
 async fn lists_come_in_pages_of_one_revision() {
     let server = server().await;
     for number in 0..5 {
-        server
-            .store()
-            .create("test", pod(&format!("web-{number}")))
-            .unwrap();
+        server.store().create("test", pod(&format!("web-{number}"))).unwrap();
     }
     let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
     let first = api.list(&ListParams::default().limit(2)).await.unwrap();
@@ -23,30 +20,16 @@ async fn lists_come_in_pages_of_one_revision() {
     server.store().delete("pods", NS, "web-3").unwrap();
     server.store().create("test", pod("web-9")).unwrap();
     let token = first.metadata.continue_.unwrap();
-    let rest = api
-        .list(&ListParams::default().continue_token(&token))
-        .await
-        .unwrap();
-    assert_eq!(
-        names(&rest),
-        ["web-2", "web-3", "web-4"],
-        "the list goes on at its revision"
-    );
+    let rest = api.list(&ListParams::default().continue_token(&token)).await.unwrap();
+    assert_eq!(names(&rest), ["web-2", "web-3", "web-4"], "the list goes on at its revision");
 
     server.store().compact(server.store().revision());
     let path = format!("/api/v1/namespaces/{NS}/pods?continue={token}");
     let (code, status) = raw(&server, "GET", &path, "application/json", &Value::Null).await;
     assert_eq!((code, status["reason"].as_str()), (410, Some("Expired")));
     let again = status["metadata"]["continue"].as_str().unwrap();
-    let rest = api
-        .list(&ListParams::default().continue_token(again))
-        .await
-        .unwrap();
-    assert_eq!(
-        names(&rest),
-        ["web-2", "web-4", "web-9"],
-        "inconsistent, but it goes on"
-    );
+    let rest = api.list(&ListParams::default().continue_token(again)).await.unwrap();
+    assert_eq!(names(&rest), ["web-2", "web-4", "web-9"], "inconsistent, but it goes on");
 }
 
 fn names(list: &ObjectList<Pod>) -> Vec<String> {
@@ -61,35 +44,14 @@ async fn selectors_choose() {
     other["metadata"]["labels"] = json!({"app": "worker"});
     server.store().create("test", other).unwrap();
     let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    assert_eq!(names(&api.list(&ListParams::default().labels("app in (worker)")).await.unwrap()), ["b"]);
+    assert_eq!(names(&api.list(&ListParams::default().fields("metadata.name=a")).await.unwrap()), ["a"]);
     assert_eq!(
-        names(
-            &api.list(&ListParams::default().labels("app in (worker)"))
-                .await
-                .unwrap()
-        ),
-        ["b"]
-    );
-    assert_eq!(
-        names(
-            &api.list(&ListParams::default().fields("metadata.name=a"))
-                .await
-                .unwrap()
-        ),
-        ["a"]
-    );
-    assert_eq!(
-        names(
-            &api.list(&ListParams::default().fields("status.phase!=Pending"))
-                .await
-                .unwrap()
-        ),
+        names(&api.list(&ListParams::default().fields("status.phase!=Pending")).await.unwrap()),
         [""; 0]
     );
     let status = refusal(api.list(&ListParams::default().fields("spec.image=x")).await);
-    assert_eq!(
-        (status.code, status.message.as_str()),
-        (400, "field label not supported: spec.image")
-    );
+    assert_eq!((status.code, status.message.as_str()), (400, "field label not supported: spec.image"));
 }
 
 #[tokio::test]
@@ -129,16 +91,9 @@ async fn a_pod_has_a_log() {
         server.logs().append(NS, "web-1", line);
     }
     let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
-    let tail = LogParams {
-        tail_lines: Some(2),
-        ..LogParams::default()
-    };
+    let tail = LogParams { tail_lines: Some(2), ..LogParams::default() };
     assert_eq!(api.logs("web-1", &tail).await.unwrap(), "two\nthree\n");
-    let follow = LogParams {
-        follow: true,
-        limit_bytes: Some(18),
-        ..LogParams::default()
-    };
+    let follow = LogParams { follow: true, limit_bytes: Some(18), ..LogParams::default() };
     let reading = tokio::spawn(async move { api.logs("web-1", &follow).await });
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     server.logs().append(NS, "web-1", "four");
@@ -157,12 +112,8 @@ async fn a_version_in_the_future_times_out() {
 async fn a_path_nobody_serves_is_plain_text() {
     let server = server().await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = http
-        .get(format!("{}/api/v1/widgets", server.url()))
-        .bearer_auth("admin")
-        .send()
-        .await
-        .unwrap();
+    let answer =
+        http.get(format!("{}/api/v1/widgets", server.url())).bearer_auth("admin").send().await.unwrap();
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.text().await.unwrap(), "404 page not found\n");
 }

@@ -13,10 +13,7 @@ async fn a_user_learns_who_it_is_and_what_it_may() {
     let server = server().await;
     let client = client(&server, "looker").await;
     let who: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = who
-        .create(&PostParams::default(), &SelfSubjectReview::default())
-        .await
-        .unwrap();
+    let review = who.create(&PostParams::default(), &SelfSubjectReview::default()).await.unwrap();
     let info = review.status.unwrap().user_info.unwrap();
     assert_eq!(info.username.as_deref(), Some("looker"));
     assert_eq!(info.groups.unwrap(), ["system:authenticated"]);
@@ -38,11 +35,7 @@ async fn what_is_not_allowed_is_said_as_a_real_server_says_it() {
     let ingresses: Api<Ingress> = Api::namespaced(client.clone(), NS);
     assert!(ingresses.get("langfuse-v3").await.is_ok());
     let patch = Patch::Merge(json!({}));
-    let status = refusal(
-        ingresses
-            .patch("langfuse-v3", &PatchParams::default(), &patch)
-            .await,
-    );
+    let status = refusal(ingresses.patch("langfuse-v3", &PatchParams::default(), &patch).await);
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     assert_eq!(
         status.message,
@@ -63,20 +56,10 @@ async fn an_unknown_token_is_unauthorized_and_none_is_anonymous() {
     let url = format!("{}/api/v1/namespaces", server.url());
     let status = http.get(&url).bearer_auth("wrong").send().await.unwrap();
     assert_eq!(status.status(), 401);
-    assert_eq!(
-        status.json::<serde_json::Value>().await.unwrap()["message"],
-        "Unauthorized"
-    );
+    assert_eq!(status.json::<serde_json::Value>().await.unwrap()["message"], "Unauthorized");
     let status = http.get(&url).send().await.unwrap();
     assert_eq!(status.status(), 403);
     let message = status.json::<serde_json::Value>().await.unwrap()["message"].to_string();
     assert!(message.contains("system:anonymous"), "{message}");
-    assert_eq!(
-        http.get(format!("{}/version", server.url()))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_eq!(http.get(format!("{}/version", server.url())).send().await.unwrap().status(), 200);
 }

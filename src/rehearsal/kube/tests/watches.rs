@@ -22,54 +22,27 @@ fn name(event: &Event<Pod>) -> Option<(&'static str, String)> {
 async fn the_runtime_watcher_follows_by_list_and_by_stream() {
     let server = server().await;
     server.store().create("test", pod("a")).unwrap();
-    for config in [
-        watcher::Config::default(),
-        watcher::Config::default().streaming_lists(),
-    ] {
+    for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
         let stream = watcher::watcher(api, config.labels("app=web"));
-        let mut events = stream
-            .try_filter_map(|event| async move { Ok(name(&event)) })
-            .boxed();
+        let mut events = stream.try_filter_map(|event| async move { Ok(name(&event)) }).boxed();
         let mut next = async || {
-            tokio::time::timeout(Duration::from_secs(5), events.next())
-                .await
-                .unwrap()
-                .unwrap()
-                .unwrap()
+            tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap().unwrap().unwrap()
         };
         assert_eq!(next().await, ("init", "a".into()));
         server.store().create("test", pod("b")).unwrap();
         assert_eq!(next().await, ("apply", "b".into()));
         server
             .store()
-            .merge(
-                "test",
-                "pods",
-                NS,
-                "b",
-                "",
-                json!({"metadata": {"labels": {"app": "x"}}}),
-            )
+            .merge("test", "pods", NS, "b", "", json!({"metadata": {"labels": {"app": "x"}}}))
             .unwrap();
         assert_eq!(next().await, ("delete", "b".into()), "it no longer matches");
         server.faults().close_watches();
         server
             .store()
-            .merge(
-                "test",
-                "pods",
-                NS,
-                "b",
-                "",
-                json!({"metadata": {"labels": {"app": "web"}}}),
-            )
+            .merge("test", "pods", NS, "b", "", json!({"metadata": {"labels": {"app": "web"}}}))
             .unwrap();
-        assert_eq!(
-            next().await,
-            ("apply", "b".into()),
-            "it resumes after the watch was closed"
-        );
+        assert_eq!(next().await, ("apply", "b".into()), "it resumes after the watch was closed");
         server.store().delete("pods", NS, "b").unwrap();
         assert_eq!(next().await, ("delete", "b".into()));
     }
@@ -82,9 +55,7 @@ async fn a_forgotten_version_is_an_error_in_a_stream_of_200() {
     server.store().compact(server.store().revision());
     let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
     let mut stream = api.watch(&WatchParams::default(), "1").await.unwrap().boxed();
-    let Some(Ok(WatchEvent::Error(status))) = stream.next().await else {
-        panic!("no error in the stream")
-    };
+    let Some(Ok(WatchEvent::Error(status))) = stream.next().await else { panic!("no error in the stream") };
     assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
     assert!(stream.next().await.is_none(), "the stream ends");
 }
@@ -94,11 +65,7 @@ async fn a_version_in_the_future_is_a_silent_stream() {
     let server = server().await;
     server.store().create("test", pod("a")).unwrap();
     let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
-    let mut stream = api
-        .watch(&WatchParams::default().timeout(1), "999999")
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = api.watch(&WatchParams::default().timeout(1), "999999").await.unwrap().boxed();
     assert!(stream.next().await.is_none());
 }
 
@@ -113,11 +80,6 @@ async fn bookmarks_carry_the_revision() {
     .unwrap();
     let api: Api<Pod> = Api::namespaced(client(&server, "rehearsal-admin").await, NS);
     let mut stream = api.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-    let Some(Ok(WatchEvent::Bookmark(mark))) = stream.next().await else {
-        panic!("no bookmark")
-    };
-    assert_eq!(
-        mark.metadata.resource_version,
-        server.store().revision().to_string()
-    );
+    let Some(Ok(WatchEvent::Bookmark(mark))) = stream.next().await else { panic!("no bookmark") };
+    assert_eq!(mark.metadata.resource_version, server.store().revision().to_string());
 }

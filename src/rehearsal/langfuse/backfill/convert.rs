@@ -55,10 +55,7 @@ mod tests {
             assert_eq!(json_text(Some(falsy)), Value::Null);
         }
         assert_eq!(json_text(Some(json!("hi"))), json!("\"hi\""));
-        assert_eq!(
-            json_text(Some(json!({"b": 1.0, "a": []}))),
-            json!("{\"b\":1,\"a\":[]}")
-        );
+        assert_eq!(json_text(Some(json!({"b": 1.0, "a": []}))), json!("{\"b\":1,\"a\":[]}"));
     }
 
     #[test]
@@ -71,13 +68,7 @@ mod tests {
 
     #[test]
     fn counts_keep_their_keys() {
-        assert_eq!(
-            tokens([Some(-1), Some(2), None]),
-            json!({"input": null, "output": 2, "total": null})
-        );
-        assert_eq!(
-            costs([None, Some(0.5), None]),
-            json!({"input": null, "output": 0.5, "total": null})
-        );
+        assert_eq!(tokens([Some(-1), Some(2), None]), json!({"input": null, "output": 2, "total": null}));
+        assert_eq!(costs([None, Some(0.5), None]), json!({"input": null, "output": 0.5, "total": null}));
     }
 }

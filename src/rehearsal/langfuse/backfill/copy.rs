@@ -15,44 +15,32 @@ use crate::rehearsal::clock;
 /// Copies one table.
 pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) -> Result<(), LangfuseError> {
     let (started, log, noun) = (clock::mono(), &tools.log, source.table);
-    log.info(&format!(
-        "Migrating {noun} from postgres to clickhouse with {args}"
-    ));
+    log.info(&format!("Migrating {noun} from postgres to clickhouse with {args}"));
     let args = Args(args);
     let key = source.state_key(args.state_suffix());
     let (max_rows, batch_size) = (args.max_rows(), args.batch_size());
     let begun = read_state(tools, source, &key).await?;
-    let first = begun
-        .or_else(|| args.max_date().map(str::to_owned))
-        .and_then(|date| js::millis(&date));
+    let first = begun.or_else(|| args.max_date().map(str::to_owned)).and_then(|date| js::millis(&date));
     write_state(tools, source, &key, first.unwrap_or_else(clock::now_ms)).await?;
 
     let (mut processed, mut finished) = (0_f64, false);
     while !tools.is_aborted() && !finished && processed < max_rows {
         tools.faults.thawed().await;
         let fetched = clock::mono();
-        let cursor = read_state(tools, source, &key)
-            .await?
-            .and_then(|date| js::millis(&date));
+        let cursor = read_state(tools, source, &key).await?.and_then(|date| js::millis(&date));
         let cursor = cursor.ok_or_else(|| LangfuseError::refused("Invalid time value"))?;
         if tools.faults.take_conflict() {
             return Err(manager::write_conflict());
         }
-        let rows = sqlx::query(source.select)
-            .bind(js::iso(cursor))
-            .bind(batch_size)
-            .fetch_all(&tools.pool)
-            .await?;
+        let rows =
+            sqlx::query(source.select).bind(js::iso(cursor)).bind(batch_size).fetch_all(&tools.pool).await?;
         let Some(last) = rows.last() else {
             log.info(&format!("No more {noun} to migrate. Exiting..."));
             break;
         };
         let oldest: i64 = last.try_get("created_at")?;
         let count = rows.len();
-        log.info(&format!(
-            "Got {count} records from Postgres in {}ms",
-            clock::since(fetched).as_millis()
-        ));
+        log.info(&format!("Got {count} records from Postgres in {}ms", clock::since(fetched).as_millis()));
 
         let inserting = clock::mono();
         let converted: Vec<Row> = rows.iter().map(source.convert).collect::<Result<_, _>>()?;
@@ -71,10 +59,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         }
         processed += count as f64;
         let took = clock::since(fetched).as_millis();
-        log.info(&format!(
-            "Processed batch in {took}ms. Oldest record in batch: {}",
-            js::iso(oldest)
-        ));
+        log.info(&format!("Processed batch in {took}ms. Oldest record in batch: {}", js::iso(oldest)));
     }
     if tools.is_aborted() {
         log.info(&format!(
@@ -82,9 +67,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         ));
     } else {
         let took = clock::since(started).as_millis();
-        log.info(&format!(
-            "Finished migration of {noun} from Postgres to Clickhouse in {took}ms"
-        ));
+        log.info(&format!("Finished migration of {noun} from Postgres to Clickhouse in {took}ms"));
     }
     Ok(())
 }
@@ -110,10 +93,7 @@ async fn write_state(tools: &Tools, source: &Source, key: &str, ms: i64) -> Resu
             .await?;
         return Ok(());
     }
-    let mut transaction = tools
-        .pool
-        .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
-        .await?;
+    let mut transaction = tools.pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?;
     sqlx::query("SELECT state FROM background_migrations WHERE id = $1")
         .bind(source.migration)
         .fetch_one(&mut *transaction)

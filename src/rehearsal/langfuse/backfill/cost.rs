@@ -44,9 +44,7 @@ ORDER BY start_time DESC LIMIT 1 OFFSET $3";
 
 /// Recalculates the costs.
 pub(super) async fn run(tools: &Tools, args: &Value) -> Result<(), LangfuseError> {
-    tools.log.info(&format!(
-        "Running AddGenerationsCostBackfill migration with {args}"
-    ));
+    tools.log.info(&format!("Running AddGenerationsCostBackfill migration with {args}"));
     let mut connection = tools.pool.acquire().await?;
     let previous = raise_timeout(tools, &mut connection).await?;
     let outcome = work(tools, &mut connection, &Args(args)).await;
@@ -69,14 +67,9 @@ async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> 
         if tools.faults.take_conflict() {
             return Err(manager::write_conflict());
         }
-        let batch = sqlx::query(BATCH)
-            .bind(js::iso(cursor))
-            .bind(batch_size)
-            .bind(batch_size - 1);
+        let batch = sqlx::query(BATCH).bind(js::iso(cursor)).bind(batch_size).bind(batch_size - 1);
         let Some(row) = batch.fetch_optional(&mut *connection).await? else {
-            log.info(&format!(
-                "No more rows to process, breaking loop after {total} rows processed."
-            ));
+            log.info(&format!("No more rows to process, breaking loop after {total} rows processed."));
             break;
         };
         if tools.faults.take_death_in_batch() {
@@ -86,16 +79,12 @@ async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> 
         total += batch_size;
         log.info(&format!("Total rows processed after increment: {total} rows"));
         if total as f64 >= max_rows {
-            log.info(&format!(
-                "Max rows to process reached: {max_rows}, breaking loop."
-            ));
+            log.info(&format!("Max rows to process reached: {max_rows}, breaking loop."));
             break;
         }
     }
     if tools.is_aborted() {
-        log.info(&format!(
-            "Backfill aborted after processing {total} rows. Skipping cleanup."
-        ));
+        log.info(&format!("Backfill aborted after processing {total} rows. Skipping cleanup."));
         return Ok(());
     }
     sqlx::query("ALTER TABLE observations DROP COLUMN IF EXISTS tmp_has_calculated_cost")
@@ -113,9 +102,7 @@ async fn add_column(tools: &Tools, connection: &mut PgConnection) -> Result<(), 
     .fetch_optional(&mut *connection)
     .await?;
     if there.is_some() {
-        tools
-            .log
-            .info("Temporary column tmp_has_calculated_cost already exists. Continuing...");
+        tools.log.info("Temporary column tmp_has_calculated_cost already exists. Continuing...");
         return Ok(());
     }
     sqlx::query("ALTER TABLE observations ADD COLUMN tmp_has_calculated_cost BOOLEAN DEFAULT FALSE")
@@ -126,24 +113,15 @@ async fn add_column(tools: &Tools, connection: &mut PgConnection) -> Result<(), 
 }
 
 async fn raise_timeout(tools: &Tools, connection: &mut PgConnection) -> Result<String, LangfuseError> {
-    let row = sqlx::query("SHOW statement_timeout")
-        .fetch_one(&mut *connection)
-        .await?;
+    let row = sqlx::query("SHOW statement_timeout").fetch_one(&mut *connection).await?;
     let previous: String = row.try_get(0)?;
     tools.log.info(&format!("Current statement_timeout {previous}"));
     set_timeout(connection, "19min").await?;
     tools.log.info("Updated statement_timeout to 19min");
-    Ok(if previous == "19min" {
-        "2min".into()
-    } else {
-        previous
-    })
+    Ok(if previous == "19min" { "2min".into() } else { previous })
 }
 
 async fn set_timeout(connection: &mut PgConnection, value: &str) -> Result<(), LangfuseError> {
-    sqlx::query("SELECT set_config('statement_timeout', $1, false)")
-        .bind(value)
-        .execute(connection)
-        .await?;
+    sqlx::query("SELECT set_config('statement_timeout', $1, false)").bind(value).execute(connection).await?;
     Ok(())
 }

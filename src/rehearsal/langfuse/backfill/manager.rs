@@ -57,10 +57,7 @@ impl Manager {
         let manager = self.clone();
         crew.spawn(async move {
             if let Err(error) = manager.run().await {
-                manager
-                    .tools
-                    .log
-                    .error(&format!("Error running background migrations {error}"));
+                manager.tools.log.error(&format!("Error running background migrations {error}"));
             }
         });
     }
@@ -72,31 +69,20 @@ impl Manager {
         };
         self.tools.aborted.store(true, Relaxed);
         lock::release(&self.tools.pool, &claimed.id, &self.worker).await?;
-        self.tools.log.info(&format!(
-            "[Background Migration] Aborted active migration {}",
-            claimed.name
-        ));
+        self.tools.log.info(&format!("[Background Migration] Aborted active migration {}", claimed.name));
         self.set_active(None);
         Ok(())
     }
 
     async fn run(&self) -> Result<(), LangfuseError> {
         let log = &self.tools.log;
-        while let Some(claimed) = lock::claim(&self.tools.pool, &self.worker)
-            .await
-            .map_err(in_prismas_words)?
+        while let Some(claimed) =
+            lock::claim(&self.tools.pool, &self.worker).await.map_err(in_prismas_words)?
         {
             let name = &claimed.name;
-            log.info(&format!(
-                "[Background Migration] Found background migrations {name} to run"
-            ));
-            log.info(&format!(
-                "[Background Migration] Acquired lock for background migration {name}"
-            ));
-            let script = SCRIPTS
-                .iter()
-                .find(|row| row.0 == claimed.script)
-                .map(|row| row.1);
+            log.info(&format!("[Background Migration] Found background migrations {name} to run"));
+            log.info(&format!("[Background Migration] Acquired lock for background migration {name}"));
+            let script = SCRIPTS.iter().find(|row| row.0 == claimed.script).map(|row| row.1);
             let script = script.ok_or_else(|| {
                 LangfuseError::refused(format!("Cannot find module './{}'", claimed.script))
             })?;
@@ -131,9 +117,7 @@ impl Manager {
                 // when the last batch ends while SIGTERM's unlock is under way: rare there, not played here.
                 if !self.tools.is_aborted() {
                     lock::finish(pool, &claimed.id, &self.worker).await?;
-                    log.info(&format!(
-                        "[Background Migration] Finished background migration {name}"
-                    ));
+                    log.info(&format!("[Background Migration] Finished background migration {name}"));
                 }
             }
             Err(error) => {

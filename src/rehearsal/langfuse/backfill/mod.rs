@@ -28,18 +28,9 @@ const BATCH: f64 = 5_000.0;
 /// The scripts of v3.29.0: module name, and what it does.
 const SCRIPTS: &[(&str, Script)] = &[
     ("addGenerationsCostBackfill", Script::Cost),
-    (
-        "migrateTracesFromPostgresToClickhouse",
-        Script::Copy(&rows::TRACES),
-    ),
-    (
-        "migrateObservationsFromPostgresToClickhouse",
-        Script::Copy(&rows::OBSERVATIONS),
-    ),
-    (
-        "migrateScoresFromPostgresToClickhouse",
-        Script::Copy(&rows::SCORES),
-    ),
+    ("migrateTracesFromPostgresToClickhouse", Script::Copy(&rows::TRACES)),
+    ("migrateObservationsFromPostgresToClickhouse", Script::Copy(&rows::OBSERVATIONS)),
+    ("migrateScoresFromPostgresToClickhouse", Script::Copy(&rows::SCORES)),
 ];
 
 /// What a migration does.

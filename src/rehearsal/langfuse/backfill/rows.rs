@@ -23,11 +23,7 @@ pub(super) struct Source {
 impl Source {
     /// Where the cursor stands in `state`.
     pub(super) fn state_key(&self, suffix: &str) -> String {
-        if self.shares_state {
-            format!("maxDate{suffix}")
-        } else {
-            "maxDate".into()
-        }
+        if self.shares_state { format!("maxDate{suffix}") } else { "maxDate".into() }
     }
 }
 
@@ -80,29 +76,12 @@ pub(super) static SCORES: Source = Source {
 
 fn trace(row: &PgRow) -> Result<Row, LangfuseError> {
     let mut out = Row::new();
-    texts(
-        &mut out,
-        row,
-        &[
-            "id",
-            "name",
-            "user_id",
-            "release",
-            "version",
-            "project_id",
-            "session_id",
-        ],
-    )?;
+    texts(&mut out, row, &["id", "name", "user_id", "release", "version", "project_id", "session_id"])?;
     millis(&mut out, row, &["timestamp", "created_at", "updated_at"])?;
     for column in ["public", "bookmarked"] {
         out.insert(column.into(), row.try_get::<bool, _>(column)?.into());
     }
-    out.insert(
-        "tags".into(),
-        row.try_get::<Option<Vec<String>>, _>("tags")?
-            .unwrap_or_default()
-            .into(),
-    );
+    out.insert("tags".into(), row.try_get::<Option<Vec<String>>, _>("tags")?.unwrap_or_default().into());
     out.insert("metadata".into(), convert::metadata(row.try_get("metadata")?));
     for column in ["input", "output"] {
         out.insert(column.into(), convert::json_text(row.try_get(column)?));
@@ -127,34 +106,15 @@ fn observation(row: &PgRow) -> Result<Row, LangfuseError> {
         "prompt_name",
     ];
     texts(&mut out, row, &verbatim)?;
-    out.insert(
-        "provided_model_name".into(),
-        row.try_get::<Option<String>, _>("model")?.into(),
-    );
-    out.insert(
-        "prompt_version".into(),
-        row.try_get::<Option<i32>, _>("prompt_version")?.into(),
-    );
-    millis(
-        &mut out,
-        row,
-        &[
-            "start_time",
-            "end_time",
-            "completion_start_time",
-            "created_at",
-            "updated_at",
-        ],
-    )?;
+    out.insert("provided_model_name".into(), row.try_get::<Option<String>, _>("model")?.into());
+    out.insert("prompt_version".into(), row.try_get::<Option<i32>, _>("prompt_version")?.into());
+    millis(&mut out, row, &["start_time", "end_time", "completion_start_time", "created_at", "updated_at"])?;
     out.insert("metadata".into(), convert::metadata(row.try_get("metadata")?));
     for column in ["input", "output", "model_parameters"] {
         out.insert(column.into(), convert::json_text(row.try_get(column)?));
     }
-    let tokens = [
-        row.try_get("prompt_tokens")?,
-        row.try_get("completion_tokens")?,
-        row.try_get("total_tokens")?,
-    ];
+    let tokens =
+        [row.try_get("prompt_tokens")?, row.try_get("completion_tokens")?, row.try_get("total_tokens")?];
     out.insert("provided_usage_details".into(), serde_json::json!({}));
     out.insert("usage_details".into(), convert::tokens(tokens));
     let costs = |prefix: &str| -> Result<[Option<f64>; 3], LangfuseError> {
@@ -192,10 +152,7 @@ fn score(row: &PgRow) -> Result<Row, LangfuseError> {
 
 fn texts(out: &mut Row, row: &PgRow, columns: &[&str]) -> Result<(), LangfuseError> {
     for column in columns {
-        out.insert(
-            (*column).into(),
-            row.try_get::<Option<String>, _>(*column)?.into(),
-        );
+        out.insert((*column).into(), row.try_get::<Option<String>, _>(*column)?.into());
     }
     Ok(())
 }

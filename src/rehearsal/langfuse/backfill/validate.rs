@@ -15,23 +15,16 @@ pub(super) async fn validate(tools: &Tools, script: Script) -> Result<Result<(),
         return Ok(Ok(()));
     };
     if !tools.credentials {
-        return Ok(Err(
-            "Clickhouse credentials must be configured to perform migration".into(),
-        ));
+        return Ok(Err("Clickhouse credentials must be configured to perform migration".into()));
     }
     for attempt in 0..=RETRIES {
         let tables = tools.clickhouse.select("SHOW TABLES", &[]).await?;
-        if tables
-            .iter()
-            .any(|row| row.get("name").and_then(|name| name.as_str()) == Some(source.table))
-        {
+        if tables.iter().any(|row| row.get("name").and_then(|name| name.as_str()) == Some(source.table)) {
             return Ok(Ok(()));
         }
         if attempt < RETRIES {
             let table = source.table;
-            tools.log.info(&format!(
-                "ClickHouse {table} table does not exist. Retrying in 10s..."
-            ));
+            tools.log.info(&format!("ClickHouse {table} table does not exist. Retrying in 10s..."));
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -32,33 +32,10 @@ pub async fn counts(
     for list in ["active", "wait", "paused"] {
         pipe.llen(keys.part(list));
     }
-    for set in [
-        "completed",
-        "delayed",
-        "failed",
-        "prioritized",
-        "waiting-children",
-    ] {
+    for set in ["completed", "delayed", "failed", "prioritized", "waiting-children"] {
         pipe.zcard(keys.part(set));
     }
-    let [
-        active,
-        waiting,
-        paused,
-        completed,
-        delayed,
-        failed,
-        prioritized,
-        waiting_children,
-    ]: [u64; 8] = pipe.query_async(connection).await?;
-    Ok(Counts {
-        active,
-        completed,
-        delayed,
-        failed,
-        paused,
-        prioritized,
-        waiting,
-        waiting_children,
-    })
+    let [active, waiting, paused, completed, delayed, failed, prioritized, waiting_children]: [u64; 8] =
+        pipe.query_async(connection).await?;
+    Ok(Counts { active, completed, delayed, failed, paused, prioritized, waiting, waiting_children })
 }

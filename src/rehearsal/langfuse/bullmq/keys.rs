@@ -11,10 +11,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(queue: &str) -> Self {
-        Self {
-            queue: queue.to_owned(),
-            base: format!("bull:{queue}:"),
-        }
+        Self { queue: queue.to_owned(), base: format!("bull:{queue}:") }
     }
 
     /// `bull:<queue>:`, what job keys start with.
@@ -29,10 +26,7 @@ impl Keys {
 
     /// The name of a worker's blocking connection in `CLIENT LIST`: `bull:` and base64 of the queue's name.
     pub(crate) fn client_name(&self) -> String {
-        format!(
-            "bull:{}",
-            base64::engine::general_purpose::STANDARD.encode(&self.queue)
-        )
+        format!("bull:{}", base64::engine::general_purpose::STANDARD.encode(&self.queue))
     }
 }
 
@@ -42,10 +36,7 @@ mod tests {
 
     #[test]
     fn names_the_blocking_connection_as_bullmq_does() {
-        assert_eq!(
-            Keys::new("ingestion-queue").client_name(),
-            "bull:aW5nZXN0aW9uLXF1ZXVl"
-        );
+        assert_eq!(Keys::new("ingestion-queue").client_name(), "bull:aW5nZXN0aW9uLXF1ZXVl");
         assert_eq!(Keys::new("trace-upsert").part("wait"), "bull:trace-upsert:wait");
     }
 }

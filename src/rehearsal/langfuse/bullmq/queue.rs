@@ -22,10 +22,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(name: &str, redis: ConnectionManager) -> Self {
-        Self {
-            keys: Keys::new(name),
-            redis,
-        }
+        Self { keys: Keys::new(name), redis }
     }
 
     /// Adds a job that may be worked after `delay`; Langfuse always gives a delay, so every job passes

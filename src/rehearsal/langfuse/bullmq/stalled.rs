@@ -31,10 +31,7 @@ impl Held {
     }
 
     fn all(&self) -> Vec<(String, String)> {
-        self.lock()
-            .iter()
-            .map(|(id, token)| (id.clone(), token.clone()))
-            .collect()
+        self.lock().iter().map(|(id, token)| (id.clone(), token.clone())).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
@@ -65,23 +62,11 @@ pub(super) async fn check(
 ) -> Result<(usize, usize), LangfuseError> {
     let mut redis = redis.clone();
     let mut call = STALLED.prepare_invoke();
-    for part in [
-        "stalled",
-        "wait",
-        "active",
-        "failed",
-        "stalled-check",
-        "meta",
-        "paused",
-        "marker",
-        "events",
-    ] {
+    for part in ["stalled", "wait", "active", "failed", "stalled-check", "meta", "paused", "marker", "events"]
+    {
         call.key(keys.part(part));
     }
-    call.arg(keys.base())
-        .arg(clock::now_ms())
-        .arg(millis(every))
-        .arg(STALLS_ALLOWED);
+    call.arg(keys.base()).arg(clock::now_ms()).arg(millis(every)).arg(STALLS_ALLOWED);
     let (failed, recovered): (Vec<String>, Vec<String>) = call.invoke_async(&mut redis).await?;
     Ok((failed.len(), recovered.len()))
 }

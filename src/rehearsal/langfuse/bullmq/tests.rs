@@ -16,13 +16,7 @@ use crate::rehearsal::langfuse::tests::servers::RedisServer;
 const QUEUE: &str = "ingestion-queue";
 
 fn worker(redis: &Redis, pace: Pace) -> Worker {
-    Worker {
-        queue: QUEUE,
-        concurrency: 3,
-        pace,
-        redis: redis.clone(),
-        faults: Faults::new(),
-    }
+    Worker { queue: QUEUE, concurrency: 3, pace, redis: redis.clone(), faults: Faults::new() }
 }
 
 async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
@@ -41,20 +35,11 @@ async fn a_job_passes_delayed_and_leaves_nothing_behind() {
     let redis = server.open();
     let mut connection = redis.commands();
     let queue = Queue::new(QUEUE, redis.commands());
-    let id = queue
-        .add("ingestion-job", &json!({"n": 1}), Duration::from_millis(300))
-        .await
-        .unwrap();
+    let id = queue.add("ingestion-job", &json!({"n": 1}), Duration::from_millis(300)).await.unwrap();
     let found = counts(&mut connection, QUEUE).await.unwrap();
     assert_eq!((found.delayed, found.waiting), (1, 0));
-    let score: f64 = connection
-        .zscore("bull:ingestion-queue:delayed", &id)
-        .await
-        .unwrap();
-    let added: i64 = connection
-        .hget("bull:ingestion-queue:1", "timestamp")
-        .await
-        .unwrap();
+    let score: f64 = connection.zscore("bull:ingestion-queue:delayed", &id).await.unwrap();
+    let added: i64 = connection.hget("bull:ingestion-queue:1", "timestamp").await.unwrap();
     assert_eq!(score as i64 / 4096, added + 300);
 
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -71,31 +56,16 @@ async fn a_job_passes_delayed_and_leaves_nothing_behind() {
         }
     });
     until("the job is worked", async || !seen.lock().unwrap().is_empty()).await;
-    assert_eq!(
-        seen.lock().unwrap()[0],
-        ("ingestion-job".to_owned(), json!({"n": 1}))
-    );
-    until("the job is gone", async || {
-        !connection.exists("bull:ingestion-queue:1").await.unwrap_or(true)
-    })
-    .await;
-    let clients: String = redis::cmd("CLIENT")
-        .arg("LIST")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
+    assert_eq!(seen.lock().unwrap()[0], ("ingestion-job".to_owned(), json!({"n": 1})));
+    until("the job is gone", async || !connection.exists("bull:ingestion-queue:1").await.unwrap_or(true))
+        .await;
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connection).await.unwrap();
     assert!(clients.contains("name=bull:aW5nZXN0aW9uLXF1ZXVl"), "{clients}");
-    let version: String = connection
-        .hget("bull:ingestion-queue:meta", "version")
-        .await
-        .unwrap();
+    let version: String = connection.hget("bull:ingestion-queue:meta", "version").await.unwrap();
     assert!(version.starts_with("bullmq:5."));
     stop.cancel();
     running.await.unwrap();
-    assert_eq!(
-        counts(&mut connection, QUEUE).await.unwrap(),
-        super::Counts::default()
-    );
+    assert_eq!(counts(&mut connection, QUEUE).await.unwrap(), super::Counts::default());
 }
 
 #[tokio::test]
@@ -104,16 +74,10 @@ async fn a_failing_job_is_retried_then_kept_and_can_be_retried_again() {
     let redis = server.open();
     let mut connection = redis.commands();
     let queue = Queue::new(QUEUE, redis.commands());
-    queue
-        .add("ingestion-job", &json!({}), Duration::ZERO)
-        .await
-        .unwrap();
+    queue.add("ingestion-job", &json!({}), Duration::ZERO).await.unwrap();
     // Shorter back-off than Langfuse's, so that the test is quick.
     let options = json!({"attempts": 2, "backoff": {"delay": 20}}).to_string();
-    let () = connection
-        .hset("bull:ingestion-queue:1", "opts", options)
-        .await
-        .unwrap();
+    let () = connection.hset("bull:ingestion-queue:1", "opts", options).await.unwrap();
     let tries = Arc::new(AtomicUsize::new(0));
     let stop = CancellationToken::new();
     let running = tokio::spawn({
@@ -122,26 +86,14 @@ async fn a_failing_job_is_retried_then_kept_and_can_be_retried_again() {
             worker
                 .run(stop, |_| {
                     let before = tries.fetch_add(1, SeqCst);
-                    async move {
-                        if before < 2 {
-                            Err("no bucket".into())
-                        } else {
-                            Ok(())
-                        }
-                    }
+                    async move { if before < 2 { Err("no bucket".into()) } else { Ok(()) } }
                 })
                 .await;
         }
     });
-    until("the job failed", async || {
-        counts(&mut connection, QUEUE).await.unwrap().failed == 1
-    })
-    .await;
+    until("the job failed", async || counts(&mut connection, QUEUE).await.unwrap().failed == 1).await;
     assert_eq!(tries.load(SeqCst), 2);
-    let reason: String = connection
-        .hget("bull:ingestion-queue:1", "failedReason")
-        .await
-        .unwrap();
+    let reason: String = connection.hget("bull:ingestion-queue:1", "failedReason").await.unwrap();
     assert_eq!(reason, "no bucket");
     assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
     until("the job is done", async || tries.load(SeqCst) == 3).await;
@@ -155,32 +107,18 @@ async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
     let server = RedisServer::start().await;
     let redis = server.open();
     let mut connection = redis.commands();
-    let pace = Pace {
-        lock: Duration::from_millis(400),
-        stalled_check: Duration::from_millis(300),
-    };
-    Queue::new(QUEUE, redis.commands())
-        .add("ingestion-job", &json!({}), Duration::ZERO)
-        .await
-        .unwrap();
+    let pace = Pace { lock: Duration::from_millis(400), stalled_check: Duration::from_millis(300) };
+    Queue::new(QUEUE, redis.commands()).add("ingestion-job", &json!({}), Duration::ZERO).await.unwrap();
     let doomed = tokio::spawn({
         let worker = worker(&redis, pace);
         async move {
-            worker
-                .run(CancellationToken::new(), |_| std::future::pending())
-                .await;
+            worker.run(CancellationToken::new(), |_| std::future::pending()).await;
         }
     });
-    until("the job is active", async || {
-        counts(&mut connection, QUEUE).await.unwrap().active == 1
-    })
-    .await;
+    until("the job is active", async || counts(&mut connection, QUEUE).await.unwrap().active == 1).await;
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert!(
-        connection
-            .exists::<_, bool>("bull:ingestion-queue:1:lock")
-            .await
-            .unwrap(),
+        connection.exists::<_, bool>("bull:ingestion-queue:1:lock").await.unwrap(),
         "the lock is renewed"
     );
     doomed.abort();
@@ -200,10 +138,7 @@ async fn a_dead_workers_job_goes_back_after_its_lock_ran_out() {
     until("the stalled job is worked", async || done.load(SeqCst) == 1).await;
     stop.cancel();
     alive.await.unwrap();
-    assert_eq!(
-        counts(&mut connection, QUEUE).await.unwrap(),
-        super::Counts::default()
-    );
+    assert_eq!(counts(&mut connection, QUEUE).await.unwrap(), super::Counts::default());
 }
 
 #[tokio::test]
@@ -223,10 +158,7 @@ async fn a_stalled_queue_grows_and_flows_again() {
         }
     });
     for n in 0..20 {
-        queue
-            .add("ingestion-job", &json!({"n": n}), Duration::ZERO)
-            .await
-            .unwrap();
+        queue.add("ingestion-job", &json!({"n": n}), Duration::ZERO).await.unwrap();
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(counts(&mut connection, QUEUE).await.unwrap().delayed, 20);
@@ -249,17 +181,10 @@ fn node(server: &RedisServer, script: &str) -> Option<String> {
     let output = std::process::Command::new("node")
         .current_dir(folder)
         .env("REDIS_URL", &server.url)
-        .args([
-            "-e",
-            &format!("{head} (async () => {{ {script} await queue.close(); }})()"),
-        ])
+        .args(["-e", &format!("{head} (async () => {{ {script} await queue.close(); }})()")])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -285,22 +210,13 @@ async fn the_real_bullmq_shares_the_queue() {
             worker
                 .run(stop, |job| {
                     seen.fetch_add(1, SeqCst);
-                    async move {
-                        if job.data["n"] == 7 {
-                            Err("seven".into())
-                        } else {
-                            Ok(())
-                        }
-                    }
+                    async move { if job.data["n"] == 7 { Err("seven".into()) } else { Ok(()) } }
                 })
                 .await;
         }
     });
     until("all are worked", async || seen.load(SeqCst) == 52).await;
-    until("none is active", async || {
-        counts(&mut connection, QUEUE).await.unwrap().active == 0
-    })
-    .await;
+    until("none is active", async || counts(&mut connection, QUEUE).await.unwrap().active == 0).await;
     let workers = "const counts = await queue.getJobCounts(); const failed = (await queue.getFailed())[0];
         console.log((await queue.getWorkers()).length, JSON.stringify(counts), failed.failedReason, failed.attemptsMade);
         failed.data.n; await failed.updateData({n: 8}); await failed.retry();";
@@ -318,14 +234,7 @@ async fn the_real_bullmq_shares_the_queue() {
 
     let queue = Queue::new(QUEUE, redis.commands());
     for n in 0..30 {
-        queue
-            .add(
-                "ingestion-job",
-                &json!({"n": n}),
-                Duration::from_millis(n % 3 * 100),
-            )
-            .await
-            .unwrap();
+        queue.add("ingestion-job", &json!({"n": n}), Duration::from_millis(n % 3 * 100)).await.unwrap();
     }
     let work = "let sum = 0; const worker = new Worker('ingestion-queue', async job => { sum += job.data.n; },
             {connection, concurrency: 4});

@@ -40,10 +40,7 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            lock: Duration::from_secs(30),
-            stalled_check: Duration::from_secs(30),
-        }
+        Self { lock: Duration::from_secs(30), stalled_check: Duration::from_secs(30) }
     }
 }
 
@@ -159,22 +156,10 @@ impl Worker {
     async fn fetch(&self, keys: &Keys, token: &str) -> Result<Fetched, LangfuseError> {
         let mut redis = self.redis.commands();
         let mut call = FETCH.prepare_invoke();
-        for part in [
-            "wait",
-            "active",
-            "delayed",
-            "paused",
-            "meta",
-            "marker",
-            "events",
-            "prioritized",
-        ] {
+        for part in ["wait", "active", "delayed", "paused", "meta", "marker", "events", "prioritized"] {
             call.key(keys.part(part));
         }
-        call.arg(keys.base())
-            .arg(clock::now_ms())
-            .arg(token)
-            .arg(stalled::millis(self.pace.lock));
+        call.arg(keys.base()).arg(clock::now_ms()).arg(token).arg(stalled::millis(self.pace.lock));
         let reply: Vec<Reply> = call.invoke_async(&mut redis).await?;
         read_fetched(reply, token)
     }
@@ -185,27 +170,16 @@ impl Worker {
         for part in ["active", "stalled", "events", "wait", "prioritized", "meta"] {
             call.key(keys.part(part));
         }
-        Ok(call
-            .arg(keys.base())
-            .arg(&job.id)
-            .arg(&job.token)
-            .invoke_async(&mut redis)
-            .await?)
+        Ok(call.arg(keys.base()).arg(&job.id).arg(&job.token).invoke_async(&mut redis).await?)
     }
 
     async fn fail(&self, keys: &Keys, job: &Job, reason: &str) -> Result<i64, LangfuseError> {
         let mut redis = self.redis.commands();
         let mut call = FAIL.prepare_invoke();
-        for part in [
-            "active", "stalled", "events", "delayed", "failed", "marker", "meta",
-        ] {
+        for part in ["active", "stalled", "events", "delayed", "failed", "marker", "meta"] {
             call.key(keys.part(part));
         }
-        call.arg(keys.base())
-            .arg(&job.id)
-            .arg(&job.token)
-            .arg(clock::now_ms())
-            .arg(reason);
+        call.arg(keys.base()).arg(&job.id).arg(&job.token).arg(clock::now_ms()).arg(reason);
         call.arg(job.attempts).arg(job.backoff_ms).arg(KEEP_FAILED);
         Ok(call.invoke_async(&mut redis).await?)
     }
@@ -224,16 +198,10 @@ impl Worker {
             return Ok(());
         };
         let until_due = (next_ms - clock::now_ms()) as f64 / 1000.0;
-        let seconds = if next_ms == 0 {
-            DRAIN_DELAY_S
-        } else {
-            until_due.clamp(SHORTEST_BLOCK_S, DRAIN_DELAY_S * 2.0)
-        };
-        let _: Reply = redis::cmd("BZPOPMIN")
-            .arg(keys.part("marker"))
-            .arg(seconds)
-            .query_async(connection)
-            .await?;
+        let seconds =
+            if next_ms == 0 { DRAIN_DELAY_S } else { until_due.clamp(SHORTEST_BLOCK_S, DRAIN_DELAY_S * 2.0) };
+        let _: Reply =
+            redis::cmd("BZPOPMIN").arg(keys.part("marker")).arg(seconds).query_async(connection).await?;
         Ok(())
     }
 
@@ -263,16 +231,10 @@ fn read_fetched(reply: Vec<Reply>, token: &str) -> Result<Fetched, LangfuseError
         .map_err(redis::RedisError::from)?;
     let text = |index: usize| texts.get(index).cloned().flatten();
     let Some(id) = text(0) else {
-        return Ok(Fetched::Nothing(
-            text(1).and_then(|due| due.parse().ok()).unwrap_or(0),
-        ));
+        return Ok(Fetched::Nothing(text(1).and_then(|due| due.parse().ok()).unwrap_or(0)));
     };
-    let options: Value = text(3)
-        .and_then(|json| serde_json::from_str(&json).ok())
-        .unwrap_or_default();
-    let data = text(2)
-        .and_then(|json| serde_json::from_str(&json).ok())
-        .unwrap_or_default();
+    let options: Value = text(3).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let data = text(2).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     Ok(Fetched::Job(Job {
         id,
         name: text(1).unwrap_or_default(),

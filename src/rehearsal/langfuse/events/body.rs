@@ -70,11 +70,8 @@ const SCORE: &[Field] = &[
     ("environment", false, Shape::Text),
     ("dataType", false, Shape::ScoreType),
 ];
-const ENVELOPE: &[Field] = &[
-    ("id", true, Shape::Text),
-    ("type", true, Shape::Text),
-    ("timestamp", true, Shape::Date),
-];
+const ENVELOPE: &[Field] =
+    &[("id", true, Shape::Text), ("type", true, Shape::Text), ("timestamp", true, Shape::Date)];
 
 /// Checks one event; `Err` is the text of the per-event 400.
 pub(crate) fn check(event: &Value) -> Result<(), String> {
@@ -91,11 +88,7 @@ pub(crate) fn check(event: &Value) -> Result<(), String> {
             check_fields(body, table, "body.", &mut problems);
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems.join("; "))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
 fn tables(kind: &str) -> &'static [&'static [Field]] {
@@ -126,15 +119,11 @@ fn fits(value: &Value, shape: Shape) -> bool {
     match shape {
         Shape::Text => value.is_string(),
         Shape::Name => value.as_str().is_some_and(|name| name.chars().count() <= 1000),
-        Shape::Date => value
-            .as_str()
-            .is_some_and(|text| text.contains('T') && js::millis(text).is_some()),
+        Shape::Date => value.as_str().is_some_and(|text| text.contains('T') && js::millis(text).is_some()),
         Shape::Number => value.is_number(),
         Shape::Integer => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         Shape::Flag => value.is_boolean(),
-        Shape::Texts => value
-            .as_array()
-            .is_some_and(|items| items.iter().all(Value::is_string)),
+        Shape::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
         Shape::Level => one_of(&["DEBUG", "DEFAULT", "WARNING", "ERROR"]),
         Shape::Record => value.is_object(),
         Shape::NumberOrText => fits(value, Shape::Number) || value.is_string(),

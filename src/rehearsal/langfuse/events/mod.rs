@@ -87,9 +87,7 @@ impl Event {
 
     /// A date field of the body, epoch milliseconds.
     pub(crate) fn millis(&self, key: &str) -> Option<i64> {
-        self.text(key)
-            .filter(|text| !text.is_empty())
-            .and_then(js::millis)
+        self.text(key).filter(|text| !text.is_empty()).and_then(js::millis)
     }
 
     /// The whole event as it is stored in S3.

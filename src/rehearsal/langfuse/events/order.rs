@@ -30,16 +30,9 @@ pub(crate) fn group(events: &[Event]) -> Vec<Group> {
         let (Some(entity), Some(id)) = (event.entity(), event.body_id().filter(|id| !id.is_empty())) else {
             continue;
         };
-        match groups
-            .iter_mut()
-            .find(|group| group.entity == entity && group.body_id == id)
-        {
+        match groups.iter_mut().find(|group| group.entity == entity && group.body_id == id) {
             Some(group) => group.events.push(event.clone()),
-            None => groups.push(Group {
-                entity,
-                body_id: id.to_owned(),
-                events: vec![event.clone()],
-            }),
+            None => groups.push(Group { entity, body_id: id.to_owned(), events: vec![event.clone()] }),
         }
     }
     groups
@@ -71,9 +64,6 @@ mod tests {
         let groups = group(&events);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].file_key(), "t");
-        assert_eq!(
-            groups[1].events.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(),
-            ["c", "u"]
-        );
+        assert_eq!(groups[1].events.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["c", "u"]);
     }
 }

@@ -19,16 +19,12 @@ pub(crate) struct InflatedScore {
 pub(crate) fn inflate(event: &Event) -> Result<InflatedScore, String> {
     let declared = event.text("dataType");
     match (event.body.get("value"), declared) {
-        (Some(Value::String(text)), None | Some("CATEGORICAL")) => Ok(InflatedScore {
-            value: None,
-            string_value: Some(text.clone()),
-            data_type: "CATEGORICAL",
-        }),
-        (Some(Value::Number(number)), None | Some("NUMERIC")) => Ok(InflatedScore {
-            value: number.as_f64(),
-            string_value: None,
-            data_type: "NUMERIC",
-        }),
+        (Some(Value::String(text)), None | Some("CATEGORICAL")) => {
+            Ok(InflatedScore { value: None, string_value: Some(text.clone()), data_type: "CATEGORICAL" })
+        }
+        (Some(Value::Number(number)), None | Some("NUMERIC")) => {
+            Ok(InflatedScore { value: number.as_f64(), string_value: None, data_type: "NUMERIC" })
+        }
         (Some(Value::Number(number)), Some("BOOLEAN")) => {
             let value = number.as_f64().unwrap_or_default();
             let word = match value {
@@ -36,11 +32,7 @@ pub(crate) fn inflate(event: &Event) -> Result<InflatedScore, String> {
                 1.0 => "True",
                 _ => return Err("Invalid value for boolean score, must be 0 or 1".into()),
             };
-            Ok(InflatedScore {
-                value: Some(value),
-                string_value: Some(word.into()),
-                data_type: "BOOLEAN",
-            })
+            Ok(InflatedScore { value: Some(value), string_value: Some(word.into()), data_type: "BOOLEAN" })
         }
         (_, declared) => Err(format!(
             "Provided value and data type {} do not fit together",
@@ -64,15 +56,9 @@ mod tests {
     #[test]
     fn infers_types() {
         assert_eq!(score(json!({"value": 2})).unwrap().data_type, "NUMERIC");
-        assert_eq!(
-            score(json!({"value": "good"})).unwrap().string_value.as_deref(),
-            Some("good")
-        );
+        assert_eq!(score(json!({"value": "good"})).unwrap().string_value.as_deref(), Some("good"));
         let yes = score(json!({"value": 1, "dataType": "BOOLEAN"})).unwrap();
-        assert_eq!(
-            (yes.value, yes.string_value.as_deref()),
-            (Some(1.0), Some("True"))
-        );
+        assert_eq!((yes.value, yes.string_value.as_deref()), (Some(1.0), Some("True")));
         assert!(score(json!({"value": "x", "dataType": "NUMERIC"})).is_err());
     }
 }

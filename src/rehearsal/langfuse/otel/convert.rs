@@ -28,11 +28,8 @@ pub(crate) fn events(export: &Export) -> Vec<Value> {
     let now = js::iso(clock::now_ms());
     let mut out = Vec::new();
     for resource_spans in &export.resource_spans {
-        let resource = resource_spans
-            .resource
-            .as_ref()
-            .map(|it| attributes(&it.attributes))
-            .unwrap_or_default();
+        let resource =
+            resource_spans.resource.as_ref().map(|it| attributes(&it.attributes)).unwrap_or_default();
         for scope_spans in &resource_spans.scope_spans {
             let scope = scope_spans.scope.as_ref().map_or(Value::Null, |scope| {
                 json!({"name": scope.name, "version": scope.version, "attributes": attributes(&scope.attributes)})
@@ -41,18 +38,10 @@ pub(crate) fn events(export: &Export) -> Vec<Value> {
                 let found = attributes(&span.attributes);
                 let metadata = json!({"attributes": found.clone(), "resourceAttributes": resource.clone(), "scope": scope.clone()});
                 if span.parent_span_id.is_empty() {
-                    out.push(event(
-                        "trace-create",
-                        &now,
-                        &trace(span, &found, &resource, &metadata),
-                    ));
+                    out.push(event("trace-create", &now, &trace(span, &found, &resource, &metadata)));
                 }
                 let body = observation(span, &found, &metadata);
-                let kind = if body["model"].is_string() {
-                    "generation-create"
-                } else {
-                    "span-create"
-                };
+                let kind = if body["model"].is_string() { "generation-create" } else { "span-create" };
                 out.push(event(kind, &now, &body));
             }
         }
@@ -71,10 +60,7 @@ fn trace(span: &Span, found: &Map<String, Value>, resource: &Map<String, Value>,
     body.insert("timestamp".into(), date(span.start_time_unix_nano));
     body.insert("name".into(), span.name.clone().into());
     body.insert("metadata".into(), metadata.clone());
-    body.insert(
-        "version".into(),
-        resource.get("service.version").cloned().unwrap_or_default(),
-    );
+    body.insert("version".into(), resource.get("service.version").cloned().unwrap_or_default());
     body.insert("environment".into(), "default".into());
     for (key, names) in [("userId", USER), ("sessionId", SESSION)] {
         if let Some(value) = first(found, names) {
@@ -88,16 +74,8 @@ fn trace(span: &Span, found: &Map<String, Value>, resource: &Map<String, Value>,
 
 fn observation(span: &Span, found: &Map<String, Value>, metadata: &Value) -> Value {
     let (input, output) = input_and_output(&span.events, found);
-    let parent = if span.parent_span_id.is_empty() {
-        Value::Null
-    } else {
-        hex(&span.parent_span_id).into()
-    };
-    let level = if span.status.as_ref().is_some_and(|status| status.code == 2) {
-        "ERROR"
-    } else {
-        "DEFAULT"
-    };
+    let parent = if span.parent_span_id.is_empty() { Value::Null } else { hex(&span.parent_span_id).into() };
+    let level = if span.status.as_ref().is_some_and(|status| status.code == 2) { "ERROR" } else { "DEFAULT" };
     let mut body = json!({
         "id": hex(&span.span_id), "traceId": hex(&span.trace_id), "parentObservationId": parent,
         "name": span.name, "startTime": date(span.start_time_unix_nano), "endTime": date(span.end_time_unix_nano),
@@ -112,9 +90,7 @@ fn observation(span: &Span, found: &Map<String, Value>, metadata: &Value) -> Val
 }
 
 fn first(found: &Map<String, Value>, names: &[&str]) -> Option<String> {
-    let value = names
-        .iter()
-        .find_map(|name| found.get(*name).filter(|value| js::truthy(Some(value))))?;
+    let value = names.iter().find_map(|name| found.get(*name).filter(|value| js::truthy(Some(value))))?;
     Some(value.as_str().map_or_else(|| js::stringify(value), str::to_owned))
 }
 
@@ -140,9 +116,7 @@ fn usage(found: &Map<String, Value>) -> Value {
 }
 
 fn cost(found: &Map<String, Value>) -> Value {
-    found
-        .get("gen_ai.usage.cost")
-        .map_or_else(|| json!({}), |cost| json!({"total": cost}))
+    found.get("gen_ai.usage.cost").map_or_else(|| json!({}), |cost| json!({"total": cost}))
 }
 
 /// Looks where OpenLIT, OpenLLMetry and OpenInference put them, in this order.
@@ -152,20 +126,12 @@ fn input_and_output(events: &[SpanEvent], found: &Map<String, Value>) -> (Value,
         event.map_or(Value::Null, |event| Value::Object(attributes(&event.attributes)))
     };
     let pairs = [
-        (
-            of_event("gen_ai.content.prompt"),
-            of_event("gen_ai.content.completion"),
-        ),
-        (
-            attribute(found, "traceloop.entity.input"),
-            attribute(found, "traceloop.entity.output"),
-        ),
+        (of_event("gen_ai.content.prompt"), of_event("gen_ai.content.completion")),
+        (attribute(found, "traceloop.entity.input"), attribute(found, "traceloop.entity.output")),
         (attribute(found, "input.value"), attribute(found, "output.value")),
         (nested(found, "gen_ai.prompt"), nested(found, "gen_ai.completion")),
     ];
-    let set = pairs
-        .into_iter()
-        .find(|(input, output)| js::truthy(Some(input)) || js::truthy(Some(output)));
+    let set = pairs.into_iter().find(|(input, output)| js::truthy(Some(input)) || js::truthy(Some(output)));
     set.unwrap_or_default()
 }
 
@@ -184,10 +150,7 @@ fn nested(found: &Map<String, Value>, prefix: &str) -> Value {
         let Some(rest) = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')) else {
             continue;
         };
-        match rest
-            .split_once('.')
-            .and_then(|(index, key)| Some((index.parse::<usize>().ok()?, key)))
-        {
+        match rest.split_once('.').and_then(|(index, key)| Some((index.parse::<usize>().ok()?, key))) {
             Some((index, key)) if index < 1000 => {
                 list.resize_with(list.len().max(index + 1), || json!({}));
                 list[index][key] = value.clone();
@@ -205,9 +168,7 @@ fn nested(found: &Map<String, Value>, prefix: &str) -> Value {
 }
 
 fn attributes(list: &[KeyValue]) -> Map<String, Value> {
-    list.iter()
-        .map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Value::Null, plain)))
-        .collect()
+    list.iter().map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Value::Null, plain))).collect()
 }
 
 fn plain(value: &AnyValue) -> Value {

@@ -17,23 +17,16 @@ pub(crate) fn from_json(bytes: &[u8]) -> Result<Export, String> {
     if !value["resourceSpans"].is_array() {
         return Err("resourceSpans: Required".into());
     }
-    Ok(Export {
-        resource_spans: each(&value["resourceSpans"], resource_spans),
-    })
+    Ok(Export { resource_spans: each(&value["resourceSpans"], resource_spans) })
 }
 
 fn each<T>(value: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
-    value
-        .as_array()
-        .map(|items| items.iter().map(read).collect())
-        .unwrap_or_default()
+    value.as_array().map(|items| items.iter().map(read).collect()).unwrap_or_default()
 }
 
 fn resource_spans(value: &Value) -> ResourceSpans {
     ResourceSpans {
-        resource: Some(Resource {
-            attributes: attributes(&value["resource"]),
-        }),
+        resource: Some(Resource { attributes: attributes(&value["resource"]) }),
         scope_spans: each(&value["scopeSpans"], |spans| ScopeSpans {
             scope: spans.get("scope").map(|scope| Scope {
                 name: text(&scope["name"]),
@@ -62,10 +55,7 @@ fn span(value: &Value) -> Span {
             message: text(&status["message"]),
             code: match &status["code"] {
                 Value::String(name) => i32::from(name == "STATUS_CODE_ERROR") * 2,
-                code => code
-                    .as_i64()
-                    .and_then(|code| i32::try_from(code).ok())
-                    .unwrap_or(0),
+                code => code.as_i64().and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
             },
         }),
     }
@@ -76,10 +66,7 @@ fn attributes(owner: &Value) -> Vec<KeyValue> {
 }
 
 fn key_value(value: &Value) -> KeyValue {
-    KeyValue {
-        key: text(&value["key"]),
-        value: Some(any_value(&value["value"])),
-    }
+    KeyValue { key: text(&value["key"]), value: Some(any_value(&value["value"])) }
 }
 
 fn any_value(value: &Value) -> AnyValue {
@@ -89,16 +76,10 @@ fn any_value(value: &Value) -> AnyValue {
         "boolValue" => Some(Any::Flag(inner.as_bool().unwrap_or(false))),
         "intValue" => integer(inner).map(Any::Integer),
         "doubleValue" => inner.as_f64().map(Any::Double),
-        "arrayValue" => Some(Any::Array(ArrayValue {
-            values: each(&inner["values"], any_value),
-        })),
-        "kvlistValue" => Some(Any::Map(KeyValueList {
-            values: each(&inner["values"], key_value),
-        })),
+        "arrayValue" => Some(Any::Array(ArrayValue { values: each(&inner["values"], any_value) })),
+        "kvlistValue" => Some(Any::Map(KeyValueList { values: each(&inner["values"], key_value) })),
         "bytesValue" => Some(Any::Bytes(
-            base64::engine::general_purpose::STANDARD
-                .decode(text(inner))
-                .unwrap_or_default(),
+            base64::engine::general_purpose::STANDARD.decode(text(inner)).unwrap_or_default(),
         )),
         _ => None,
     });
@@ -114,22 +95,12 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 fn nanos(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .or_else(|| value.as_str()?.parse().ok())
-        .unwrap_or(0)
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
 /// Ids are hex text in OTLP's JSON.
 fn id(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap_or_default();
-    let byte = |index: usize| {
-        text.get(index..index + 2)
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-    };
-    (0..text.len())
-        .step_by(2)
-        .map(byte)
-        .collect::<Option<_>>()
-        .unwrap_or_default()
+    let byte = |index: usize| text.get(index..index + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (0..text.len()).step_by(2).map(byte).collect::<Option<_>>().unwrap_or_default()
 }

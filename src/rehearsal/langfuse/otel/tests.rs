@@ -28,10 +28,7 @@ fn sample() -> Value {
 #[test]
 fn a_root_span_is_a_trace_and_a_model_makes_a_generation() {
     let found = events(&from_json(sample().to_string().as_bytes()).unwrap());
-    let kinds: Vec<_> = found
-        .iter()
-        .map(|event| event["type"].as_str().unwrap())
-        .collect();
+    let kinds: Vec<_> = found.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["trace-create", "span-create", "generation-create"]);
     let trace = &found[0]["body"];
     assert_eq!(trace["id"], "0af7651916cd43dd8448eb211c80319c");

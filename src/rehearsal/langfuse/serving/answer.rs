@@ -15,10 +15,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            body: json!({"message": message.into(), "error": error}),
-        }
+        Self { status, body: json!({"message": message.into(), "error": error}) }
     }
 
     pub(crate) fn bad_request(problems: &str) -> Self {
@@ -38,11 +35,7 @@ impl Refusal {
 
     /// 500 with the error's text, as Langfuse answers what it did not expect.
     pub(crate) fn internal(error: &impl std::fmt::Display) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal Server Error",
-            error.to_string(),
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", error.to_string())
     }
 }
 
@@ -54,10 +47,7 @@ impl IntoResponse for Refusal {
 
 /// Next.js's page for what does not exist: HTML, also below `/api`.
 pub(crate) async fn not_found_page() -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        Html("<!DOCTYPE html><title>404: This page could not be found</title>"),
-    )
+    (StatusCode::NOT_FOUND, Html("<!DOCTYPE html><title>404: This page could not be found</title>"))
         .into_response()
 }
 
@@ -65,10 +55,9 @@ pub(crate) async fn not_found_page() -> Response {
 pub(crate) fn json_answer(status: StatusCode, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
@@ -81,7 +70,5 @@ pub(crate) fn list(data: &[Value], page: i64, limit: i64, total: i64) -> Respons
 
 /// The root page: enough for a browser and a load balancer to see which version answers.
 pub(crate) fn root_page(version: &str) -> Html<String> {
-    Html(format!(
-        "<!DOCTYPE html><title>Langfuse</title><h1>Langfuse v{version}</h1>"
-    ))
+    Html(format!("<!DOCTYPE html><title>Langfuse</title><h1>Langfuse v{version}</h1>"))
 }

@@ -21,29 +21,18 @@ pub(crate) struct Scope {
 /// # Errors
 /// 401 for a missing or wrong key, 500 when PostgreSQL cannot be asked.
 pub(crate) async fn authorize(headers: &HeaderMap, pool: &PgPool, salt: &str) -> Result<Scope, Refusal> {
-    let Some(header) = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-    else {
+    let Some(header) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
         return Err(Refusal::unauthorized("No authorization header"));
     };
     let (public_key, secret_key) =
         read_header(header).ok_or_else(|| Refusal::unauthorized("Invalid authorization header"))?;
-    let found = find_key(pool, &public_key)
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+    let found = find_key(pool, &public_key).await.map_err(|error| Refusal::internal(&error))?;
     let wrong =
         || Refusal::unauthorized("Invalid credentials. Confirm that you've configured the correct host.");
     let (project, stored) = found.ok_or_else(wrong)?;
     match secret_key {
-        None => Ok(Scope {
-            project,
-            scores_only: true,
-        }),
-        Some(secret) if stored == fast_hash(&secret, salt) => Ok(Scope {
-            project,
-            scores_only: false,
-        }),
+        None => Ok(Scope { project, scores_only: true }),
+        Some(secret) if stored == fast_hash(&secret, salt) => Ok(Scope { project, scores_only: false }),
         Some(_) => Err(wrong()),
     }
 }
@@ -56,23 +45,18 @@ async fn find_key(pool: &PgPool, public_key: &str) -> Result<Option<(String, Str
     .bind(public_key)
     .fetch_optional(pool)
     .await?;
-    row.map(|row| Ok((row.try_get("project_id")?, row.try_get("hash")?)))
-        .transpose()
+    row.map(|row| Ok((row.try_get("project_id")?, row.try_get("hash")?))).transpose()
 }
 
 /// The public key, and the secret key unless it is a Bearer header.
 fn read_header(header: &str) -> Option<(String, Option<String>)> {
     if let Some(encoded) = header.strip_prefix("Basic ") {
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(encoded.trim())
-            .ok()?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let (public_key, secret_key) = text.split_once(':')?;
         return Some((public_key.to_owned(), Some(secret_key.to_owned())));
     }
-    header
-        .strip_prefix("Bearer ")
-        .map(|public_key| (public_key.trim().to_owned(), None))
+    header.strip_prefix("Bearer ").map(|public_key| (public_key.trim().to_owned(), None))
 }
 
 #[cfg(test)]
@@ -81,10 +65,7 @@ mod tests {
 
     #[test]
     fn reads_headers() {
-        assert_eq!(
-            read_header("Basic cGs6c2s="),
-            Some(("pk".into(), Some("sk".into())))
-        );
+        assert_eq!(read_header("Basic cGs6c2s="), Some(("pk".into(), Some("sk".into()))));
         assert_eq!(read_header("Bearer pk"), Some(("pk".into(), None)));
         assert_eq!(read_header("Digest x"), None);
     }

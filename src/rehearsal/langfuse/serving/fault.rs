@@ -28,12 +28,8 @@ pub(crate) async fn strike(State(context): State<Arc<Context>>, request: Request
         return Refusal::internal(&"Internal Server Error").into_response();
     }
     if dice < errors + faults.throttle_share() {
-        return Refusal::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "RateLimitError",
-            "Rate limit exceeded",
-        )
-        .into_response();
+        return Refusal::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "Rate limit exceeded")
+            .into_response();
     }
     next.run(request).await
 }

@@ -21,10 +21,7 @@ pub(crate) async fn health(
     let version = context.kind.version();
     let wants = |name| query::parameter(uri, name).is_some_and(|value| value == "true");
     let refuse = |status: &str| {
-        json_answer(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({"status": status, "version": version}),
-        )
+        json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": status, "version": version}))
     };
     if wants("failIfDatabaseUnavailable") && !postgres::ping(pool).await {
         return refuse("Database not available");
@@ -44,8 +41,5 @@ pub(crate) fn ready(context: &Context) -> Response {
             &json!({"status": status, "version": context.kind.version()}),
         );
     }
-    json_answer(
-        StatusCode::OK,
-        &json!({"status": "OK", "version": context.kind.version()}),
-    )
+    json_answer(StatusCode::OK, &json!({"status": "OK", "version": context.kind.version()}))
 }

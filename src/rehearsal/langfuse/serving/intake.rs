@@ -21,11 +21,7 @@ pub(crate) struct Intake {
 /// Reads a body of at most 4.5 MB.
 pub(crate) async fn read_body(request: Request<Body>) -> Result<Bytes, Refusal> {
     to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| {
-        Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "PayloadTooLarge",
-            "Body exceeded 4.5mb limit",
-        )
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "Body exceeded 4.5mb limit")
     })
 }
 
@@ -41,32 +37,20 @@ pub(crate) fn read_json(bytes: &Bytes) -> Result<Value, Refusal> {
 pub(crate) fn sift(body: &Value, scope: &Scope) -> Result<Intake, Refusal> {
     let batch = body.get("batch").and_then(Value::as_array);
     let batch = batch.ok_or_else(|| Refusal::bad_request("batch: Required"))?;
-    let mut intake = Intake {
-        events: Vec::with_capacity(batch.len()),
-        errors: Vec::new(),
-    };
+    let mut intake = Intake { events: Vec::with_capacity(batch.len()), errors: Vec::new() };
     for value in batch {
         let id = value["id"].as_str().unwrap_or("unknown");
         match events::check(value) {
             Err(problem) => {
-                intake
-                    .errors
-                    .push(event_error(id, 400, "Invalid request data", &problem));
+                intake.errors.push(event_error(id, 400, "Invalid request data", &problem));
             }
             Ok(()) => match Event::read(value) {
                 Some(event) if event.kind == "sdk-log" => {}
                 Some(event) if scope.scores_only && event.kind != "score-create" => {
-                    intake.errors.push(event_error(
-                        id,
-                        401,
-                        "Authentication error",
-                        "Access Scope Denied",
-                    ));
+                    intake.errors.push(event_error(id, 401, "Authentication error", "Access Scope Denied"));
                 }
                 Some(event) => intake.events.push(event),
-                None => intake
-                    .errors
-                    .push(event_error(id, 400, "Invalid request data", "Expected object")),
+                None => intake.errors.push(event_error(id, 400, "Invalid request data", "Expected object")),
             },
         }
     }
@@ -82,17 +66,12 @@ pub(crate) fn event_error(id: &str, status: u16, message: &str, error: &str) -> 
 /// 207 with the ids that were taken and the errors.
 pub(crate) fn multi_status(taken: &[String], errors: &[Value]) -> Response {
     let successes: Vec<_> = taken.iter().map(|id| json!({"id": id, "status": 201})).collect();
-    json_answer(
-        StatusCode::MULTI_STATUS,
-        &json!({"successes": successes, "errors": errors}),
-    )
+    json_answer(StatusCode::MULTI_STATUS, &json!({"successes": successes, "errors": errors}))
 }
 
 /// The body of `POST /api/public/scores` as a `score-create` event.
 pub(crate) fn score_event(mut body: Value) -> Result<Value, Refusal> {
-    let object = body
-        .as_object_mut()
-        .ok_or_else(|| Refusal::bad_request("Expected object"))?;
+    let object = body.as_object_mut().ok_or_else(|| Refusal::bad_request("Expected object"))?;
     if !object.get("id").is_some_and(Value::is_string) {
         object.insert("id".into(), uuid::Uuid::new_v4().to_string().into());
     }
@@ -114,17 +93,11 @@ mod tests {
             {"id": "2", "type": "agent-create", "timestamp": now, "body": {}},
             {"id": "3", "type": "sdk-log", "timestamp": now, "body": {"log": 1}},
         ]});
-        let scope = Scope {
-            project: "p".into(),
-            scores_only: false,
-        };
+        let scope = Scope { project: "p".into(), scores_only: false };
         let intake = sift(&body, &scope).ok().unwrap();
         assert_eq!(intake.events.len(), 1);
         assert_eq!(intake.errors[0]["status"], 400);
-        let scope = Scope {
-            scores_only: true,
-            ..scope
-        };
+        let scope = Scope { scores_only: true, ..scope };
         assert_eq!(sift(&body, &scope).ok().unwrap().errors[0]["status"], 401);
         assert!(sift(&json!({"events": []}), &scope).is_err());
     }

@@ -57,9 +57,7 @@ impl ListQuery {
         };
         let limit = number("limit", 50)?;
         if limit > 100 {
-            return Err(Refusal::bad_request(
-                "limit: Number must be less than or equal to 100",
-            ));
+            return Err(Refusal::bad_request("limit: Number must be less than or equal to 100"));
         }
         Ok(Self {
             page: number("page", 1)?,
@@ -71,10 +69,7 @@ impl ListQuery {
             session_id: text("sessionId"),
             trace_id: text("traceId"),
             kind: text("type"),
-            tags: pairs(uri)
-                .filter(|(key, _)| key == "tags")
-                .map(|(_, value)| value)
-                .collect(),
+            tags: pairs(uri).filter(|(key, _)| key == "tags").map(|(_, value)| value).collect(),
             version: text("version"),
             release: text("release"),
             oldest_first: text("orderBy").is_some_and(|order| order.to_lowercase().ends_with(".asc")),

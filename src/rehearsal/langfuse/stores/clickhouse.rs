@@ -36,10 +36,7 @@ impl ClickHouse {
                 url: settings.url.clone(),
                 source,
             })?;
-        Ok(Self {
-            http,
-            settings: settings.clone(),
-        })
+        Ok(Self { http, settings: settings.clone() })
     }
 
     pub(crate) fn clustered(&self) -> bool {
@@ -53,19 +50,15 @@ impl ClickHouse {
 
     /// Runs a query whose `{name: Type}` parameters are bound by the server.
     pub(crate) async fn select(&self, sql: &str, params: &[(&str, &str)]) -> Result<Vec<Row>, LangfuseError> {
-        let named: Vec<_> = params
-            .iter()
-            .map(|(key, value)| (format!("param_{key}"), escape_parameter(value)))
-            .collect();
+        let named: Vec<_> =
+            params.iter().map(|(key, value)| (format!("param_{key}"), escape_parameter(value))).collect();
         let answer = self.post(&named, format!("{sql}\nFORMAT JSONEachRow")).await?;
         answer
             .lines()
             .filter(|line| !line.is_empty())
             .map(|line| {
-                serde_json::from_str(line).map_err(|source| LangfuseError::Json {
-                    what: "ClickHouse's answer".into(),
-                    source,
-                })
+                serde_json::from_str(line)
+                    .map_err(|source| LangfuseError::Json { what: "ClickHouse's answer".into(), source })
             })
             .collect()
     }
@@ -78,10 +71,7 @@ impl ClickHouse {
             body.push('\n');
         }
         let settings = [
-            (
-                "query".to_owned(),
-                format!("INSERT INTO {table} FORMAT JSONEachRow"),
-            ),
+            ("query".to_owned(), format!("INSERT INTO {table} FORMAT JSONEachRow")),
             ("async_insert".to_owned(), "1".to_owned()),
             ("wait_for_async_insert".to_owned(), "1".to_owned()),
         ];
@@ -96,11 +86,8 @@ impl ClickHouse {
                 "ClickHouse URL protocol must be either http or https. Got: {scheme}"
             )));
         }
-        let unreachable = |source| LangfuseError::Unreachable {
-            store: "ClickHouse",
-            url: url.clone(),
-            source,
-        };
+        let unreachable =
+            |source| LangfuseError::Unreachable { store: "ClickHouse", url: url.clone(), source };
         let response = self
             .http
             .post(url)
@@ -128,11 +115,7 @@ impl ClickHouse {
 
 /// Parameters are read as tab separated values: backslash, tab and line end are escaped.
 fn escape_parameter(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('\t', "\\t")
-        .replace('\n', "\\n")
-        .replace('\'', "\\'")
+    value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\'', "\\'")
 }
 
 /// `DateTime64(3)` text of a `JSONEachRow` answer (`2025-01-31 10:00:00.000`, UTC) as epoch milliseconds.

@@ -32,8 +32,5 @@ pub(crate) fn open(url: &Secret, application: &str) -> Result<PgPool, LangfuseEr
 /// `SELECT 1`, as the health pages do.
 pub(crate) async fn ping(pool: &PgPool) -> bool {
     let query = sqlx::query("SELECT 1").execute(pool);
-    matches!(
-        tokio::time::timeout(Duration::from_secs(2), query).await,
-        Ok(Ok(_))
-    )
+    matches!(tokio::time::timeout(Duration::from_secs(2), query).await, Ok(Ok(_)))
 }

@@ -38,18 +38,10 @@ impl Redis {
 
     /// A connection of its own, named `name` in `CLIENT LIST`, whose reads may block without limit.
     pub(crate) async fn blocking(&self, name: &str) -> Result<MultiplexedConnection, LangfuseError> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_connection_timeout(Some(PATIENCE));
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let () = redis::cmd("CLIENT")
-            .arg("SETNAME")
-            .arg(name)
-            .query_async(&mut connection)
-            .await?;
+        let config =
+            AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(PATIENCE));
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let () = redis::cmd("CLIENT").arg("SETNAME").arg(name).query_async(&mut connection).await?;
         Ok(connection)
     }
 
@@ -58,9 +50,6 @@ impl Redis {
         let mut commands = self.commands();
         let ping = redis::cmd("PING");
         let answer = ping.query_async::<String>(&mut commands);
-        matches!(
-            tokio::time::timeout(Duration::from_secs(2), answer).await,
-            Ok(Ok(_))
-        )
+        matches!(tokio::time::timeout(Duration::from_secs(2), answer).await, Ok(Ok(_)))
     }
 }

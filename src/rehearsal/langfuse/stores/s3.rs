@@ -37,11 +37,7 @@ impl EventBucket {
             .endpoint
             .parse()
             .map_err(|error| LangfuseError::S3(format!("endpoint {}: {error}", settings.endpoint)))?;
-        let style = if settings.force_path_style {
-            UrlStyle::Path
-        } else {
-            UrlStyle::VirtualHost
-        };
+        let style = if settings.force_path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let bucket = Bucket::new(endpoint, style, settings.bucket.clone(), settings.region.clone())
             .map_err(|error| LangfuseError::S3(format!("bucket {}: {error}", settings.bucket)))?;
         let http = reqwest::Client::builder()
@@ -54,17 +50,9 @@ impl EventBucket {
                 url: settings.endpoint.clone(),
                 source,
             })?;
-        let credentials = Credentials::new(
-            settings.access_key_id.expose(),
-            settings.secret_access_key.expose(),
-        );
-        Ok(Self {
-            http,
-            bucket,
-            credentials,
-            name: settings.bucket.clone(),
-            prefix: settings.prefix.clone(),
-        })
+        let credentials =
+            Credentials::new(settings.access_key_id.expose(), settings.secret_access_key.expose());
+        Ok(Self { http, bucket, credentials, name: settings.bucket.clone(), prefix: settings.prefix.clone() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -78,29 +66,18 @@ impl EventBucket {
 
     /// Stores `value` as `application/json`.
     pub(crate) async fn put_json(&self, key: &str, value: &Value) -> Result<(), LangfuseError> {
-        let url = self
-            .bucket
-            .put_object(Some(&self.credentials), key)
-            .sign(SIGNED_FOR);
-        let request = self
-            .http
-            .put(url)
-            .header("content-type", "application/json")
-            .body(js::stringify(value));
+        let url = self.bucket.put_object(Some(&self.credentials), key).sign(SIGNED_FOR);
+        let request =
+            self.http.put(url).header("content-type", "application/json").body(js::stringify(value));
         self.send(request).await.map(drop)
     }
 
     /// Reads one object as JSON.
     pub(crate) async fn get_json(&self, key: &str) -> Result<Value, LangfuseError> {
-        let url = self
-            .bucket
-            .get_object(Some(&self.credentials), key)
-            .sign(SIGNED_FOR);
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNED_FOR);
         let text = self.send(self.http.get(url)).await?;
-        serde_json::from_str(&text).map_err(|source| LangfuseError::Json {
-            what: format!("object {key}"),
-            source,
-        })
+        serde_json::from_str(&text)
+            .map_err(|source| LangfuseError::Json { what: format!("object {key}"), source })
     }
 
     /// Every object under `prefix`.
@@ -139,10 +116,7 @@ impl EventBucket {
         if status.is_success() {
             Ok(text)
         } else {
-            Err(LangfuseError::S3(format!(
-                "{status} {}",
-                text.chars().take(300).collect::<String>()
-            )))
+            Err(LangfuseError::S3(format!("{status} {}", text.chars().take(300).collect::<String>())))
         }
     }
 }

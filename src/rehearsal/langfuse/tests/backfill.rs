@@ -14,18 +14,11 @@ async fn migration(fixture: &Fixture, name: &str) -> (bool, Option<String>, bool
          FROM background_migrations WHERE name = $1",
     );
     let row = row.bind(name.to_owned()).fetch_one(&fixture.pool).await.unwrap();
-    (
-        row.get("done"),
-        row.get("failed_reason"),
-        row.get("locked"),
-        row.get("state"),
-    )
+    (row.get("done"), row.get("failed_reason"), row.get("locked"), row.get("state"))
 }
 
 async fn finished(fixture: &Fixture) -> i64 {
-    fixture
-        .postgres("SELECT count(*) FROM background_migrations WHERE finished_at IS NOT NULL")
-        .await
+    fixture.postgres("SELECT count(*) FROM background_migrations WHERE finished_at IS NOT NULL").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,20 +30,11 @@ async fn two_thousand_traces_end_with_equal_counts_and_the_race_loses_fields() {
     let row = sqlx::query(
         "SELECT id, trace_id, name FROM observations WHERE project_id = $1 AND name IS NOT NULL LIMIT 1",
     );
-    let row = row
-        .bind(&fixture.project().id)
-        .fetch_one(&fixture.pool)
-        .await
-        .unwrap();
+    let row = row.bind(&fixture.project().id).fetch_one(&fixture.pool).await.unwrap();
     let (id, trace_id): (String, String) = (row.get("id"), row.get("trace_id"));
 
     // The race of 9.3: v3 handles an update of an observation that is not copied yet.
-    let worker = fixture
-        .run(
-            Kind::V3Worker,
-            &[("LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "false")],
-        )
-        .await;
+    let worker = fixture.run(Kind::V3Worker, &[("LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "false")]).await;
     let kind: String = sqlx::query_scalar("SELECT type::text FROM observations WHERE id = $1")
         .bind(&id)
         .fetch_one(&fixture.pool)
@@ -63,35 +47,20 @@ async fn two_thousand_traces_end_with_equal_counts_and_the_race_loses_fields() {
     .fetch_one(&fixture.pool)
     .await
     .unwrap();
-    let update = if kind == "GENERATION" {
-        "generation-update"
-    } else {
-        "span-update"
-    };
-    let body = batch(&[(
-        update,
-        0,
-        json!({"id": id, "traceId": trace_id, "startTime": start, "output": "late"}),
-    )]);
+    let update = if kind == "GENERATION" { "generation-update" } else { "span-update" };
+    let body =
+        batch(&[(update, 0, json!({"id": id, "traceId": trace_id, "startTime": start, "output": "late"}))]);
     fixture.post(web.url("/api/public/ingestion"), &body).await;
     let by_id = format!("SELECT toInt64(count()) AS n FROM observations WHERE id = '{id}'");
-    until(20, "the partial row is written", async || {
-        fixture.count(&by_id).await == 1
-    })
-    .await;
+    until(20, "the partial row is written", async || fixture.count(&by_id).await == 1).await;
     worker.stop().await;
 
     let batch_size = "UPDATE background_migrations SET args = '{\"batchSize\": 500}'";
     sqlx::query(batch_size).execute(&fixture.pool).await.unwrap();
     let worker = fixture.run(Kind::V3Worker, &[]).await;
-    until(60, "all four are finished", async || {
-        finished(&fixture).await == 4
-    })
-    .await;
+    until(60, "all four are finished", async || finished(&fixture).await == 4).await;
     for table in ["traces", "observations", "scores"] {
-        let there = fixture
-            .count(&format!("SELECT toInt64(uniqExact(id)) AS n FROM {table}"))
-            .await;
+        let there = fixture.count(&format!("SELECT toInt64(uniqExact(id)) AS n FROM {table}")).await;
         let here: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
             .fetch_one(&fixture.pool)
             .await
@@ -102,10 +71,7 @@ async fn two_thousand_traces_end_with_equal_counts_and_the_race_loses_fields() {
     let raw = fixture.count("SELECT toInt64(count()) AS n FROM traces").await;
     assert!(raw >= 2_000, "{raw}");
     let (_, _, locked, state) = migration(&fixture, TRACES).await;
-    assert!(
-        !locked && state["maxDate"].as_str().unwrap().ends_with('Z'),
-        "{state}"
-    );
+    assert!(!locked && state["maxDate"].as_str().unwrap().ends_with('Z'), "{state}");
     for words in [
         "[Background Migration] Found background migrations 20241024_1216_add_generations_cost_backfill to run",
         "[Background Migration] Finished background migration 20241024_1738_migrate_scores_from_pg_to_ch",
@@ -115,18 +81,9 @@ async fn two_thousand_traces_end_with_equal_counts_and_the_race_loses_fields() {
     }
     assert!(worker.logged("Oldest record in batch: ") >= 3);
     // The partial row has the newer event_ts: it wins, and the name is gone.
-    let (_, found) = fixture
-        .get(web.url(&format!("/api/public/observations/{id}")))
-        .await;
-    assert_eq!(
-        (&found["output"], &found["name"]),
-        (&json!("late"), &json!("")),
-        "{found}"
-    );
-    assert!(
-        fixture.count(&by_id).await >= 2,
-        "the full row is there and loses"
-    );
+    let (_, found) = fixture.get(web.url(&format!("/api/public/observations/{id}"))).await;
+    assert_eq!((&found["output"], &found["name"]), (&json!("late"), &json!("")), "{found}");
+    assert!(fixture.count(&by_id).await >= 2, "the full row is there and loses");
     assert_eq!(worker.stop().await.code, 0);
     fixture.end().await;
 }
@@ -148,10 +105,7 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
     let (done, _, locked, _) = migration(&fixture, TRACES).await;
     assert!(!done && locked, "the lock stays");
     let early = fixture.run(Kind::V3Worker, &[]).await;
-    until(10, "the manager quits", async || {
-        early.logged("No background migrations to run") == 1
-    })
-    .await;
+    until(10, "the manager quits", async || early.logged("No background migrations to run") == 1).await;
     early.stop().await;
     assert_eq!(finished(&fixture).await, 1, "nothing was copied");
 
@@ -161,10 +115,7 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         .unwrap();
     let failing = fixture.run(Kind::V3Worker, &[]).await;
     failing.faults.fail_next_batch();
-    until(30, "the others are finished", async || {
-        finished(&fixture).await >= 3
-    })
-    .await;
+    until(30, "the others are finished", async || finished(&fixture).await >= 3).await;
     let reasons: i64 = fixture
         .postgres("SELECT count(*) FROM background_migrations WHERE failed_reason LIKE '%write conflict%' AND locked_at IS NULL")
         .await;
@@ -186,17 +137,11 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         stuck.logged(line) > 60
     })
     .await;
-    let raw = fixture
-        .count("SELECT toInt64(count() - uniqExact(id)) AS n FROM traces")
-        .await;
+    let raw = fixture.count("SELECT toInt64(count() - uniqExact(id)) AS n FROM traces").await;
     assert!(raw > 0, "the same rows go in again and again");
     assert_eq!(stuck.stop().await.code, 0);
     let (done, reason, locked, _) = migration(&fixture, TRACES).await;
-    assert_eq!(
-        (done, reason, locked),
-        (false, None, false),
-        "SIGTERM gives the lock back"
-    );
+    assert_eq!((done, reason, locked), (false, None, false), "SIGTERM gives the lock back");
     assert_eq!(stuck.logged("Aborted active migration"), 1);
     web.stop().await;
     fixture.end().await;

@@ -39,12 +39,7 @@ impl Running {
     }
 
     pub(super) fn logged(&self, words: &str) -> usize {
-        self.lines
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|line| line.contains(words))
-            .count()
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(words)).count()
     }
 
     pub(super) async fn stop(&self) -> Exit {
@@ -82,25 +77,12 @@ impl Fixture {
             }
             Err(failure) => panic!("{failure}"),
         };
-        let options = history::Options {
-            traces,
-            projects: 2,
-            tie_group: 50,
-            ..history::Options::default()
-        };
+        let options = history::Options { traces, projects: 2, tie_group: 50, ..history::Options::default() };
         let history = history::load(&stores.endpoints(), &options).await.unwrap();
         let settings = Settings::read(Kind::V3Worker, &environment(&stores, &[])).unwrap();
         let pool = PgPool::connect(&stores.endpoints().postgres_url).await.unwrap();
         let clickhouse = ClickHouse::open(settings.clickhouse.as_ref().unwrap()).unwrap();
-        Some(Self {
-            stores,
-            history,
-            pool,
-            clickhouse,
-            http: reqwest::Client::new(),
-            stage,
-            _turn: turn,
-        })
+        Some(Self { stores, history, pool, clickhouse, http: reqwest::Client::new(), stage, _turn: turn })
     }
 
     #[allow(clippy::print_stderr, reason = "the log of a failing test")]
@@ -115,20 +97,13 @@ impl Fixture {
         };
         let pod = Pod::new("pod", log, faults.clone());
         let process = start(kind, environment(&self.stores, extra), pod).await.unwrap();
-        Running {
-            process,
-            faults,
-            lines,
-        }
+        Running { process, faults, lines }
     }
 
     /// Starts v3 web and waits until it has migrated.
     pub(super) async fn web(&self) -> Running {
         let web = self.run(Kind::V3Web, &[]).await;
-        until(30, "v3 web is ready", async || {
-            web.logged("Ready") == 1 || web.process.exit().is_some()
-        })
-        .await;
+        until(30, "v3 web is ready", async || web.logged("Ready") == 1 || web.process.exit().is_some()).await;
         assert_eq!(web.process.exit(), None);
         web
     }
@@ -139,19 +114,13 @@ impl Fixture {
 
     pub(super) async fn post(&self, url: String, body: &Value) -> (u16, Value) {
         let project = self.project();
-        let request = self
-            .http
-            .post(url)
-            .basic_auth(&project.public_key, Some(&project.secret_key));
+        let request = self.http.post(url).basic_auth(&project.public_key, Some(&project.secret_key));
         read(request.json(body).send().await.unwrap()).await
     }
 
     pub(super) async fn get(&self, url: String) -> (u16, Value) {
         let project = self.project();
-        let request = self
-            .http
-            .get(url)
-            .basic_auth(&project.public_key, Some(&project.secret_key));
+        let request = self.http.get(url).basic_auth(&project.public_key, Some(&project.secret_key));
         read(request.send().await.unwrap()).await
     }
 
@@ -211,8 +180,5 @@ fn environment(stores: &Stores, extra: &[(&str, &str)]) -> BTreeMap<String, Stri
         ("LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE", "true"),
         ("LANGFUSE_INGESTION_QUEUE_DELAY_MS", "500"),
     ];
-    base.iter()
-        .chain(extra)
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    base.iter().chain(extra).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

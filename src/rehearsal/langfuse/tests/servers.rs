@@ -26,26 +26,13 @@ impl RedisServer {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--maxmemory-policy", "noeviction", "--dir"])
             .arg(folder.path())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self {
-            child,
-            _folder: folder,
-            url: format!("redis://127.0.0.1:{port}"),
-        };
+        let server = Self { child, _folder: folder, url: format!("redis://127.0.0.1:{port}") };
         for _ in 0..100 {
             if server.open().ping().await {
                 return server;

@@ -13,9 +13,7 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
         return;
     };
     let v2 = fixture.run(Kind::V2Web, &[]).await;
-    let (status, health) = fixture
-        .get(v2.url("/api/public/health?failIfDatabaseUnavailable=true"))
-        .await;
+    let (status, health) = fixture.get(v2.url("/api/public/health?failIfDatabaseUnavailable=true")).await;
     assert_eq!((status, &health["version"]), (200, &json!("2.95.12")));
 
     let body = batch(&[
@@ -24,11 +22,7 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
             0,
             json!({"id": "t1", "name": "one", "tags": ["b"], "metadata": {"a": {"x": 1}}, "sessionId": "s1"}),
         ),
-        (
-            "generation-update",
-            2,
-            json!({"id": "o1", "output": "done", "usage": {"input": 3, "output": 4}}),
-        ),
+        ("generation-update", 2, json!({"id": "o1", "output": "done", "usage": {"input": 3, "output": 4}})),
         (
             "generation-create",
             1,
@@ -42,27 +36,17 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
         ("agent-create", 0, json!({"id": "a1"})),
     ]);
     let (status, answer) = fixture.post(v2.url("/api/public/ingestion"), &body).await;
-    assert_eq!(
-        (status, answer["successes"].as_array().unwrap().len()),
-        (207, 4),
-        "{answer}"
-    );
+    assert_eq!((status, answer["successes"].as_array().unwrap().len()), (207, 4), "{answer}");
     assert_eq!(answer["errors"][0]["status"], 400);
-    let again = batch(&[(
-        "trace-create",
-        0,
-        json!({"id": "t1", "tags": ["a"], "metadata": {"a": {"y": 2}}}),
-    )]);
+    let again =
+        batch(&[("trace-create", 0, json!({"id": "t1", "tags": ["a"], "metadata": {"a": {"y": 2}}}))]);
     assert_eq!(fixture.post(v2.url("/api/public/ingestion"), &again).await.0, 207);
 
     let row = sqlx::query("SELECT name, tags, metadata, session_id FROM traces WHERE id = 't1'");
     let row = row.fetch_one(&fixture.pool).await.unwrap();
     assert_eq!(row.get::<String, _>("name"), "one");
     assert_eq!(row.get::<Vec<String>, _>("tags"), ["a", "b"]);
-    assert_eq!(
-        row.get::<serde_json::Value, _>("metadata"),
-        json!({"a": {"x": 1, "y": 2}})
-    );
+    assert_eq!(row.get::<serde_json::Value, _>("metadata"), json!({"a": {"x": 1, "y": 2}}));
     let row = sqlx::query(
         "SELECT total_tokens, start_time::text AS start, output, internal_model_id, calculated_total_cost::float8 AS cost \
          FROM observations WHERE id = 'o1'",
@@ -87,47 +71,21 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
         (200, &json!("kind"), &json!("CATEGORICAL"))
     );
 
-    let stranger = fixture
-        .http
-        .get(v2.url("/api/public/projects"))
-        .basic_auth("pk-x", Some("sk-x"));
+    let stranger = fixture.http.get(v2.url("/api/public/projects")).basic_auth("pk-x", Some("sk-x"));
     assert_eq!(stranger.send().await.unwrap().status(), 401);
-    assert_eq!(
-        fixture
-            .post(v2.url("/api/public/otel/v1/traces"), &json!({}))
-            .await
-            .0,
-        404
-    );
-    assert_eq!(
-        fixture
-            .post(v2.url("/api/public/ingestion"), &json!({"events": []}))
-            .await
-            .0,
-        400
-    );
+    assert_eq!(fixture.post(v2.url("/api/public/otel/v1/traces"), &json!({})).await.0, 404);
+    assert_eq!(fixture.post(v2.url("/api/public/ingestion"), &json!({"events": []})).await.0, 400);
     let missing = batch(&[("observation-update", 0, json!({"id": "nobody", "type": "SPAN"}))]);
     let (_, answer) = fixture.post(v2.url("/api/public/ingestion"), &missing).await;
     assert_eq!(answer["errors"][0]["status"], 404);
 
-    sqlx::query("DROP VIEW traces_view")
-        .execute(&fixture.pool)
-        .await
-        .unwrap();
+    sqlx::query("DROP VIEW traces_view").execute(&fixture.pool).await.unwrap();
     assert_eq!(fixture.get(v2.url("/api/public/traces")).await.0, 500);
-    assert_eq!(
-        fixture.post(v2.url("/api/public/ingestion"), &again).await.0,
-        207,
-        "writing still works"
-    );
+    assert_eq!(fixture.post(v2.url("/api/public/ingestion"), &again).await.0, 207, "writing still works");
 
     v2.faults.set_error_share(1.0);
     assert_eq!(fixture.get(v2.url("/api/public/projects")).await.0, 500);
-    assert_eq!(
-        fixture.get(v2.url("/api/public/ready")).await.0,
-        200,
-        "probes are spared"
-    );
+    assert_eq!(fixture.get(v2.url("/api/public/ready")).await.0, 200, "probes are spared");
     assert_eq!(v2.stop().await.code, 0);
     fixture.end().await;
 }

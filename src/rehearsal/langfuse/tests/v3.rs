@@ -31,25 +31,13 @@ async fn v3_stores_queues_and_merges() {
             0,
             json!({"id": "o1", "traceId": "t1", "name": "span", "startTime": "2026-01-02T03:04:05.678Z"}),
         ),
-        (
-            "score-create",
-            0,
-            json!({"id": "c1", "traceId": "t1", "name": "q", "value": 0.25}),
-        ),
+        ("score-create", 0, json!({"id": "c1", "traceId": "t1", "name": "q", "value": 0.25})),
     ]);
     let (status, answer) = fixture.post(web.url("/api/public/ingestion"), &body).await;
-    assert_eq!(
-        (status, answer["successes"].as_array().unwrap().len()),
-        (207, 3),
-        "{answer}"
-    );
+    assert_eq!((status, answer["successes"].as_array().unwrap().len()), (207, 3), "{answer}");
     let counts = queue_counts(&mut redis, "ingestion-queue").await.unwrap();
     assert_eq!((counts.delayed, counts.waiting), (3, 0), "no worker yet");
-    assert_eq!(
-        fixture.get(web.url("/api/public/traces/t1")).await.0,
-        404,
-        "not merged yet"
-    );
+    assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404, "not merged yet");
 
     let worker = fixture.run(Kind::V3Worker, &[QUIET]).await;
     until(20, "the trace is visible", async || {
@@ -58,24 +46,10 @@ async fn v3_stores_queues_and_merges() {
     })
     .await;
     let (_, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
-    assert_eq!(
-        (&trace["input"], &trace["metadata"]),
-        (&json!({"q": 1}), &json!({"k": {"x": 1}}))
-    );
+    assert_eq!((&trace["input"], &trace["metadata"]), (&json!({"q": 1}), &json!({"k": {"x": 1}})));
     assert_eq!(trace["observations"][0]["startTime"], "2026-01-02T03:04:05.678Z");
-    assert_eq!(
-        fixture
-            .postgres("SELECT count(*) FROM traces WHERE id = 't1'")
-            .await,
-        0,
-        "v2 never sees it"
-    );
-    assert_eq!(
-        fixture
-            .postgres("SELECT count(*) FROM trace_sessions WHERE id = 's9'")
-            .await,
-        1
-    );
+    assert_eq!(fixture.postgres("SELECT count(*) FROM traces WHERE id = 't1'").await, 0, "v2 never sees it");
+    assert_eq!(fixture.postgres("SELECT count(*) FROM trace_sessions WHERE id = 's9'").await, 1);
     until(5, "event_log is written", async || {
         fixture
             .count("SELECT toInt64(count()) AS n FROM event_log WHERE entity_id IN ('t1', 'o1', 'c1')")
@@ -112,30 +86,16 @@ async fn v3_stores_queues_and_merges() {
         .body(gzip.finish().unwrap());
     assert_eq!(sent.send().await.unwrap().status(), 200);
     until(20, "the span is visible", async || {
-        fixture
-            .get(web.url("/api/public/traces/0af7651916cd43dd8448eb211c80319c"))
-            .await
-            .0
-            == 200
+        fixture.get(web.url("/api/public/traces/0af7651916cd43dd8448eb211c80319c")).await.0 == 200
     })
     .await;
     let (status, page) = fixture.get(web.url("/api/public/traces?limit=10")).await;
     assert_eq!((status, &page["meta"]["totalItems"]), (200, &json!(2)), "{page}");
-    let admin = fixture
-        .http
-        .get(web.url("/api/admin/bullmq"))
-        .bearer_auth("admin")
-        .send()
-        .await
-        .unwrap();
+    let admin = fixture.http.get(web.url("/api/admin/bullmq")).bearer_auth("admin").send().await.unwrap();
     assert!(admin.text().await.unwrap().contains("ingestion-queue"));
 
     let deleted = fixture.http.delete(web.url("/api/public/traces/t1"));
-    let deleted = deleted
-        .basic_auth(&project.public_key, Some(&project.secret_key))
-        .send()
-        .await
-        .unwrap();
+    let deleted = deleted.basic_auth(&project.public_key, Some(&project.secret_key)).send().await.unwrap();
     assert_eq!(deleted.status(), 200);
     assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404);
 
@@ -166,11 +126,7 @@ async fn a_killed_workers_job_is_worked_by_the_next_and_an_outage_drops_rows() {
     first.process.kill();
     assert_eq!(first.process.wait().await.code, 137);
     fixture.stores.s3.resume();
-    assert_eq!(
-        queue_counts(&mut redis, "ingestion-queue").await.unwrap().active,
-        1,
-        "nobody moves it"
-    );
+    assert_eq!(queue_counts(&mut redis, "ingestion-queue").await.unwrap().active, 1, "nobody moves it");
     let second = fixture.run(Kind::V3Worker, &[QUIET]).await;
     until(75, "the stalled job is worked", async || {
         fixture.get(web.url("/api/public/traces/t1")).await.0 == 200
@@ -189,10 +145,8 @@ async fn a_killed_workers_job_is_worked_by_the_next_and_an_outage_drops_rows() {
     })
     .await;
     fixture.stores.clickhouse.stop().await;
-    until(20, "the row is dropped", async || {
-        third.logged("Max attempts reached for traces record") == 1
-    })
-    .await;
+    until(20, "the row is dropped", async || third.logged("Max attempts reached for traces record") == 1)
+        .await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     third.process.kill();
     web.process.kill();

@@ -41,9 +41,7 @@ pub(super) async fn ingestion(State(v2): State<V2>, request: Request<Body>) -> R
         match store(&v2, &scope, event).await {
             Ok(()) => taken.push(event.id.clone()),
             Err(error) => {
-                v2.context
-                    .log
-                    .error(&format!("Error processing event {}: {error}", event.id));
+                v2.context.log.error(&format!("Error processing event {}: {error}", event.id));
                 intake.errors.push(answer(event, &error));
             }
         }
@@ -80,14 +78,10 @@ pub(super) async fn delete_trace(
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     let scope = v2.scope(request.headers()).await?;
-    let found = trace::delete(&v2.pool, &scope.project, &id)
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+    let found =
+        trace::delete(&v2.pool, &scope.project, &id).await.map_err(|error| Refusal::internal(&error))?;
     if found {
-        Ok(json_answer(
-            StatusCode::OK,
-            &json!({"message": "Trace deleted successfully"}),
-        ))
+        Ok(json_answer(StatusCode::OK, &json!({"message": "Trace deleted successfully"})))
     } else {
         Err(Refusal::not_found("Trace not found"))
     }
@@ -128,9 +122,7 @@ async fn upload(v2: &V2, scope: &Scope, events: &[Event]) {
         let key = format!("{folder}{}.json", group.file_key());
         let content = group.events.iter().map(Event::json).collect();
         if let Err(error) = bucket.put_json(&key, &content).await {
-            v2.context
-                .log
-                .error(&format!("Failed to upload event to S3: {error}"));
+            v2.context.log.error(&format!("Failed to upload event to S3: {error}"));
         }
     });
     futures::future::join_all(puts).await;

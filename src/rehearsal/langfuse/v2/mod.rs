@@ -40,17 +40,9 @@ impl V2 {
 /// Serves until the process is told to stop.
 pub(crate) async fn run(context: Arc<Context>, socket: TcpListener) -> Result<(), LangfuseError> {
     let pool = postgres::open(&context.settings.database_url, "langfuse-v2-web")?;
-    let upload = context
-        .settings
-        .s3
-        .as_ref()
-        .filter(|_| context.settings.s3_upload_enabled);
+    let upload = context.settings.s3.as_ref().filter(|_| context.settings.s3_upload_enabled);
     let bucket = upload.map(EventBucket::open).transpose()?;
-    let state = V2 {
-        context: context.clone(),
-        pool: pool.clone(),
-        bucket,
-    };
+    let state = V2 { context: context.clone(), pool: pool.clone(), bucket };
     context.log.info("✓ Ready");
     listener::serve(context, socket, routes(state)).await;
     pool.close().await;
@@ -67,10 +59,7 @@ fn routes(state: V2) -> Router {
         .route("/api/public/ingestion", post(ingest::ingestion))
         .route("/api/public/scores", post(ingest::scores).get(read::scores))
         .route("/api/public/traces", get(read::traces).post(ingest::traces))
-        .route(
-            "/api/public/traces/{id}",
-            get(read::trace).delete(ingest::delete_trace),
-        )
+        .route("/api/public/traces/{id}", get(read::trace).delete(ingest::delete_trace))
         .route("/api/public/observations", get(read::observations))
         .route("/api/public/observations/{id}", get(read::observation))
         .route("/api/public/projects", get(read::projects))

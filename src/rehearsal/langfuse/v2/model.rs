@@ -76,26 +76,14 @@ impl Usage {
     pub(super) fn read(event: &Event) -> Self {
         let usage = event.body.get("usage").or_else(|| event.body.get("usageDetails"));
         let count = |names: [&str; 2]| {
-            names
-                .into_iter()
-                .find_map(|name| usage?.get(name)?.as_i64())
-                .and_then(|n| i32::try_from(n).ok())
+            names.into_iter().find_map(|name| usage?.get(name)?.as_i64()).and_then(|n| i32::try_from(n).ok())
         };
-        let (input, output) = (
-            count(["input", "promptTokens"]),
-            count(["output", "completionTokens"]),
-        );
+        let (input, output) = (count(["input", "promptTokens"]), count(["output", "completionTokens"]));
         let sum = match (input, output) {
             (Some(input), Some(output)) => input.checked_add(output),
             (one, other) => one.or(other),
         };
-        Self {
-            input,
-            output,
-            total: count(["total", "totalTokens"])
-                .filter(|total| *total != 0)
-                .or(sum),
-        }
+        Self { input, output, total: count(["total", "totalTokens"]).filter(|total| *total != 0).or(sum) }
     }
 
     pub(super) fn or(self, known: Self) -> Self {
@@ -113,9 +101,7 @@ impl Costs {
         let usage = event.body.get("usage");
         let details = event.body.get("costDetails");
         let cost = |old: &str, new: &str| {
-            usage
-                .and_then(|usage| usage[old].as_f64())
-                .or_else(|| details?.get(new).and_then(Value::as_f64))
+            usage.and_then(|usage| usage[old].as_f64()).or_else(|| details?.get(new).and_then(Value::as_f64))
         };
         Self {
             input: cost("inputCost", "input"),
@@ -128,10 +114,7 @@ impl Costs {
     pub(super) fn or_calculate(self, model: Option<&Model>, usage: Usage) -> Self {
         if self.input.is_some() || self.output.is_some() || self.total.is_some() {
             let sum = self.input.unwrap_or_default() + self.output.unwrap_or_default();
-            return Self {
-                total: self.total.or(Some(sum)),
-                ..self
-            };
+            return Self { total: self.total.or(Some(sum)), ..self };
         }
         let Some(model) = model else {
             return Self::default();
@@ -139,11 +122,8 @@ impl Costs {
         let times = |price: Option<f64>, count: Option<i32>| Some(price? * f64::from(count?));
         let input = times(model.input_price, usage.input);
         let output = times(model.output_price, usage.output);
-        let total = times(model.total_price, usage.total).or_else(|| {
-            input
-                .or(output)
-                .map(|_| input.unwrap_or_default() + output.unwrap_or_default())
-        });
+        let total = times(model.total_price, usage.total)
+            .or_else(|| input.or(output).map(|_| input.unwrap_or_default() + output.unwrap_or_default()));
         Self { input, output, total }
     }
 }
@@ -161,17 +141,8 @@ mod tests {
 
     #[test]
     fn adds_up_tokens_and_prices() {
-        let usage = Usage::read(&event(
-            json!({"usage": {"promptTokens": 10, "completionTokens": 5}}),
-        ));
-        assert_eq!(
-            usage,
-            Usage {
-                input: Some(10),
-                output: Some(5),
-                total: Some(15)
-            }
-        );
+        let usage = Usage::read(&event(json!({"usage": {"promptTokens": 10, "completionTokens": 5}})));
+        assert_eq!(usage, Usage { input: Some(10), output: Some(5), total: Some(15) });
         let model = Model {
             id: "m".into(),
             name: "gpt".into(),
@@ -181,14 +152,7 @@ mod tests {
             total_price: None,
         };
         let costs = Costs::default().or_calculate(Some(&model), usage);
-        assert_eq!(
-            costs,
-            Costs {
-                input: Some(5.0),
-                output: Some(5.0),
-                total: Some(10.0)
-            }
-        );
+        assert_eq!(costs, Costs { input: Some(5.0), output: Some(5.0), total: Some(10.0) });
         let sent = Costs::read(&event(json!({"usage": {"inputCost": 2}})));
         assert_eq!(sent.or_calculate(Some(&model), usage).total, Some(2.0));
     }

@@ -56,25 +56,17 @@ struct Known {
 
 /// Creates or updates an observation; only the legacy `observation-update` demands that it exists.
 pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Result<(), EventError> {
-    let id = event
-        .body_id()
-        .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+    let id = event.body_id().map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     let known = find(pool, project, &id).await?;
     if known.is_none() && event.kind == "observation-update" {
-        return Err(EventError::NotFound(format!(
-            "Observation with id {id} not found"
-        )));
+        return Err(EventError::NotFound(format!("Observation with id {id} not found")));
     }
     let trace_id = match (event.text("traceId"), &known) {
         (Some(trace_id), _) => Some(trace_id.to_owned()),
         (None, Some(_)) => None,
         (None, None) => Some(trace::create_for(pool, project, event.text("name")).await?),
     };
-    let known = known.unwrap_or(Known {
-        metadata: None,
-        model: None,
-        usage: Usage::default(),
-    });
+    let known = known.unwrap_or(Known { metadata: None, model: None, usage: Usage::default() });
     let name = event.text("model").map(str::to_owned).or(known.model);
     let model = model::find(pool, project, name.as_deref(), usage_unit(event)).await?;
     let usage = Usage::read(event);
@@ -129,12 +121,7 @@ async fn find(pool: &PgPool, project: &str, id: &str) -> Result<Option<Known>, E
     .fetch_optional(pool)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    trace::check_owner(
-        &row.try_get::<String, _>("project_id")?,
-        project,
-        "Observation",
-        id,
-    )?;
+    trace::check_owner(&row.try_get::<String, _>("project_id")?, project, "Observation", id)?;
     Ok(Some(Known {
         metadata: row.try_get("metadata")?,
         model: row.try_get("model")?,
@@ -151,10 +138,9 @@ fn usage_unit(event: &Event) -> Option<&str> {
 }
 
 async fn prompt_id(pool: &PgPool, project: &str, event: &Event) -> Result<Option<String>, EventError> {
-    let (Some(name), Some(version)) = (
-        event.text("promptName"),
-        event.body.get("promptVersion").and_then(Value::as_i64),
-    ) else {
+    let (Some(name), Some(version)) =
+        (event.text("promptName"), event.body.get("promptVersion").and_then(Value::as_i64))
+    else {
         return Ok(None);
     };
     let found = sqlx::query("SELECT id FROM prompts WHERE project_id = $1 AND name = $2 AND version = $3")

@@ -72,46 +72,24 @@ pub(super) async fn traces(State(v2): State<V2>, uri: Uri, headers: HeaderMap) -
             .bind(query.version.clone())
             .bind(query.release.clone())
     };
-    let page = bind(TRACES.page)
-        .bind(query.limit)
-        .bind(query.offset())
-        .bind(query.oldest_first);
-    let rows = page
-        .fetch_all(&v2.pool)
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
-    let total = bind(TRACES.count)
-        .fetch_one(&v2.pool)
-        .await
-        .and_then(|row| row.try_get::<i64, _>(0));
+    let page = bind(TRACES.page).bind(query.limit).bind(query.offset()).bind(query.oldest_first);
+    let rows = page.fetch_all(&v2.pool).await.map_err(|error| Refusal::internal(&error))?;
+    let total = bind(TRACES.count).fetch_one(&v2.pool).await.and_then(|row| row.try_get::<i64, _>(0));
     let total = total.map_err(|error| Refusal::internal(&error))?;
     let mut data = Vec::with_capacity(rows.len());
     for row in rows {
         let mut trace = public_row(row.try_get("row").map_err(|error| Refusal::internal(&error))?);
         let id = trace["id"].as_str().unwrap_or_default().to_owned();
         for (key, sql) in [
-            (
-                "observations",
-                "SELECT id AS row FROM observations WHERE trace_id = $1 AND project_id = $2",
-            ),
-            (
-                "scores",
-                "SELECT id AS row FROM scores WHERE trace_id = $1 AND project_id = $2",
-            ),
+            ("observations", "SELECT id AS row FROM observations WHERE trace_id = $1 AND project_id = $2"),
+            ("scores", "SELECT id AS row FROM scores WHERE trace_id = $1 AND project_id = $2"),
         ] {
-            let ids = sqlx::query(sql)
-                .bind(&id)
-                .bind(&scope.project)
-                .fetch_all(&v2.pool)
-                .await;
+            let ids = sqlx::query(sql).bind(&id).bind(&scope.project).fetch_all(&v2.pool).await;
             let ids = ids.map_err(|error| Refusal::internal(&error))?;
             let ids: Vec<String> = ids.iter().filter_map(|row| row.try_get("row").ok()).collect();
             trace.insert(key.into(), ids.into());
         }
-        trace.insert(
-            "htmlPath".into(),
-            format!("/project/{}/traces/{id}", scope.project).into(),
-        );
+        trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());
         data.push(Value::Object(trace));
     }
     Ok(list(&data, query.page, query.limit, total))
@@ -135,15 +113,9 @@ pub(super) async fn trace(
     .await?;
     let scores =
         read("SELECT to_jsonb(s) AS row FROM scores s WHERE s.trace_id = $1 AND s.project_id = $2").await?;
-    trace.insert(
-        "observations".into(),
-        observations.into_iter().map(Value::Object).collect(),
-    );
+    trace.insert("observations".into(), observations.into_iter().map(Value::Object).collect());
     trace.insert("scores".into(), scores.into_iter().map(Value::Object).collect());
-    trace.insert(
-        "htmlPath".into(),
-        format!("/project/{}/traces/{id}", scope.project).into(),
-    );
+    trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());
     Ok(json_answer(StatusCode::OK, &Value::Object(trace)))
 }
 
@@ -194,27 +166,19 @@ pub(super) async fn scores(State(v2): State<V2>, uri: Uri, headers: HeaderMap) -
 /// One score as the API shows it; null when there is none.
 pub(super) async fn score(pool: &PgPool, id: &str, project: &str) -> Result<Value, Refusal> {
     let sql = "SELECT to_jsonb(s) AS row FROM scores s WHERE s.id = $1 AND s.project_id = $2";
-    Ok(rows(pool, sql, id, project)
-        .await?
-        .into_iter()
-        .next()
-        .map_or(Value::Null, Value::Object))
+    Ok(rows(pool, sql, id, project).await?.into_iter().next().map_or(Value::Null, Value::Object))
 }
 
 /// `GET /api/public/projects`: the cheapest check of a key.
 pub(super) async fn projects(State(v2): State<V2>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = v2.scope(&headers).await?;
-    project_page(&v2.pool, &scope.project)
-        .await
-        .map_err(|error| Refusal::internal(&error))
+    project_page(&v2.pool, &scope.project).await.map_err(|error| Refusal::internal(&error))
 }
 
 /// The projects page, the same in v2 and v3.
 pub(crate) async fn project_page(pool: &PgPool, project: &str) -> Result<Response, LangfuseError> {
-    let rows = sqlx::query("SELECT id, name FROM projects WHERE id = $1")
-        .bind(project)
-        .fetch_all(pool)
-        .await?;
+    let rows =
+        sqlx::query("SELECT id, name FROM projects WHERE id = $1").bind(project).fetch_all(pool).await?;
     let data = rows.iter().map(|row| {
         Ok(json!({"id": row.try_get::<String, _>("id")?, "name": row.try_get::<String, _>("name")?}))
     });
@@ -232,23 +196,12 @@ async fn simple_list(v2: &V2, uri: &Uri, headers: &HeaderMap, sql: &Listing) -> 
             .bind(query.name.clone())
             .bind(query.kind.clone())
     };
-    let page = bind(sql.page)
-        .bind(query.limit)
-        .bind(query.offset())
-        .fetch_all(&v2.pool)
-        .await;
+    let page = bind(sql.page).bind(query.limit).bind(query.offset()).fetch_all(&v2.pool).await;
     let page = page.map_err(|error| Refusal::internal(&error))?;
-    let total = bind(sql.count)
-        .fetch_one(&v2.pool)
-        .await
-        .and_then(|row| row.try_get::<i64, _>(0));
+    let total = bind(sql.count).fetch_one(&v2.pool).await.and_then(|row| row.try_get::<i64, _>(0));
     let total = total.map_err(|error| Refusal::internal(&error))?;
-    let data: Vec<Value> = page
-        .iter()
-        .filter_map(|row| row.try_get("row").ok())
-        .map(public_row)
-        .map(Value::Object)
-        .collect();
+    let data: Vec<Value> =
+        page.iter().filter_map(|row| row.try_get("row").ok()).map(public_row).map(Value::Object).collect();
     Ok(list(&data, query.page, query.limit, total))
 }
 
@@ -260,11 +213,7 @@ async fn rows(
 ) -> Result<Vec<Map<String, Value>>, Refusal> {
     let rows = sqlx::query(sql).bind(id).bind(project).fetch_all(pool).await;
     let rows = rows.map_err(|error| Refusal::internal(&error))?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| row.try_get("row").ok())
-        .map(public_row)
-        .collect())
+    Ok(rows.iter().filter_map(|row| row.try_get("row").ok()).map(public_row).collect())
 }
 
 /// A row of the database as the API names it: camelCase, dates with `Z`.
@@ -272,9 +221,7 @@ fn public_row(row: Value) -> Map<String, Value> {
     let Value::Object(row) = row else {
         return Map::new();
     };
-    row.into_iter()
-        .map(|(key, value)| (camel(&key), date(&key, value)))
-        .collect()
+    row.into_iter().map(|(key, value)| (camel(&key), date(&key, value))).collect()
 }
 
 fn date(key: &str, value: Value) -> Value {

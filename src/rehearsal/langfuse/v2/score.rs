@@ -21,9 +21,7 @@ ON CONFLICT (id, project_id) DO UPDATE SET
 /// Creates or updates a score.
 pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Result<(), EventError> {
     let inflated = events::inflate(event).map_err(EventError::Invalid)?;
-    let id = event
-        .body_id()
-        .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+    let id = event.body_id().map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     sqlx::query(UPSERT)
         .bind(id)
         .bind(js::iso(event.timestamp_ms))

@@ -25,9 +25,7 @@ WHERE traces.project_id = $8";
 
 /// Creates or updates a trace.
 pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Result<(), EventError> {
-    let id = event
-        .body_id()
-        .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+    let id = event.body_id().map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     let known = sqlx::query("SELECT project_id, metadata, tags FROM traces WHERE id = $1")
         .bind(&id)
         .fetch_optional(pool)
@@ -42,12 +40,7 @@ pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Resul
         upsert_session(pool, project, session).await?;
     }
     let sent = event.body.get("tags").and_then(Value::as_array);
-    tags.extend(
-        sent.into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned),
-    );
+    tags.extend(sent.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
     tags.sort();
     tags.dedup();
     let done = sqlx::query(UPSERT)
@@ -68,11 +61,7 @@ pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Resul
         .bind(event.text("externalId"))
         .execute(pool)
         .await?;
-    if done.rows_affected() == 0 {
-        Err(foreign("Trace", &id).into())
-    } else {
-        Ok(())
-    }
+    if done.rows_affected() == 0 { Err(foreign("Trace", &id).into()) } else { Ok(()) }
 }
 
 /// Makes the trace that SDKs before 2.0 leave out. Returns its id.
@@ -103,11 +92,7 @@ pub(super) async fn delete(pool: &PgPool, project: &str, id: &str) -> Result<boo
         "DELETE FROM scores WHERE trace_id = $1 AND project_id = $2",
         "DELETE FROM observations WHERE trace_id = $1 AND project_id = $2",
     ] {
-        sqlx::query(sql)
-            .bind(id)
-            .bind(project)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(sql).bind(id).bind(project).execute(&mut *transaction).await?;
     }
     let done = sqlx::query("DELETE FROM traces WHERE id = $1 AND project_id = $2")
         .bind(id)
@@ -138,11 +123,7 @@ pub(super) fn present(event: &Event, key: &str) -> Option<Value> {
 
 /// Ids are global in v2: one that another project owns is an error.
 pub(super) fn check_owner(owner: &str, project: &str, what: &str, id: &str) -> Result<(), LangfuseError> {
-    if owner == project {
-        Ok(())
-    } else {
-        Err(foreign(what, id))
-    }
+    if owner == project { Ok(()) } else { Err(foreign(what, id)) }
 }
 
 fn foreign(what: &str, id: &str) -> LangfuseError {

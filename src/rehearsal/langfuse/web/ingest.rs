@@ -61,27 +61,17 @@ pub(super) async fn delete_trace(
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
-    for (table, column) in [
-        ("traces", "id"),
-        ("observations", "trace_id"),
-        ("scores", "trace_id"),
-    ] {
+    for (table, column) in [("traces", "id"), ("observations", "trace_id"), ("scores", "trace_id")] {
         let rows = read_rows::newest(&web.clickhouse, table, column, &id, &scope.project).await;
         let mut rows = rows.map_err(|error| Refusal::internal(&error))?;
         for row in &mut rows {
             bury(row);
         }
         if !rows.is_empty() {
-            web.clickhouse
-                .insert(table, &rows)
-                .await
-                .map_err(|error| Refusal::internal(&error))?;
+            web.clickhouse.insert(table, &rows).await.map_err(|error| Refusal::internal(&error))?;
         }
     }
-    Ok(json_answer(
-        StatusCode::OK,
-        &json!({"message": "Trace deleted successfully"}),
-    ))
+    Ok(json_answer(StatusCode::OK, &json!({"message": "Trace deleted successfully"})))
 }
 
 fn bury(row: &mut Map<String, Value>) {
@@ -107,39 +97,26 @@ pub(super) async fn accept(
     let stored = futures::future::join_all(groups.iter().map(|group| upload(web, scope, group))).await;
     let mut failed = false;
     for error in stored.into_iter().filter_map(Result::err) {
-        web.context
-            .log
-            .error(&format!("Failed to upload event to S3 {error}"));
+        web.context.log.error(&format!("Failed to upload event to S3 {error}"));
         failed = true;
     }
     if failed {
-        return Err(Refusal::internal(
-            &"Failed to upload events to blob storage, aborting event processing",
-        ));
+        return Err(Refusal::internal(&"Failed to upload events to blob storage, aborting event processing"));
     }
     let delay = delay.unwrap_or_else(|| queue_delay(web.context.settings.queue_delay, clock::now_ms()));
     for group in &groups {
-        web.ingestion
-            .add("ingestion-job", &job(scope, group), delay)
-            .await
-            .map_err(|error| {
-                web.context
-                    .log
-                    .error(&format!("Failed to add job to ingestion-queue {error}"));
-                Refusal::internal(&error)
-            })?;
+        web.ingestion.add("ingestion-job", &job(scope, group), delay).await.map_err(|error| {
+            web.context.log.error(&format!("Failed to add job to ingestion-queue {error}"));
+            Refusal::internal(&error)
+        })?;
     }
     Ok(())
 }
 
 async fn upload(web: &Web, scope: &Scope, group: &Group) -> Result<(), LangfuseError> {
-    let folder = web
-        .bucket
-        .folder(&scope.project, group.entity.folder(), &group.body_id);
+    let folder = web.bucket.folder(&scope.project, group.entity.folder(), &group.body_id);
     let content: Value = group.events.iter().map(Event::json).collect();
-    web.bucket
-        .put_json(&format!("{folder}{}.json", group.file_key()), &content)
-        .await
+    web.bucket.put_json(&format!("{folder}{}.json", group.file_key()), &content).await
 }
 
 /// A job points at the stored events; it carries none.
@@ -163,11 +140,7 @@ fn job(scope: &Scope, group: &Group) -> Value {
 /// The full delay from 23:45 to 00:15 UTC, else at most 5 s (sheet 4.3).
 fn queue_delay(full: Duration, now_ms: i64) -> Duration {
     let minute = now_ms.rem_euclid(86_400_000) / 60_000;
-    if minute >= 23 * 60 + 45 || minute <= 15 {
-        full
-    } else {
-        full.min(SHORT_DELAY)
-    }
+    if minute >= 23 * 60 + 45 || minute <= 15 { full } else { full.min(SHORT_DELAY) }
 }
 
 #[cfg(test)]
@@ -182,9 +155,6 @@ mod tests {
         assert_eq!(at("2025-01-01T23:44:59Z"), SHORT_DELAY);
         assert_eq!(at("2025-01-01T23:45:00Z"), full);
         assert_eq!(at("2025-01-01T00:15:59Z"), full);
-        assert_eq!(
-            queue_delay(Duration::from_secs(1), 43_200_000),
-            Duration::from_secs(1)
-        );
+        assert_eq!(queue_delay(Duration::from_secs(1), 43_200_000), Duration::from_secs(1));
     }
 }

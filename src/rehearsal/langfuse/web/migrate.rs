@@ -70,10 +70,7 @@ pub(super) async fn run(
 
 async fn postgres(context: &Context, pool: &PgPool) -> Result<(), LangfuseError> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(PRISMA_LOCK)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(PRISMA_LOCK).execute(&mut *transaction).await?;
     let unfinished = sqlx::query(
         "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL",
     )
@@ -123,14 +120,9 @@ async fn record(connection: &mut sqlx::PgConnection, name: &str) -> Result<(), L
 ///
 /// The eight migrations of v3.29.0 are one step here; it leaves `dirty` behind when it is interrupted.
 async fn clickhouse(context: &Context, server: &ClickHouse) -> Result<(), LangfuseError> {
-    let statements: Vec<String> = clickhouse_schema()
-        .iter()
-        .map(|sql| for_topology(sql, server.clustered()))
-        .collect();
-    for sql in statements
-        .iter()
-        .filter(|sql| sql.contains("EXISTS schema_migrations"))
-    {
+    let statements: Vec<String> =
+        clickhouse_schema().iter().map(|sql| for_topology(sql, server.clustered())).collect();
+    for sql in statements.iter().filter(|sql| sql.contains("EXISTS schema_migrations")) {
         server.execute(sql).await?;
     }
     let (at, dirty) = version(server).await?;
@@ -163,9 +155,7 @@ async fn version(server: &ClickHouse) -> Result<(i64, bool), LangfuseError> {
     let rows = server.select(sql, &[]).await?;
     let number = |key: &str| {
         let value = rows.first().and_then(|row| row.get(key));
-        value.map_or(0, |n| {
-            n.as_i64().or_else(|| n.as_str()?.parse().ok()).unwrap_or(0)
-        })
+        value.map_or(0, |n| n.as_i64().or_else(|| n.as_str()?.parse().ok()).unwrap_or(0))
     };
     Ok((number("version"), number("dirty") != 0))
 }
@@ -184,10 +174,8 @@ fn for_topology(sql: &str, clustered: bool) -> String {
     if !clustered {
         return sql.to_owned();
     }
-    sql.replacen(" (\n", " ON CLUSTER default (\n", 1).replace(
-        "ENGINE = ReplacingMergeTree",
-        "ENGINE = ReplicatedReplacingMergeTree",
-    )
+    sql.replacen(" (\n", " ON CLUSTER default (\n", 1)
+        .replace("ENGINE = ReplacingMergeTree", "ENGINE = ReplicatedReplacingMergeTree")
 }
 
 #[cfg(test)]

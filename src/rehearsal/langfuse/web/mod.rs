@@ -81,10 +81,7 @@ fn routes(web: Web) -> Router {
         .route("/api/public/otel/v1/traces", post(otel::traces))
         .route("/api/public/scores", post(ingest::scores).get(read::scores))
         .route("/api/public/traces", get(read::traces).post(ingest::traces))
-        .route(
-            "/api/public/traces/{id}",
-            get(read::trace).delete(ingest::delete_trace),
-        )
+        .route("/api/public/traces/{id}", get(read::trace).delete(ingest::delete_trace))
         .route("/api/public/observations", get(read::observations))
         .route("/api/public/observations/{id}", get(read::observation))
         .route("/api/public/projects", get(read::projects))

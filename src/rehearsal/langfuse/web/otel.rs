@@ -25,23 +25,12 @@ pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Re
     let scope = web.scope(request.headers()).await?;
     let headers = request.headers().clone();
     let body = to_bytes(request.into_body(), LIMIT).await.map_err(|_| {
-        Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "PayloadTooLarge",
-            "Body exceeded 16mb limit",
-        )
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "Body exceeded 16mb limit")
     })?;
     let is = |name, value: &str| {
-        headers
-            .get(name)
-            .and_then(|sent| sent.to_str().ok())
-            .is_some_and(|sent| sent.starts_with(value))
+        headers.get(name).and_then(|sent| sent.to_str().ok()).is_some_and(|sent| sent.starts_with(value))
     };
-    let body = if is(header::CONTENT_ENCODING, "gzip") {
-        unzip(&body)?
-    } else {
-        body.to_vec()
-    };
+    let body = if is(header::CONTENT_ENCODING, "gzip") { unzip(&body)? } else { body.to_vec() };
     let export = if is(header::CONTENT_TYPE, "application/json") {
         otel::from_json(&body)
     } else if is_protobuf(&headers) {
@@ -50,9 +39,7 @@ pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Re
         return Err(Refusal::bad_request("Invalid content type"));
     };
     let export = export.map_err(|problem| {
-        web.context
-            .log
-            .error(&format!("Failed to parse OTel data: {problem}"));
+        web.context.log.error(&format!("Failed to parse OTel data: {problem}"));
         Refusal::bad_request("Failed to parse OTel Trace")
     })?;
     let mut found: Vec<Event> = otel::events(&export).iter().filter_map(Event::read).collect();
@@ -62,10 +49,7 @@ pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Re
 }
 
 fn is_protobuf(headers: &HeaderMap) -> bool {
-    let sent = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     sent.starts_with("application/x-protobuf")
 }
 

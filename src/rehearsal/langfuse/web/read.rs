@@ -28,12 +28,7 @@ async fn recent_events(web: &Web) -> bool {
     let since = clickhouse::parameter(clock::now_ms() - 180_000);
     for table in ["traces", "observations"] {
         let sql = format!("SELECT 1 AS one FROM {table} WHERE created_at > {{since: DateTime64(3)}} LIMIT 1");
-        if web
-            .clickhouse
-            .select(&sql, &[("since", &since)])
-            .await
-            .is_ok_and(|rows| rows.is_empty())
-        {
+        if web.clickhouse.select(&sql, &[("since", &since)]).await.is_ok_and(|rows| rows.is_empty()) {
             return false;
         }
     }
@@ -43,9 +38,7 @@ async fn recent_events(web: &Web) -> bool {
 /// `GET /api/public/projects`.
 pub(super) async fn projects(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Refusal> {
     let scope = web.scope(&headers).await?;
-    project_page(&web.pool, &scope.project)
-        .await
-        .map_err(|error| Refusal::internal(&error))
+    project_page(&web.pool, &scope.project).await.map_err(|error| Refusal::internal(&error))
 }
 
 /// `GET /api/public/traces`.
@@ -77,9 +70,7 @@ pub(super) async fn observations(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    Ok(page(&web, &uri, &headers, "observations", "start_time")
-        .await?
-        .answer())
+    Ok(page(&web, &uri, &headers, "observations", "start_time").await?.answer())
 }
 
 /// `GET /api/public/scores`.
@@ -103,25 +94,14 @@ pub(super) async fn trace(
         rows.map_err(|error| Refusal::internal(&error))
     };
     let Some(trace) = read("traces", "id").await?.into_iter().next() else {
-        return Err(Refusal::not_found(&format!(
-            "Trace {id} not found within authorized project"
-        )));
+        return Err(Refusal::not_found(&format!("Trace {id} not found within authorized project")));
     };
     let mut trace = read_rows::public(trace);
     for table in ["observations", "scores"] {
         let rows = read(table, "trace_id").await?;
-        trace.insert(
-            table.into(),
-            rows.into_iter()
-                .map(read_rows::public)
-                .map(Value::Object)
-                .collect(),
-        );
+        trace.insert(table.into(), rows.into_iter().map(read_rows::public).map(Value::Object).collect());
     }
-    trace.insert(
-        "htmlPath".into(),
-        format!("/project/{}/traces/{id}", scope.project).into(),
-    );
+    trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());
     Ok(json_answer(StatusCode::OK, &Value::Object(trace)))
 }
 
@@ -133,15 +113,9 @@ pub(super) async fn observation(
 ) -> Result<Response, Refusal> {
     let scope = web.scope(&headers).await?;
     let rows = read_rows::newest(&web.clickhouse, "observations", "id", &id, &scope.project).await;
-    let row = rows
-        .map_err(|error| Refusal::internal(&error))?
-        .into_iter()
-        .next();
+    let row = rows.map_err(|error| Refusal::internal(&error))?.into_iter().next();
     let row = row.ok_or_else(|| Refusal::not_found("Observation not found within authorized project"))?;
-    Ok(json_answer(
-        StatusCode::OK,
-        &Value::Object(read_rows::public(row)),
-    ))
+    Ok(json_answer(StatusCode::OK, &Value::Object(read_rows::public(row))))
 }
 
 struct Page {
@@ -168,43 +142,18 @@ async fn page(web: &Web, uri: &Uri, headers: &HeaderMap, table: &str, time: &str
          ORDER BY event_ts DESC LIMIT 1 BY id, project_id) WHERE is_deleted = 0"
     );
     let order = if query.oldest_first { "ASC" } else { "DESC" };
-    let sql = format!(
-        "{newest} ORDER BY {time} {order} LIMIT {} OFFSET {}",
-        query.limit,
-        query.offset()
-    );
-    let rows = web
-        .clickhouse
-        .select(&sql, &params)
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
+    let sql = format!("{newest} ORDER BY {time} {order} LIMIT {} OFFSET {}", query.limit, query.offset());
+    let rows = web.clickhouse.select(&sql, &params).await.map_err(|error| Refusal::internal(&error))?;
     let count =
         format!("SELECT toInt64(uniq(id)) AS n FROM {table} WHERE project_id = {{project: String}}{filter}");
-    let total = web
-        .clickhouse
-        .select(&count, &params)
-        .await
-        .map_err(|error| Refusal::internal(&error))?;
-    let data = rows
-        .into_iter()
-        .map(read_rows::public)
-        .map(Value::Object)
-        .collect();
-    Ok(Page {
-        data,
-        project: scope.project,
-        query,
-        total: number(&total),
-    })
+    let total = web.clickhouse.select(&count, &params).await.map_err(|error| Refusal::internal(&error))?;
+    let data = rows.into_iter().map(read_rows::public).map(Value::Object).collect();
+    Ok(Page { data, project: scope.project, query, total: number(&total) })
 }
 
 fn number(rows: &[Row]) -> i64 {
     let value = rows.first().and_then(|row| row.get("n"));
-    value.map_or(0, |n| {
-        n.as_i64()
-            .or_else(|| n.as_str().and_then(|text| text.parse().ok()))
-            .unwrap_or(0)
-    })
+    value.map_or(0, |n| n.as_i64().or_else(|| n.as_str().and_then(|text| text.parse().ok())).unwrap_or(0))
 }
 
 fn filters(query: &ListQuery, table: &str, time: &str) -> (String, Vec<(&'static str, String)>) {
@@ -217,24 +166,12 @@ fn filters(query: &ListQuery, table: &str, time: &str) -> (String, Vec<(&'static
             params.push((name, value));
         }
     };
-    add(
-        &format!("{time} >= {{from: DateTime64(3)}}"),
-        "from",
-        query.from_ms.map(clickhouse::parameter),
-    );
-    add(
-        &format!("{time} < {{to: DateTime64(3)}}"),
-        "to",
-        query.to_ms.map(clickhouse::parameter),
-    );
+    add(&format!("{time} >= {{from: DateTime64(3)}}"), "from", query.from_ms.map(clickhouse::parameter));
+    add(&format!("{time} < {{to: DateTime64(3)}}"), "to", query.to_ms.map(clickhouse::parameter));
     add("name = {name: String}", "name", query.name.clone());
     if table == "traces" {
         add("user_id = {user: String}", "user", query.user_id.clone());
-        add(
-            "session_id = {session: String}",
-            "session",
-            query.session_id.clone(),
-        );
+        add("session_id = {session: String}", "session", query.session_id.clone());
         add("version = {version: String}", "version", query.version.clone());
         add("release = {release: String}", "release", query.release.clone());
         let tags = (!query.tags.is_empty()).then(|| {

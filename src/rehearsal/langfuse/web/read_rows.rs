@@ -20,9 +20,7 @@ pub(super) async fn newest(
         "SELECT * FROM (SELECT * FROM {table} WHERE project_id = {{project: String}} AND {column} = {{value: String}} \
          ORDER BY event_ts DESC LIMIT 1 BY id, project_id) WHERE is_deleted = 0"
     );
-    let rows = server
-        .select(&sql, &[("project", project), ("value", value)])
-        .await?;
+    let rows = server.select(&sql, &[("project", project), ("value", value)]).await?;
     Ok(rows.into_iter().map(insertable).collect())
 }
 
@@ -62,11 +60,7 @@ pub(super) fn public(row: Row) -> Map<String, Value> {
                 .into(),
             (_, value) => value,
         };
-        let name = if key == "provided_model_name" {
-            "model".into()
-        } else {
-            camel(&key)
-        };
+        let name = if key == "provided_model_name" { "model".into() } else { camel(&key) };
         out.insert(name, value);
     }
     out
@@ -85,9 +79,7 @@ mod tests {
     fn names_and_parses_as_the_api_does() {
         let row = json!({"id": "t", "timestamp": "2025-01-31 10:00:00.120", "input": "{\"a\":1}", "output": "plain",
             "metadata": {"k": "{\"x\":1}", "s": "t"}, "user_id": null, "event_ts": "2025-01-31 10:00:00.120", "is_deleted": 0});
-        let Value::Object(row) = row else {
-            panic!("an object")
-        };
+        let Value::Object(row) = row else { panic!("an object") };
         let answer = Value::Object(public(row));
         assert_eq!(
             answer,

@@ -41,17 +41,12 @@ pub(super) async fn process(services: &Services, job: &Job) -> Result<(), Langfu
     let target = Target::read(job).ok_or_else(|| {
         LangfuseError::refused(format!("job {} names no project, type or eventBodyId", job.id))
     })?;
-    let folder = services
-        .bucket
-        .folder(target.project, target.entity.folder(), target.id);
+    let folder = services.bucket.folder(target.project, target.entity.folder(), target.id);
     log_file(services, &target, &folder);
     let (mut events, first_written) = download(services, &folder).await?;
     if events.is_empty() {
         let log = &services.context.log;
-        log.warn(&format!(
-            "No events found for project {} and event {}",
-            target.project, target.id
-        ));
+        log.warn(&format!("No events found for project {} and event {}", target.project, target.id));
         return Ok(());
     }
     // Creates before updates where times are equal; the sort is stable.
@@ -90,11 +85,7 @@ async fn download(services: &Services, folder: &str) -> Result<(Vec<Event>, i64)
             one => events.extend(Event::read(&one)),
         }
     }
-    let first = files
-        .iter()
-        .filter_map(|file| file.written_ms)
-        .min()
-        .unwrap_or_else(clock::now_ms);
+    let first = files.iter().filter_map(|file| file.written_ms).min().unwrap_or_else(clock::now_ms);
     Ok((events, first))
 }
 
@@ -105,24 +96,12 @@ async fn trace(
     first_written: i64,
 ) -> Result<(), LangfuseError> {
     let since = events.iter().filter_map(|event| event.millis("timestamp")).min();
-    let known = newest(
-        services,
-        "traces",
-        target,
-        since.map(|ms| ("timestamp", ms)),
-        None,
-    )
-    .await?;
-    let records = events
-        .iter()
-        .map(|event| record::trace(target.project, target.id, event));
+    let known = newest(services, "traces", target, since.map(|ms| ("timestamp", ms)), None).await?;
+    let records = events.iter().map(|event| record::trace(target.project, target.id, event));
     let mut row = merge::records(known.clone(), records, merge::TRACE_FIXED);
     finish(&mut row, known.as_ref(), first_written);
     record::input_and_output(&mut row, events, known.as_ref());
-    if let Some(session) = row
-        .get("session_id")
-        .and_then(Value::as_str)
-        .filter(|session| !session.is_empty())
+    if let Some(session) = row.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty())
     {
         upsert_session(services, target.project, session).await?;
     }
@@ -131,11 +110,7 @@ async fn trace(
         "payload": {"projectId": target.project, "traceId": target.id},
         "id": uuid::Uuid::new_v4().to_string(), "timestamp": js::iso(clock::now_ms()), "name": "trace-upsert",
     });
-    services
-        .trace_upsert
-        .add("trace-upsert", &job, TRACE_UPSERT_DELAY)
-        .await
-        .map(drop)
+    services.trace_upsert.add("trace-upsert", &job, TRACE_UPSERT_DELAY).await.map(drop)
 }
 
 async fn observation(
@@ -149,9 +124,8 @@ async fn observation(
     let since = since.map(|ms| ("start_time", ms));
     let known = newest(services, "observations", target, since, Some(&kind)).await?;
     let prompt = pricing::prompt(&services.pool, target.project, events).await?;
-    let records = events
-        .iter()
-        .map(|event| record::observation(target.project, target.id, event, prompt.as_ref()));
+    let records =
+        events.iter().map(|event| record::observation(target.project, target.id, event, prompt.as_ref()));
     let mut row = merge::records(known.clone(), records, merge::OBSERVATION_FIXED);
     finish(&mut row, known.as_ref(), first_written);
     if !row.get("level").is_some_and(Value::is_string) {
@@ -164,10 +138,7 @@ async fn observation(
         row.insert("end_time".into(), start);
     }
     record::input_and_output(&mut row, events, known.as_ref());
-    let model = row
-        .get("provided_model_name")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let model = row.get("provided_model_name").and_then(Value::as_str).map(str::to_owned);
     let model = pricing::find(&services.pool, target.project, model.as_deref()).await?;
     super::usage::apply(&mut row, model.as_ref());
     if !row.get("trace_id").is_some_and(Value::is_string) {
@@ -186,14 +157,7 @@ async fn score(
     first_written: i64,
 ) -> Result<(), LangfuseError> {
     let since = events.iter().map(|event| event.timestamp_ms).min();
-    let known = newest(
-        services,
-        "scores",
-        target,
-        since.map(|ms| ("timestamp", ms)),
-        None,
-    )
-    .await?;
+    let known = newest(services, "scores", target, since.map(|ms| ("timestamp", ms)), None).await?;
     let records: Vec<Row> = events
         .iter()
         .map(|event| record::score(target.project, target.id, event))
@@ -216,10 +180,7 @@ async fn newest(
     let mut sql = format!(
         "SELECT * FROM {table} WHERE project_id = {{projectId: String}} AND id = {{entityId: String}}"
     );
-    let mut params = vec![
-        ("projectId", target.project.to_owned()),
-        ("entityId", target.id.to_owned()),
-    ];
+    let mut params = vec![("projectId", target.project.to_owned()), ("entityId", target.id.to_owned())];
     if let Some(kind) = kind {
         sql.push_str(" AND type = {type: String}");
         params.push(("type", kind.to_owned()));
@@ -237,10 +198,7 @@ async fn newest(
 /// The clock columns: `event_ts` is now, `created_at` stays the first one known.
 fn finish(row: &mut Row, known: Option<&Row>, first_written: i64) {
     let created = known.and_then(|row| row.get("created_at")).cloned();
-    row.insert(
-        "created_at".into(),
-        created.unwrap_or_else(|| first_written.into()),
-    );
+    row.insert("created_at".into(), created.unwrap_or_else(|| first_written.into()));
     row.insert("event_ts".into(), clock::now_ms().into());
 }
 

@@ -8,22 +8,10 @@ use super::super::stores::clickhouse::Row;
 
 /// Columns the first record decides.
 pub(super) const TRACE_FIXED: &[&str] = &["id", "project_id", "timestamp", "created_at", "environment"];
-pub(super) const OBSERVATION_FIXED: &[&str] = &[
-    "id",
-    "project_id",
-    "trace_id",
-    "start_time",
-    "created_at",
-    "environment",
-];
-pub(super) const SCORE_FIXED: &[&str] = &[
-    "id",
-    "project_id",
-    "timestamp",
-    "trace_id",
-    "created_at",
-    "environment",
-];
+pub(super) const OBSERVATION_FIXED: &[&str] =
+    &["id", "project_id", "trace_id", "start_time", "created_at", "environment"];
+pub(super) const SCORE_FIXED: &[&str] =
+    &["id", "project_id", "timestamp", "trace_id", "created_at", "environment"];
 
 /// Folds `known` and then `records`; metadata ends as a map of texts.
 pub(super) fn records(known: Option<Row>, records: impl IntoIterator<Item = Row>, fixed: &[&str]) -> Row {
@@ -66,10 +54,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn merge_metadata(old: Option<&Value>, new: Option<&Value>) -> Option<Value> {
-    js::merge(
-        old.filter(|value| !value.is_null()).cloned(),
-        new.filter(|value| !value.is_null()).cloned(),
-    )
+    js::merge(old.filter(|value| !value.is_null()).cloned(), new.filter(|value| !value.is_null()).cloned())
 }
 
 fn unite(old: Option<&Value>, new: Option<&Value>) -> Option<Value> {
@@ -77,11 +62,8 @@ fn unite(old: Option<&Value>, new: Option<&Value>) -> Option<Value> {
         return None;
     }
     let texts = |tags: Option<&Value>| tags.and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut all: Vec<String> = texts(old)
-        .into_iter()
-        .chain(texts(new))
-        .filter_map(|tag| tag.as_str().map(str::to_owned))
-        .collect();
+    let mut all: Vec<String> =
+        texts(old).into_iter().chain(texts(new)).filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
     all.sort();
     all.dedup();
     Some(all.into())
@@ -101,14 +83,10 @@ mod tests {
 
     #[test]
     fn later_events_win_but_not_for_fixed_columns() {
-        let known = row(
-            json!({"id": "t", "timestamp": 1, "name": "a", "user_id": "u", "tags": ["b"],
-            "metadata": {"k": "1"}, "usage_details": {"input": 3}}),
-        );
-        let event = row(
-            json!({"id": "t", "timestamp": 2, "name": "c", "user_id": null, "tags": ["a"],
-            "metadata": {"l": {"x": 1.0}}, "usage_details": {}, "session_id": "s"}),
-        );
+        let known = row(json!({"id": "t", "timestamp": 1, "name": "a", "user_id": "u", "tags": ["b"],
+            "metadata": {"k": "1"}, "usage_details": {"input": 3}}));
+        let event = row(json!({"id": "t", "timestamp": 2, "name": "c", "user_id": null, "tags": ["a"],
+            "metadata": {"l": {"x": 1.0}}, "usage_details": {}, "session_id": "s"}));
         let merged = Value::Object(records(Some(known), [event], TRACE_FIXED));
         assert_eq!(
             merged,
@@ -123,9 +101,6 @@ mod tests {
         let second = row(json!({"id": "o", "trace_id": "t", "start_time": 5}));
         let third = row(json!({"id": "o", "trace_id": "x", "start_time": 9}));
         let merged = records(None, [first, second, third], OBSERVATION_FIXED);
-        assert_eq!(
-            (&merged["trace_id"], &merged["start_time"]),
-            (&json!("t"), &json!(5))
-        );
+        assert_eq!((&merged["trace_id"], &merged["start_time"]), (&json!("t"), &json!(5)));
     }
 }

@@ -116,24 +116,16 @@ async fn work_queues(services: &Services, stop: &CancellationToken) {
 
 async fn ingest(services: &Services, job: Job) -> Result<(), String> {
     ingestion::process(services, &job).await.map_err(|error| {
-        let project = job.data["payload"]["authCheck"]["scope"]["projectId"]
-            .as_str()
-            .unwrap_or_default();
+        let project = job.data["payload"]["authCheck"]["scope"]["projectId"].as_str().unwrap_or_default();
         let log = &services.context.log;
         log.error(&format!("Failed job ingestion processing for {project} {error}"));
-        log.error(&format!(
-            "Queue job {} with id {} in {INGESTION} failed {error}",
-            job.name, job.id
-        ));
+        log.error(&format!("Queue job {} with id {} in {INGESTION} failed {error}", job.name, job.id));
         error.to_string()
     })
 }
 
 fn routes(services: Services) -> Router {
-    Router::new()
-        .route("/api/health", get(health))
-        .route("/api/ready", get(ready))
-        .with_state(services)
+    Router::new().route("/api/health", get(health)).route("/api/ready", get(ready)).with_state(services)
 }
 
 /// PostgreSQL and Redis only: a green page says nothing of ClickHouse or S3.

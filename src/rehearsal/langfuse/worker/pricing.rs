@@ -50,13 +50,8 @@ pub(super) async fn find(
         .fetch_all(pool)
         .await
         .or_else(without_table)?;
-    let prices = rows
-        .iter()
-        .map(|row| Ok((row.try_get("usage_type")?, row.try_get("price")?)));
-    Ok(Some(Model {
-        id,
-        prices: prices.collect::<Result<_, sqlx::Error>>()?,
-    }))
+    let prices = rows.iter().map(|row| Ok((row.try_get("usage_type")?, row.try_get("price")?)));
+    Ok(Some(Model { id, prices: prices.collect::<Result<_, sqlx::Error>>()? }))
 }
 
 /// The prompt the last event with prompt information names.
@@ -79,14 +74,7 @@ pub(super) async fn prompt(
         .fetch_optional(pool)
         .await
         .or_else(without_table)?;
-    row.map(|row| {
-        Ok(Prompt {
-            id: row.try_get("id")?,
-            name: name.to_owned(),
-            version,
-        })
-    })
-    .transpose()
+    row.map(|row| Ok(Prompt { id: row.try_get("id")?, name: name.to_owned(), version })).transpose()
 }
 
 fn without_table<T: Default>(error: sqlx::Error) -> Result<T, sqlx::Error> {

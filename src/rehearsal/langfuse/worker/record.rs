@@ -16,11 +16,8 @@ const TRACE: &[(&str, &str)] = &[
     ("version", "version"),
     ("sessionId", "session_id"),
 ];
-const OBSERVATION: &[(&str, &str)] = &[
-    ("name", "name"),
-    ("model", "provided_model_name"),
-    ("level", "level"),
-];
+const OBSERVATION: &[(&str, &str)] =
+    &[("name", "name"), ("model", "provided_model_name"), ("level", "level")];
 /// These are left out when they are null.
 const OBSERVATION_SET: &[(&str, &str)] = &[
     ("statusMessage", "status_message"),
@@ -31,10 +28,7 @@ const OBSERVATION_SET: &[(&str, &str)] = &[
 /// A trace event as a row.
 pub(super) fn trace(project: &str, id: &str, event: &Event) -> Row {
     let mut row = start(project, id, event);
-    row.insert(
-        "timestamp".into(),
-        event.millis("timestamp").unwrap_or(event.timestamp_ms).into(),
-    );
+    row.insert("timestamp".into(), event.millis("timestamp").unwrap_or(event.timestamp_ms).into());
     copy(&mut row, event, TRACE, true);
     let public = event.body.get("public").and_then(Value::as_bool).unwrap_or(false);
     row.insert("public".into(), public.into());
@@ -48,27 +42,18 @@ pub(super) fn trace(project: &str, id: &str, event: &Event) -> Row {
 pub(super) fn observation(project: &str, id: &str, event: &Event, prompt: Option<&Prompt>) -> Row {
     let mut row = start(project, id, event);
     row.insert("type".into(), event.observation_type().into());
-    row.insert(
-        "start_time".into(),
-        event.millis("startTime").unwrap_or(event.timestamp_ms).into(),
-    );
+    row.insert("start_time".into(), event.millis("startTime").unwrap_or(event.timestamp_ms).into());
     copy(&mut row, event, OBSERVATION, true);
     copy(&mut row, event, OBSERVATION_SET, false);
     if let Some(trace_id) = event.text("traceId") {
         row.insert("trace_id".into(), trace_id.into());
     }
-    for (field, column) in [
-        ("endTime", "end_time"),
-        ("completionStartTime", "completion_start_time"),
-    ] {
+    for (field, column) in [("endTime", "end_time"), ("completionStartTime", "completion_start_time")] {
         if let Some(ms) = event.millis(field) {
             row.insert(column.into(), ms.into());
         }
     }
-    let parameters = event
-        .body
-        .get("modelParameters")
-        .filter(|value| js::truthy(Some(value)));
+    let parameters = event.body.get("modelParameters").filter(|value| js::truthy(Some(value)));
     if let Some(parameters) = parameters {
         row.insert("model_parameters".into(), js::stringify(parameters).into());
     }
@@ -103,11 +88,7 @@ pub(super) fn score(project: &str, id: &str, event: &Event) -> Result<Row, Strin
     copy(
         &mut row,
         event,
-        &[
-            ("observationId", "observation_id"),
-            ("comment", "comment"),
-            ("configId", "config_id"),
-        ],
+        &[("observationId", "observation_id"), ("comment", "comment"), ("configId", "config_id")],
         true,
     );
     Ok(row)
@@ -149,10 +130,7 @@ fn start(project: &str, id: &str, event: &Event) -> Row {
     let mut row = Row::new();
     row.insert("id".into(), id.into());
     row.insert("project_id".into(), project.into());
-    row.insert(
-        "environment".into(),
-        event.text("environment").unwrap_or("default").into(),
-    );
+    row.insert("environment".into(), event.text("environment").unwrap_or("default").into());
     row.insert("metadata".into(), metadata(event.body.get("metadata")));
     row.insert("created_at".into(), now.into());
     row.insert("updated_at".into(), now.into());
@@ -185,10 +163,7 @@ fn usage_details(event: &Event) -> Value {
     let usage = event.body.get("usage");
     let details = event.body.get("usageDetails").and_then(Value::as_object);
     let count = |names: [&str; 2]| names.into_iter().find_map(|name| usage?.get(name)?.as_i64());
-    let (input, output) = (
-        count(["input", "promptTokens"]),
-        count(["output", "completionTokens"]),
-    );
+    let (input, output) = (count(["input", "promptTokens"]), count(["output", "completionTokens"]));
     let sum = match (input.filter(|n| *n != 0), output.filter(|n| *n != 0)) {
         (Some(input), Some(output)) => Some(input + output),
         _ => input.or(output),
@@ -207,15 +182,8 @@ fn usage_details(event: &Event) -> Value {
 fn cost_details(event: &Event) -> Value {
     let mut out = Map::new();
     let usage = event.body.get("usage");
-    for (field, key) in [
-        ("inputCost", "input"),
-        ("outputCost", "output"),
-        ("totalCost", "total"),
-    ] {
-        if let Some(cost) = usage
-            .and_then(|usage| usage.get(field))
-            .filter(|cost| cost.is_number())
-        {
+    for (field, key) in [("inputCost", "input"), ("outputCost", "output"), ("totalCost", "total")] {
+        if let Some(cost) = usage.and_then(|usage| usage.get(field)).filter(|cost| cost.is_number()) {
             out.insert(key.into(), cost.clone());
         }
     }
@@ -224,11 +192,7 @@ fn cost_details(event: &Event) -> Value {
 }
 
 fn overlay(out: &mut Map<String, Value>, details: Option<&Map<String, Value>>) {
-    for (key, value) in details
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| value.is_number())
-    {
+    for (key, value) in details.into_iter().flatten().filter(|(_, value)| value.is_number()) {
         out.insert(key.clone(), value.clone());
     }
 }
@@ -248,19 +212,13 @@ mod tests {
         let row = observation(
             "p",
             "o",
-            &event(
-                "span-update",
-                json!({"id": "o", "endTime": "2025-01-01T00:00:02Z"}),
-            ),
+            &event("span-update", json!({"id": "o", "endTime": "2025-01-01T00:00:02Z"})),
             None,
         );
         assert!(!row.contains_key("name") && !row.contains_key("trace_id"));
         assert_eq!(row["end_time"], 1_735_689_602_000_i64);
         assert_eq!(row["start_time"], 1_735_689_601_000_i64);
-        assert_eq!(
-            (&row["usage_details"], &row["metadata"]),
-            (&json!({}), &json!({}))
-        );
+        assert_eq!((&row["usage_details"], &row["metadata"]), (&json!({}), &json!({})));
     }
 
     #[test]
@@ -273,16 +231,11 @@ mod tests {
 
     #[test]
     fn the_last_truthy_output_counts() {
-        let events = [
-            event("span-create", json!({"output": {"a": 1}})),
-            event("span-update", json!({"output": ""})),
-        ];
+        let events =
+            [event("span-create", json!({"output": {"a": 1}})), event("span-update", json!({"output": ""}))];
         let mut row = Row::new();
         input_and_output(&mut row, &events, None);
-        assert_eq!(
-            (&row["input"], &row["output"]),
-            (&Value::Null, &json!("{\"a\":1}"))
-        );
+        assert_eq!((&row["input"], &row["output"]), (&Value::Null, &json!("{\"a\":1}")));
     }
 
     #[test]

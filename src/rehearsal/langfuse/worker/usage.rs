@@ -14,10 +14,7 @@ pub(super) fn apply(row: &mut Row, model: Option<&Model>) {
     row.insert("usage_details".into(), usage.into());
     row.insert("cost_details".into(), costs.into());
     row.insert("total_cost".into(), total.map_or(Value::Null, Value::from));
-    row.insert(
-        "internal_model_id".into(),
-        model.map_or(Value::Null, |model| model.id.clone().into()),
-    );
+    row.insert("internal_model_id".into(), model.map_or(Value::Null, |model| model.id.clone().into()));
 }
 
 fn usage(row: &Row) -> Map<String, Value> {
@@ -33,9 +30,8 @@ fn usage(row: &Row) -> Map<String, Value> {
 }
 
 fn costs(row: &Row, usage: &Map<String, Value>, model: Option<&Model>) -> (Map<String, Value>, Option<f64>) {
-    let mut costs: Map<String, Value> = numbers(row.get("provided_cost_details"))
-        .map(|(key, cost)| (key.clone(), cost.into()))
-        .collect();
+    let mut costs: Map<String, Value> =
+        numbers(row.get("provided_cost_details")).map(|(key, cost)| (key.clone(), cost.into())).collect();
     if !costs.is_empty() {
         let of = |key: &str| costs.get(key).and_then(Value::as_f64);
         let simple = costs.keys().all(|key| key == "input" || key == "output");
@@ -76,45 +72,25 @@ mod tests {
     use serde_json::json;
 
     fn applied(row: Value, model: Option<&Model>) -> Row {
-        let Value::Object(mut row) = row else {
-            panic!("an object")
-        };
+        let Value::Object(mut row) = row else { panic!("an object") };
         apply(&mut row, model);
         row
     }
 
     #[test]
     fn prices_times_tokens() {
-        let model = Model {
-            id: "m".into(),
-            prices: [("input".into(), 0.5), ("output".into(), 1.0)].into(),
-        };
-        let row = applied(
-            json!({"provided_usage_details": {"input": 2, "output": "3"}}),
-            Some(&model),
-        );
+        let model = Model { id: "m".into(), prices: [("input".into(), 0.5), ("output".into(), 1.0)].into() };
+        let row = applied(json!({"provided_usage_details": {"input": 2, "output": "3"}}), Some(&model));
         assert_eq!(row["usage_details"], json!({"input": 2, "output": 3, "total": 5}));
-        assert_eq!(
-            row["cost_details"],
-            json!({"input": 1.0, "output": 3.0, "total": 4.0})
-        );
-        assert_eq!(
-            (&row["total_cost"], &row["internal_model_id"]),
-            (&json!(4.0), &json!("m"))
-        );
+        assert_eq!(row["cost_details"], json!({"input": 1.0, "output": 3.0, "total": 4.0}));
+        assert_eq!((&row["total_cost"], &row["internal_model_id"]), (&json!(4.0), &json!("m")));
     }
 
     #[test]
     fn provided_costs_win() {
         let row = applied(json!({"provided_cost_details": {"input": 1, "output": 2}}), None);
-        assert_eq!(
-            row["cost_details"],
-            json!({"input": 1.0, "output": 2.0, "total": 3.0})
-        );
+        assert_eq!(row["cost_details"], json!({"input": 1.0, "output": 2.0, "total": 3.0}));
         let row = applied(json!({}), None);
-        assert_eq!(
-            (&row["total_cost"], &row["usage_details"]),
-            (&Value::Null, &json!({}))
-        );
+        assert_eq!((&row["total_cost"], &row["usage_details"]), (&Value::Null, &json!({})));
     }
 }

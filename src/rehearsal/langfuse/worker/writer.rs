@@ -91,37 +91,23 @@ impl Writer {
         let mut items = {
             let mut waiting = self.lock();
             let queue = waiting.entry(table).or_default();
-            let count = if everything {
-                queue.len()
-            } else {
-                queue.len().min(self.0.batch)
-            };
+            let count = if everything { queue.len() } else { queue.len().min(self.0.batch) };
             queue.drain(..count).collect::<Vec<_>>()
         };
         if items.is_empty() {
             return;
         }
-        let rows: Vec<Row> = items
-            .iter_mut()
-            .map(|item| std::mem::take(&mut item.row))
-            .collect();
+        let rows: Vec<Row> = items.iter_mut().map(|item| std::mem::take(&mut item.row)).collect();
         let Err(error) = self.0.server.insert(table, &rows).await else {
             return;
         };
-        self.0
-            .log
-            .error(&format!("ClickhouseWriter.writeToClickhouse {error}"));
-        self.0
-            .log
-            .error(&format!("ClickhouseWriter.flush {table} {error}"));
+        self.0.log.error(&format!("ClickhouseWriter.writeToClickhouse {error}"));
+        self.0.log.error(&format!("ClickhouseWriter.flush {table} {error}"));
         let mut waiting = self.lock();
         let queue = waiting.entry(table).or_default();
         for (item, row) in items.into_iter().zip(rows) {
             if item.attempts < self.0.attempts {
-                queue.push(Item {
-                    attempts: item.attempts + 1,
-                    row,
-                });
+                queue.push(Item { attempts: item.attempts + 1, row });
             } else {
                 self.0.log.error(&format!(
                     "Max attempts reached for {table} record. Dropping record {}",

@@ -10,9 +10,7 @@ use crate::rehearsal::{
 
 /// `$CLICKHOUSE_BINARY`, else `clickhouse` on PATH.
 pub(super) fn find() -> Option<PathBuf> {
-    let named = std::env::var_os("CLICKHOUSE_BINARY")
-        .map(PathBuf::from)
-        .filter(|file| file.is_file());
+    let named = std::env::var_os("CLICKHOUSE_BINARY").map(PathBuf::from).filter(|file| file.is_file());
     named.or_else(|| find_program(&["clickhouse"], &[]))
 }
 
@@ -34,10 +32,8 @@ pub(super) fn configure(
 
 fn text(room: &Path, port: u16, password: &str, reader_password: &str) -> String {
     let room = escape(&room.display().to_string());
-    let profile: Vec<String> = PROFILE
-        .iter()
-        .map(|(name, value)| format!("<{name}>{value}</{name}>"))
-        .collect();
+    let profile: Vec<String> =
+        PROFILE.iter().map(|(name, value)| format!("<{name}>{value}</{name}>")).collect();
     let profile = profile.concat();
     let user = |name, password, profile| {
         format!(
@@ -72,7 +68,5 @@ fn text(room: &Path, port: u16, password: &str, reader_password: &str) -> String
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -9,18 +9,9 @@ use crate::rehearsal::{
 };
 
 const FRONT: [(&str, &str); 3] = [
-    (
-        "front.py",
-        include_str!("../../../../assets/rehearsal/clickhouse_front/front.py"),
-    ),
-    (
-        "engine.py",
-        include_str!("../../../../assets/rehearsal/clickhouse_front/engine.py"),
-    ),
-    (
-        "framing.py",
-        include_str!("../../../../assets/rehearsal/clickhouse_front/framing.py"),
-    ),
+    ("front.py", include_str!("../../../../assets/rehearsal/clickhouse_front/front.py")),
+    ("engine.py", include_str!("../../../../assets/rehearsal/clickhouse_front/engine.py")),
+    ("framing.py", include_str!("../../../../assets/rehearsal/clickhouse_front/framing.py")),
 ];
 
 /// Seconds after which any query of a rehearsal is ended: a client that left cannot cancel it here.
@@ -42,10 +33,8 @@ pub(super) async fn set_up(
     let engine_config = room.join("engine.xml");
     write_private(&engine_config, &engine_settings())?;
     let users = users.map(|(name, password)| {
-        let mut settings: serde_json::Map<_, _> = PROFILE
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
-            .collect();
+        let mut settings: serde_json::Map<_, _> =
+            PROFILE.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         settings.insert("max_execution_time".into(), MAX_EXECUTION_TIME.into());
         let readonly = if name == READER { 2 } else { 0 };
         serde_json::json!({"name": name, "password": password, "readonly": readonly, "settings": settings})
@@ -59,11 +48,7 @@ pub(super) async fn set_up(
         "users": users,
     });
     write_private(&config, &text.to_string())?;
-    Ok(Engine::Chdb {
-        python,
-        front: front.join("front.py"),
-        config,
-    })
+    Ok(Engine::Chdb { python, front: front.join("front.py"), config })
 }
 
 /// Small caches: the engine shares 1.5 GiB with everything else.

@@ -46,15 +46,8 @@ pub struct ClickHouseServer {
 }
 
 enum Engine {
-    Binary {
-        program: PathBuf,
-        config: PathBuf,
-    },
-    Chdb {
-        python: PathBuf,
-        front: PathBuf,
-        config: PathBuf,
-    },
+    Binary { program: PathBuf, config: PathBuf },
+    Chdb { python: PathBuf, front: PathBuf, config: PathBuf },
 }
 
 impl ClickHouseServer {
@@ -86,21 +79,10 @@ impl Server for ClickHouseServer {
                 let config = format!("--config-file={}", config.display());
                 Program::new("clickhouse", program, ["server", &config]).env("TZ", "UTC")
             }
-            Engine::Chdb {
-                python,
-                front,
-                config,
-            } => {
+            Engine::Chdb { python, front, config } => {
                 // -E and -s: nothing of the user's own Python gets in.
-                let args = [
-                    "-E".as_ref(),
-                    "-s".as_ref(),
-                    front.as_os_str(),
-                    config.as_os_str(),
-                ];
-                Program::new("clickhouse", python, args)
-                    .env("TZ", "UTC")
-                    .stop_by(Stop::Stdin)
+                let args = ["-E".as_ref(), "-s".as_ref(), front.as_os_str(), config.as_os_str()];
+                Program::new("clickhouse", python, args).env("TZ", "UTC").stop_by(Stop::Stdin)
             }
         }
     }
@@ -121,35 +103,16 @@ pub(super) async fn start(stage: &Stage, progress: &(dyn Fn(&str) + Sync)) -> Re
     let room = stage.room("clickhouse")?;
     let (port, words, reader_words) = (free_port()?, password(), password());
     let engine = match binary::find() {
-        Some(program) => Engine::Binary {
-            program,
-            config: binary::configure(&room, port, &words, &reader_words)?,
-        },
-        None => {
-            chdb::set_up(
-                stage,
-                &room,
-                port,
-                [(USER, &words), (READER, &reader_words)],
-                progress,
-            )
-            .await?
+        Some(program) => {
+            Engine::Binary { program, config: binary::configure(&room, port, &words, &reader_words)? }
         }
+        None => chdb::set_up(stage, &room, port, [(USER, &words), (READER, &reader_words)], progress).await?,
     };
     let http = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(5))
         .build()
-        .map_err(|why| StageError::Path {
-            path: room.clone(),
-            source: std::io::Error::other(why),
-        })?;
-    let server = ClickHouseServer {
-        engine,
-        port,
-        password: words,
-        reader_password: reader_words,
-        http,
-    };
+        .map_err(|why| StageError::Path { path: room.clone(), source: std::io::Error::other(why) })?;
+    let server = ClickHouseServer { engine, port, password: words, reader_password: reader_words, http };
     Service::begin(server, stage.starter()?).await
 }

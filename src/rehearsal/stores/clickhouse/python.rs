@@ -52,14 +52,7 @@ async fn make(stage: &Stage, folder: &Path, python: &Path) -> Result<(), StoreEr
     let venv = ["-m".as_ref(), "venv".as_ref(), folder.as_os_str()];
     run(stage, Program::new("python-venv", system, venv)).await?;
     let package = format!("chdb=={VERSION}");
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        &package,
-    ];
+    let install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", &package];
     run(stage, Program::new("pip-chdb", python, install)).await?;
     let import = ["-E", "-s", "-c", "from chdb import _chdb; import pyarrow"];
     run(stage, Program::new("chdb-import", python, import)).await?;
@@ -74,11 +67,8 @@ async fn run(stage: &Stage, program: Program) -> Result<(), StageError> {
 
 /// One start at a time makes the environment; the others wait for it and say so.
 async fn lock(file: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<File, StageError> {
-    let open = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file)
-        .map_err(StageError::at(file))?;
+    let open =
+        std::fs::OpenOptions::new().create(true).append(true).open(file).map_err(StageError::at(file))?;
     let begun = clock::mono();
     let mut told = false;
     loop {

@@ -1,8 +1,5 @@
 //! The ClickHouse front with the real clients: the `clickhouse` crate and plain HTTP.
-#![allow(
-    clippy::print_stderr,
-    reason = "a test that skips says why, and one that measures what"
-)]
+#![allow(clippy::print_stderr, reason = "a test that skips says why, and one that measures what")]
 
 use std::{io::Write, time::Duration};
 
@@ -40,9 +37,7 @@ fn client(store: &ClickHouse) -> Client {
 }
 
 fn reader(store: &ClickHouse) -> Client {
-    client(store)
-        .with_user(READER)
-        .with_password(store.server().reader_password())
+    client(store).with_user(READER).with_password(store.server().reader_password())
 }
 
 /// One POST as curl sends it; status, headers, text.
@@ -52,10 +47,8 @@ async fn post(
     body: impl Into<reqwest::Body>,
 ) -> (u16, reqwest::header::HeaderMap, String) {
     let server = store.server();
-    let request = server
-        .http
-        .post(format!("{}{path}", server.url()))
-        .basic_auth(USER, Some(server.password()));
+    let request =
+        server.http.post(format!("{}{path}", server.url())).basic_auth(USER, Some(server.password()));
     let answer = request.body(body).send().await.unwrap();
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     (status, headers, answer.text().await.unwrap())
@@ -105,18 +98,10 @@ async fn the_crate_writes_and_reads_rows() {
         (one[0].at, one[0].tags.len(), one[0].output.as_deref()),
         (1_730_000_000_002, 2, Some("東京"))
     );
-    let all: Vec<Line> = client
-        .query("SELECT ?fields FROM lines ORDER BY id")
-        .fetch_all()
-        .await
-        .unwrap();
+    let all: Vec<Line> = client.query("SELECT ?fields FROM lines ORDER BY id").fetch_all().await.unwrap();
     assert_eq!(all.len(), 50_000);
     assert_eq!(all[49_999].id, "049999");
-    let none: Vec<Line> = client
-        .query("SELECT ?fields FROM lines WHERE id = ''")
-        .fetch_all()
-        .await
-        .unwrap();
+    let none: Vec<Line> = client.query("SELECT ?fields FROM lines WHERE id = ''").fetch_all().await.unwrap();
     assert!(none.is_empty());
     ended(stage, store).await;
 }
@@ -130,55 +115,20 @@ async fn refusals_are_those_of_clickhouse() {
     let (client, reader) = (client(&store), reader(&store));
 
     let unknown = words(client.query("SELECT * FROM nowhere").execute().await);
-    assert!(
-        unknown.contains("Code: 60. DB::Exception: ") && unknown.contains("UNKNOWN_TABLE"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("Code: 60. DB::Exception: ") && unknown.contains("UNKNOWN_TABLE"), "{unknown}");
     let forbidden = words(reader.query(LINES).execute().await);
-    assert!(
-        forbidden.contains("Code: 164") && forbidden.contains("READONLY"),
-        "{forbidden}"
-    );
-    let raised = words(
-        reader
-            .query("SELECT 1")
-            .with_setting("readonly", "0")
-            .execute()
-            .await,
-    );
+    assert!(forbidden.contains("Code: 164") && forbidden.contains("READONLY"), "{forbidden}");
+    let raised = words(reader.query("SELECT 1").with_setting("readonly", "0").execute().await);
     assert!(raised.contains("Code: 164"), "{raised}");
-    reader
-        .query("SELECT 1")
-        .with_setting("max_threads", "1")
-        .execute()
-        .await
-        .unwrap();
+    reader.query("SELECT 1").with_setting("max_threads", "1").execute().await.unwrap();
     let late = "SELECT sleepEachRow(0.1) FROM numbers(100) SETTINGS max_block_size = 1";
-    let late = words(
-        reader
-            .query(late)
-            .with_setting("max_execution_time", "1")
-            .execute()
-            .await,
-    );
+    let late = words(reader.query(late).with_setting("max_execution_time", "1").execute().await);
     assert!(late.contains("Code: 159"), "{late}");
-    let wrong = words(
-        client
-            .clone()
-            .with_password("wrong")
-            .query("SELECT 1")
-            .execute()
-            .await,
-    );
+    let wrong = words(client.clone().with_password("wrong").query("SELECT 1").execute().await);
     assert!(wrong.contains("Code: 516"), "{wrong}");
     // Megabytes have been sent when this one fails: the error comes at the end of the answer.
     let torn = "SELECT number, throwIf(number = 900000) FROM numbers(1000000)";
-    let torn = client
-        .query(torn)
-        .fetch_all::<(u64, u8)>()
-        .await
-        .unwrap_err()
-        .to_string();
+    let torn = client.query(torn).fetch_all::<(u64, u8)>().await.unwrap_err().to_string();
     assert!(torn.contains("Code: 395"), "{torn}");
     ended(stage, store).await;
 }
@@ -192,9 +142,7 @@ async fn plain_http_speaks_as_to_the_real_server() {
         let (status, _, text) = post(&store, "/", *statement).await;
         assert_eq!(status, 200, "{text}\n{statement}");
     }
-    let version = post(&store, "/", "SELECT version, dirty FROM schema_migrations")
-        .await
-        .2;
+    let version = post(&store, "/", "SELECT version, dirty FROM schema_migrations").await.2;
     assert_eq!(version, "8\t0\n", "run twice, written once");
 
     // Langfuse's worker: epoch milliseconds in JSON, which 26.8 and later read as seconds by default.
@@ -202,27 +150,16 @@ async fn plain_http_speaks_as_to_the_real_server() {
     let path = "/?query=INSERT+INTO+traces+FORMAT+JSONEachRow&async_insert=1&wait_for_async_insert=1";
     let (status, headers, text) = post(&store, path, row).await;
     assert_eq!(status, 200, "{text}");
-    assert!(
-        headers["x-clickhouse-summary"]
-            .to_str()
-            .unwrap()
-            .contains("\"written_rows\":\"1\"")
-    );
+    assert!(headers["x-clickhouse-summary"].to_str().unwrap().contains("\"written_rows\":\"1\""));
     let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    zipped
-        .write_all(row.replace("\"t\"", "\"z\"").as_bytes())
-        .unwrap();
+    zipped.write_all(row.replace("\"t\"", "\"z\"").as_bytes()).unwrap();
     let server = store.server();
     let path = format!(
         "{}/?query=INSERT+INTO+traces+FORMAT+JSONEachRow&user={USER}&password={}",
         server.url(),
         server.password()
     );
-    let gzip = server
-        .http
-        .post(path)
-        .header("Content-Encoding", "gzip")
-        .body(zipped.finish().unwrap());
+    let gzip = server.http.post(path).header("Content-Encoding", "gzip").body(zipped.finish().unwrap());
     assert_eq!(gzip.send().await.unwrap().status(), 200);
     let inline = format!(
         "INSERT INTO traces (id, project_id, timestamp) VALUES ('v', 'p', '2024-10-27 03:33:20.123'){}",
@@ -237,48 +174,17 @@ async fn plain_http_speaks_as_to_the_real_server() {
     assert_eq!(headers["x-clickhouse-query-id"], "mine");
 
     let (status, headers, text) = post(&store, "/", "SELECT nothing").await;
-    assert_eq!(
-        (status, headers["x-clickhouse-exception-code"].to_str().unwrap()),
-        (404, "47"),
-        "{text}"
-    );
-    assert!(
-        text.starts_with("Code: 47. DB::Exception: ") && text.contains("(version 26."),
-        "{text}"
-    );
-    let ping = server
-        .http
-        .get(format!("{}/ping", server.url()))
-        .send()
-        .await
-        .unwrap();
+    assert_eq!((status, headers["x-clickhouse-exception-code"].to_str().unwrap()), (404, "47"), "{text}");
+    assert!(text.starts_with("Code: 47. DB::Exception: ") && text.contains("(version 26."), "{text}");
+    let ping = server.http.get(format!("{}/ping", server.url())).send().await.unwrap();
     assert_eq!(ping.text().await.unwrap(), "Ok.\n");
     let get = server
         .http
         .get(format!("{}/?query=DROP+TABLE+traces", server.url()))
         .basic_auth(USER, Some(server.password()));
-    assert!(
-        get.send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-            .contains("Code: 164"),
-        "GET means read-only"
-    );
-    assert!(
-        post(&store, "/", "SELECT 1; SELECT 2")
-            .await
-            .2
-            .contains("Code: 62")
-    );
-    assert!(
-        post(&store, "/?nonsense=1", "SELECT 1")
-            .await
-            .2
-            .contains("Code: 115")
-    );
+    assert!(get.send().await.unwrap().text().await.unwrap().contains("Code: 164"), "GET means read-only");
+    assert!(post(&store, "/", "SELECT 1; SELECT 2").await.2.contains("Code: 62"));
+    assert!(post(&store, "/?nonsense=1", "SELECT 1").await.2.contains("Code: 115"));
     ended(stage, store).await;
 }
 
@@ -298,10 +204,7 @@ async fn readers_do_not_wait_for_a_long_query() {
         assert_eq!(quick.query("SELECT 1").fetch_one::<u8>().await.unwrap(), 1);
     }
     let took = clock::since(begun);
-    assert!(
-        !long.is_finished(),
-        "20 short queries took {took:?}, the long one 2.5 s"
-    );
+    assert!(!long.is_finished(), "20 short queries took {took:?}, the long one 2.5 s");
     long.await.unwrap().unwrap();
     ended(stage, store).await;
 }
@@ -313,30 +216,15 @@ async fn what_was_stored_survives_kill_and_stop() {
     };
     let client = client(&store);
     client.query(LINES).execute().await.unwrap();
-    client
-        .query("INSERT INTO lines (id) VALUES ('a')")
-        .execute()
-        .await
-        .unwrap();
+    client.query("INSERT INTO lines (id) VALUES ('a')").execute().await.unwrap();
     store.kill().await;
     assert!(client.query("SELECT 1").execute().await.is_err());
     store.start().await.unwrap();
-    client
-        .query("INSERT INTO lines (id) VALUES ('b')")
-        .execute()
-        .await
-        .unwrap();
+    client.query("INSERT INTO lines (id) VALUES ('b')").execute().await.unwrap();
     store.stop().await;
     assert_eq!(store.pid().await, None);
     store.start().await.unwrap();
-    assert_eq!(
-        client
-            .query("SELECT count() FROM lines")
-            .fetch_one::<u64>()
-            .await
-            .unwrap(),
-        2
-    );
+    assert_eq!(client.query("SELECT count() FROM lines").fetch_one::<u64>().await.unwrap(), 2);
     store.pause().await;
     let frozen = tokio::time::timeout(Duration::from_millis(400), client.query("SELECT 1").execute()).await;
     assert!(frozen.is_err(), "a paused engine answers nothing");

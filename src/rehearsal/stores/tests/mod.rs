@@ -1,10 +1,7 @@
 //! PostgreSQL, Redis and S3 for real, and everything together; `clickhouse::tests` has the fourth.
 //!
 //! A test says so and passes when a program is not on this machine.
-#![allow(
-    clippy::print_stderr,
-    reason = "a test that skips says why, and one that measures what"
-)]
+#![allow(clippy::print_stderr, reason = "a test that skips says why, and one that measures what")]
 
 mod postgres;
 mod redis;

@@ -31,10 +31,7 @@ fn only_postgres(url: String) -> Endpoints {
 }
 
 async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    query_scalar(sql)
-        .fetch_one(connection)
-        .await
-        .unwrap_or_else(|refusal| panic!("{sql}: {refusal}"))
+    query_scalar(sql).fetch_one(connection).await.unwrap_or_else(|refusal| panic!("{sql}: {refusal}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,20 +41,13 @@ async fn postgresql_holds_langfuse_v2() {
         return;
     };
     let endpoints = only_postgres(store.server().url());
-    let options = Options {
-        traces: 2_000,
-        tie_group: 100,
-        ..Options::default()
-    };
+    let options = Options { traces: 2_000, tie_group: 100, ..Options::default() };
     let begun = clock::mono();
     let history = history::load(&endpoints, &options).await.unwrap();
     eprintln!("2 000 traces in {:?}", clock::since(begun));
     let mut connection = postgres::connect(&endpoints.postgres_url).await.unwrap();
     let counts = history.counts;
-    assert_eq!(
-        (counts.traces, counts.observations, counts.scores),
-        (2_000, 4_000, 1_000)
-    );
+    assert_eq!((counts.traces, counts.observations, counts.scores), (2_000, 4_000, 1_000));
     for (sql, expected) in [
         ("SELECT count(*) FROM traces", 2_000),
         ("SELECT count(*) FROM traces_view WHERE duration > 0", 2_000),
@@ -65,42 +55,18 @@ async fn postgresql_holds_langfuse_v2() {
             "SELECT count(*) FROM observations_view WHERE model_id IS NOT NULL AND calculated_total_cost > 0",
             2_000,
         ),
-        (
-            "SELECT count(*) FROM scores WHERE (value IS NULL) = (data_type = 'CATEGORICAL')",
-            1_000,
-        ),
+        ("SELECT count(*) FROM scores WHERE (value IS NULL) = (data_type = 'CATEGORICAL')", 1_000),
         (
             "SELECT count(*) FROM observations o JOIN traces t ON t.id = o.trace_id AND t.project_id = o.project_id",
             4_000,
         ),
-        (
-            "SELECT count(*) FROM observations WHERE prompt_id NOT IN (SELECT id FROM prompts)",
-            0,
-        ),
-        (
-            "SELECT count(*) FROM traces WHERE created_at < \"timestamp\" AND created_at > now()",
-            0,
-        ),
-        (
-            "SELECT max(n) FROM (SELECT count(*) AS n FROM traces GROUP BY created_at) groups",
-            100,
-        ),
-        (
-            "SELECT count(*) FROM background_migrations WHERE finished_at IS NULL AND state = '{}'",
-            4,
-        ),
-        (
-            "SELECT count(*) FROM projects JOIN api_keys ON project_id = projects.id",
-            6,
-        ),
-        (
-            "SELECT count(*) FROM pg_indexes WHERE tablename = 'observations'",
-            13,
-        ),
-        (
-            "SELECT count(*) FROM pg_class WHERE relname = 'traces' AND relallvisible = relpages",
-            1,
-        ),
+        ("SELECT count(*) FROM observations WHERE prompt_id NOT IN (SELECT id FROM prompts)", 0),
+        ("SELECT count(*) FROM traces WHERE created_at < \"timestamp\" AND created_at > now()", 0),
+        ("SELECT max(n) FROM (SELECT count(*) AS n FROM traces GROUP BY created_at) groups", 100),
+        ("SELECT count(*) FROM background_migrations WHERE finished_at IS NULL AND state = '{}'", 4),
+        ("SELECT count(*) FROM projects JOIN api_keys ON project_id = projects.id", 6),
+        ("SELECT count(*) FROM pg_indexes WHERE tablename = 'observations'", 13),
+        ("SELECT count(*) FROM pg_class WHERE relname = 'traces' AND relallvisible = relpages", 1),
     ] {
         assert_eq!(number(&mut connection, sql).await, expected, "{sql}");
     }
@@ -122,32 +88,17 @@ async fn postgresql_holds_langfuse_v2() {
             .unwrap();
     assert_eq!(found, project.id);
     assert_eq!(history.canary().unwrap().name, history::CANARY_PROJECT);
-    assert_eq!(
-        query_scalar::<_, String>("SHOW timezone")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap(),
-        "UTC"
-    );
+    assert_eq!(query_scalar::<_, String>("SHOW timezone").fetch_one(&mut connection).await.unwrap(), "UTC");
 
     store.kill().await;
     assert!(postgres::connect(&endpoints.postgres_url).await.is_err());
     store.start().await.unwrap();
     let mut connection = postgres::connect(&endpoints.postgres_url).await.unwrap();
-    assert_eq!(
-        number(&mut connection, "SELECT count(*) FROM traces").await,
-        2_000,
-        "after a kill"
-    );
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM traces").await, 2_000, "after a kill");
     store.pause().await;
-    let frozen = tokio::time::timeout(
-        Duration::from_millis(300),
-        number(&mut connection, "SELECT 1::bigint"),
-    );
-    assert!(
-        frozen.await.is_err(),
-        "an open session of a paused server answers nothing"
-    );
+    let frozen =
+        tokio::time::timeout(Duration::from_millis(300), number(&mut connection, "SELECT 1::bigint"));
+    assert!(frozen.await.is_err(), "an open session of a paused server answers nothing");
     store.resume().await;
     store.stop().await;
     stage.close().await.unwrap();

@@ -21,21 +21,10 @@ async fn everything_together_is_ready_in_time_and_leaves_nothing() {
     let Some(stores) = present(Stores::start(&stage, &progress).await) else {
         return;
     };
-    let traces = std::env::var("CUTOVER_TEST_TRACES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(200);
+    let traces = std::env::var("CUTOVER_TEST_TRACES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let loading = clock::mono();
     let endpoints = stores.endpoints();
-    let history = history::load(
-        &endpoints,
-        &Options {
-            traces,
-            ..Options::default()
-        },
-    )
-    .await
-    .unwrap();
+    let history = history::load(&endpoints, &Options { traces, ..Options::default() }).await.unwrap();
     eprintln!(
         "{:?}: loaded in {:?}, all ready after {:?}",
         history.counts,
@@ -47,12 +36,7 @@ async fn everything_together_is_ready_in_time_and_leaves_nothing() {
     eprintln!("PostgreSQL used {cpu:.1} CPU s; proportional memory: {memory}, all {all} MiB");
     let lines = lines.into_inner().unwrap();
     for part in ["PostgreSQL", "ClickHouse", "Redis", "S3"] {
-        assert!(
-            lines
-                .iter()
-                .any(|line| line.starts_with(&format!("{part} is ready"))),
-            "{lines:?}"
-        );
+        assert!(lines.iter().any(|line| line.starts_with(&format!("{part} is ready"))), "{lines:?}");
     }
     assert!(!format!("{endpoints:?}").contains(&endpoints.clickhouse_password));
     stores.stop().await;
@@ -70,11 +54,7 @@ async fn stores_that_will_be_killed() {
     let stage = stage().await;
     let mut pids = Vec::new();
     if let Some(stores) = present(Stores::start(&stage, &|_| ()).await) {
-        for pid in [
-            stores.postgres.pid().await,
-            stores.clickhouse.pid().await,
-            stores.redis.pid().await,
-        ] {
+        for pid in [stores.postgres.pid().await, stores.clickhouse.pid().await, stores.redis.pid().await] {
             let root = Identity::of(pid.unwrap()).unwrap();
             pids.extend([vec![root.clone()], root.descendants()].concat());
         }
@@ -90,11 +70,7 @@ async fn a_killed_rehearsal_leaves_no_store_running() {
     let home = tempfile::tempdir().unwrap();
     let fact = home.path().join("fact");
     let victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "rehearsal::stores::tests::together::stores_that_will_be_killed",
-        ])
+        .args(["--ignored", "--exact", "rehearsal::stores::tests::together::stores_that_will_be_killed"])
         .env("CUTOVER_TEST_FACT", &fact)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -102,12 +78,7 @@ async fn a_killed_rehearsal_leaves_no_store_running() {
     let mut victim = Victim(victim.unwrap());
     let begun = clock::mono();
     while !fact.exists() {
-        if victim
-            .0
-            .try_wait()
-            .unwrap()
-            .is_some_and(|status| status.success())
-        {
+        if victim.0.try_wait().unwrap().is_some_and(|status| status.success()) {
             return; // a program is absent; the other tests say which
         }
         assert!(clock::since(begun) < Duration::from_mins(2));
@@ -119,10 +90,7 @@ async fn a_killed_rehearsal_leaves_no_store_running() {
     drop(victim);
     let begun = clock::mono();
     while processes.iter().any(Identity::lives) {
-        assert!(
-            clock::since(begun) < Duration::from_secs(5),
-            "the kernel ends them, without a next start"
-        );
+        assert!(clock::since(begun) < Duration::from_secs(5), "the kernel ends them, without a next start");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let next = stage().await;
@@ -143,13 +111,7 @@ impl Drop for Victim {
 /// CPU time of a process and of its ended children, in seconds (proc(5), 100 ticks a second).
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields = stat
-        .rsplit_once(')')
-        .unwrap()
-        .1
-        .split_whitespace()
-        .skip(11)
-        .take(4);
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(4);
     fields.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
@@ -165,22 +127,12 @@ async fn memory(stores: &Stores) -> (String, u64) {
         let all = [vec![root.clone()], root.descendants()].concat();
         (name, all.iter().map(|process| pss_mib(process.pid)).sum::<u64>())
     });
-    let text: Vec<String> = sizes
-        .iter()
-        .map(|(name, size)| format!("{name} {size}"))
-        .collect();
+    let text: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} {size}")).collect();
     (text.join(", "), sizes.iter().map(|(_, size)| size).sum())
 }
 
 fn pss_mib(pid: u32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .unwrap_or("0");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .unwrap_or_default()
-        / 1024
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
 }

@@ -44,13 +44,7 @@ pub fn v2_slice(address: SocketAddr) -> Value {
 
 /// The main Ingress: everything goes to v2. Bodies up to 5 MB, because Langfuse's batches exceed nginx's 1 MB.
 pub fn main() -> Value {
-    ingress(
-        MAIN,
-        &json!({"nginx.ingress.kubernetes.io/proxy-body-size": "5m"}),
-        &[HOST, LOCAL],
-        V2,
-        3000,
-    )
+    ingress(MAIN, &json!({"nginx.ingress.kubernetes.io/proxy-body-size": "5m"}), &[HOST, LOCAL], V2, 3000)
 }
 
 /// The canary Ingress with its first weight.
@@ -92,14 +86,8 @@ fn ingress(name: &str, annotations: &Value, hosts: &[&str], service: &str, port:
         "spec": {"ingressClassName": "nginx", "rules": rules},
     });
     let applied = format!("{object}\n");
-    if let Some(annotations) = object
-        .pointer_mut("/metadata/annotations")
-        .and_then(Value::as_object_mut)
-    {
-        annotations.insert(
-            "kubectl.kubernetes.io/last-applied-configuration".into(),
-            applied.into(),
-        );
+    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.insert("kubectl.kubernetes.io/last-applied-configuration".into(), applied.into());
     }
     object
 }

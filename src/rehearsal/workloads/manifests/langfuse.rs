@@ -60,10 +60,7 @@ fn common_env(settings: &Settings) -> Vec<Value> {
         secret("ENCRYPTION_KEY", "encryption-key"),
         value("TELEMETRY_ENABLED", "false"),
         value("CLICKHOUSE_URL", "http://langfuse-clickhouse:8123"),
-        value(
-            "CLICKHOUSE_MIGRATION_URL",
-            "clickhouse://langfuse-clickhouse:9000",
-        ),
+        value("CLICKHOUSE_MIGRATION_URL", "clickhouse://langfuse-clickhouse:9000"),
         value("CLICKHOUSE_USER", &settings.clickhouse_user),
         secret("CLICKHOUSE_PASSWORD", "clickhouse-password"),
         value("CLICKHOUSE_DB", &settings.clickhouse_database),
@@ -76,10 +73,7 @@ fn common_env(settings: &Settings) -> Vec<Value> {
         value("LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT", "http://langfuse-s3:9000"),
         value("LANGFUSE_S3_EVENT_UPLOAD_REGION", "us-east-1"),
         secret("LANGFUSE_S3_EVENT_UPLOAD_ACCESS_KEY_ID", "s3-access-key-id"),
-        secret(
-            "LANGFUSE_S3_EVENT_UPLOAD_SECRET_ACCESS_KEY",
-            "s3-secret-access-key",
-        ),
+        secret("LANGFUSE_S3_EVENT_UPLOAD_SECRET_ACCESS_KEY", "s3-secret-access-key"),
         value("LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE", "true"),
     ]
 }
@@ -158,9 +152,7 @@ pub fn web_service() -> Value {
 
 /// The Secret: passwords and keys by name.
 pub fn secrets(values: &[(&str, &str)]) -> Value {
-    let data: serde_json::Map<String, Value> = values
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), json!(value)))
-        .collect();
+    let data: serde_json::Map<String, Value> =
+        values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRETS}, "type": "Opaque", "stringData": data})
 }

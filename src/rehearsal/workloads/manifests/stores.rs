@@ -89,11 +89,8 @@ pub fn labels(store: &StoreSpec) -> BTreeMap<String, String> {
 
 /// The container of the Pod.
 pub fn container(store: &StoreSpec) -> Value {
-    let ports: Vec<Value> = store
-        .ports
-        .iter()
-        .map(|(number, name)| json!({"name": name, "containerPort": number}))
-        .collect();
+    let ports: Vec<Value> =
+        store.ports.iter().map(|(number, name)| json!({"name": name, "containerPort": number})).collect();
     json!({"name": store.container, "image": store.image, "ports": ports})
 }
 

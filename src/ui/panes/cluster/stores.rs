@@ -70,11 +70,7 @@ fn store<'a>(
         (None, n) => span(cx.tone(id, Tone::Warn), format!("! {n} wrong")),
     };
     let blank = |text: &'a str| {
-        if text.is_empty() {
-            unknown()
-        } else {
-            cx.value(id, text)
-        }
+        if text.is_empty() { unknown() } else { cx.value(id, text) }
     };
     vec![
         title,
@@ -100,14 +96,7 @@ fn used<'a>(cx: &Cx<'a>, id: SourceId, fact: &StoreFact) -> Span<'a> {
                 Tone::Plain
             };
             let text = format!("{:.0}% of {}", share * 100.0, units::bytes(limit));
-            span(
-                cx.tone(id, tone),
-                if cx.width < 76 {
-                    format!("{:.0}%", share * 100.0)
-                } else {
-                    text
-                },
-            )
+            span(cx.tone(id, tone), if cx.width < 76 { format!("{:.0}%", share * 100.0) } else { text })
         }
         (Some(used), _) => cx.value(id, units::bytes(used)),
     }
@@ -116,16 +105,8 @@ fn used<'a>(cx: &Cx<'a>, id: SourceId, fact: &StoreFact) -> Span<'a> {
 /// Settings that are wrong, and why a store does not answer.
 pub(super) fn complaints<'a>(cx: &Cx<'a>, kind: StoreKind) -> Vec<Line<'a>> {
     let id = SourceId::Store(kind);
-    let mut lines = if cx.off(id) {
-        Vec::new()
-    } else {
-        cx.troubles(&[id])
-    };
-    let settings = cx
-        .facts
-        .store(kind)
-        .value()
-        .map_or(&[][..], |f| f.settings.as_slice());
+    let mut lines = if cx.off(id) { Vec::new() } else { cx.troubles(&[id]) };
+    let settings = cx.facts.store(kind).value().map_or(&[][..], |f| f.settings.as_slice());
     for s in settings.iter().filter(|s| s.ok == Some(false)) {
         let value = s.value.as_deref().unwrap_or(units::UNKNOWN);
         let text = format!("! {} {} = {value}: {}", kind.name(), s.name, s.advice);

@@ -24,11 +24,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
         );
         lines.extend(wrapped(Tone::Warn, &text, cx.width, 2));
     }
-    if route
-        .raw
-        .as_ref()
-        .is_some_and(|raw| *raw != route.stored.value.to_string())
-    {
+    if route.raw.as_ref().is_some_and(|raw| *raw != route.stored.value.to_string()) {
         let raw = route.raw.as_deref().unwrap_or_default();
         lines.extend(wrapped(
             Tone::Warn,
@@ -43,11 +39,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
             Some(0) => span(Tone::Bad, " (✗ 0 ready)"),
             Some(n) => dim(format!(" ({n} ready)")),
         };
-        vec![
-            cx.value(id, b.service.as_str()),
-            dim(format!(":{}", b.port)),
-            endpoints,
-        ]
+        vec![cx.value(id, b.service.as_str()), dim(format!(":{}", b.port)), endpoints]
     };
     let mut backends = Line::of(Tone::V2, "v2 ");
     backends.0.extend(ready(&route.primary));
@@ -83,12 +75,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
         lines.extend(wrapped(Tone::Plain, &format!("· pinned: {pin}"), cx.width, 2));
     }
     if cx.detail == Detail::Zoomed {
-        lines.extend(
-            route
-                .rules
-                .iter()
-                .map(|rule| Line::label("rule").with(Tone::Plain, rule.as_str())),
-        );
+        lines.extend(route.rules.iter().map(|rule| Line::label("rule").with(Tone::Plain, rule.as_str())));
     }
     lines
 }
