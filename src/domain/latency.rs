@@ -105,7 +105,10 @@ pub fn wilson(hits: u64, trials: u64) -> Option<(f64, f64)> {
     let middle = p + z2 / (2.0 * n);
     let half = Z * ((p * (1.0 - p) + z2 / (4.0 * n)) / n).sqrt();
     let scale = 1.0 + z2 / n;
-    Some((((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0)))
+    // At the ends the bound is the end itself; rounding would leave it beside it, where no share fits.
+    let low = if hits == 0 { 0.0 } else { ((middle - half) / scale).max(0.0) };
+    let high = if hits == trials { 1.0 } else { ((middle + half) / scale).min(1.0) };
+    Some((low, high))
 }
 
 #[cfg(test)]
@@ -117,6 +120,10 @@ mod tests {
         assert_eq!(wilson(0, 0), None);
         let (low, high) = wilson(0, 10).unwrap();
         assert!(low.abs() < 1e-9 && (high - 0.2775).abs() < 1e-3, "{low} {high}");
+        for n in 1..2_000 {
+            assert_eq!(wilson(0, n).unwrap().0, 0.0, "none of {n}");
+            assert_eq!(wilson(n, n).unwrap().1, 1.0, "all of {n}");
+        }
         let (low, high) = wilson(25, 100).unwrap();
         assert!((low - 0.1755).abs() < 1e-3 && (high - 0.3430).abs() < 1e-3, "{low} {high}");
     }

@@ -1,6 +1,7 @@
 //! Stores that are down, or set up as Langfuse cannot use them; sources that may not look.
 
-use crate::domain::store::StoreKind;
+use crate::domain::store::{StoreFact, StoreKind};
+use crate::domain::units::bytes;
 use crate::domain::{Kind, Now, SourceId};
 
 use super::super::Model;
@@ -31,6 +32,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
         let Some(store) = model.facts.store(kind).value() else {
             continue;
         };
+        full(store, findings);
         for setting in store.settings.iter().filter(|s| s.ok == Some(false)) {
             let value = setting.value.as_deref().unwrap_or("-");
             let title = format!("{}: {} is {value}", kind.name(), setting.name);
@@ -56,4 +58,31 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// Above this share of its limit a store is about to refuse writes.
+const NEARLY_FULL: f64 = 0.9;
+
+/// Redis without room refuses every write under `noeviction`; ClickHouse without disk fails every insert.
+fn full(store: &StoreFact, findings: &mut Findings) {
+    let (Some(used), Some(limit)) = (store.used, store.limit.filter(|l| *l > 0)) else {
+        return;
+    };
+    if (used as f64) < limit as f64 * NEARLY_FULL {
+        return;
+    }
+    let (room, remedy) = match store.kind {
+        StoreKind::Redis => (
+            "memory",
+            "give it memory (maxmemory): v3 answers 500 to ingestion while it is full; events are in S3, not in the queue",
+        ),
+        _ => ("disk", "give it disk: a v3 worker drops rows after three failed inserts"),
+    };
+    let (severity, left) = if used >= limit {
+        (Severity::Critical, format!("{} has no {room} left", store.kind.name()))
+    } else {
+        (Severity::Warning, format!("{} has little {room} left", store.kind.name()))
+    };
+    let evidence = format!("{} of {} used", bytes(used), bytes(limit));
+    add(findings, "store-full", severity, left, evidence, remedy);
 }

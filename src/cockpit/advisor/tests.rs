@@ -8,7 +8,7 @@ use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, 
 use crate::domain::cluster::{ClusterFact, Role, Workload};
 use crate::domain::latency::{ControllerFact, Endpoint};
 use crate::domain::queue::{Queue, QueuesFact};
-use crate::domain::store::StoreKind;
+use crate::domain::store::{StoreFact, StoreKind};
 use crate::domain::traffic::Owner;
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
@@ -195,6 +195,27 @@ fn queues_without_a_worker_and_stores_that_are_down() {
         model.facts.take(SourceId::Store(StoreKind::Clickhouse), Err(trouble), Now::at(2).mono);
     }
     assert!(ids(&model).contains(&"store-down"));
+}
+
+#[test]
+fn a_store_without_room_is_told_before_and_when_it_is_full() {
+    let redis = |used| {
+        Fact::Store(StoreFact {
+            kind: StoreKind::Redis,
+            version: "7.2".into(),
+            role: "master".into(),
+            latency: Duration::ZERO,
+            used: Some(used),
+            limit: Some(100),
+            settings: vec![],
+        })
+    };
+    for (used, told) in [(89, None), (90, Some(Severity::Warning)), (100, Some(Severity::Critical))] {
+        let mut model = model();
+        take(&mut model, SourceId::Store(StoreKind::Redis), redis(used));
+        let found = advise(&model, Now::at(2)).into_iter().find(|f| f.id == "store-full");
+        assert_eq!(found.map(|f| f.severity), told, "{used}");
+    }
 }
 
 #[test]
