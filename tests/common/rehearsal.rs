@@ -79,10 +79,16 @@ impl Rehearsal {
         }
     }
 
-    /// Fires a fault by hand.
+    /// The folder of everything.
+    pub fn dir(&self) -> PathBuf {
+        self.config().parent().unwrap().to_owned()
+    }
+
+    /// Fires a fault by hand, or with `--lift` takes it back; in this rehearsal, whatever else runs.
     pub fn fault(&self, args: &[&str]) {
-        let output = Command::new(CUTOVER).args(["rehearse", "fault"]).args(args).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut command = Command::new(CUTOVER);
+        let output = command.args(["rehearse", "fault", "--dir"]).arg(self.dir()).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Ends it with SIGTERM; gives its exit code and leaves nothing to the destructor.

@@ -1,0 +1,119 @@
+//! The Kubernetes API server: another writer, bad days, silence, and absence.
+
+use crate::common::person::Person;
+use crate::common::rehearsal::Rehearsal;
+use crate::sitting::{
+    Watching, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at, sit_down, take_all_back, zoom,
+};
+use crate::strangers::Doors;
+
+/// What the canary stores, asked of the API server by `kubectl`.
+fn weight(rehearsal: &Rehearsal) -> String {
+    let path = "jsonpath={.metadata.annotations.nginx\\.ingress\\.kubernetes\\.io/canary-weight}";
+    for _ in 0..50 {
+        let output = std::process::Command::new("kubectl")
+            .args(["--kubeconfig", rehearsal.field("kubeconfig"), "get", "ingress", "langfuse-canary", "-o", path])
+            .output()
+            .unwrap();
+        if output.status.success() {
+            return String::from_utf8(output.stdout).unwrap();
+        }
+    }
+    panic!("the API server never answered kubectl")
+}
+
+/// A GitOps controller puts the weight back.
+#[test]
+fn another_writer_is_named() {
+    let rehearsal = rehearse("gitops-revert");
+    let mut person = sit_down(&rehearsal);
+    person.see("trace-upsert");
+    shift_to(&mut person, 25);
+    person.wait("the writer's name", |screen| screen.contains("argocd-controller"));
+    zoom(&mut person, '6');
+    read(&mut person, "langfuse-canary stands at 0.0 %, 25 % was asked for");
+    read(&mut person, "field manager argocd-controller");
+    read(&mut person, "ignoreDifferences");
+    zoom(&mut person, '6');
+    assert_eq!(weight(&rehearsal), "0");
+}
+
+/// Either it succeeds or it says why; either way the cockpit ends in the truth.
+#[test]
+fn on_an_api_servers_bad_day_every_shift_ends_in_the_truth() {
+    let rehearsal = rehearse("api-flaky");
+    let mut person = sit_down(&rehearsal);
+    person.see("trace-upsert");
+    let outcome = |screen: &str, percent: u8| {
+        let text = flat(screen);
+        let said = [format!("-> {percent} % done"), " FAILED ".into(), "cannot shift to".into()];
+        said.iter().any(|word| text.contains(word)) || text.contains("▶ Send")
+    };
+    for percent in [5, 25, 50] {
+        person.press("x");
+        person.press("s");
+        person.see("Per cent of the requests");
+        person.press(&format!("{percent}\r"));
+        person.wait("a plan or a reason", |screen| screen.contains("Type the number") || outcome(screen, percent));
+        if person.text().contains("Type the number") {
+            person.look(std::time::Duration::from_millis(900));
+            person.press(&format!("{percent}\r"));
+            person.wait("done, or why not", |screen| outcome(screen, percent) && !screen.contains("▶ Send"));
+        }
+        let done = flat(&person.text()).contains(&format!("-> {percent} % done"));
+        let truth = weight(&rehearsal);
+        assert!(!done || truth == percent.to_string(), "{truth}: {}", person.text());
+        person.wait("the stored weight", |screen| screen.contains(&format!("v3 {truth} %")));
+        person.press("\x1b");
+    }
+    if weight(&rehearsal) != "0" {
+        take_all_back(&mut person);
+    }
+    assert_eq!(weight(&rehearsal), "0");
+    assert!(rehearsal.verb(&["journal", "--verify"]).status.success());
+}
+
+fn told_and_answering(person: &mut Person) {
+    person.wait("a failing source in the header", |screen| screen.contains("failing"));
+    person.press("?");
+    person.see("Plan the next step");
+    person.press("\x1b");
+}
+
+/// It takes connections and answers nothing; then it is gone; then it is back.
+#[test]
+fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
+    let rehearsal = rehearse("happy");
+    let doors = Doors::before(&rehearsal);
+    let config = doors.config.clone();
+    let mut watching = Watching::start(&config);
+    let mut person = sit_at(&config, 80, 24);
+    person.see("trace-upsert");
+    open_shift(&mut person, 5);
+    person.press("\x1b");
+
+    rehearsal.fault(&["api-freeze"]);
+    let status = watching.until("late routes", |status| {
+        let routes = section(status, "traffic");
+        routes["freshness"] != "fresh" && routes["failure"]["kind"] == "timeout"
+    });
+    assert_eq!(section(&status, "queues")["freshness"], "fresh");
+    told_and_answering(&mut person);
+    person.press("n");
+    read(&mut person, "the API server does not answer");
+    rehearsal.fault(&["api-freeze", "--lift"]);
+    watching.until("fresh routes", |status| section(status, "traffic")["freshness"] == "fresh");
+    person.wait("all fresh", |screen| !screen.contains("failing"));
+
+    doors.shut();
+    watching.until("unreachable", |status| section(status, "traffic")["failure"]["kind"] == "unreachable");
+    told_and_answering(&mut person);
+    doors.open();
+    watching.until("fresh routes", |status| {
+        section(status, "traffic")["freshness"] == "fresh" && section(status, "cluster")["freshness"] == "fresh"
+    });
+    person.wait("all fresh", |screen| !screen.contains("failing"));
+    send_to(&mut person, 5);
+    person.see("-> 5 % done");
+    assert_eq!(weight(&rehearsal), "5");
+}

@@ -1,0 +1,121 @@
+//! The backfill stands still, fails, or leaves rows behind.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::rehearsal::Rehearsal;
+use crate::sitting::{Watching, finding, flat, read, rehearse, sit_down, zoom};
+
+/// `kubectl`, as the remedies on the screen ask for it.
+fn restart_worker(rehearsal: &Rehearsal) {
+    let output = Command::new("kubectl")
+        .args(["--kubeconfig", rehearsal.field("kubeconfig"), "rollout", "restart", "deployment/langfuse-worker"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn every_migration(status: &Value, state: &str) -> bool {
+    let all = status["migrations"]["value"].as_array();
+    all.is_some_and(|all| all.iter().all(|m| m["state"] == state))
+}
+
+/// One number of the database, by a session of its own.
+fn ask(rehearsal: &Rehearsal, sql: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection as _;
+        let mut session = sqlx::PgConnection::connect(rehearsal.field("postgres_url")).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(&mut session).await.unwrap()
+    })
+}
+
+/// 6000 rows of one moment and a batch of 1000.
+#[test]
+fn a_cursor_that_cannot_pass_a_tie_group_is_told_with_its_size() {
+    let rehearsal = Rehearsal::start(&["--seed", "7", "--rate", "5", "--scenario", "stuck-cursor"]);
+    let mut watching = Watching::start(&rehearsal.config());
+    let told = watching.finding("cursor-frozen");
+    assert!(told.starts_with("critical") && told.contains("6 000 rows at") && told.contains("batch size 1000"), "{told}");
+    let size = ask(
+        &rehearsal,
+        "SELECT count(*)::text FROM traces GROUP BY \"timestamp\" ORDER BY count(*) DESC LIMIT 1",
+    );
+    assert_eq!(size, "6000");
+    let mut person = sit_down(&rehearsal);
+    zoom(&mut person, '6');
+    read(&mut person, "the cursor of traces cannot pass a group of rows");
+    read(&mut person, "set args.batchSize above 6 000");
+}
+
+/// The worker dies within a batch and is back before its lock is stale.
+#[test]
+fn a_dead_worker_is_told_with_the_age_of_its_lock_and_the_remedy_works() {
+    let rehearsal = rehearse("dead-worker");
+    let mut watching = Watching::start(&rehearsal.config());
+    let told = watching.finding("backfill-stalled");
+    assert!(told.starts_with("critical") && told.contains("lock age 1m") && told.contains("restart the worker now"), "{told}");
+    let mut person = sit_down(&rehearsal);
+    zoom(&mut person, '2');
+    person.see("stalled");
+    person.wait("the age of the lock", |screen| screen.contains("lock") && screen.contains("1m"));
+    restart_worker(&rehearsal);
+    let status = watching.until("the end of the backfill", |status| every_migration(status, "finished"));
+    assert_eq!(finding(&status, "backfill-stalled"), None);
+}
+
+/// A write conflict in a batch.
+#[test]
+fn a_failed_migration_is_told_with_its_reason_and_the_remedy_works() {
+    let rehearsal = rehearse("failed-migration");
+    let mut watching = Watching::start(&rehearsal.config());
+    let told = watching.finding("backfill-failed");
+    assert!(told.contains("due to a write conflict") && told.contains("clear failed_at, failed_reason and locked_at"), "{told}");
+    let mut person = sit_down(&rehearsal);
+    zoom(&mut person, '6');
+    read(&mut person, "Transaction failed due to a write conflict or a deadlock");
+    read(&mut person, "keep state, restart the worker");
+    zoom(&mut person, '6');
+    zoom(&mut person, '2');
+    person.see("failed");
+    let sql = "WITH cleared AS (UPDATE background_migrations SET failed_at = NULL, failed_reason = NULL, locked_at = NULL \
+               WHERE failed_at IS NOT NULL RETURNING 1) SELECT count(*)::text FROM cleared";
+    assert_eq!(ask(&rehearsal, sql), "1");
+    restart_worker(&rehearsal);
+    watching.until("the end of the backfill", |status| every_migration(status, "finished"));
+}
+
+/// v2 goes on writing while and after the backfill runs.
+#[test]
+fn rows_that_v2_wrote_after_the_backfills_start_are_counted_exactly() {
+    let rehearsal = rehearse("late-writes");
+    let mut watching = Watching::start(&rehearsal.config());
+    let told = watching.finding("rows-stranded");
+    assert!(told.contains("newer than the backfill's start") && told.contains("run the migration once more"), "{told}");
+    let finished = |status: &Value| every_migration(status, "finished");
+    for table in ["traces", "observations", "scores"] {
+        let column = if table == "observations" { "start_time" } else { "\"timestamp\"" };
+        let t0 = watching.until("the end of the backfill", finished);
+        let t0 = row(&t0, table)["t0"].as_str().unwrap().to_owned();
+        let count = || -> u64 {
+            let sql = format!("SELECT count(*)::text FROM {table} WHERE created_at > '{t0}' AND {column} IS NOT NULL");
+            ask(&rehearsal, &sql).parse().unwrap()
+        };
+        // v2 writes on meanwhile: what is told must lie between what was so before and what is so after.
+        let before = count();
+        let status = watching.until("a newer count", |status| row(status, table)["stranded"]["value"].as_u64() >= Some(before));
+        let told = &row(&status, table)["stranded"];
+        let after = count();
+        assert_eq!(told["estimate"], false, "{told}");
+        assert!(told["value"].as_u64().is_some_and(|n| (before..=after).contains(&n)), "{before} {told} {after}");
+        assert!(before > 0, "nothing was written to {table}");
+    }
+    let mut person = sit_down(&rehearsal);
+    zoom(&mut person, '2');
+    person.wait("the stranded rows", |screen| flat(screen).contains("stranded"));
+}
+
+fn row<'a>(status: &'a Value, table: &str) -> &'a Value {
+    status["tables"].as_array().unwrap().iter().find(|t| t["table"] == table).unwrap()
+}

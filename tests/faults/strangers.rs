@@ -1,0 +1,164 @@
+//! Names that others gave: escape sequences and wide characters from every side; and doors to shut.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::common::rehearsal::Rehearsal;
+use crate::sitting::{Watching, rehearse, sit_at, zoom};
+
+/// A way to the API server that can be shut: connections are cut and refused.
+pub struct Doors {
+    /// A configuration that goes this way.
+    pub config: PathBuf,
+    _dir: tempfile::TempDir,
+    address: std::net::SocketAddr,
+    server: String,
+    open: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Doors {
+    /// Stands before a rehearsal's API server.
+    pub fn before(rehearsal: &Rehearsal) -> Self {
+        let (dir, config) = crate::sitting::altered(rehearsal, &[]);
+        let path = dir.path().join("kubeconfig");
+        let kubeconfig = std::fs::read_to_string(&path).unwrap();
+        let server = kubeconfig.split("https://").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::fs::write(&path, kubeconfig.replace(&server, &address.to_string())).unwrap();
+        let doors = Self { config, _dir: dir, address, server, open: Arc::new(Mutex::new(Some(Vec::new()))) };
+        doors.serve(listener);
+        doors
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let (open, server) = (Arc::clone(&self.open), self.server.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let mut open = open.lock().unwrap();
+                let Some(streams) = open.as_mut() else { return };
+                let Ok(behind) = TcpStream::connect(&server) else { continue };
+                for (from, to) in [(&client, &behind), (&behind, &client)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    std::thread::spawn(move || carry(from, to));
+                }
+                streams.extend([client, behind]);
+            }
+        });
+    }
+
+    /// Cuts every connection; new ones are refused.
+    pub fn shut(&self) {
+        for stream in self.open.lock().unwrap().take().unwrap_or_default() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // The one that is accepted next ends the listener.
+        let _ = TcpStream::connect(self.address);
+    }
+
+    /// Lets everybody in again.
+    pub fn open(&self) {
+        *self.open.lock().unwrap() = Some(Vec::new());
+        self.serve(TcpListener::bind(self.address).unwrap());
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let mut chunk = [0; 16_384];
+    while let Ok(n @ 1..) = from.read(&mut chunk) {
+        if to.write_all(&chunk[..n]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn apply(rehearsal: &Rehearsal, object: &serde_json::Value) {
+    let mut kubectl = Command::new("kubectl")
+        .args(["--kubeconfig", rehearsal.field("kubeconfig"), "create", "--validate=false", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    kubectl.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
+    assert!(kubectl.wait().unwrap().success());
+}
+
+fn queue_with_an_escape(rehearsal: &Rehearsal) {
+    let url = rehearsal.field("redis_url").to_owned();
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let name = "evil\x1b]0;owned\x07\x1b[2J日本";
+    let () = redis::cmd("HSET").arg(format!("bull:{name}:meta")).arg("opts.maxLenEvents").arg(10).query(&mut connection).unwrap();
+    let () = redis::cmd("LPUSH").arg(format!("bull:{name}:wait")).arg("1").query(&mut connection).unwrap();
+}
+
+/// A server that says it is Langfuse, of a version that would set the terminal's title.
+fn stranger() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 8192]);
+            let body = r#"{"status":"OK","version":"3.29.0\u001b]0;owned\u0007\u001b[31m版"}"#;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ";
+            let _ = client.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+/// None of it reaches the terminal; wide characters do, and the frames stand.
+#[test]
+fn escape_sequences_of_strangers_never_reach_the_terminal() {
+    let rehearsal = rehearse("happy");
+    queue_with_an_escape(&rehearsal);
+    let evil = "x\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m移行";
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "evil", "namespace": "langfuse"},
+        "involvedObject": {"kind": "Pod", "name": evil, "namespace": "langfuse"}, "type": "Warning",
+        "reason": evil, "message": evil, "lastTimestamp": "2099-01-01T00:00:00Z", "count": 1});
+    apply(&rehearsal, &event);
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "evil", "namespace": "langfuse", "annotations": {"note": evil}},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "evil"}},
+        "template": {"metadata": {"labels": {"app": "evil"}}, "spec": {"containers": [{"name": "evil", "image": format!("r/langfuse:{evil}")}]}}}});
+    apply(&rehearsal, &deployment);
+    let annotate = Command::new("kubectl")
+        .args(["--kubeconfig", rehearsal.field("kubeconfig"), "annotate", "--overwrite", "ingress/langfuse-canary"])
+        .arg(format!("nginx.ingress.kubernetes.io/canary-by-header={evil}"))
+        .output()
+        .unwrap();
+    assert!(annotate.status.success(), "{annotate:?}");
+
+    let url = format!("[v3]\nurl = \"{}\"", rehearsal.field("v3_url"));
+    let (_dir, config) = crate::sitting::altered(&rehearsal, &[(url.as_str(), &format!("[v3]\nurl = \"{}\"", stranger()))]);
+    let mut person = sit_at(&config, 120, 36);
+    person.see("trace-upsert");
+    zoom(&mut person, '3');
+    person.wait("the stranger's queue", |screen| screen.contains("日本"));
+    zoom(&mut person, '3');
+    zoom(&mut person, '5');
+    person.wait("the stranger's event", |screen| screen.contains("移行"));
+    zoom(&mut person, '5');
+    zoom(&mut person, '4');
+    person.wait("the stranger's version", |screen| screen.contains("3.29.0"));
+    zoom(&mut person, '4');
+    zoom(&mut person, '1');
+    person.wait("the stranger's header", |screen| screen.contains("移行"));
+    let bytes = String::from_utf8_lossy(&person.bytes).into_owned();
+    for sequence in ["\x1b]0;owned", "owned\x07", "\u{9b}31m", "x\x1b"] {
+        assert!(!bytes.contains(sequence), "{sequence:?} reached the terminal");
+    }
+    let mut watching = Watching::start(&config);
+    watching.until("the stranger's queue", |status| status["queues"].to_string().contains("日本"));
+    for verb in [&["status", "--wait", "4"][..], &["plan", "--to", "5"]] {
+        let output = rehearsal.verb(verb);
+        let text = [output.stdout, output.stderr].concat();
+        assert!(!text.contains(&0x1b) && !text.contains(&7), "{verb:?}: {}", String::from_utf8_lossy(&text));
+    }
+}

@@ -1,0 +1,49 @@
+//! v3 answers badly, or takes what it does not work off.
+
+use crate::sitting::{LONG, Watching, flat, read, rehearse, shift_to, sit_down, take_all_back, zoom};
+
+/// From 25 % on, one request in five is a 500.
+#[test]
+fn v3_errors_are_named_and_stop_the_next_step_but_not_the_way_back() {
+    let rehearsal = rehearse("v3-errors");
+    let mut person = sit_down(&rehearsal);
+    person.see("trace-upsert");
+    shift_to(&mut person, 5);
+    shift_to(&mut person, 25);
+    person.wait("v3's errors by kind", |screen| screen.contains("v3 500 ×") || screen.contains("v3 HTTP 500 ×"));
+    zoom(&mut person, '6');
+    person.wait("the advisor", |screen| {
+        let text = flat(screen);
+        text.contains("v3 fails") && text.contains("hold, or roll back")
+    });
+    zoom(&mut person, '6');
+    person.press("n");
+    read(&mut person, "v3 answers without errors");
+    let text = flat(&person.text());
+    assert!(text.contains("rounds failed"), "{text}");
+    take_all_back(&mut person);
+    person.press("q");
+    assert_eq!(person.leave(), 0);
+}
+
+/// A worker that lives and takes nothing.
+#[test]
+fn a_stalled_queue_is_told_and_stops_the_next_step() {
+    let rehearsal = rehearse("queue-stall");
+    let mut watching = Watching::start(&rehearsal.config());
+    let mut person = sit_down(&rehearsal);
+    let told = watching.finding("queue-late");
+    assert!(told.starts_with("critical") && told.contains("ingestion-queue") && told.contains("to do"), "{told}");
+    zoom(&mut person, '6');
+    read(&mut person, "falls behind");
+    zoom(&mut person, '6');
+    rehearsal.until(&["plan", "--to", "50"], LONG, |plan| plan.contains("the oldest job waits"));
+    person.press("n");
+    read(&mut person, "v3's queues are worked off");
+    take_all_back(&mut person);
+    rehearsal.fault(&["queue-stall", "--lift"]);
+    watching.until("the queue worked off", |status| {
+        let all = status["queues"]["value"].as_array();
+        all.is_some_and(|q| q.iter().filter(|q| q["name"].as_str().unwrap_or_default().contains("ingestion")).all(|q| q["waiting"] == 0))
+    });
+}
