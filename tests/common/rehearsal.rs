@@ -80,7 +80,7 @@ impl Rehearsal {
     }
 
     /// Fires a fault by hand.
-    pub fn fault(&self, args: &[&str]) {
+    pub fn fault(args: &[&str]) {
         let output = Command::new(CUTOVER).args(["rehearse", "fault"]).args(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
