@@ -1,6 +1,7 @@
 //! Configuration from the outside: the sample, the layers, and what is said about mistakes.
 //!
 //! Each file in `tests/configs/bad` begins with the sentences it must be answered with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! What is published beside the program is as the program is: schema, permissions, sample.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

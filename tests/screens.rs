@@ -1,6 +1,7 @@
 //! The screen: every pane and state as snapshots with styles, sizes it must survive, and what a frame costs.
 //!
 //! `PICTURES=dir cargo test --test screens pictures -- --ignored` writes all of them as SVG and text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "screens/budget.rs"]
 mod budget;

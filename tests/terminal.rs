@@ -1,4 +1,5 @@
 //! The terminal is given back on every way out, and the screen is there before any server answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

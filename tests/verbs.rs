@@ -1,4 +1,5 @@
 //! The verbs as a shell calls them: what they print, how they end. Against the rehearsal's API server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(feature = "rehearsal")]
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ pub struct Actor {
     /// `SSH_CONNECTION`: client address and port, server address and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh: Option<String>,
-    /// The user name that the API server sees (SelfSubjectReview).
+    /// The user name that the API server sees (`SelfSubjectReview`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<String>,
     /// Process id.

@@ -87,10 +87,12 @@ impl Actuators {
             self.watch(plan).map_err(ApplyError::Refused)?;
         }
         let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
-        let outcome = sent.unwrap_or_else(|_| {
+        let outcome = if let Ok(outcome) = sent {
+            outcome
+        } else {
             let detail = "no answer from the API server within the deadline";
             Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
-        });
+        };
         self.record_answer(plan, &outcome).await;
         outcome.map(drop)
     }

@@ -151,7 +151,6 @@ impl Keeper {
         self.within("get", self.api.get_opt(NAME)).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the lease is one of the named writes")]
     async fn replace(&self, lease: &Lease) -> Result<Lease, Trouble> {
         self.within("update", self.api.replace(NAME, &PostParams::default(), lease)).await
     }

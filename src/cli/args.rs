@@ -138,6 +138,9 @@ pub struct StatusArgs {
     /// Again every few seconds, until Ctrl-C; with --json one document a line
     #[arg(long)]
     pub watch: bool,
+    /// Draw the cockpit's screen (120x36) into an SVG file instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "watch"])]
+    pub picture: Option<PathBuf>,
     /// Wait this many seconds for the sources
     #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub wait: u64,

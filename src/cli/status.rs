@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
 use super::args::StatusArgs;
 use super::desk::{Desk, Waited};
 use super::exit::Exit;
@@ -11,8 +14,10 @@ use crate::cockpit::report::Report;
 use crate::config::Config;
 use crate::domain::SourceId;
 use crate::runtime::Clock;
-use crate::ui::plain;
+use crate::ui::{self, Look, plain};
 
+/// Columns and rows of a picture.
+const PICTURE: (u16, u16) = (120, 36);
 /// Between two looks of `--watch`.
 const EACH: Duration = Duration::from_secs(5);
 
@@ -25,6 +30,13 @@ pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
     desk.lease(false).await;
     let limit = Duration::from_secs(args.wait);
     let mut waited = desk.gather(&SourceId::ALL, limit).await;
+    if let Some(file) = &args.picture {
+        // Long enough for rates, shares and visible-after to have something to say.
+        desk.wait(limit, |_| false).await;
+        let drawn = picture(&desk, file);
+        Box::pin(desk.close()).await;
+        return drawn;
+    }
     loop {
         if waited == Waited::Interrupted {
             break;
@@ -38,6 +50,22 @@ pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
     let exit = verdict(&desk);
     Box::pin(desk.close()).await;
     exit
+}
+
+/// The screen as it would be drawn now, as SVG.
+fn picture(desk: &Desk, file: &std::path::Path) -> Exit {
+    let mut model = desk.model.clone();
+    model.screen.size = PICTURE;
+    let look = Look::from_env(None, Some("xterm-256color"), true);
+    let mut buffer = Buffer::empty(Rect::new(0, 0, PICTURE.0, PICTURE.1));
+    ui::render(&mut buffer, &model, &look, desk.now());
+    match std::fs::write(file, ui::svg::render(&buffer, &look)) {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            print::err(format!("{}: {error}", file.display()));
+            Exit::Usage
+        }
+    }
 }
 
 fn show(desk: &Desk, args: &StatusArgs) {

@@ -15,9 +15,9 @@ const POINTS: usize = 120;
 /// Queues with a history of their own; more are shown without rates.
 const QUEUES: usize = 64;
 /// Length of one latency window; quantiles are over the running one and the one before.
-const WINDOW: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(5);
 /// Rates are over this much time.
-pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+pub const RATE_WINDOW: Duration = Duration::from_mins(1);
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,7 @@ pub enum Role {
     Other,
 }
 
-/// One Deployment or StatefulSet.
+/// One Deployment or `StatefulSet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     /// `Deployment` or `StatefulSet`.
@@ -34,13 +34,13 @@ pub struct Workload {
     pub updated: u32,
     /// Container restarts over its pods.
     pub restarts: u32,
-    /// The newest restart, with its reason ("OOMKilled, exit 137").
+    /// The newest restart, with its reason ("`OOMKilled`, exit 137").
     pub last_restart: Option<Restart>,
     /// Image of the first container, cleaned.
     pub image: String,
     /// The image's tag ("3.29.0"); empty without one.
     pub tag: String,
-    /// Why it is not ready, from pod conditions or waiting reasons ("CrashLoopBackOff").
+    /// Why it is not ready, from pod conditions or waiting reasons ("`CrashLoopBackOff`").
     pub trouble: Option<String>,
     /// `LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS` as its template sets it.
     pub migrations_enabled: Option<bool>,
@@ -64,7 +64,7 @@ pub struct ClusterEvent {
     pub warning: bool,
     /// "Pod/langfuse-worker-…".
     pub object: String,
-    /// "BackOff", "Unhealthy", ...
+    /// "`BackOff`", "Unhealthy", ...
     pub reason: String,
     /// The text, cleaned.
     pub message: String,

@@ -33,12 +33,15 @@ const LAST_TASKS: Duration = Duration::from_secs(2);
 /// A task that carries out an effect and may answer.
 pub type Task = Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
 
+/// Makes the task of an effect.
+pub type Perform = Arc<dyn Fn(Effect, &Model) -> Task + Send + Sync>;
+
 /// What the loop is connected to.
 pub struct Wiring {
     /// Facts, log lines and answers of long-running tasks.
     pub inbox: mpsc::Receiver<Msg>,
     /// Carries out an effect that is not the loop's own.
-    pub perform: Arc<dyn Fn(Effect, &Model) -> Task + Send + Sync>,
+    pub perform: Perform,
     /// Polls a source now, or all of them.
     pub poll_now: Box<dyn Fn(Option<SourceId>) + Send>,
 }

@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use super::terminal;
 use crate::domain::text::clean;
 
-/// Exit code after a panic of the loop (EX_SOFTWARE).
+/// Exit code after a panic of the loop (`EX_SOFTWARE`).
 pub const EXIT: u8 = 70;
 
 /// Puts our hook before the one that is there. Call it on the thread that runs the loop.

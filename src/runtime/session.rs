@@ -312,7 +312,7 @@ pub async fn read_secrets(
                 found.insert(key.clone(), crate::domain::Secret::new(text));
             }
             Ok(None) => {
-                troubles.push(Trouble::new(Kind::Missing, object, format!("it has no key {}", key.key)))
+                troubles.push(Trouble::new(Kind::Missing, object, format!("it has no key {}", key.key)));
             }
             Err(trouble) => troubles.push(trouble),
         }

@@ -129,7 +129,7 @@ fn pause_after(
     }
 }
 
-/// Full jitter between a quarter of the cadence and an end that doubles with each failure, up to [`CAP`].
+/// Full jitter between a quarter of the cadence and an end that doubles with each failure, up to `CAP`.
 pub fn back_off(id: SourceId, failures: u32) -> Duration {
     let cadence = id.cadence().0;
     let end = (cadence * 2_u32.saturating_pow(failures.min(8))).min(CAP).max(cadence);

@@ -41,6 +41,7 @@ pub fn render(buf: &Buffer, look: &Look) -> String {
 
 /// How a cell is painted: two cells with the same ink go into one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the four modifiers of a terminal cell")]
 struct Ink {
     fore: &'static str,
     back: Option<&'static str>,

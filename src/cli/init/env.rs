@@ -1,4 +1,4 @@
-//! The environment of a container, as its template spells it: values, ConfigMaps, and Secrets by name.
+//! The environment of a container, as its template spells it: values, `ConfigMaps`, and Secrets by name.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) enum Found {
     Maybe(String),
 }
 
-/// Names of the ConfigMaps that a template's first container refers to.
+/// Names of the `ConfigMaps` that a template's first container refers to.
 pub(super) fn config_map_names(template: &PodTemplateSpec) -> Vec<String> {
     let container = template.spec.as_ref().and_then(|s| s.containers.first());
     let Some(container) = container else {

@@ -17,7 +17,7 @@ use crate::domain::text::clean;
 /// The namespace.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Deployments and StatefulSets.
+    /// Deployments and `StatefulSets`.
     pub(super) workloads: Vec<Workload>,
     /// Services.
     pub(super) services: Vec<Service>,
@@ -27,7 +27,7 @@ pub(super) struct Seen {
     pub(super) notes: Vec<String>,
 }
 
-/// One Deployment or StatefulSet.
+/// One Deployment or `StatefulSet`.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
     /// "Deployment langfuse-web".
@@ -40,7 +40,7 @@ pub(super) struct Workload {
     pub(super) env: BTreeMap<String, Found>,
 }
 
-/// Reads workloads (they must be readable), Services, Ingresses and the ConfigMaps that workloads name.
+/// Reads workloads (they must be readable), Services, Ingresses and the `ConfigMaps` that workloads name.
 pub(super) async fn look(kube: &Kube) -> Result<Seen, Trouble> {
     let mut seen = Seen::default();
     let deployments: Vec<Deployment> = list(kube, "deployments").await?;
@@ -77,7 +77,7 @@ fn or_note<T>(seen: &mut Seen, answer: Result<Vec<T>, Trouble>) -> Vec<T> {
     })
 }
 
-/// The ConfigMaps that environments refer to.
+/// The `ConfigMaps` that environments refer to.
 async fn config_maps<'a>(
     kube: &Kube,
     seen: &mut Seen,

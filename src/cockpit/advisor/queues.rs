@@ -10,7 +10,7 @@ use super::super::Model;
 use super::{Findings, Severity, add};
 
 /// Langfuse delays ingestion by up to 15 s; what waits this long waits for something else.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_mins(1);
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     let Some(fact) = model.facts.queues.value() else {

@@ -58,7 +58,7 @@ pub struct Report {
     pub latency: Vec<LatencyReport>,
     /// PostgreSQL, ClickHouse, Redis, S3.
     pub stores: Vec<Section<StoreReport>>,
-    /// Deployments and StatefulSets of the namespace.
+    /// Deployments and `StatefulSets` of the namespace.
     pub workloads: Section<Vec<WorkloadReport>>,
     /// Events of the namespace, newest first.
     pub events: Vec<EventReport>,

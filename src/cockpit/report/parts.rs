@@ -127,10 +127,10 @@ pub struct SettingReport {
     pub advice: String,
 }
 
-/// One Deployment or StatefulSet.
+/// One Deployment or `StatefulSet`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WorkloadReport {
-    /// "Deployment" or "StatefulSet".
+    /// "Deployment" or "`StatefulSet`".
     pub kind: String,
     /// Its name.
     pub name: String,

@@ -9,7 +9,7 @@ use super::super::msg::Level;
 use super::super::screen::{Frozen, Overlay, PaneId};
 use super::notice;
 
-/// Exit code after an operation whose outcome is not known (EX_TEMPFAIL).
+/// Exit code after an operation whose outcome is not known (`EX_TEMPFAIL`).
 const EXIT_UNKNOWN: u8 = 75;
 
 /// Polls everything.

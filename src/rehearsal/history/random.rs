@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed: SplitMix64 (Steele, Lea, Flood 2014), the same on every machine and version.
+//! Numbers that follow from a seed: `SplitMix64` (Steele, Lea, Flood 2014), the same on every machine and version.
 
 /// A stream of numbers.
 #[derive(Clone)]

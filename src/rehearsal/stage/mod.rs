@@ -2,7 +2,7 @@
 //!
 //! One rule: nothing outlives the rehearsal. Every child is told by the kernel when we die
 //! (`setpriv --pdeathsig`), is written down with its start time, and is stopped by [`Stage::close`]; what a
-//! `kill -9` leaves is found through the [`registry`] and removed by the next start.
+//! `kill -9` leaves is found through the `registry` and removed by the next start.
 
 mod account;
 mod error;

@@ -92,7 +92,9 @@ mod tests {
                 now[*index].ready = false;
             }
             now.retain(|pod| !pod.terminating);
-            now.iter_mut().for_each(|pod| pod.ready = true);
+            for pod in &mut now {
+                pod.ready = true;
+            }
             now.extend((0..next.start).map(|_| Seen { current: true, ready: false, terminating: false }));
         }
         assert_eq!(now, pods("NNNN"));

@@ -74,7 +74,7 @@ fn arguments(rehearsal: &Rehearsal, name: &str, arguments: &[&str]) -> FaultArgs
     }
 }
 
-async fn worker_log(rehearsal: &Rehearsal) -> String {
+fn worker_log(rehearsal: &Rehearsal) -> String {
     setup::logs_of(&rehearsal.stage.dir().join("logs"), "langfuse-worker")
 }
 
@@ -118,7 +118,7 @@ async fn a_dead_worker_leaves_a_fresh_lock() {
     })
     .await;
     until("the new process gives up", 20, || async {
-        worker_log(&rehearsal).await.contains("No background migrations to run").then_some(())
+        worker_log(&rehearsal).contains("No background migrations to run").then_some(())
     })
     .await;
     let row = migration(&rehearsal, "migrate_traces").await;
@@ -215,7 +215,7 @@ async fn the_backfill_is_switched_by_the_environment() {
     // Should it ever take so long, the worker's own words say why.
     let explain = async {
         tokio::time::sleep(Duration::from_secs(110)).await;
-        eprintln!("{}", worker_log(&rehearsal).await);
+        eprintln!("{}", worker_log(&rehearsal));
         std::future::pending::<()>().await;
     };
     tokio::select! { () = finished => {}, () = explain => {} }

@@ -31,7 +31,7 @@ pub(super) fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
     (Shift::Armed { plan, typed: String::new(), focus, shown: None, expires }, vec![Act::WakeAt(expires)])
 }
 
-pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
+pub(super) fn step(state: Shift, event: &Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
     let Shift::Armed { mut plan, mut typed, mut focus, mut shown, expires } = state else {
         return (state, vec![]);
     };
@@ -40,7 +40,7 @@ pub(super) fn step(state: Shift, event: Event, guards: &Guards, now: Mono) -> (S
         Event::Tick if now >= expires => return (Shift::Idle, vec![]),
         Event::Shown if shown.is_none() => shown = Some(now),
         Event::Type(c) if ready && c.is_ascii_digit() && typed.len() < 3 => {
-            typed.push(c);
+            typed.push(*c);
             focus = if typed_target(&plan, &typed) { Focus::Go } else { Focus::Cancel };
         }
         Event::Erase if ready => {

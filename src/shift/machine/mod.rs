@@ -17,7 +17,7 @@ use super::plan::{OpId, Plan};
 /// Keys that come earlier than this after the dialog's first frame were typed for another screen.
 pub const ARM_DELAY: Duration = Duration::from_millis(400);
 /// An armed dialog that is not answered closes.
-pub const ARM_EXPIRY: Duration = Duration::from_secs(60);
+pub const ARM_EXPIRY: Duration = Duration::from_mins(1);
 /// A dry run or write that has no answer by then is lost.
 pub const APPLY_DEADLINE: Duration = Duration::from_secs(10);
 /// A write without an answer may still land for this long (the API server's own request timeout is 60 s).
@@ -225,7 +225,7 @@ impl Shift {
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
-            (state @ Self::Armed { .. }, event) => dialog::step(state, event, guards, now),
+            (state @ Self::Armed { .. }, event) => dialog::step(state, &event, guards, now),
             (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => {
                 outcome::applied(plan, answer, now)
             }

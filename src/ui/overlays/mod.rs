@@ -26,7 +26,7 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme:
         None => {}
         Some(Overlay::Help { filter, scroll }) => help::draw(buf, area, model, (filter, *scroll), now, theme),
         Some(Overlay::Palette { query, selected }) => {
-            find::draw(buf, area, model, (query, *selected), now, theme)
+            find::draw(buf, area, model, (query, *selected), now, theme);
         }
         Some(Overlay::SetSplit { typed }) => ask::set_split(buf, area, model, typed, theme),
         Some(Overlay::LogFilter { typed }) => ask::log_filter(buf, area, typed, theme),

@@ -82,7 +82,7 @@ fn title(finding: &Finding) -> Line<'_> {
 }
 
 /// The title in as many lines as it takes.
-fn headline<'a>(finding: &'a Finding, columns: usize) -> Vec<Line<'a>> {
+fn headline(finding: &Finding, columns: usize) -> Vec<Line<'_>> {
     let line = title(finding);
     if line.width() <= columns {
         return vec![line];

@@ -14,7 +14,7 @@ use super::super::table::unknown;
 pub(crate) fn percent(value: f64) -> String {
     if value > 0.0 && value < 0.05 {
         "<0.1 %".into()
-    } else if value < 100.0 && value >= 99.95 {
+    } else if (99.95..100.0).contains(&value) {
         ">99.9 %".into()
     } else if (value - value.round()).abs() < 0.05 {
         format!("{value:.0} %")

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn rates_are_short() {
-        assert_eq!([0.01, 3.14159, 120.4, 12_345.0].map(per_second), ["0", "3.1", "120", "12.3k"]);
+        assert_eq!([0.01, 3.1234, 120.4, 12_345.0].map(per_second), ["0", "3.1", "120", "12.3k"]);
         assert_eq!(short_name("otel-ingestion-queue"), "otel-ingestion");
     }
 }

@@ -9,6 +9,7 @@ fn endpoint() -> Endpoint {
     Endpoint { address: "10.0.0.1:3000".into(), dial: "127.0.0.1:1".into() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests hand policies over")]
 fn pair(policy: Policy) -> Routing {
     let mut routing = Routing::default();
     for (name, alternatives, no_server) in [(PRIMARY, vec![CANARY.to_owned()], false), (CANARY, vec![], true)]
@@ -160,7 +161,6 @@ fn a_pinned_client_ignores_the_weight() {
     }
     let cookie = format!("INGRESSCOOKIE=1.2|{}", affinity_key(PRIMARY));
     assert_eq!(ask(&routing, &[("cookie", &cookie)], 1), 'P');
-    let mut routing = routing;
     routing.upstreams.get_mut(CANARY).unwrap().policy = weight(0);
     let cookie = format!("INGRESSCOOKIE=1.2|{}", affinity_key(CANARY));
     assert_eq!(ask(&routing, &[("cookie", &cookie)], 1), 'C');

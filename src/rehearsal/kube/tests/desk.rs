@@ -17,7 +17,6 @@ pub(super) struct Desk {
 
 impl Desk {
     /// None, with the reason on standard error, when there is no `kubectl`.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
     pub(super) async fn new() -> Option<Self> {
         if let Err(error) = Command::new("kubectl").arg("version").arg("--client").output().await {
             eprintln!("skipped: kubectl cannot be run ({error}); install it to run this test");

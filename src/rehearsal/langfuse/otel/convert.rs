@@ -119,7 +119,7 @@ fn cost(found: &Map<String, Value>) -> Value {
     found.get("gen_ai.usage.cost").map_or_else(|| json!({}), |cost| json!({"total": cost}))
 }
 
-/// Looks where OpenLIT, OpenLLMetry and OpenInference put them, in this order.
+/// Looks where `OpenLIT`, `OpenLLMetry` and `OpenInference` put them, in this order.
 fn input_and_output(events: &[SpanEvent], found: &Map<String, Value>) -> (Value, Value) {
     let of_event = |name: &str| {
         let event = events.iter().find(|event| event.name == name);
