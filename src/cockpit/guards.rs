@@ -169,7 +169,7 @@ fn ready(model: &Model, now: Now, _: Split) -> (Verdict, String) {
         return block("the cluster was not read yet");
     };
     for (role, name) in [(Role::Web, "web"), (Role::Worker, "worker")] {
-        match cluster.workloads.iter().find(|w| w.role == role) {
+        match cluster.of(role) {
             None => return block(format!("no v3 {name} was found")),
             Some(w) if w.ready == 0 => return block(format!("{} has no ready pod", w.name)),
             Some(w) if w.ready < w.desired => {

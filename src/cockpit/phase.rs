@@ -52,8 +52,8 @@ impl Phase {
 /// The phase, and what keeps it from the next one. `None` while too little has been read to say.
 pub fn phase(model: &Model) -> Option<(Phase, String)> {
     let cluster = model.facts.cluster.value()?;
-    let web = cluster.workloads.iter().find(|w| w.role == Role::Web);
-    let worker = cluster.workloads.iter().find(|w| w.role == Role::Worker);
+    let web = cluster.of(Role::Web);
+    let worker = cluster.of(Role::Worker);
     let (Some(web), Some(worker)) = (web, worker) else {
         return Some((Phase::Prepare, "no Langfuse v3 web and worker in this namespace".into()));
     };

@@ -84,3 +84,12 @@ pub struct ClusterFact {
     /// The API server's version ("v1.36.2").
     pub server_version: String,
 }
+
+impl ClusterFact {
+    /// The workload that speaks for a role: of several, the one with the most ready pods. A Deployment scaled
+    /// to nothing beside it does not hide it.
+    pub fn of(&self, role: Role) -> Option<&Workload> {
+        let all = self.workloads.iter().rev().filter(|w| w.role == role);
+        all.max_by_key(|w| (w.ready, w.desired))
+    }
+}

@@ -80,8 +80,7 @@ fn never_started(model: &Model, migrations: &[Migration], findings: &mut Finding
     let Some(next) = migrations.iter().find(|m| m.state == MigrationState::Queued).filter(|_| idle) else {
         return;
     };
-    let workloads = model.facts.cluster.value().map(|c| c.workloads.as_slice()).unwrap_or_default();
-    let Some(worker) = workloads.iter().find(|w| w.role == Role::Worker) else {
+    let Some(worker) = model.facts.cluster.value().and_then(|c| c.of(Role::Worker)) else {
         return;
     };
     if worker.migrations_enabled == Some(false) {

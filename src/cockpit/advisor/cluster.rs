@@ -10,7 +10,7 @@ pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
     let Some(cluster) = model.facts.cluster.value() else {
         return;
     };
-    let of = |role| cluster.workloads.iter().find(move |w: &&Workload| w.role == role);
+    let of = |role| cluster.of(role);
     if let (Some(web), Some(worker)) = (of(Role::Web), of(Role::Worker)) {
         if web.tag != worker.tag {
             add(

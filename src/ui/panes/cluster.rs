@@ -37,10 +37,10 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// Web, worker, and the worst of the rest.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::new();
-    let workloads = cx.facts.cluster.value().map_or(&[][..], |f| f.workloads.as_slice());
+    let cluster = cx.facts.cluster.value();
     for (role, word) in [(Role::Web, "web "), (Role::Worker, "worker ")] {
         line.0.push(dim(word));
-        line.0.push(workloads.iter().find(|w| w.role == role).map_or_else(unknown, |w| ready(cx, w)));
+        line.0.push(cluster.and_then(|c| c.of(role)).map_or_else(unknown, |w| ready(cx, w)));
         line.0.push(dot());
     }
     line.0.push(dim("stores "));
@@ -49,7 +49,8 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
         .filter(|k| cx.facts.store(**k).value().is_some() && cx.facts.store(**k).failure().is_none());
     let (up, all) = (up.count(), StoreKind::ALL.iter().filter(|k| !cx.off(SourceId::Store(**k))).count());
     line.0.push(span(if up < all { Tone::Warn } else { Tone::Plain }, format!("{up}/{all} up")));
-    if let Some(w) = workloads.iter().find(|w| w.trouble.is_some()) {
+    let mut workloads = cluster.into_iter().flat_map(|c| &c.workloads);
+    if let Some(w) = workloads.find(|w| w.trouble.is_some()) {
         let trouble = w.trouble.as_deref().unwrap_or_default();
         line.0.push(dot());
         line.0.push(span(cx.tone(ID, Tone::Bad), format!("✗ {} {trouble}", w.name)));
