@@ -31,7 +31,8 @@ pub enum Change<K> {
 /// One kind's watch.
 pub struct Watch<K> {
     events: Events<K>,
-    tried: String,
+    /// What is watched, and where: "pods in langfuse".
+    subject: String,
     listed: Option<HashSet<String>>,
     known: HashSet<String>,
     gone: Vec<String>,
@@ -51,10 +52,11 @@ where
         if let Some(selector) = selector {
             config = config.labels(selector);
         }
-        let tried = format!("watch {}", K::plural(&()));
+        let place = api.namespace().map(|ns| format!(" in {ns}")).unwrap_or_default();
+        let subject = format!("{}{place}", K::plural(&()));
         Self {
             events: Box::pin(watcher(api, config).default_backoff()),
-            tried,
+            subject,
             listed: None,
             known: HashSet::new(),
             gone: Vec::new(),
@@ -77,7 +79,7 @@ where
                     }
                 }
                 Some(Err(error)) => {
-                    self.trouble = Some(failure(&self.tried, &error));
+                    self.trouble = Some(failure(&self.subject, &error));
                     // A denial is an answer too: the first round need not wait for more.
                     return Change::Complete;
                 }
@@ -120,7 +122,10 @@ where
     }
 }
 
-fn failure(tried: &str, error: &watcher::Error) -> Trouble {
+/// A denied list and a denied watch are two permissions: the verb that failed is named.
+fn failure(subject: &str, error: &watcher::Error) -> Trouble {
+    let verb = if matches!(error, watcher::Error::InitialListFailed(_)) { "list" } else { "watch" };
+    let tried = &format!("{verb} {subject}");
     match error {
         watcher::Error::InitialListFailed(e)
         | watcher::Error::WatchStartFailed(e)
