@@ -41,7 +41,8 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
     let Some(fact) = cx.facts.queues.value() else {
         return Line::new();
     };
-    Line::of(Tone::Dim, format!("{} queues", fact.queues.len()))
+    let count = fact.queues.len();
+    Line::of(Tone::Dim, format!("{count} queue{}", if count == 1 { "" } else { "s" }))
 }
 
 /// What waits and what failed, over all queues.
