@@ -100,7 +100,7 @@ fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
     assert_eq!(section(&status, "queues")["freshness"], "fresh");
     told_and_answering(&mut person);
     person.press("n");
-    read(&mut person, "the API server does not answer");
+    read(&mut person, "next step 5 % blocked");
     rehearsal.fault(&["api-freeze", "--lift"]);
     watching.until("fresh routes", |status| section(status, "traffic")["freshness"] == "fresh");
     person.wait("all fresh", |screen| !screen.contains("failing"));

@@ -40,7 +40,7 @@ fn a_cursor_that_cannot_pass_a_tie_group_is_told_with_its_size() {
     assert!(told.starts_with("critical") && told.contains("6 000 rows at") && told.contains("batch size 1000"), "{told}");
     let size = ask(
         &rehearsal,
-        "SELECT count(*)::text FROM traces GROUP BY \"timestamp\" ORDER BY count(*) DESC LIMIT 1",
+        "SELECT count(*)::text FROM traces GROUP BY created_at ORDER BY count(*) DESC LIMIT 1",
     );
     assert_eq!(size, "6000");
     let mut person = sit_down(&rehearsal);

@@ -46,7 +46,7 @@ fn the_second_operator_sees_who_holds_the_lease_and_takes_it_by_name() {
     tom.press("T");
     tom.see("Take over the right to write");
     tom.press(&name);
-    tom.see(&format!("Name: {name}"));
+    tom.see(&format!("Name: [{name}"));
     tom.press("\r");
     tom.see("lease ours");
     mia.see("! lease tom@");

@@ -38,8 +38,7 @@ fn a_stalled_queue_is_told_and_stops_the_next_step() {
     read(&mut person, "falls behind");
     zoom(&mut person, '6');
     rehearsal.until(&["plan", "--to", "50"], LONG, |plan| plan.contains("the oldest job waits"));
-    person.press("n");
-    read(&mut person, "v3's queues are worked off");
+    read(&mut person, "next step 50 % blocked");
     take_all_back(&mut person);
     rehearsal.fault(&["queue-stall", "--lift"]);
     watching.until("the queue worked off", |status| {
