@@ -20,8 +20,8 @@
 //! | [`shift`] | pure: plan, ladder, guards, the shift state machine | `domain` |
 //! | [`cockpit`] | pure: model, messages, effects, update, command table, advisor | `domain`, `shift` |
 //! | [`ui`] | pure view: layout, theme, panes, overlays, plain text | `domain`, `shift`, `cockpit` |
-//! | [`config`] | validated configuration with the origin of each value | `domain` |
-//! | [`clients`] | connections to Kubernetes, PostgreSQL, ClickHouse, Redis, HTTP, S3, with our timeouts | `domain`, `config` |
+//! | [`clients`] | connections to Kubernetes, PostgreSQL, ClickHouse, Redis, HTTP, S3, with our timeouts | `domain` |
+//! | [`config`] | validated configuration with the origin of each value, and the targets it builds for the clients | `domain`, `clients` |
 //! | [`routers`] | one file per traffic mechanism behind one trait | `domain`, `shift`, `clients` |
 //! | [`sources`] | one poller or watcher per subject behind one trait and one driver | `domain`, `clients`, `routers`, `cockpit::msg` |
 //! | [`actuators`] | what changes the world: apply a plan, journal, lease | `domain`, `shift`, `cockpit` (messages), `routers`, `clients` |

@@ -1,0 +1,89 @@
+//! The main job in tmux, as most people sit in front of it: send-keys, capture-pane.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use common::rehearsal::{CUTOVER, Rehearsal};
+
+/// A tmux server of our own.
+struct Tmux {
+    socket: String,
+}
+
+impl Tmux {
+    fn start(columns: &str, rows: &str, command: &str) -> Self {
+        let tmux = Self { socket: format!("cutover-test-{}", std::process::id()) };
+        let made = tmux.run(&["-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, command]);
+        assert!(made.status.success(), "{made:?}");
+        tmux
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new("tmux");
+        command.args(["-L", &self.socket]).args(args).env("LANG", "C.UTF-8");
+        command.output().expect("tmux, which `make test` installs")
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.run(&[&["send-keys"], keys].concat());
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.run(&["capture-pane", "-p"]).stdout).into_owned()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "tmux has no event for what stands on a pane")]
+    fn see(&self, text: &str) {
+        let start = Instant::now();
+        loop {
+            let screen = self.screen();
+            if screen.contains(text) {
+                return;
+            }
+            assert!(start.elapsed() < common::person::PATIENCE, "never saw {text:?}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A person reads before answering: keys within 400 ms of the dialog's first frame are dropped.
+    #[allow(clippy::disallowed_methods, reason = "the pause of a person")]
+    fn read(&self) {
+        std::thread::sleep(Duration::from_millis(900));
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+#[test]
+fn shift_and_take_back_at_80x24() {
+    let rehearsal = Rehearsal::start(&["--traces", "500", "--rate", "10", "--seed", "3"]);
+    let cockpit = format!("{CUTOVER} --config {}; echo ended with $?; cat", rehearsal.config().display());
+    let tmux = Tmux::start("80", "24", &cockpit);
+    tmux.see("v3 0 %");
+    for pane in ["Traffic", "Backfill", "Queues", "Latency", "Cluster", "Advisor", "Log"] {
+        tmux.see(pane);
+    }
+    tmux.see("lease ours");
+    tmux.press(&["s"]);
+    tmux.press(&["2", "5", "Enter"]);
+    tmux.see("Type the number");
+    tmux.read();
+    tmux.press(&["2", "5"]);
+    tmux.see("▶ Send 25 % to v3");
+    tmux.press(&["Enter"]);
+    tmux.see("0 % -> 25 % done");
+    tmux.press(&["R"]);
+    tmux.see("Take all traffic back to v2");
+    tmux.read();
+    tmux.press(&["Enter"]);
+    tmux.see("25 % -> 0 % done");
+    tmux.press(&["q"]);
+    tmux.see("ended with 0");
+}
