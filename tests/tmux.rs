@@ -71,7 +71,9 @@ fn shift_and_take_back_at_80x24() {
         tmux.see(pane);
     }
     tmux.see("lease ours");
+    tmux.see("guards pass");
     tmux.press(&["s"]);
+    tmux.see("split");
     tmux.press(&["2", "5", "Enter"]);
     tmux.see("Type the number");
     tmux.read();
