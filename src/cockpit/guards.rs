@@ -1,5 +1,7 @@
 //! The guards of a forward move, asked of the model. They are asked again when the operator confirms.
 
+use std::time::Duration;
+
 use crate::domain::backfill::MigrationState;
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
@@ -13,6 +15,8 @@ use super::msg::Lease;
 
 /// Failed probe rounds of v3 above this share forbid more traffic to it.
 pub const ERRORS_BLOCK: f64 = 0.05;
+/// Langfuse delays ingestion by up to 15 s; a job that waits this long waits for something else.
+pub const QUEUE_LATE: Duration = Duration::from_secs(60);
 /// Fewer probe rounds than this say nothing.
 pub const ROUNDS_NEEDED: u32 = 5;
 
@@ -116,6 +120,15 @@ fn routes_sound(model: &Model, _: Now, _: Split) -> (Verdict, String) {
             route.canary.service
         ));
     }
+    if let Some((route, intended)) =
+        model.intended.and_then(|i| Some((routes.iter().find(|r| !r.stored.is(i))?, i)))
+    {
+        let who = route.owner.as_ref().map_or("an unknown writer", |o| o.manager.as_str());
+        return warn(format!(
+            "{intended} was asked for, {who} wrote {:.1} %: it may do so again",
+            route.stored.percent()
+        ));
+    }
     if routes.iter().any(|r| r.stored != routes[0].stored) {
         return warn("routes of one group stand at different weights; the move brings them together");
     }
@@ -215,7 +228,7 @@ fn queues(model: &Model, now: Now, _: Split) -> (Verdict, String) {
         if queue.consumers == Some(0) && queue.depth() > 0 {
             return block(format!("{} has {} jobs and no worker", queue.name, queue.depth()));
         }
-        if queue.oldest.is_some_and(|age| age.as_secs() > 120) {
+        if queue.oldest.is_some_and(|age| age > QUEUE_LATE) {
             return block(format!(
                 "{}: the oldest job waits since {}",
                 queue.name,

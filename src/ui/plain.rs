@@ -25,6 +25,15 @@ pub fn text(model: &Model, now: Now) -> String {
     push(&mut out, &line(header::rights(&cx)));
     push(&mut out, &phase_text(&model));
     push(&mut out, &footer::next(&model, now).text());
+    if let Some(p) = model.pending {
+        push(
+            &mut out,
+            &format!(
+                "! UNCONFIRMED {} goes back to {} at {:.0} unless `cutover confirm` comes first",
+                p.op, p.back_to, p.at
+            ),
+        );
+    }
     for pane in PANES {
         out.push('\n');
         let late = age::aside(&cx, pane.sources, 100).text();

@@ -1,16 +1,12 @@
 //! Queues that are not worked off.
 
-use std::time::Duration;
-
 use crate::domain::Now;
 use crate::domain::queue::Queue;
 use crate::domain::units::{grouped, span};
 
 use super::super::Model;
+use super::super::guards::QUEUE_LATE;
 use super::{Findings, Severity, add};
-
-/// Langfuse delays ingestion by up to 15 s; what waits this long waits for something else.
-const LATE: Duration = Duration::from_mins(1);
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     let Some(fact) = model.facts.queues.value() else {
@@ -61,7 +57,7 @@ fn stalled(queue: &Queue, findings: &mut Findings) {
             evidence,
             remedy,
         );
-    } else if queue.oldest.is_some_and(|age| age > LATE) {
+    } else if queue.oldest.is_some_and(|age| age > QUEUE_LATE) {
         let remedy = "look at the worker's log and at ClickHouse; hold the split until it is worked off";
         add(
             findings,

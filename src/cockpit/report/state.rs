@@ -110,8 +110,21 @@ pub struct ShiftReport {
     pub to: Option<u8>,
     /// Why its outcome is unknown, or why it failed.
     pub reason: Option<String>,
+    /// A move that is taken back unless it is confirmed.
+    pub pending: Option<PendingReport>,
     /// Who may write: "ours", "none", a holder's name, or why it could not be asked.
     pub lease: String,
+}
+
+/// A move with a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PendingReport {
+    /// The operation.
+    pub operation: String,
+    /// Where traffic goes back to, per cent to v3.
+    pub back_to: u8,
+    /// When, unless `cutover confirm` comes first (UTC).
+    pub at: jiff::Timestamp,
 }
 
 /// What is looked at, and by whom.
@@ -162,6 +175,11 @@ pub(super) fn shift(model: &Model) -> ShiftReport {
         from: plan.map(|p| p.from.percent()),
         to: plan.map(|p| p.to.percent()),
         reason,
+        pending: model.pending.map(|p| PendingReport {
+            operation: p.op.to_string(),
+            back_to: p.back_to.percent(),
+            at: p.at,
+        }),
         lease: match &model.lease {
             Lease::None => "none".into(),
             Lease::Ours => "ours".into(),

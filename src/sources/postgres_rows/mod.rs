@@ -57,7 +57,11 @@ impl PostgresRows {
         let mut tables = Vec::new();
         for table in Table::ALL {
             let migration = migrations.iter().find(|m| m.name == table.migration());
-            if let Some(cursor) = migration.and_then(|m| m.cursor) {
+            // A cursor met in the middle of a run lies far below T0, and every row copied before would look
+            // stranded: the newest copied row says it better, wherever ClickHouse can be asked.
+            if let Some(cursor) = migration.and_then(|m| m.cursor)
+                && self.shared.targets.clickhouse.is_none()
+            {
                 self.shared.ledger.note_t0(table, cursor);
             }
             let counting = self.counting.entry(table).or_insert_with(|| Counting::new(table));
