@@ -87,7 +87,8 @@ impl Rehearsal {
     /// Fires a fault by hand, or with `--lift` takes it back; in this rehearsal, whatever else runs.
     pub fn fault(&self, args: &[&str]) {
         let mut command = Command::new(CUTOVER);
-        let output = command.args(["rehearse", "fault", "--dir"]).arg(self.dir()).args(args).output().unwrap();
+        let output =
+            command.args(["rehearse", "fault", "--dir"]).arg(self.dir()).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 

@@ -3,7 +3,8 @@
 use crate::common::person::Person;
 use crate::common::rehearsal::Rehearsal;
 use crate::sitting::{
-    Watching, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at, sit_down, take_all_back, zoom,
+    Watching, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at, sit_down, take_all_back,
+    zoom,
 };
 use crate::strangers::Doors;
 
@@ -12,7 +13,15 @@ fn weight(rehearsal: &Rehearsal) -> String {
     let path = "jsonpath={.metadata.annotations.nginx\\.ingress\\.kubernetes\\.io/canary-weight}";
     for _ in 0..50 {
         let output = std::process::Command::new("kubectl")
-            .args(["--kubeconfig", rehearsal.field("kubeconfig"), "get", "ingress", "langfuse-canary", "-o", path])
+            .args([
+                "--kubeconfig",
+                rehearsal.field("kubeconfig"),
+                "get",
+                "ingress",
+                "langfuse-canary",
+                "-o",
+                path,
+            ])
             .output()
             .unwrap();
         if output.status.success() {
@@ -54,7 +63,9 @@ fn on_an_api_servers_bad_day_every_shift_ends_in_the_truth() {
         person.press("s");
         person.see("Per cent of the requests");
         person.press(&format!("{percent}\r"));
-        person.wait("a plan or a reason", |screen| screen.contains("Type the number") || outcome(screen, percent));
+        person.wait("a plan or a reason", |screen| {
+            screen.contains("Type the number") || outcome(screen, percent)
+        });
         if person.text().contains("Type the number") {
             person.look(std::time::Duration::from_millis(900));
             person.press(&format!("{percent}\r"));
@@ -78,6 +89,7 @@ fn told_and_answering(person: &mut Person) {
     person.press("?");
     person.see("Plan the next step");
     person.press("\x1b");
+    person.wait("help to close", |screen| !screen.contains("Plan the next step"));
 }
 
 /// It takes connections and answers nothing; then it is gone; then it is back.
@@ -91,6 +103,7 @@ fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
     person.see("trace-upsert");
     open_shift(&mut person, 5);
     person.press("\x1b");
+    person.wait("the plan to close", |screen| !screen.contains("Type the number"));
 
     rehearsal.fault(&["api-freeze"]);
     let status = watching.until("late routes", |status| {
@@ -110,7 +123,8 @@ fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
     told_and_answering(&mut person);
     doors.open();
     watching.until("fresh routes", |status| {
-        section(status, "traffic")["freshness"] == "fresh" && section(status, "cluster")["freshness"] == "fresh"
+        section(status, "traffic")["freshness"] == "fresh"
+            && section(status, "cluster")["freshness"] == "fresh"
     });
     person.wait("all fresh", |screen| !screen.contains("failing"));
     send_to(&mut person, 5);

@@ -10,7 +10,13 @@ use crate::sitting::{Watching, finding, flat, read, rehearse, sit_down, zoom};
 /// `kubectl`, as the remedies on the screen ask for it.
 fn restart_worker(rehearsal: &Rehearsal) {
     let output = Command::new("kubectl")
-        .args(["--kubeconfig", rehearsal.field("kubeconfig"), "rollout", "restart", "deployment/langfuse-worker"])
+        .args([
+            "--kubeconfig",
+            rehearsal.field("kubeconfig"),
+            "rollout",
+            "restart",
+            "deployment/langfuse-worker",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -37,7 +43,10 @@ fn a_cursor_that_cannot_pass_a_tie_group_is_told_with_its_size() {
     let rehearsal = Rehearsal::start(&["--seed", "7", "--rate", "5", "--scenario", "stuck-cursor"]);
     let mut watching = Watching::start(&rehearsal.config());
     let told = watching.finding("cursor-frozen");
-    assert!(told.starts_with("critical") && told.contains("6 000 rows at") && told.contains("batch size 1000"), "{told}");
+    assert!(
+        told.starts_with("critical") && told.contains("6 000 rows at") && told.contains("batch size 1000"),
+        "{told}"
+    );
     let size = ask(
         &rehearsal,
         "SELECT count(*)::text FROM traces GROUP BY created_at ORDER BY count(*) DESC LIMIT 1",
@@ -55,7 +64,12 @@ fn a_dead_worker_is_told_with_the_age_of_its_lock_and_the_remedy_works() {
     let rehearsal = rehearse("dead-worker");
     let mut watching = Watching::start(&rehearsal.config());
     let told = watching.finding("backfill-stalled");
-    assert!(told.starts_with("critical") && told.contains("lock age 1m") && told.contains("restart the worker now"), "{told}");
+    assert!(
+        told.starts_with("critical")
+            && told.contains("lock age 1m")
+            && told.contains("restart the worker now"),
+        "{told}"
+    );
     let mut person = sit_down(&rehearsal);
     zoom(&mut person, '2');
     person.see("stalled");
@@ -71,7 +85,11 @@ fn a_failed_migration_is_told_with_its_reason_and_the_remedy_works() {
     let rehearsal = rehearse("failed-migration");
     let mut watching = Watching::start(&rehearsal.config());
     let told = watching.finding("backfill-failed");
-    assert!(told.contains("due to a write conflict") && told.contains("clear failed_at, failed_reason and locked_at"), "{told}");
+    assert!(
+        told.contains("due to a write conflict")
+            && told.contains("clear failed_at, failed_reason and locked_at"),
+        "{told}"
+    );
     let mut person = sit_down(&rehearsal);
     zoom(&mut person, '6');
     read(&mut person, "Transaction failed due to a write conflict or a deadlock");
@@ -92,23 +110,33 @@ fn rows_that_v2_wrote_after_the_backfills_start_are_counted_exactly() {
     let rehearsal = rehearse("late-writes");
     let mut watching = Watching::start(&rehearsal.config());
     let told = watching.finding("rows-stranded");
-    assert!(told.contains("newer than the backfill's start") && told.contains("run the migration once more"), "{told}");
+    assert!(
+        told.contains("newer than the backfill's start") && told.contains("run the migration once more"),
+        "{told}"
+    );
     let finished = |status: &Value| every_migration(status, "finished");
     for table in ["traces", "observations", "scores"] {
         let column = if table == "observations" { "start_time" } else { "\"timestamp\"" };
         let t0 = watching.until("the end of the backfill", finished);
         let t0 = row(&t0, table)["t0"].as_str().unwrap().to_owned();
         let count = || -> u64 {
-            let sql = format!("SELECT count(*)::text FROM {table} WHERE created_at > '{t0}' AND {column} IS NOT NULL");
+            let sql = format!(
+                "SELECT count(*)::text FROM {table} WHERE created_at > '{t0}' AND {column} IS NOT NULL"
+            );
             ask(&rehearsal, &sql).parse().unwrap()
         };
         // v2 writes on meanwhile: what is told must lie between what was so before and what is so after.
         let before = count();
-        let status = watching.until("a newer count", |status| row(status, table)["stranded"]["value"].as_u64() >= Some(before));
+        let status = watching.until("a newer count", |status| {
+            row(status, table)["stranded"]["value"].as_u64() >= Some(before)
+        });
         let told = &row(&status, table)["stranded"];
         let after = count();
         assert_eq!(told["estimate"], false, "{told}");
-        assert!(told["value"].as_u64().is_some_and(|n| (before..=after).contains(&n)), "{before} {told} {after}");
+        assert!(
+            told["value"].as_u64().is_some_and(|n| (before..=after).contains(&n)),
+            "{before} {told} {after}"
+        );
         assert!(before > 0, "nothing was written to {table}");
     }
     let mut person = sit_down(&rehearsal);

@@ -24,7 +24,10 @@ fn status(config: &std::path::Path) -> Value {
 
 /// What stands between two texts.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
-    text.split(from).nth(1).and_then(|rest| rest.split(to).next()).unwrap_or_else(|| panic!("{from} in {text}"))
+    text.split(from)
+        .nth(1)
+        .and_then(|rest| rest.split(to).next())
+        .unwrap_or_else(|| panic!("{from} in {text}"))
 }
 
 /// The configuration's text and every password in it.
@@ -51,18 +54,24 @@ fn wrong_passwords_and_addresses_are_told_for_each_store() {
         let kind = if store == "s3" { "forbidden" } else { "unauthorized" };
         assert_eq!(failure["kind"], kind, "{store}: {failure}");
         let remedy = failure["remedy"].as_str().unwrap();
-        assert!(!remedy.is_empty() && (store != "s3" || remedy.contains("the key is wrong")), "{store}: {failure}");
+        assert!(
+            !remedy.is_empty() && (store != "s3" || remedy.contains("the key is wrong")),
+            "{store}: {failure}"
+        );
     }
     assert!(!report.to_string().contains("NotThePassword"), "{report:#}");
     let mut person = sit_at(&config, 120, 36);
     zoom(&mut person, '5');
-    person.wait("the word beside every store", |screen| screen.matches("unauthorized").count() >= 3 && screen.contains("forbidden"));
+    person.wait("the word beside every store", |screen| {
+        screen.matches("unauthorized").count() >= 3 && screen.contains("forbidden")
+    });
     person.press("q");
     person.leave();
 
     let port = |url: &str| url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
     let fields = ["postgres_url", "clickhouse_url", "redis_url", "s3_url"];
-    let ports: Vec<String> = fields.iter().map(|f| format!("127.0.0.1:{}", port(rehearsal.field(f)))).collect();
+    let ports: Vec<String> =
+        fields.iter().map(|f| format!("127.0.0.1:{}", port(rehearsal.field(f)))).collect();
     let nobody: Vec<(&str, &str)> = ports.iter().map(|p| (p.as_str(), "127.0.0.1:9")).collect();
     let (_dir, config) = altered(&rehearsal, &nobody);
     let report = status(&config);
@@ -82,7 +91,10 @@ fn wrong_passwords_and_addresses_are_told_for_each_store() {
     let token = between(&text, "token: \"", "\"");
     std::fs::write(&kubeconfig, text.replace(token, "expired")).unwrap();
     let (code, _, err) = run(&config, &["status"]);
-    assert!(code == Some(3) && err.contains("unauthorized") && err.contains("log in again"), "{code:?}: {err}");
+    assert!(
+        code == Some(3) && err.contains("unauthorized") && err.contains("log in again"),
+        "{code:?}: {err}"
+    );
     let (code, _, err) = run(&config, &["shift", "--to", "5", "--yes"]);
     assert!(code != Some(0) && err.contains("log in again") && !err.contains("expired\""), "{code:?}: {err}");
     let mut person = sit_at(&config, 120, 36);
@@ -104,7 +116,12 @@ fn objects() -> Vec<Value> {
             {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 3000}}}}]}}]}})
     };
     let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "25"});
-    vec![service("lf-v2"), service("lf-web"), ingress("lf", "lf-v2", json!({})), ingress("lf-canary", "lf-web", canary)]
+    vec![
+        service("lf-v2"),
+        service("lf-web"),
+        ingress("lf", "lf-v2", json!({})),
+        ingress("lf-canary", "lf-web", canary),
+    ]
 }
 
 /// A token that may read everything but Pods, and may write the Lease alone.
@@ -131,7 +148,8 @@ async fn a_denial_names_the_verb_and_the_object() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("kubeconfig"), server.kubeconfig("viewer", "lf").unwrap()).unwrap();
     let config = dir.path().join("cutover.toml");
-    std::fs::write(&config, "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n").unwrap();
+    std::fs::write(&config, "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n")
+        .unwrap();
     let asked = config.clone();
     let told = tokio::task::spawn_blocking(move || {
         let report = status(&asked);

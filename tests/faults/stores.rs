@@ -11,7 +11,9 @@ const OTHERS: [&str; 6] = ["traffic", "cluster", "queues", "migrations", "rows-p
 
 /// Whether these sources are read as they mean to be.
 fn fresh(status: &Value, sources: &[&str]) -> bool {
-    sources.iter().all(|s| section(status, s)["freshness"] == "fresh" && section(status, s)["failure"].is_null())
+    sources
+        .iter()
+        .all(|s| section(status, s)["freshness"] == "fresh" && section(status, s)["failure"].is_null())
 }
 
 /// A key is answered within a second or so, whatever does not answer.

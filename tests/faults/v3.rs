@@ -10,7 +10,9 @@ fn v3_errors_are_named_and_stop_the_next_step_but_not_the_way_back() {
     person.see("trace-upsert");
     shift_to(&mut person, 5);
     shift_to(&mut person, 25);
-    person.wait("v3's errors by kind", |screen| screen.contains("v3 500 ×") || screen.contains("v3 HTTP 500 ×"));
+    person.wait("v3's errors by kind", |screen| {
+        screen.contains("v3 500 ×") || screen.contains("v3 HTTP 500 ×")
+    });
     zoom(&mut person, '6');
     person.wait("the advisor", |screen| {
         let text = flat(screen);
@@ -33,7 +35,10 @@ fn a_stalled_queue_is_told_and_stops_the_next_step() {
     let mut watching = Watching::start(&rehearsal.config());
     let mut person = sit_down(&rehearsal);
     let told = watching.finding("queue-late");
-    assert!(told.starts_with("critical") && told.contains("ingestion-queue") && told.contains("to do"), "{told}");
+    assert!(
+        told.starts_with("critical") && told.contains("ingestion-queue") && told.contains("to do"),
+        "{told}"
+    );
     zoom(&mut person, '6');
     read(&mut person, "falls behind");
     zoom(&mut person, '6');
@@ -43,6 +48,10 @@ fn a_stalled_queue_is_told_and_stops_the_next_step() {
     rehearsal.fault(&["queue-stall", "--lift"]);
     watching.until("the queue worked off", |status| {
         let all = status["queues"]["value"].as_array();
-        all.is_some_and(|q| q.iter().filter(|q| q["name"].as_str().unwrap_or_default().contains("ingestion")).all(|q| q["waiting"] == 0))
+        all.is_some_and(|q| {
+            q.iter()
+                .filter(|q| q["name"].as_str().unwrap_or_default().contains("ingestion"))
+                .all(|q| q["waiting"] == 0)
+        })
     });
 }
