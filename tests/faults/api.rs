@@ -89,6 +89,7 @@ fn told_and_answering(person: &mut Person) {
     person.press("?");
     person.see("Plan the next step");
     person.press("\x1b");
+    person.wait("help to close", |screen| !screen.contains("Plan the next step"));
 }
 
 /// It takes connections and answers nothing; then it is gone; then it is back.
@@ -102,6 +103,7 @@ fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
     person.see("trace-upsert");
     open_shift(&mut person, 5);
     person.press("\x1b");
+    person.wait("the plan to close", |screen| !screen.contains("Type the number"));
 
     rehearsal.fault(&["api-freeze"]);
     let status = watching.until("late routes", |status| {

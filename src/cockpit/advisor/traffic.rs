@@ -3,6 +3,7 @@
 use crate::domain::latency::Endpoint;
 use crate::domain::traffic::{RANDOM_PER_REQUEST, Route};
 use crate::domain::{Now, Split};
+use crate::shift::Shift;
 
 use super::super::Model;
 use super::{Findings, Severity, add};
@@ -35,7 +36,9 @@ fn traps(route: &Route, findings: &mut Findings) {
 
 fn drift(model: &Model, route: &Route, findings: &mut Findings) {
     let Some(intended) = model.intended else { return };
-    if route.stored.is(intended) || model.shift.in_flight() {
+    // While a write's outcome is not known, the difference may be our own.
+    let ours = model.shift.in_flight() || matches!(model.shift, Shift::Unknown { .. });
+    if route.stored.is(intended) || ours {
         return;
     }
     let owner = route.owner.as_ref();

@@ -51,9 +51,9 @@ impl Cluster {
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
-        let watching = match &mut self.watching {
-            Some(watching) => watching,
-            None => self.watching.insert(Watching::start(self.shared.reach.kube().await?)),
+        let (known, watching) = match &mut self.watching {
+            Some(watching) => (true, watching),
+            None => (false, self.watching.insert(Watching::start(self.shared.reach.kube().await?))),
         };
         let kube = watching.kube.clone();
         // The heartbeat: a watch without news is not fresh by itself.
@@ -61,6 +61,11 @@ impl Cluster {
         let (version, ()) = tokio::join!(beat, watching.first_lists());
         match version {
             Ok(info) => {
+                // The server is back and the watches still wait in their back-off: begin anew.
+                if known && watching.lost().is_some() {
+                    *watching = Watching::start(kube);
+                    watching.first_lists().await;
+                }
                 let mut fact = watching.fold.fact(&watching.troubles());
                 fact.server_version = crate::domain::text::clean(&info.git_version);
                 watching.answer(fact).map(Fact::Cluster)
@@ -165,10 +170,12 @@ impl Watching {
 
     /// The fact, unless not one kind can be read.
     fn answer(&self, fact: ClusterFact) -> Result<ClusterFact, Trouble> {
-        let all_failed = [&self.deployments.trouble, &self.stateful_sets.trouble, &self.pods.trouble];
-        match all_failed {
-            [Some(trouble), Some(_), Some(_)] => Err(trouble.clone()),
-            _ => Ok(fact),
-        }
+        self.lost().map_or(Ok(fact), |trouble| Err(trouble.clone()))
+    }
+
+    /// Why nothing can be read, when nothing can.
+    fn lost(&self) -> Option<&Trouble> {
+        let all = [&self.deployments.trouble, &self.stateful_sets.trouble, &self.pods.trouble];
+        all.into_iter().try_fold(None, |_, trouble| trouble.as_ref().map(Some)).flatten()
     }
 }
