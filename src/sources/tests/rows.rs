@@ -80,6 +80,17 @@ async fn migration_halfway(
                WHERE name = '20241024_1730_migrate_traces_from_pg_to_ch'";
     let newest = set.replace("$1", "max(created_at)");
     sqlx::raw_sql(sqlx::AssertSqlSafe(newest)).execute(&mut *pg).await.unwrap();
+    assert_eq!(
+        rows(source).await.tables[0].stranded,
+        None,
+        "a cursor alone does not tell where the run began"
+    );
+    let ms: f64 = sqlx::query_scalar("SELECT extract(epoch FROM max(created_at))::float8 * 1000 FROM traces")
+        .fetch_one(&mut *pg)
+        .await
+        .unwrap();
+    // As the ClickHouse side notes the newest copied row.
+    shared.ledger.note_t0(Table::Traces, jiff::Timestamp::from_millisecond(ms.round() as i64).unwrap());
     let fact = rows(source).await;
     assert_eq!(fact.tables[0].backfill.map(|c| c.value), Some(traces));
     assert_eq!(fact.tables[0].done, Some(Count::exact(0)));
