@@ -50,7 +50,7 @@ impl Tmux {
 
     /// A person reads before answering: keys within 400 ms of the dialog's first frame are dropped.
     #[allow(clippy::disallowed_methods, reason = "the pause of a person")]
-    fn read(&self) {
+    fn read() {
         std::thread::sleep(Duration::from_millis(900));
     }
 }
@@ -76,14 +76,14 @@ fn shift_and_take_back_at_80x24() {
     tmux.see("split");
     tmux.press(&["2", "5", "Enter"]);
     tmux.see("Type the number");
-    tmux.read();
+    Tmux::read();
     tmux.press(&["2", "5"]);
     tmux.see("▶ Send 25 % to v3");
     tmux.press(&["Enter"]);
     tmux.see("0 % -> 25 % done");
     tmux.press(&["R"]);
     tmux.see("Take all traffic back to v2");
-    tmux.read();
+    Tmux::read();
     tmux.press(&["Enter"]);
     tmux.see("25 % -> 0 % done");
     tmux.press(&["q"]);
