@@ -20,6 +20,10 @@ use tokio::{
 use super::{StoreError, listing::Folders, password};
 use crate::rehearsal::stage::{Stage, free_port};
 
+/// Between two tries to listen, and how many there are.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+const TRIES: u32 = 60;
+
 /// The bucket of the events (`LANGFUSE_S3_EVENT_UPLOAD_BUCKET`).
 pub const BUCKET: &str = "langfuse-events";
 /// The region its requests are signed for.
@@ -57,12 +61,27 @@ impl S3 {
         if running.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
-        let refused = |why: std::io::Error| StoreError::S3(format!("port {}: {why}", self.port));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(refused)?;
+        let listener = self.listen().await?;
         self.paused.send_replace(false);
         let serving = serve(listener, self.service.clone(), self.paused.subscribe());
         *running = Some(tokio::spawn(serving));
         Ok(())
+    }
+
+    /// A child that is being started holds copies of our sockets until it runs its own program: a port that
+    /// was free a moment ago can look taken for as long.
+    async fn listen(&self) -> Result<TcpListener, StoreError> {
+        let mut tries = 0;
+        loop {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await {
+                Ok(listener) => return Ok(listener),
+                Err(why) if why.kind() == std::io::ErrorKind::AddrInUse && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(why) => return Err(StoreError::S3(format!("port {}: {why}", self.port))),
+            }
+        }
     }
 
     /// Closes the port and every connection; the objects stay.
