@@ -91,6 +91,7 @@ impl Person {
     }
 
     /// Waits until `wanted` is true of the screen; shows the screen when it never is.
+    #[track_caller]
     pub fn wait(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
         let start = Instant::now();
         while !wanted(&self.text()) {
@@ -105,6 +106,7 @@ impl Person {
     }
 
     /// Waits for a text on the screen.
+    #[track_caller]
     pub fn see(&mut self, text: &str) {
         self.wait(text, |screen| screen.contains(text));
     }

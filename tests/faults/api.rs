@@ -3,7 +3,8 @@
 use crate::common::person::Person;
 use crate::common::rehearsal::Rehearsal;
 use crate::sitting::{
-    Watching, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at, sit_down, zoom,
+    Watching, ask_for_a_split, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at,
+    sit_down, zoom,
 };
 use crate::strangers::Doors;
 
@@ -52,19 +53,6 @@ fn ended(screen: &str, percent: u8) -> bool {
     let said =
         [format!("-> {percent} % done"), " FAILED ".into(), " UNKNOWN ".into(), "cannot shift to".into()];
     said.iter().any(|word| text.contains(word))
-}
-
-/// Opens the question for a split as soon as the guards allow it: they look at an API server that fails often.
-fn ask_for_a_split(person: &mut Person) {
-    for _ in 0..40 {
-        person.wait("guards that pass", |screen| !screen.contains("blocked: "));
-        person.press("s");
-        person.look(std::time::Duration::from_millis(500));
-        if person.text().contains("Per cent of the requests") {
-            return;
-        }
-    }
-    panic!("no split may be asked for:\n{}", person.text());
 }
 
 /// Either it succeeds or it says why; either way the cockpit ends in the truth.

@@ -39,10 +39,23 @@ pub fn send_to(person: &mut Person, percent: u8) {
     person.press("\r");
 }
 
-/// The plan of a forward shift, by keys.
+/// Opens the question for a split as soon as the guards allow it.
+pub fn ask_for_a_split(person: &mut Person) {
+    let start = Instant::now();
+    while start.elapsed() < LONG {
+        person.press("s");
+        person.look(Duration::from_millis(500));
+        if person.text().contains("Per cent of the requests") {
+            return;
+        }
+    }
+    panic!("no split may be asked for:\n{}", person.text());
+}
+
+/// The plan of a forward shift, by keys. A cockpit that just started has not read everything a guard asks for:
+/// a person reads why and asks again.
 pub fn open_shift(person: &mut Person, percent: u8) {
-    person.press("s");
-    person.see("Per cent of the requests");
+    ask_for_a_split(person);
     person.press(&format!("{percent}\r"));
     person.see("Type the number");
 }
