@@ -16,12 +16,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["domain", "clients::target"]),
     ("clients", &["domain"]),
     ("routers", &["domain", "shift", "clients"]),
+    ("data", &["domain", "clients"]),
     ("sources", &["domain", "clients", "routers", "cockpit::msg", "cockpit::Msg"]),
-    ("actuators", &["domain", "shift", "cockpit", "routers", "clients"]),
-    ("rehearsal", &["domain", "shift", "cockpit", "config", "clients", "routers", "sources", "actuators"]),
+    ("actuators", &["domain", "shift", "cockpit", "routers", "clients", "data"]),
+    (
+        "rehearsal",
+        &["domain", "shift", "cockpit", "config", "clients", "routers", "sources", "data", "actuators"],
+    ),
     (
         "runtime",
-        &["domain", "shift", "cockpit", "ui", "config", "clients", "routers", "sources", "actuators"],
+        &["domain", "shift", "cockpit", "ui", "config", "clients", "routers", "sources", "data", "actuators"],
     ),
     (
         "cli",
@@ -34,6 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "clients",
             "routers",
             "sources",
+            "data",
             "actuators",
             "rehearsal",
             "runtime",

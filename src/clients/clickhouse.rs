@@ -35,7 +35,7 @@ const SETTINGS: [(&str, &str); 6] = [
 /// A client and what it was pointed at.
 #[derive(Clone)]
 pub struct Clickhouse {
-    client: Client,
+    pub(super) client: Client,
     /// "ClickHouse default@http://ch:8123/default".
     pub object: String,
     /// The database that the queries read.
@@ -71,9 +71,8 @@ impl Clickhouse {
     }
 }
 
-/// Connects and asks one question. A user whose profile is `readonly=1` may not send settings: for that one
-/// they are left out, and the profile forbids writes.
-pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickhouse, Trouble> {
+/// A client without limits of ours, and the names of what it reaches.
+pub(super) async fn build(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickhouse, Trouble> {
     let database = target.database.clone().unwrap_or_else(|| "default".into());
     let object = format!("ClickHouse {}/{database}", name(&target.address));
     let (mut url, local) = base(reach, &target.address, &target.tls, &object).await?;
@@ -88,6 +87,13 @@ pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickho
     if let Some(password) = target.password.clone().or_else(|| in_url.and_then(|(_, password)| password)) {
         client = client.with_password(password.expose());
     }
+    Ok(Clickhouse { client, object, database })
+}
+
+/// Connects and asks one question. A user whose profile is `readonly=1` may not send settings: for that one
+/// they are left out, and the profile forbids writes.
+pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickhouse, Trouble> {
+    let Clickhouse { client, object, database } = build(reach, target).await?;
     let mut limited = client.clone();
     for (setting, value) in SETTINGS {
         limited = limited.with_setting(setting, value);

@@ -15,3 +15,4 @@ pub mod redis;
 pub mod s3;
 pub mod target;
 pub mod tls;
+pub mod work;

@@ -76,7 +76,7 @@ pub async fn connect(reach: &Reach, target: &PostgresTarget) -> Result<Postgres,
     Ok(Postgres { pool, object, options })
 }
 
-async fn probe(options: &PgConnectOptions, object: &str) -> Result<(), Trouble> {
+pub(super) async fn probe(options: &PgConnectOptions, object: &str) -> Result<(), Trouble> {
     within(CONNECT, object, "connect", async {
         let connection = PgConnection::connect_with(options).await.map_err(|e| trouble(object, &e))?;
         connection.close().await.map_err(|e| trouble(object, &e))
@@ -84,7 +84,7 @@ async fn probe(options: &PgConnectOptions, object: &str) -> Result<(), Trouble> 
     .await
 }
 
-async fn options(reach: &Reach, target: &PostgresTarget) -> Result<PgConnectOptions, Trouble> {
+pub(super) async fn options(reach: &Reach, target: &PostgresTarget) -> Result<PgConnectOptions, Trouble> {
     let mut options = match (&target.address, reach.local(&target.address).await?) {
         (Address::Url(url), _) => url.expose().parse::<PgConnectOptions>().map_err(|e| {
             Trouble::new(
@@ -144,7 +144,7 @@ fn with_tls(mut options: PgConnectOptions, target: &PostgresTarget, through: boo
     options
 }
 
-fn object(target: &PostgresTarget, options: &PgConnectOptions) -> String {
+pub(super) fn object(target: &PostgresTarget, options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match &target.address {
         Address::Url(url) => {

@@ -64,8 +64,9 @@ pub fn phase(model: &Model) -> Option<(Phase, String)> {
         ));
     }
     let shifted = model.split() == Some(Split::V3);
-    let copied =
-        Table::ALL.iter().all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
+    let copied = Table::BACKFILLED
+        .iter()
+        .all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
     let moving =
         (Phase::Shift, format!("v3 has {}", model.split().map_or_else(|| "-".into(), |s| s.to_string())));
     let copying = (Phase::Backfill, "the migrations to ClickHouse are not finished".into());

@@ -15,18 +15,23 @@ pub enum Table {
     Observations,
     /// `scores`.
     Scores,
+    /// `dataset_run_items`; in ClickHouse from v3.98 on, as `dataset_run_items_rmt`.
+    DatasetRunItems,
 }
 
 impl Table {
     /// In the order of their migrations.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Observations, Self::Scores];
+    pub const ALL: [Self; 4] = [Self::Traces, Self::Observations, Self::Scores, Self::DatasetRunItems];
+    /// Those that the first v3 releases move.
+    pub const BACKFILLED: [Self; 3] = [Self::Traces, Self::Observations, Self::Scores];
 
-    /// The table's name on both sides.
+    /// The table's name in PostgreSQL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",
             Self::Observations => "observations",
             Self::Scores => "scores",
+            Self::DatasetRunItems => "dataset_run_items",
         }
     }
 
@@ -36,6 +41,7 @@ impl Table {
             Self::Traces => "20241024_1730_migrate_traces_from_pg_to_ch",
             Self::Observations => "20241024_1737_migrate_observations_from_pg_to_ch",
             Self::Scores => "20241024_1738_migrate_scores_from_pg_to_ch",
+            Self::DatasetRunItems => "20250814_1001_migrate_dataset_run_items_rmt_pg_to_ch",
         }
     }
 }
@@ -132,7 +138,7 @@ pub struct TableRows {
 pub struct RowsFact {
     /// Who counted.
     pub side: Side,
-    /// In the order of [`Table::ALL`].
+    /// In the order of [`Table::BACKFILLED`].
     pub tables: Vec<TableRows>,
 }
 

@@ -67,9 +67,16 @@ impl Readings {
     }
 }
 
-/// Starts a task for each fault of a scenario; they end with the levers' token.
+/// Fires the faults that are there from the beginning, before Langfuse starts.
+pub(super) async fn prepare(faults: &[Timed], levers: &Levers) {
+    for timed in faults.iter().filter(|f| f.from_start()) {
+        tell(levers.apply(&timed.fault).await);
+    }
+}
+
+/// Starts a task for each other fault of a scenario; they end with the levers' token.
 pub(super) fn run(faults: Vec<Timed>, levers: &Arc<Levers>, readings: &Arc<Readings>) {
-    for timed in faults {
+    for timed in faults.into_iter().filter(|f| !f.from_start()) {
         let (own, readings) = (Arc::clone(levers), Arc::clone(readings));
         let cancel = levers.cancel.clone();
         levers.tasks.spawn(async move { cancel.run_until_cancelled(play(timed, own, readings)).await });

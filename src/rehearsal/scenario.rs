@@ -70,7 +70,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timed {
-    /// Time after everything is up.
+    /// Time after everything is up. Without it and without `when`: before Langfuse starts.
     pub at: Option<Period>,
     /// Or: as soon as this holds.
     pub when: Option<Condition>,
@@ -80,6 +80,13 @@ pub struct Timed {
     /// What happens.
     #[serde(rename = "do")]
     pub fault: Fault,
+}
+
+impl Timed {
+    /// Neither a time nor a condition: it is there before Langfuse starts.
+    pub const fn from_start(&self) -> bool {
+        self.at.is_none() && self.when.is_none()
+    }
 }
 
 /// Why there is no scenario.

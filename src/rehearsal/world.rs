@@ -117,6 +117,7 @@ pub async fn start(
     let endpoints = stores.endpoints();
     let parts = starting.parts(&stores, &endpoints, &cluster);
     let (history, (workloads, gateway, levers, v2)) = tokio::try_join!(starting.history(&endpoints), parts)?;
+    runner::prepare(&scenario.faults, &levers).await;
     starting.langfuse(&workloads, &endpoints, gateway.public.port()).await?;
     let v3 = workloads.expose_web().await.map_err(setup::file(stage.dir()))?;
     let info = starting.info(&endpoints, gateway.public.port(), v2, v3);

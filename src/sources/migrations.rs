@@ -91,7 +91,7 @@ pub async fn read(pg: &Postgres) -> Result<Vec<Migration>, Trouble> {
 
 /// The highest cursor ever seen is the best that is known of T0 (langfuse.md 1.6: it is stored nowhere).
 fn note_t0(shared: &Shared, migration: &Migration) {
-    let table = Table::ALL.into_iter().find(|t| t.migration() == migration.name);
+    let table = Table::BACKFILLED.into_iter().find(|t| t.migration() == migration.name);
     if let (Some(table), Some(cursor)) = (table, migration.cursor) {
         shared.ledger.note_t0(table, cursor);
     }

@@ -94,7 +94,7 @@ pub(super) fn migrations(model: &Model) -> Option<Vec<MigrationReport>> {
 
 /// The tables, whether or not they were counted.
 pub(super) fn tables(model: &Model) -> Vec<TableReport> {
-    Table::ALL.into_iter().map(|t| table(model, t)).collect()
+    Table::BACKFILLED.into_iter().map(|t| table(model, t)).collect()
 }
 
 fn table(model: &Model, table: Table) -> TableReport {

@@ -125,7 +125,7 @@ const fn present(queue: &Queue) -> u64 {
 
 fn accumulate_rows(model: &mut Model, now: Mono) {
     use crate::domain::backfill::Side;
-    for table in Table::ALL {
+    for table in Table::BACKFILLED {
         let Some(done) = model.rows(Side::Postgres, table).and_then(|r| r.done) else {
             continue;
         };

@@ -88,13 +88,13 @@ impl Levers {
             Fault::V3Crash {} if on => pods.web.crash_now(),
             Fault::WorkerCrash {} if on => pods.worker.crash_now(),
             Fault::V2Crash {} if on => pods.v2.crash_now(),
-            Fault::WorkerDiesInBatch {} if on => pods.worker.die_in_next_batch(),
-            Fault::BatchConflict {} if on => pods.worker.fail_next_batch(),
+            Fault::WorkerDiesInBatch { table } if on => pods.worker.die_in_next_batch(table.as_deref()),
+            Fault::BatchConflict { table } if on => pods.worker.fail_next_batch(table.as_deref()),
             Fault::V3Crash {}
             | Fault::WorkerCrash {}
             | Fault::V2Crash {}
-            | Fault::WorkerDiesInBatch {}
-            | Fault::BatchConflict {} => return Ok(format!("{} passes by itself", fault.name())),
+            | Fault::WorkerDiesInBatch { .. }
+            | Fault::BatchConflict { .. } => return Ok(format!("{} passes by itself", fault.name())),
             Fault::StoreDown { store } if on => self.kill(*store).await,
             Fault::StoreDown { store } => self.start(*store).await?,
             Fault::StorePause { store } => self.pause(*store, on).await,

@@ -56,9 +56,17 @@ pub enum Fault {
     /// The worker is killed as the OOM killer does it; it is back within seconds, its locks stay.
     WorkerCrash {},
     /// The worker dies in its next migration batch, after the insert and before the cursor moves.
-    WorkerDiesInBatch {},
+    WorkerDiesInBatch {
+        /// Of this table only.
+        #[serde(default)]
+        table: Option<String>,
+    },
     /// The next migration batch fails with `PostgreSQL`'s write conflict.
-    BatchConflict {},
+    BatchConflict {
+        /// Of this table only.
+        #[serde(default)]
+        table: Option<String>,
+    },
     /// The worker fetches no more jobs; its connections stay open.
     QueueStall {},
     /// v2 is killed; Docker starts it again.
@@ -146,8 +154,8 @@ pub const FAULTS: [(&str, &str, &str); 17] = [
     ("v3-freeze", "", "v3 web lives and does not answer"),
     ("v3-crash", "", "v3 web is OOM-killed"),
     ("worker-crash", "", "the worker is OOM-killed and back within seconds; its locks stay"),
-    ("worker-dies-in-batch", "", "the worker dies in its next migration batch"),
-    ("batch-conflict", "", "the next migration batch fails with a write conflict"),
+    ("worker-dies-in-batch", "table=traces", "the worker dies in its next migration batch"),
+    ("batch-conflict", "table=observations", "the next migration batch fails with a write conflict"),
     ("queue-stall", "", "the worker fetches no more jobs"),
     ("v2-crash", "", "v2 is killed; Docker starts it again"),
     ("store-down", "store=clickhouse", "a store is killed; lifting starts it again"),

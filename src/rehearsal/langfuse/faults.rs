@@ -1,8 +1,8 @@
 //! The knobs a scenario turns while a process runs. Reading one costs an atomic load; none is ever set by the
 //! stand-in itself, so a rehearsal without scenarios behaves like a healthy Langfuse.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -19,8 +19,24 @@ struct Knobs {
     frozen: watch::Sender<bool>,
     stalled: watch::Sender<bool>,
     crash: Notify,
-    conflict: AtomicBool,
-    die_in_batch: AtomicBool,
+    conflict: Fuse,
+    die_in_batch: Fuse,
+}
+
+/// Something that happens once, in the next migration batch of one table or of any.
+#[derive(Debug, Default)]
+struct Fuse(Mutex<Option<Option<String>>>);
+
+impl Fuse {
+    fn light(&self, table: Option<&str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(table.map(str::to_owned));
+    }
+
+    fn take(&self, table: &str) -> bool {
+        let mut lit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = lit.as_ref().is_some_and(|wanted| wanted.as_deref().is_none_or(|wanted| wanted == table));
+        meant && lit.take().is_some()
+    }
 }
 
 impl Default for Faults {
@@ -32,8 +48,8 @@ impl Default for Faults {
             frozen: watch::Sender::new(false),
             stalled: watch::Sender::new(false),
             crash: Notify::new(),
-            conflict: AtomicBool::new(false),
-            die_in_batch: AtomicBool::new(false),
+            conflict: Fuse::default(),
+            die_in_batch: Fuse::default(),
         }))
     }
 }
@@ -74,14 +90,15 @@ impl Faults {
         self.0.crash.notify_waiters();
     }
 
-    /// Worker: the next migration batch fails with PostgreSQL's write conflict.
-    pub fn fail_next_batch(&self) {
-        self.0.conflict.store(true, Relaxed);
+    /// Worker: the next migration batch of this table, or of any, fails with PostgreSQL's write conflict.
+    pub fn fail_next_batch(&self, table: Option<&str>) {
+        self.0.conflict.light(table);
     }
 
-    /// Worker: the process dies in its next migration batch, after the insert and before the cursor moves.
-    pub fn die_in_next_batch(&self) {
-        self.0.die_in_batch.store(true, Relaxed);
+    /// Worker: the process dies in its next migration batch of this table, or of any, after the insert and
+    /// before the cursor moves.
+    pub fn die_in_next_batch(&self, table: Option<&str>) {
+        self.0.die_in_batch.light(table);
     }
 
     pub(crate) fn error_share(&self) -> f64 {
@@ -109,12 +126,12 @@ impl Faults {
         self.0.crash.notified().await;
     }
 
-    pub(crate) fn take_conflict(&self) -> bool {
-        self.0.conflict.swap(false, Relaxed)
+    pub(crate) fn take_conflict(&self, table: &str) -> bool {
+        self.0.conflict.take(table)
     }
 
-    pub(crate) fn take_death_in_batch(&self) -> bool {
-        self.0.die_in_batch.swap(false, Relaxed)
+    pub(crate) fn take_death_in_batch(&self, table: &str) -> bool {
+        self.0.die_in_batch.take(table)
     }
 }
 

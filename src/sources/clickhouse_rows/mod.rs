@@ -79,7 +79,7 @@ impl ClickhouseRows {
         let pg = self.postgres().await;
         let deadline = Instant::now() + BUDGET;
         let mut tables = Vec::new();
-        for table in Table::ALL {
+        for table in Table::BACKFILLED {
             let of_table = parts.iter().find(|p| p.table == table.name());
             let scanned = self.tables.entry(table).or_default();
             let row = rows(&shared, &ch, pg.as_ref(), table, of_table, scanned, deadline).await;

@@ -82,6 +82,7 @@ pub(super) const fn exact(table: Table) -> &'static str {
         Table::Traces => exact!("traces", "timestamp"),
         Table::Observations => exact!("observations", "start_time"),
         Table::Scores => exact!("scores", "timestamp"),
+        Table::DatasetRunItems => exact!("dataset_run_items_rmt", "created_at"),
     }
 }
 
@@ -91,6 +92,7 @@ pub(super) const fn about(table: Table) -> &'static str {
         Table::Traces => scan!("traces", "timestamp", "uniqCombined64"),
         Table::Observations => scan!("observations", "start_time", "uniqCombined64"),
         Table::Scores => scan!("scores", "timestamp", "uniqCombined64"),
+        Table::DatasetRunItems => scan!("dataset_run_items_rmt", "created_at", "uniqCombined64"),
     }
 }
 
@@ -100,6 +102,7 @@ pub(super) const fn page(table: Table) -> &'static str {
         Table::Traces => page!("traces", "timestamp"),
         Table::Observations => page!("observations", "start_time"),
         Table::Scores => page!("scores", "timestamp"),
+        Table::DatasetRunItems => page!("dataset_run_items_rmt", "created_at"),
     }
 }
 
@@ -109,5 +112,6 @@ pub(super) const fn known(table: Table) -> &'static str {
         Table::Traces => "SELECT id FROM traces WHERE id = ANY($1)",
         Table::Observations => "SELECT id FROM observations WHERE id = ANY($1)",
         Table::Scores => "SELECT id FROM scores WHERE id = ANY($1)",
+        Table::DatasetRunItems => "SELECT id FROM dataset_run_items WHERE id = ANY($1)",
     }
 }

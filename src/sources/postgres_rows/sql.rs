@@ -65,9 +65,11 @@ pub(super) const fn of(table: Table) -> &'static Statements {
     const TRACES: Statements = statements!("traces");
     const OBSERVATIONS: Statements = statements!("observations");
     const SCORES: Statements = statements!("scores");
+    const RUN_ITEMS: Statements = statements!("dataset_run_items");
     match table {
         Table::Traces => &TRACES,
         Table::Observations => &OBSERVATIONS,
         Table::Scores => &SCORES,
+        Table::DatasetRunItems => &RUN_ITEMS,
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         let fetched = clock::mono();
         let cursor = read_state(tools, source, &key).await?.and_then(|date| js::millis(&date));
         let cursor = cursor.ok_or_else(|| LangfuseError::refused("Invalid time value"))?;
-        if tools.faults.take_conflict() {
+        if tools.faults.take_conflict(source.table) {
             return Err(manager::write_conflict());
         }
         let rows =
@@ -48,7 +48,7 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         tools.clickhouse.insert(source.table, &converted).await?;
         let took = clock::since(inserting).as_millis();
         log.info(&format!("Inserted {count} {noun} into Clickhouse in {took}ms"));
-        if tools.faults.take_death_in_batch() {
+        if tools.faults.take_death_in_batch(source.table) {
             tools.crew.die(1, "Error").await;
         }
 

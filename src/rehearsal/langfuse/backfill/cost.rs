@@ -56,6 +56,9 @@ pub(super) async fn run(tools: &Tools, args: &Value) -> Result<(), LangfuseError
     outcome
 }
 
+/// What the cost backfill is called where a fault names a table.
+const COST: &str = "costs";
+
 async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> Result<(), LangfuseError> {
     let log = &tools.log;
     add_column(tools, connection).await?;
@@ -64,7 +67,7 @@ async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> 
     let mut total = 0_i64;
     while !tools.is_aborted() && (total as f64) < max_rows {
         tools.faults.thawed().await;
-        if tools.faults.take_conflict() {
+        if tools.faults.take_conflict(COST) {
             return Err(manager::write_conflict());
         }
         let batch = sqlx::query(BATCH).bind(js::iso(cursor)).bind(batch_size).bind(batch_size - 1);
@@ -72,7 +75,7 @@ async fn work(tools: &Tools, connection: &mut PgConnection, args: &Args<'_>) -> 
             log.info(&format!("No more rows to process, breaking loop after {total} rows processed."));
             break;
         };
-        if tools.faults.take_death_in_batch() {
+        if tools.faults.take_death_in_batch(COST) {
             tools.crew.die(1, "Error").await;
         }
         cursor = row.try_get("start_time")?;

@@ -100,7 +100,7 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         .unwrap();
 
     let dying = fixture.run(Kind::V3Worker, &[]).await;
-    dying.faults.die_in_next_batch();
+    dying.faults.die_in_next_batch(None);
     assert_eq!(dying.process.wait().await.code, 1);
     let (done, _, locked, _) = migration(&fixture, TRACES).await;
     assert!(!done && locked, "the lock stays");
@@ -114,7 +114,7 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         .await
         .unwrap();
     let failing = fixture.run(Kind::V3Worker, &[]).await;
-    failing.faults.fail_next_batch();
+    failing.faults.fail_next_batch(None);
     until(30, "the others are finished", async || finished(&fixture).await >= 3).await;
     let reasons: i64 = fixture
         .postgres("SELECT count(*) FROM background_migrations WHERE failed_reason LIKE '%write conflict%' AND locked_at IS NULL")

@@ -1,0 +1,193 @@
+//! Sessions for long work: counting, comparing and copying whole tables.
+//!
+//! One rule: a session is told what it is for when it is opened; without [`Access::Write`] the server itself
+//! refuses writes.
+
+use std::time::Duration;
+
+use ::clickhouse::insert_formatted::InsertFormatted;
+use ::clickhouse::query::{BytesCursor, Query};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+
+use super::clickhouse::{self, Clickhouse};
+use super::failure::within;
+use super::postgres;
+use super::reach::Reach;
+use super::target::{ClickhouseTarget, PostgresTarget};
+use crate::domain::Trouble;
+
+/// Until a connection stands.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read, and nothing else.
+    Read,
+    /// One of the named writes: backfill, catch-up, restore.
+    Write,
+}
+
+/// What a session is opened for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose {
+    /// "verify": the servers see it as `application_name` and `log_comment`, after "cutover ".
+    pub name: &'static str,
+    /// Reading or writing.
+    pub access: Access,
+    /// Longest time one statement may run.
+    pub statement: Duration,
+}
+
+/// Opens sessions of one purpose on PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct PostgresWork {
+    options: PgConnectOptions,
+    /// "PostgreSQL langfuse@10.0.0.5:5432/langfuse".
+    pub object: String,
+}
+
+impl PostgresWork {
+    /// Finds the way and tries it once.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not let this user in.
+    pub async fn new(reach: &Reach, target: &PostgresTarget, purpose: Purpose) -> Result<Self, Trouble> {
+        super::tls::install_provider();
+        let options = postgres::options(reach, target).await?;
+        let object = postgres::object(target, &options);
+        let limit = purpose.statement.as_millis().to_string();
+        let settings = [
+            ("default_transaction_read_only", if purpose.access == Access::Read { "on" } else { "off" }),
+            ("statement_timeout", limit.as_str()),
+            ("lock_timeout", "1000"),
+            ("idle_in_transaction_session_timeout", "10000"),
+            ("jit", "off"),
+        ];
+        let options = options.application_name(&format!("cutover {}", purpose.name)).options(settings);
+        let work = Self { options, object };
+        let session = work.session().await;
+        match session {
+            Ok(session) => session.close().await.map_err(|e| work.trouble(&e)).map(|()| work),
+            Err(trouble) => Err(reach.explain(&target.address, trouble).await),
+        }
+    }
+
+    /// A connection of its own.
+    ///
+    /// # Errors
+    /// The server cannot be reached within 10 s, or does not let this user in.
+    pub async fn session(&self) -> Result<PgConnection, Trouble> {
+        within(CONNECT, &self.object, "connect", async {
+            PgConnection::connect_with(&self.options).await.map_err(|e| self.trouble(&e))
+        })
+        .await
+    }
+
+    /// The [`Trouble`] of a failed statement.
+    pub fn trouble(&self, error: &sqlx::Error) -> Trouble {
+        postgres::trouble(&self.object, error)
+    }
+
+    /// Binary COPY of a query; the chunks go into [`crate::clients::work`]'s callers' own decoder. COPY takes no
+    /// parameters: texts from outside are quoted by [`Self::quote`] first.
+    ///
+    /// # Errors
+    /// The statement is refused; later errors come as items of the stream.
+    pub async fn copy_out<'c>(
+        &self,
+        session: &'c mut PgConnection,
+        query: &str,
+    ) -> Result<BoxStream<'c, Result<Bytes, Trouble>>, Trouble> {
+        let statement = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
+        let object = self.object.clone();
+        let stream = session.copy_out_raw(&statement).await.map_err(|e| self.trouble(&e))?;
+        Ok(stream.map(move |chunk| chunk.map_err(|e| postgres::trouble(&object, &e))).boxed())
+    }
+
+    /// A text as an SQL literal, quoted by the server itself.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn quote(&self, session: &mut PgConnection, text: &str) -> Result<String, Trouble> {
+        sqlx::query_scalar("SELECT quote_literal($1)")
+            .bind(text)
+            .fetch_one(session)
+            .await
+            .map_err(|e| self.trouble(&e))
+    }
+}
+
+/// Runs statements of one purpose on ClickHouse.
+#[derive(Debug, Clone)]
+pub struct ClickhouseWork {
+    /// For small questions: [`Clickhouse::all`] and [`Clickhouse::one`] with their own short deadline.
+    pub ask: Clickhouse,
+    purpose: Purpose,
+}
+
+impl ClickhouseWork {
+    /// Finds the way and tries it once.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not let this user in.
+    pub async fn new(reach: &Reach, target: &ClickhouseTarget, purpose: Purpose) -> Result<Self, Trouble> {
+        let ask = clickhouse::connect(reach, target).await?;
+        let mut work = Self { ask, purpose };
+        let client = clickhouse::build(reach, target).await?.client;
+        work.ask.client = match purpose.access {
+            Access::Read => work.ask.client.clone(),
+            Access::Write => client,
+        };
+        let limit = purpose.statement.as_secs().to_string();
+        work.ask.client = work
+            .ask
+            .client
+            .with_setting("max_execution_time", limit)
+            .with_setting("log_comment", format!("cutover {}", purpose.name));
+        Ok(work)
+    }
+
+    /// "ClickHouse default@http://ch:8123/default".
+    pub fn object(&self) -> &str {
+        &self.ask.object
+    }
+
+    /// A query; bind its parameters and pass it to [`Self::stream`].
+    pub fn query(&self, sql: &str) -> Query {
+        self.ask.query(sql)
+    }
+
+    /// The rows of a query as `RowBinary`, as they arrive.
+    ///
+    /// # Errors
+    /// The query is refused; later errors come from the cursor: see [`Self::trouble`].
+    pub fn stream(&self, query: Query) -> Result<BytesCursor, Trouble> {
+        query.fetch_bytes("RowBinary").map_err(|e| self.trouble(&e))
+    }
+
+    /// A statement without an answer.
+    ///
+    /// # Errors
+    /// The server refuses it, or does not answer within the purpose's limit.
+    pub async fn execute(&self, query: Query) -> Result<(), Trouble> {
+        within(self.purpose.statement, self.object(), "statement", async {
+            query.execute().await.map_err(|e| self.trouble(&e))
+        })
+        .await
+    }
+
+    /// An `INSERT INTO .. FORMAT RowBinary`, whose rows the caller sends.
+    pub fn insert(&self, sql: impl Into<String>) -> InsertFormatted {
+        self.ask.client.insert_formatted_with(sql)
+    }
+
+    /// The [`Trouble`] of a failed statement.
+    pub fn trouble(&self, error: &::clickhouse::error::Error) -> Trouble {
+        clickhouse::trouble(self.object(), error)
+    }
+}

@@ -1,0 +1,118 @@
+//! The coercions of the mapping, value by value (each as Langfuse 3.29's worker stores it).
+
+use super::json::{double_text, is_falsy, stringify};
+use super::rule::amount;
+use super::{Field, convert};
+use crate::data::cell::{Cell, SCALE};
+use crate::data::tables::spec;
+use crate::domain::backfill::Table;
+
+fn jsonb(text: &str) -> Vec<u8> {
+    [&[1], text.as_bytes()].concat()
+}
+
+fn of(column: &str, table: Table, bytes: Option<&[u8]>) -> Result<Cell, String> {
+    convert(spec(table).column(column).unwrap(), &[Field(bytes)], false).map_err(|r| r.to_string())
+}
+
+#[test]
+fn json_as_javascript_writes_it() {
+    for (jsonb, text) in [
+        (r#"{"a": 1.0, "b": [1, 2.50, -0]}"#, r#"{"a":1,"b":[1,2.5,0]}"#),
+        (r#"{"b": 1, "10": 2, "9": 3}"#, r#"{"9":3,"10":2,"b":1}"#),
+        (r#"{"01": 1, "1": 2}"#, r#"{"1":2,"01":1}"#),
+        (r#""he said \"1.0\" \\""#, r#""he said \"1.0\" \\""#),
+        ("1e400", "null"),
+        ("123456789012345678901234567890", "1.2345678901234568e+29"),
+        ("0.0000001", "1e-7"),
+        (r#"{"a b": {"c": null, "d": true}}"#, r#"{"a b":{"c":null,"d":true}}"#),
+        (r#"["x: 1.0", "2: "]"#, r#"["x: 1.0","2: "]"#),
+    ] {
+        assert_eq!(stringify(jsonb).unwrap(), text, "{jsonb}");
+    }
+    assert_eq!(double_text(9_007_199_254_740_993.0), "9007199254740992");
+    for falsy in ["null", "0", "-0.0", "0.00", "false", "\"\""] {
+        assert!(is_falsy(falsy), "{falsy}");
+    }
+    assert!(!is_falsy("\"0\"") && !is_falsy("[]") && !is_falsy("{}"));
+}
+
+#[test]
+fn input_keeps_quotes_and_loses_falsy_values() {
+    let column = spec(Table::Traces).column("input").unwrap();
+    let cell = |text: &str| convert(column, &[Field(Some(&jsonb(text)))], true).unwrap();
+    assert_eq!(cell("\"hi\""), Cell::Text("\"hi\"".into()));
+    assert_eq!(cell("0"), Cell::Null);
+    assert_eq!(convert(column, &[Field(None)], true).unwrap(), Cell::Null);
+}
+
+#[test]
+fn metadata_of_every_kind() {
+    let cell = |text: &str| of("metadata", Table::Traces, Some(&jsonb(text)));
+    let map = |entries: &[(&str, &str)]| {
+        Ok(Cell::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()))
+    };
+    assert_eq!(cell(r#""text""#), map(&[("metadata", "text")]));
+    assert_eq!(cell("[1, 2.0]"), map(&[("metadata", "[1,2]")]));
+    assert_eq!(cell("null"), map(&[]));
+    assert_eq!(of("metadata", Table::Traces, None), map(&[]));
+    assert_eq!(
+        cell(r#"{"s": "a\"b", "n": 1.50, "t": true, "z": null, "o": {"x": [1.0]}}"#),
+        map(&[("s", "a\"b"), ("n", "1.5"), ("t", "true"), ("z", ""), ("o", r#"{"x":[1]}"#)])
+    );
+    assert!(cell("7").unwrap_err().contains("bare value 7"));
+    assert!(cell("true").is_err());
+}
+
+#[test]
+fn null_where_the_target_cannot_be_null() {
+    assert_eq!(of("name", Table::Traces, None), Ok(Cell::Text(String::new())));
+    assert_eq!(of("value", Table::Scores, None), Ok(Cell::Float(0.0)));
+    assert_eq!(of("tags", Table::Traces, None), Ok(Cell::List(vec![])));
+}
+
+#[test]
+fn amounts_are_cut_and_limited() {
+    assert_eq!(amount(0.1), Ok(SCALE / 10));
+    assert_eq!(amount(0.123_456_789_012_99), Ok(123_456_789_012));
+    assert_eq!(amount(-1.5e-7), Ok(-150_000));
+    assert_eq!(amount(1e-13), Ok(0));
+    assert_eq!(amount(999_999.25), Ok(999_999 * SCALE + SCALE / 4));
+    assert!(amount(1e6).is_err() && amount(f64::NAN).is_err());
+}
+
+#[test]
+fn times_within_clickhouse_s_range() {
+    let micros = |ms: i64| ((ms * 1000) - 946_684_800_000_000).to_be_bytes();
+    let time = |ms: i64| of("created_at", Table::Traces, Some(&micros(ms)));
+    assert_eq!(time(1_700_000_000_123), Ok(Cell::Millis(1_700_000_000_123)));
+    assert_eq!(time(-1), Ok(Cell::Millis(-1)));
+    assert!(time(-3_000_000_000_000).is_err());
+    assert!(of("created_at", Table::Traces, Some(&i64::MAX.to_be_bytes())).is_err());
+}
+
+#[test]
+fn counts_wrap_nothing_and_versions_do() {
+    let column = spec(Table::Observations).column("usage_details").unwrap();
+    let five = 5_i32.to_be_bytes();
+    let minus = (-1_i32).to_be_bytes();
+    let cell = convert(column, &[Field(Some(&five)), Field(Some(&minus)), Field(None)], false).unwrap();
+    let counts = [("input", 5), ("output", 0), ("total", 0)].map(|(key, count)| (key.to_owned(), count));
+    assert_eq!(cell, Cell::Counts(counts.into()));
+    let wraps = of("prompt_version", Table::Observations, Some(&70_000_i32.to_be_bytes()));
+    assert_eq!(wraps, Ok(Cell::Int(4464)));
+}
+
+#[test]
+fn lists_of_texts() {
+    let mut bytes = vec![];
+    for word in [1_i32, 0, 25, 2, 1] {
+        bytes.extend(word.to_be_bytes());
+    }
+    for item in ["a", "é,\"b"] {
+        bytes.extend((item.len() as i32).to_be_bytes());
+        bytes.extend(item.as_bytes());
+    }
+    assert_eq!(of("tags", Table::Traces, Some(&bytes)), Ok(Cell::List(vec!["a".into(), "é,\"b".into()])));
+    assert!(of("tags", Table::Traces, Some(&bytes[..bytes.len() - 1])).is_err());
+}
