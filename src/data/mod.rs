@@ -10,4 +10,5 @@
 pub mod cell;
 pub mod convert;
 pub mod copy_out;
+pub mod rows;
 pub mod tables;

@@ -30,7 +30,7 @@ pub fn convert(column: &Column, fields: &[Field<'_>], nullable: bool) -> Result<
         }
         Rule::Float => first.double().map(|value| Some(Cell::Float(value.unwrap_or(0.0)))),
         Rule::Wrapping => first.int().map(|value| value.map(|value| Cell::Int((value as u16).into()))),
-        Rule::EmptyMap => Ok(Some(Cell::Map(vec![]))),
+        Rule::EmptyMap => Ok(Some(Cell::Counts(vec![]))),
         Rule::Fixed(text) => Ok(Some(Cell::Text(text.into()))),
         Rule::Alive => Ok(Some(Cell::Int(0))),
     };

@@ -28,7 +28,7 @@ pub enum Rule {
     Float,
     /// An integer that wraps at 65 536, as Langfuse's own copy lets it.
     Wrapping,
-    /// A map without entries.
+    /// A map of counts without entries.
     EmptyMap,
     /// The same text for every copied row.
     Fixed(&'static str),

@@ -1,0 +1,178 @@
+//! Rows of both sides by their ids, as the same cells: what a comparison, a merge and a way back look at.
+//!
+//! One rule: of ClickHouse the winning version is read as Langfuse reads it (`ORDER BY event_ts DESC LIMIT 1 BY
+//! project_id, id`), deleted ones included; a PostgreSQL row is what a copy made now would write.
+
+use sqlx::{PgConnection, Row as _, ValueRef as _};
+
+use super::cell::Cell;
+use super::cell::rowbinary::{self, RowError};
+use super::convert::{Field, Refusal, convert};
+use super::tables::{Mapped, Mapping};
+use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::domain::{Kind, Trouble};
+
+/// Most ids of one question: longer lists are asked in parts.
+pub const PAGE: usize = 1000;
+
+/// An entity's name: ids are unique within a project only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// `project_id`.
+    pub project: String,
+    /// `id`.
+    pub id: String,
+}
+
+/// One row: a cell for each column of the mapping, in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Whose row.
+    pub key: Key,
+    /// Its cells.
+    pub cells: Vec<Cell>,
+}
+
+impl Row {
+    /// The cell of a ClickHouse column; NULL where this server does not have the column.
+    pub fn get(&self, mapping: &Mapping, ch: &str) -> &Cell {
+        let at = mapping.columns.iter().position(|m| m.column.ch == ch);
+        at.and_then(|at| self.cells.get(at)).unwrap_or(&Cell::Null)
+    }
+}
+
+/// A row that cannot be converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Whose row.
+    pub key: Key,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// The PostgreSQL rows of these ids, converted; ids that are not there are left out.
+///
+/// # Errors
+/// The statement fails. A row that cannot be converted is not an error of the whole.
+pub async fn from_postgres(
+    work: &PostgresWork,
+    session: &mut PgConnection,
+    mapping: &Mapping,
+    ids: &[&str],
+) -> Result<Vec<Result<Row, Rejected>>, Trouble> {
+    let statement = format!("SELECT {} FROM {} WHERE t.id = ANY($1)", mapping.pg_list(), mapping.spec.from);
+    let mut rows = Vec::with_capacity(ids.len());
+    for page in ids.chunks(PAGE) {
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement.clone())).bind(page);
+        let answer = query.fetch_all(&mut *session).await.map_err(|e| work.trouble(&e))?;
+        for row in &answer {
+            let fields: Vec<Field<'_>> = (0..row.len())
+                .map(|at| {
+                    row.try_get_raw(at)
+                        .map(|raw| Field((!raw.is_null()).then(|| raw.as_bytes().ok()).flatten()))
+                })
+                .collect::<Result<_, _>>()
+                .map_err(|e| work.trouble(&e))?;
+            rows.push(row_of(&mapping.columns, &fields));
+        }
+    }
+    Ok(rows)
+}
+
+/// One PostgreSQL row, its fields in the order of [`Mapping::pg_list`].
+///
+/// # Errors
+/// The first column whose rule cannot convert its value.
+pub fn row_of(columns: &[Mapped], fields: &[Field<'_>]) -> Result<Row, Rejected> {
+    let text =
+        |at: usize| fields.get(at).and_then(|f| f.text().ok().flatten()).unwrap_or_default().to_owned();
+    // The description starts with id and project_id.
+    let key = Key { id: text(0), project: text(1) };
+    let (mut at, mut cells) = (0, Vec::with_capacity(columns.len()));
+    for mapped in columns {
+        let end = (at + mapped.column.pg.len()).min(fields.len());
+        match convert(mapped.column, &fields[at..end], mapped.kind.is_nullable()) {
+            Ok(cell) => cells.push(cell),
+            Err(why) => return Err(Rejected { key, why }),
+        }
+        at = end;
+    }
+    Ok(Row { key, cells })
+}
+
+/// The winning ClickHouse rows of these ids; ids that are not there are left out, deleted ones are not.
+///
+/// # Errors
+/// The statement fails, or answers with other types than the table was described with.
+pub async fn from_clickhouse(
+    work: &ClickhouseWork,
+    mapping: &Mapping,
+    ids: &[&str],
+) -> Result<Vec<Row>, Trouble> {
+    let statement = format!(
+        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC LIMIT 1 BY project_id, id",
+        mapping.ch_list(),
+        mapping.spec.ch
+    );
+    let mut rows = Vec::with_capacity(ids.len());
+    for page in ids.chunks(PAGE) {
+        let mut cursor = work.stream(work.query(&statement).bind(page))?;
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(chunk) = cursor.next().await.map_err(|e| work.trouble(&e))? {
+            rest.extend_from_slice(&chunk);
+            let used =
+                decode(&rest, &mapping.columns, &mut rows).map_err(|e| unexpected(work, mapping, &e))?;
+            rest.drain(..used);
+        }
+        if !rest.is_empty() {
+            return Err(unexpected(work, mapping, &RowError::Short));
+        }
+    }
+    Ok(rows)
+}
+
+/// Reads whole rows off the front; gives the bytes that were used.
+///
+/// # Errors
+/// Bytes that are not of these types. A row that is not whole yet is no error.
+pub fn decode(bytes: &[u8], columns: &[Mapped], rows: &mut Vec<Row>) -> Result<usize, RowError> {
+    let mut used = 0;
+    while used < bytes.len() {
+        let mut from = &bytes[used..];
+        let cells: Result<Vec<Cell>, RowError> =
+            columns.iter().map(|m| rowbinary::read(&mut from, &m.kind)).collect();
+        match cells {
+            Ok(cells) => rows.push(Row { key: key_of(&cells), cells }),
+            Err(RowError::Short) => break,
+            Err(error) => return Err(error),
+        }
+        used = bytes.len() - from.len();
+    }
+    Ok(used)
+}
+
+/// Appends a row as `RowBinary`.
+///
+/// # Errors
+/// The column whose cell does not fit, as a refusal of this row.
+pub fn encode(row: &Row, columns: &[Mapped], out: &mut Vec<u8>) -> Result<(), Rejected> {
+    let begun = out.len();
+    for (cell, mapped) in row.cells.iter().zip(columns) {
+        if let Err(error) = rowbinary::write(out, cell, &mapped.kind) {
+            out.truncate(begun);
+            let why = Refusal { column: mapped.column.ch, reason: error.to_string() };
+            return Err(Rejected { key: row.key.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+fn key_of(cells: &[Cell]) -> Key {
+    let text = |at: usize| cells.get(at).and_then(Cell::text).unwrap_or_default().to_owned();
+    Key { id: text(0), project: text(1) }
+}
+
+fn unexpected(work: &ClickhouseWork, mapping: &Mapping, error: &RowError) -> Trouble {
+    Trouble::new(Kind::Unexpected, work.object(), format!("table {}: {error}", mapping.spec.ch))
+        .remedy("did a migration of v3 change the table meanwhile? start again")
+}

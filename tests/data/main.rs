@@ -1,0 +1,13 @@
+//! The data engine on a real PostgreSQL and a real ClickHouse engine.
+//!
+//! One rule: what the rehearsal's worker wrote, by its own code, is the witness for what ours reads and writes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test has a clock of its own")]
+#![cfg(feature = "rehearsal")]
+#![allow(unreachable_pub, reason = "the rooms of a test are seen by nobody else")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod rows;
+mod sides;
