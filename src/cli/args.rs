@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
 
 use crate::domain::Split;
+use crate::domain::backfill::Table;
 
 /// What the help of the program ends with.
 const AFTER: &str = "\
@@ -78,6 +80,11 @@ pub enum Verb {
     /// Let a move with a deadline stay
     #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
     Confirm,
+    /// Count what each side has, by table, project and day
+    #[command(
+        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded.\nThe JSON's schema is assets/census.schema.json."
+    )]
+    Census(CensusArgs),
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),
@@ -190,6 +197,32 @@ pub struct RollbackArgs {
     pub yes: bool,
 }
 
+/// Flags of `census`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CensusArgs {
+    /// As JSON, one document
+    #[arg(long)]
+    pub json: bool,
+    /// Just this table: traces, observations, scores, dataset_run_items
+    #[arg(long, value_name = "TABLE", value_parser = table)]
+    pub table: Option<Table>,
+    /// Just this project's id
+    #[arg(long, value_name = "ID")]
+    pub project: Option<String>,
+    /// First day of created_at, UTC
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// Last day, included
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+    /// List the days that differ
+    #[arg(long)]
+    pub days: bool,
+    /// Forget what was counted before
+    #[arg(long)]
+    pub anew: bool,
+}
+
 /// Flags of `journal`.
 #[derive(Debug, Clone, Args)]
 pub struct JournalArgs {
@@ -218,6 +251,12 @@ pub struct InitArgs {
     /// Where to write; - is standard output
     #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
     pub output: PathBuf,
+}
+
+/// Reads a table's name.
+fn table(text: &str) -> Result<Table, String> {
+    let names = Table::ALL.map(Table::name).join(", ");
+    Table::ALL.into_iter().find(|t| t.name() == text).ok_or_else(|| format!("one of {names}"))
 }
 
 /// Reads a split as an operator types it.

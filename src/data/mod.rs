@@ -8,6 +8,7 @@
 //! reads them from there; the way back uses the same cells.
 
 pub mod cell;
+pub mod census;
 pub mod convert;
 pub mod copy_out;
 pub mod rows;

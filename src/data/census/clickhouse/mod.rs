@@ -1,0 +1,281 @@
+//! ClickHouse's side: units counted once, proven by the parts of their partition.
+//!
+//! One rule: a merge is no change; new parts say which units are to be counted again, and nothing else is read.
+
+pub mod parts;
+pub mod sql;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ::clickhouse::query::Query;
+use ::clickhouse::{Row, RowOwned, RowRead};
+use serde::Deserialize;
+
+use super::book::{Bin, ChBook, Made, Part, Partition, Unit};
+use crate::clients::clickhouse::{Clickhouse, trouble};
+use crate::data::tables::Spec;
+use crate::domain::{Kind, Trouble};
+
+use parts::{Active, Change};
+use sql::Where;
+
+/// Rows that one statement groups.
+const SLICE: u64 = 3_000_000;
+/// Units that are named to the server one by one; for more of them the whole partition is read.
+const NAMED: usize = 400;
+
+/// What one pass over ClickHouse found beside what went into the book.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Side {
+    /// Rows in all parts, as `system.parts` says.
+    pub parts_rows: u64,
+    /// Units that were counted in this pass.
+    pub counted: usize,
+    /// Rows that the statements of this pass went over, as far as the server says it.
+    pub read: u64,
+    /// Time that the server spent on them.
+    pub server: Duration,
+    /// Projects with units that changed.
+    pub changed: BTreeSet<String>,
+}
+
+/// The server, and how long one statement may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    /// The client.
+    pub ch: &'a Clickhouse,
+    /// Longest wait for one answer.
+    pub limit: Duration,
+}
+
+#[derive(Row, Deserialize)]
+struct Known {
+    relation: String,
+    engine: String,
+}
+
+#[derive(Row, Deserialize)]
+struct PartRow {
+    partition: String,
+    name: String,
+    rows: u64,
+    min: i64,
+    max: i64,
+    hash: String,
+}
+
+#[derive(Row, Deserialize)]
+struct Touched {
+    project: String,
+    unit: u16,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct UnitRow {
+    project: String,
+    unit: u16,
+    made: i32,
+    raw: u64,
+    keys: u64,
+    ids: u64,
+    deleted: u64,
+    copied: u64,
+    written: u64,
+    updated: i64,
+    newest: i64,
+}
+
+impl Server<'_> {
+    /// All rows of an answer; what the server says it cost goes to `side`.
+    ///
+    /// # Errors
+    /// The statement fails, or takes longer than the limit.
+    pub async fn all<T: RowOwned + RowRead>(&self, query: Query, side: &mut Side) -> Result<Vec<T>, Trouble> {
+        let ask = async {
+            let mut cursor = query.fetch::<T>()?;
+            let mut rows = Vec::new();
+            while let Some(row) = cursor.next().await? {
+                rows.push(row);
+            }
+            if let Some(summary) = cursor.summary() {
+                side.read += summary.read_rows().unwrap_or(0);
+                side.server += Duration::from_nanos(summary.elapsed_ns().unwrap_or(0));
+            }
+            Ok(rows)
+        };
+        let object = &self.ch.object;
+        match tokio::time::timeout(self.limit, ask).await {
+            Ok(answer) => answer.map_err(|e| trouble(object, &e)),
+            Err(_) => Err(Trouble::new(Kind::Timeout, object, "a count did not answer in time")),
+        }
+    }
+
+    /// The active parts by partition; `None` when the user may not see them.
+    async fn parts(
+        &self,
+        spec: &Spec,
+        side: &mut Side,
+    ) -> Result<Option<BTreeMap<String, Vec<Active>>>, Trouble> {
+        let rows: Vec<PartRow> = match self.all(self.ch.query(sql::PARTS).bind(spec.ch), side).await {
+            Err(trouble) if trouble.kind == Kind::Forbidden => return Ok(None),
+            answer => answer?,
+        };
+        let mut all: BTreeMap<String, Vec<Active>> = BTreeMap::new();
+        for row in rows {
+            let mutation = parts::mutation(&row.partition, &row.name);
+            let part = Part { min: row.min, max: row.max, mutation, hash: row.hash };
+            all.entry(row.partition).or_default().push(Active { name: row.name, rows: row.rows, part });
+        }
+        Ok(Some(all))
+    }
+}
+
+/// Brings the book up to date; `false` when there is no such table.
+///
+/// # Errors
+/// A statement fails; what was counted before it stays in the book.
+pub async fn count(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    side: &mut Side,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<bool, Trouble> {
+    let known: Vec<Known> = server.all(server.ch.query(sql::TABLE).bind(spec.ch), side).await?;
+    let Some(known) = known.into_iter().next() else {
+        *book = ChBook::default();
+        return Ok(false);
+    };
+    if book.relation != known.relation {
+        *book = ChBook { relation: known.relation.clone(), ..ChBook::default() };
+    }
+    let replicated = known.engine.starts_with("Replicated") || known.engine.starts_with("Shared");
+    let Some(now) = server.parts(spec, side).await? else {
+        whole(server, spec, book, side).await?;
+        return Ok(true);
+    };
+    let newest = book.partitions.values().flat_map(|p| &p.parts).map(|p| p.max).max().unwrap_or(-1);
+    let before: u64 = book.raw();
+    book.partitions.retain(|id, _| now.contains_key(id));
+    side.parts_rows = now.values().flatten().map(|a| a.rows).sum();
+    book.unsearched += before.saturating_sub(book.raw());
+    for (id, active) in now {
+        let then = book.partitions.get(&id).map_or(&[][..], |p| &p.parts);
+        let change = if then.is_empty() {
+            Change::Rewritten
+        } else {
+            parts::compare(then, &active, newest, replicated)
+        };
+        let on = match change {
+            Change::None => None,
+            Change::Rewritten => Some(Where::default()),
+            Change::Grown(names) => touched(server, spec, &id, &names, side).await?,
+        };
+        let rows = active.iter().map(|a| a.rows).sum();
+        if let Some(on) = on {
+            book.unsearched += partition(server, spec, book, &id, on, rows, side).await?;
+            progress(side.read);
+        }
+        // Also after a merge: the parts of tomorrow are held against these.
+        book.partitions.entry(id).or_default().parts = active.into_iter().map(|a| a.part).collect();
+    }
+    Ok(true)
+}
+
+/// Counts units of one partition; gives the number of rows that may have come or gone in them.
+async fn partition(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    id: &str,
+    on: Where,
+    rows: u64,
+    side: &mut Side,
+) -> Result<u64, Trouble> {
+    let all = on == Where::default();
+    let slices = if all { rows.div_ceil(SLICE).max(1) } else { 1 };
+    let mut found: BTreeMap<(String, u16), Unit> = BTreeMap::new();
+    for slice in 0..slices {
+        let on = Where { partition: Some(id.to_owned()), slice: Some((slice, slices)), ..on.clone() };
+        let query = on.bind(server.ch.query(&sql::units(spec, &on)));
+        for row in server.all::<UnitRow>(query, side).await? {
+            add(found.entry((row.project.clone(), row.unit)).or_default(), &row);
+        }
+    }
+    let here = book.partitions.entry(id.to_owned()).or_default();
+    let mut moved = 0;
+    if all {
+        let before = std::mem::take(&mut here.units);
+        moved += before.values().flat_map(|d| d.values()).map(|u| u.raw).sum::<u64>();
+        side.changed.extend(before.into_keys());
+    }
+    for ((project, day), unit) in found {
+        side.counted += 1;
+        side.changed.insert(project.clone());
+        let old = here.units.entry(project).or_default().insert(day, unit.clone());
+        moved += unit.raw.max(old.map_or(0, |u| u.raw));
+    }
+    Ok(moved)
+}
+
+fn add(unit: &mut Unit, row: &UnitRow) {
+    unit.raw += row.raw;
+    unit.keys += row.keys;
+    unit.ids += row.ids;
+    unit.deleted += row.deleted;
+    let made = match unit.made.iter_mut().find(|(day, _)| *day == row.made) {
+        Some((_, made)) => made,
+        None => {
+            unit.made.push((row.made, Made::default()));
+            let Some((_, made)) = unit.made.last_mut() else { return };
+            made
+        }
+    };
+    made.copied.add(Bin { rows: row.copied, updated: row.updated });
+    made.written += row.written;
+    made.newest = made.newest.max(row.newest);
+}
+
+/// The units that new parts hold rows of; `None` when they hold none.
+async fn touched(
+    server: Server<'_>,
+    spec: &Spec,
+    partition: &str,
+    names: &[String],
+    side: &mut Side,
+) -> Result<Option<Where>, Trouble> {
+    let query = server.ch.query(&sql::touched(spec)).bind(partition).bind(names);
+    let touched: Vec<Touched> = server.all(query, side).await?;
+    if touched.is_empty() {
+        return Ok(None);
+    }
+    let projects: BTreeSet<String> = touched.iter().map(|t| t.project.clone()).collect();
+    let days: BTreeSet<u16> = touched.iter().map(|t| t.unit).collect();
+    // Every pair of the two is counted: a few more than needed, each of them whole.
+    if projects.len() * days.len() > NAMED {
+        return Ok(Some(Where::default()));
+    }
+    let (projects, days) = (projects.into_iter().collect(), days.into_iter().collect());
+    Ok(Some(Where { projects, days, ..Where::default() }))
+}
+
+/// Without `system.parts` nothing is proven, and everything is counted.
+async fn whole(server: Server<'_>, spec: &Spec, book: &mut ChBook, side: &mut Side) -> Result<(), Trouble> {
+    #[derive(Row, Deserialize)]
+    struct Rows {
+        partition: String,
+        rows: u64,
+    }
+    let query =
+        format!("SELECT _partition_id AS partition, count() AS rows FROM {} GROUP BY partition", spec.ch);
+    let rows: Vec<Rows> = server.all(server.ch.query(&query), side).await?;
+    book.partitions.clear();
+    for row in rows {
+        side.parts_rows += row.rows;
+        book.unsearched += row.rows;
+        book.partitions.insert(row.partition.clone(), Partition::default());
+        partition(server, spec, book, &row.partition, Where::default(), row.rows, side).await?;
+    }
+    Ok(())
+}
