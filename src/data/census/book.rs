@@ -81,7 +81,7 @@ pub struct Moved {
 pub struct PgDay {
     /// Rows, by index.
     pub rows: u64,
-    /// `n_tup_upd` when its projects were read; `None` until they are.
+    /// `n_tup_upd` + `n_tup_del` when its projects were read; `None` until they are.
     pub read_at: Option<i64>,
 }
 
@@ -224,6 +224,10 @@ pub struct Strays {
     pub shared: BTreeMap<String, Vec<(Day, u64)>>,
     /// The same for those that only v3 has.
     pub v3_only: BTreeMap<String, Vec<(Day, u64)>>,
+    /// Deletions that are not the newest version, of ids that PostgreSQL knows, by PostgreSQL's day.
+    pub deleted: BTreeMap<String, Vec<(Day, u64)>>,
+    /// All deletions that are not the newest version.
+    pub tombstones: u64,
 }
 
 /// What is known of a table in ClickHouse.

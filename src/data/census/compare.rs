@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use super::book::{Bin, Bins, ChBook, Day, Drill, SUM_MODULUS};
 use super::report::{DayReport, Filter, Number, TableReport, date};
-use super::strays;
 
 /// One project's day on both sides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,17 +73,18 @@ fn take_off(pairs: &mut Pairs, ch: &ChBook) {
             }
         }
     }
-    for (project, days) in &ch.strays.shared {
-        for (day, n) in days {
-            if let Some(pair) = pairs.get_mut(&(project.clone(), *day)) {
-                pair.shared = pair.shared.saturating_sub(*n);
-            }
-        }
-    }
-    for (project, days) in &ch.strays.v3_only {
-        for (day, n) in days {
-            if let Some(pair) = pairs.get_mut(&(project.clone(), *day)) {
-                pair.v3_only = pair.v3_only.saturating_sub(*n);
+    let kinds: [(&BTreeMap<String, Vec<(Day, u64)>>, fn(&mut Pair) -> &mut u64); 3] = [
+        (&ch.strays.shared, |pair| &mut pair.shared),
+        (&ch.strays.deleted, |pair| &mut pair.deleted),
+        (&ch.strays.v3_only, |pair| &mut pair.v3_only),
+    ];
+    for (of, number) in kinds {
+        for (project, days) in of {
+            for (day, n) in days {
+                if let Some(pair) = pairs.get_mut(&(project.clone(), *day)) {
+                    let number = number(pair);
+                    *number = number.saturating_sub(*n);
+                }
             }
         }
     }
@@ -146,23 +146,27 @@ pub fn sum_up(report: &mut TableReport, days: Vec<DayReport>) {
 }
 
 /// What is counted by unit, and not by day of `created_at`.
-pub fn sum_units(report: &mut TableReport, ch: &ChBook, filter: &Filter) {
+pub fn sum_units(report: &mut TableReport, ch: &ChBook, filter: &Filter, parts_rows: u64) {
+    let mut keys = 0;
     for (_, _, unit) in ch.units().filter(|(project, ..)| filter.project(project)) {
         report.raw += unit.raw;
-        report.duplicates_by_key += unit.raw.saturating_sub(unit.keys);
+        keys += unit.keys;
         report.duplicates_by_id.value += unit.keys.saturating_sub(unit.ids);
         report.tombstones += unit.deleted;
         report.proof.units += 1;
     }
     if filter.project.is_none() {
+        // A merge takes rows away and counts nothing anew; rows that a DELETE masks are in the parts still.
+        report.raw = report.raw.min(parts_rows);
+        report.tombstones = report.tombstones.saturating_sub(ch.strays.tombstones);
         report.duplicates_by_id.value += ch.strays.rows;
     } else {
         // The search counts surplus rows of all projects together.
         report.duplicates_by_id.estimate |= ch.strays.rows > 0;
     }
+    report.duplicates_by_key = report.raw.saturating_sub(keys);
     let unsure = ch.unsearched > 0 || !ch.searched;
     for number in [&mut report.clickhouse, &mut report.duplicates_by_id] {
         number.estimate |= unsure;
     }
-    tracing::debug!(target: "census", "{}: {} strays of v3 alone", report.table, strays::sum(&ch.strays.v3_only));
 }

@@ -7,9 +7,10 @@
 //! | PostgreSQL | a day of `created_at`, closed an hour after its end | the same relation; no deletions (`n_tup_del`); no insertions that the open days do not explain (`n_tup_ins`); otherwise an index-only count of the day |
 //! | ClickHouse | a project's day of the business time, the prefix of the sorting key | `system.parts`: every part is one seen before by checksum, or made only of blocks seen before; otherwise the days that the new parts hold rows of |
 //!
-//! **What cannot be proven cheaply.** An update changes no count, and `updated_at` has no index: that
-//! `n_tup_upd` moved says that rows changed, not which. Then days are read again in passes of bounded size, the
-//! newest first, and what is not read yet makes the number of changed rows an estimate. Statistics of
+//! **What cannot be proven cheaply.** An update changes no count, nor does a row that replaces another of the
+//! same day, and `updated_at` has no index: that `n_tup_upd` or `n_tup_del` moved says that rows changed, not
+//! which. Then days are read again in passes of bounded size, the newest first, and what is not read yet makes
+//! the numbers of changed and missing rows estimates. Statistics of
 //! PostgreSQL are written after the fact (up to a minute), and reset by a crash: a reset counts as a movement.
 //! An insertion and a deletion that leave all statistics alone cannot exist, but one that hides behind rows of
 //! the open day that are not in the statistics yet can, until they are. Therefore one day in a hundred is

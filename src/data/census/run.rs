@@ -126,13 +126,15 @@ async fn one(
         compare::judge(project, *day, pair, book.drill(project, *day, pair.pg, pair.copied, t0), t0_day)
     });
     compare::sum_up(&mut report, days.collect());
-    compare::sum_units(&mut report, &book.ch, filter);
+    compare::sum_units(&mut report, &book.ch, filter, ch_side.parts_rows);
     if !there {
         // What stays in PostgreSQL is neither missing nor stranded.
         (report.missing, report.after_t0) = (Number::default(), Number::default());
         report.days.clear();
     }
-    report.changed.estimate |= pg_side.stale > 0;
+    for number in [&mut report.changed, &mut report.missing, &mut report.gone] {
+        number.estimate |= pg_side.stale > 0;
+    }
     for number in [&mut report.v3_only, &mut report.shared, &mut report.missing, &mut report.clickhouse] {
         number.estimate |= late > 0;
     }

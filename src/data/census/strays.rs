@@ -3,8 +3,6 @@
 //!
 //! One rule: the newest version of the id decides which of them is the entity; the others are taken off.
 
-use std::collections::BTreeMap;
-
 use ::clickhouse::Row;
 use serde::Deserialize;
 
@@ -82,10 +80,14 @@ fn take_off(strays: &mut Strays, group: &[Stand], in_postgres: Option<i32>) {
             kept = true;
             continue;
         }
+        let project = stand.project.clone();
         if stand.deleted != 0 {
+            strays.tombstones += 1;
+            if let Some(day) = in_postgres {
+                bump(strays.deleted.entry(project).or_default(), day);
+            }
             continue;
         }
-        let project = stand.project.clone();
         match (stand.copied != 0, in_postgres) {
             (true, _) => {
                 let bin = Bin { rows: 1, updated: stand.updated.rem_euclid(SUM_MODULUS) };
@@ -95,11 +97,6 @@ fn take_off(strays: &mut Strays, group: &[Stand], in_postgres: Option<i32>) {
             (false, None) => bump(strays.v3_only.entry(project).or_default(), stand.made),
         }
     }
-}
-
-/// Sum of a correction over all projects.
-pub(super) fn sum(of: &BTreeMap<String, Vec<(i32, u64)>>) -> u64 {
-    of.values().flatten().map(|(_, n)| n).sum()
 }
 
 #[cfg(test)]
@@ -120,6 +117,9 @@ mod tests {
         assert!(strays.shared.is_empty());
         // A deletion that is newer takes the copy away.
         take_off(&mut strays, &[stand(true, false, 1), stand(true, true, 9), stand(false, false, 2)], None);
-        assert_eq!((strays.copied["p"].len(), sum(&strays.v3_only), strays.rows), (2, 1, 3));
+        assert_eq!((strays.copied["p"].len(), strays.v3_only["p"][0], strays.rows), (2, (3, 1), 3));
+        // A copy that is newer takes the deletion away.
+        take_off(&mut strays, &[stand(true, true, 1), stand(true, false, 2)], Some(4));
+        assert_eq!((strays.tombstones, strays.deleted["p"][0]), (1, (4, 1)));
     }
 }

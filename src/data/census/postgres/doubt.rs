@@ -10,6 +10,8 @@ use crate::domain::backfill::Table;
 
 /// Of so many closed days, one is counted again in each run.
 const ONE_IN: u64 = 100;
+/// Read at a time that is not known any more.
+const BEFORE: i64 = -1;
 /// Days of one index-only statement.
 const STRETCH: Day = 64;
 
@@ -56,6 +58,10 @@ pub(super) async fn settle(
             recount(session, table, book, Span { from, to }, side).await?;
             (scope.progress)(side.read);
             from = to;
+        }
+        // Where the count is the same, the rows may not be.
+        for day in book.days.values_mut() {
+            day.read_at = Some(BEFORE);
         }
     }
     reread(session, table, book, side, scope).await?;
@@ -126,7 +132,7 @@ async fn recount(
     Ok(())
 }
 
-/// Rows were updated: reads days again, the newest first, as far as the scope allows.
+/// Rows were updated, or one replaced another: reads days again, the newest first, as far as the scope allows.
 async fn reread(
     session: &mut Session<'_>,
     table: Table,
@@ -134,7 +140,7 @@ async fn reread(
     side: &mut Side,
     scope: &mut Scope<'_>,
 ) -> Result<(), Trouble> {
-    let now = Some(side.look.updated);
+    let now = Some(side.look.updated + side.look.deleted);
     let old: Vec<Day> = book.days.iter().filter(|(_, d)| d.read_at != now).map(|(day, _)| *day).collect();
     let mut left = scope.reread;
     for (n, span) in read::spans(&old, book, 100_000).into_iter().rev().enumerate() {

@@ -144,7 +144,7 @@ pub(super) async fn put(
         book.days.remove(&day);
         book.forget_bins(day);
     }
-    let (mut rows, read_at) = (0, Some(side.look.updated));
+    let (mut rows, read_at) = (0, Some(side.look.updated + side.look.deleted));
     for (project, days) in bins {
         for (day, bin) in days {
             rows += bin.rows;
