@@ -208,6 +208,8 @@ pub struct Known {
 pub struct Partition {
     /// Parts when it was counted.
     pub parts: Vec<Part>,
+    /// Newest block of the whole table at that moment.
+    pub seen: i64,
     /// By project, then by day of business time as ClickHouse's `Date`.
     pub units: BTreeMap<String, BTreeMap<u16, Unit>>,
 }
@@ -262,8 +264,47 @@ impl ChBook {
         })
     }
 
+    /// The sums of all units.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals { strays: self.unsearched > 0 || !self.searched, ..Totals::default() };
+        for (_, _, unit) in self.units() {
+            for (_, made) in &unit.made {
+                totals.copied += made.copied.rows;
+                totals.written += made.written;
+            }
+            let sum = |days: &[(Day, u64)]| days.iter().map(|(_, n)| n).sum::<u64>();
+            totals.v3_only += unit.known.as_ref().map_or(0, |k| sum(&k.v3_only));
+            totals.looked_up += unit.known.as_ref().map_or(0, |k| sum(&k.v3_only) + sum(&k.shared));
+        }
+        let of =
+            |strays: &BTreeMap<String, Vec<(Day, u64)>>| strays.values().flatten().map(|s| s.1).sum::<u64>();
+        let copied: u64 = self.strays.copied.values().flatten().map(|(_, bin)| bin.rows).sum();
+        let (shared, v3_only) = (of(&self.strays.shared), of(&self.strays.v3_only));
+        totals.copied = totals.copied.saturating_sub(copied);
+        totals.live = (totals.copied + totals.written).saturating_sub(shared + v3_only);
+        totals.v3_only = totals.v3_only.saturating_sub(v3_only);
+        totals
+    }
+
     /// Rows before merging.
     pub fn raw(&self) -> u64 {
         self.units().map(|(_, _, unit)| unit.raw).sum()
     }
+}
+
+/// Sums over all units of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Live entities.
+    pub live: u64,
+    /// Of those, written by the copy.
+    pub copied: u64,
+    /// Of those, written by v3; an id in two units counts twice.
+    pub written: u64,
+    /// Of those that were looked up, how many only v3 has.
+    pub v3_only: u64,
+    /// How many were looked up.
+    pub looked_up: u64,
+    /// Whether rows came since ids in more than one unit were searched.
+    pub strays: bool,
 }

@@ -4,8 +4,10 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use super::book::Book;
+use super::book::{Book, ChBook, PgBook, TableBook};
+use crate::domain::backfill::Table;
 
 /// Changes with the layout of [`Book`].
 const VERSION: u32 = 1;
@@ -41,6 +43,44 @@ impl BookFile {
         {
             tracing::warn!(target: "census", "{}: cannot be written: {error}", file.display());
         }
+    }
+}
+
+/// One book for those who count side by side: each keeps its part there.
+#[derive(Debug)]
+pub struct Shelf {
+    file: BookFile,
+    book: Mutex<Book>,
+}
+
+impl Shelf {
+    /// Takes the book from its file.
+    pub fn open(state_file: Option<&Path>) -> Self {
+        let file = BookFile::beside(state_file);
+        let book = Mutex::new(file.read());
+        Self { file, book }
+    }
+
+    /// What is known of a table.
+    pub fn table(&self, table: Table) -> TableBook {
+        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.tables.get(table.name()).cloned().unwrap_or_default()
+    }
+
+    /// Keeps PostgreSQL's side.
+    pub fn keep_pg(&self, table: Table, side: &PgBook) {
+        self.keep(table, |book| book.pg.clone_from(side));
+    }
+
+    /// Keeps ClickHouse's side.
+    pub fn keep_ch(&self, table: Table, side: &ChBook) {
+        self.keep(table, |book| book.ch.clone_from(side));
+    }
+
+    fn keep(&self, table: Table, change: impl FnOnce(&mut TableBook)) {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        change(book.tables.entry(table.name().to_owned()).or_default());
+        self.file.write(&book);
     }
 }
 

@@ -31,6 +31,6 @@ pub mod strays;
 pub mod written;
 
 pub use book::{Book, Day};
-pub use file::BookFile;
+pub use file::{BookFile, Shelf};
 pub use report::{Filter, Report};
 pub use run::{Note, run};

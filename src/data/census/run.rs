@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::book::{Book, DAY_MS, Day, TableBook};
 use super::changed::{self, LARGEST};
-use super::clickhouse::{self, Server};
+use super::clickhouse::{self, Came, Server};
 use super::compare::{self, Pairs};
 use super::postgres::{self, Scope, Session};
 use super::report::{Filter, Number, Proof, Report, TableReport};
-use super::{strays, written};
+use super::strays;
+use super::written::{self, Asked, Policy};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::tables::spec;
 use crate::domain::Trouble;
@@ -80,7 +81,9 @@ async fn one(
     let tell = |what| move |rows| Note { table, what, rows };
     let there = {
         let tell = tell("ClickHouse");
-        clickhouse::count(server, spec, &mut book.ch, &mut ch_side, &mut |rows| note(tell(rows))).await?
+        clickhouse::count(server, spec, &mut book.ch, &mut ch_side, None, &mut |rows| note(tell(rows)))
+            .await?
+            != Came::Absent
     };
     let pg_side = {
         let tell = tell("PostgreSQL");
@@ -91,10 +94,13 @@ async fn one(
     if there {
         note(tell("v3's ids")(ch_side.read));
         let at = (pg_side.look.inserted, pg_side.look.deleted);
-        late = written::look_up(server, session, spec, &mut book.ch, at, LOOK_UP, &mut ch_side).await?;
+        let policy = Policy { at, most: LOOK_UP };
+        let mut asked = Asked::default();
+        late =
+            written::look_up(server, session, spec, &mut book.ch, policy, &mut asked, &mut ch_side).await?;
         if book.ch.unsearched > 0 || !book.ch.searched {
             note(tell("strays")(ch_side.read));
-            strays::search(server, session, spec, &mut book.ch, &mut ch_side).await?;
+            strays::search(server, session, spec, &mut book.ch, ch_side.parts_rows, &mut ch_side).await?;
         }
     }
     let t0 = t0.max(book.ch.newest_copied());

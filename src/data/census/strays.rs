@@ -37,7 +37,7 @@ struct Stand {
     version: i64,
 }
 
-/// Searches all ids of a table; reads each id once for every slice, so that memory is bounded.
+/// Searches all ids of a table of so many rows; reads each id once for every slice, so that memory is bounded.
 ///
 /// # Errors
 /// A statement fails; the result of the last search stays.
@@ -46,9 +46,10 @@ pub async fn search(
     session: &mut Session<'_>,
     spec: &Spec,
     book: &mut ChBook,
+    rows: u64,
     side: &mut Side,
 ) -> Result<(), Trouble> {
-    let slices = side.parts_rows.div_ceil(SLICE).max(1);
+    let slices = rows.div_ceil(SLICE).max(1);
     let mut ids = Vec::new();
     for slice in 0..slices {
         let query = server.ch.query(&sql::strays(spec)).bind(slices).bind(slice);

@@ -4,6 +4,7 @@
 //! can afford the number is an estimate and says so.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -20,6 +21,36 @@ use crate::domain::Trouble;
 const PAGE: usize = 2_000;
 /// Ids that one statement of ClickHouse may name.
 const BATCH: u64 = 100_000;
+
+/// What was asked of PostgreSQL already, by a hash of project and id: the day, or that it is not there.
+#[derive(Debug, Default)]
+pub struct Asked {
+    hasher: RandomState,
+    days: HashMap<u64, Option<Day>>,
+}
+
+/// Answers that are remembered, 16 bytes each.
+const REMEMBERED: usize = 1_000_000;
+
+impl Asked {
+    /// Forgets what was not there: v2 may have got it since.
+    pub fn forget_absent(&mut self) {
+        self.days.retain(|_, day| day.is_some());
+    }
+
+    fn key(&self, project: &str, id: &str) -> u64 {
+        self.hasher.hash_one((project, id))
+    }
+}
+
+/// Which ids are looked up.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// PostgreSQL's insertions and deletions: what was looked up at another moment is looked up again.
+    pub at: (i64, i64),
+    /// How many ids.
+    pub most: u64,
+}
 
 #[derive(Debug, Row, Deserialize)]
 struct Written {
@@ -39,8 +70,7 @@ struct Found {
 
 from_row!(Found { id, project, day });
 
-/// Looks up what is new, and at most `most` ids that were looked up before PostgreSQL moved. Gives the number of
-/// ids whose last look-up is too old or did not happen.
+/// Looks ids up, the newest units first. Gives the number of those that the policy left out.
 ///
 /// # Errors
 /// A statement fails; what was looked up before it stays in the book.
@@ -49,10 +79,11 @@ pub async fn look_up(
     session: &mut Session<'_>,
     spec: &Spec,
     book: &mut ChBook,
-    at: (i64, i64),
-    most: u64,
+    policy: Policy,
+    asked: &mut Asked,
     side: &mut Side,
 ) -> Result<u64, Trouble> {
+    let Policy { at, most } = policy;
     let (mut left, mut late) = (most, 0);
     let mut todo: Vec<(String, Vec<(String, u16)>)> = Vec::new();
     for (id, partition) in &book.partitions {
@@ -81,7 +112,7 @@ pub async fn look_up(
         }
     }
     for (partition, units) in todo {
-        batch(server, session, spec, book, &partition, &units, at, side).await?;
+        batch(server, session, spec, book, &partition, &units, at, asked, side).await?;
     }
     Ok(late)
 }
@@ -96,6 +127,7 @@ async fn batch(
     partition: &str,
     units: &[(String, u16)],
     at: (i64, i64),
+    asked: &mut Asked,
     side: &mut Side,
 ) -> Result<(), Trouble> {
     let mut projects: Vec<String> = units.iter().map(|(p, _)| p.clone()).collect();
@@ -106,14 +138,20 @@ async fn batch(
     let on = Where { partition: Some(partition.to_owned()), projects, days, ..Where::default() };
     let query = on.bind(server.ch.query(&sql::written(spec, &on)));
     let written: Vec<Written> = server.all(query, side).await?;
-    let ids: Vec<&str> = written.iter().map(|w| w.id.as_str()).collect();
+    let new = written.iter().filter(|w| !asked.days.contains_key(&asked.key(&w.project, &w.id)));
+    let ids: Vec<&str> = new.map(|w| w.id.as_str()).collect();
     let found = find(session, spec, &ids).await?;
     let mut known: BTreeMap<(&str, u16), Known> =
         units.iter().map(|(p, d)| ((p.as_str(), *d), Known { at, ..Known::default() })).collect();
     for w in &written {
         let Some(known) = known.get_mut(&(w.project.as_str(), w.unit)) else { continue };
+        let key = asked.key(&w.project, &w.id);
         // An id of another project is another entity.
-        let there = found.get(&w.id).filter(|(project, _)| *project == w.project).map(|(_, day)| *day);
+        let answer = || found.get(&w.id).filter(|(project, _)| *project == w.project).map(|(_, day)| *day);
+        let there = asked.days.get(&key).copied().unwrap_or_else(answer);
+        if asked.days.len() < REMEMBERED {
+            asked.days.insert(key, there);
+        }
         match (there, w.deleted != 0) {
             (Some(day), false) => bump(&mut known.shared, day),
             (Some(day), true) => bump(&mut known.deleted, day),

@@ -137,6 +137,18 @@ impl Ground {
         rows.len()
     }
 
+    /// Rows of `traces` created at a moment (ms) or later.
+    pub async fn rows_since(&mut self, from: i64) -> u64 {
+        let rows: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM traces WHERE created_at >= timestamp 'epoch' + $1 * interval '1 millisecond'",
+        )
+        .bind(from)
+        .fetch_one(&mut self.main)
+        .await
+        .unwrap();
+        rows.cast_unsigned()
+    }
+
     /// Ends the servers.
     pub async fn stop(self) {
         drop(self.main);

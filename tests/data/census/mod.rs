@@ -2,6 +2,7 @@
 
 mod ground;
 mod oracle;
+mod scale;
 
 use cutover::data::census::report::{Number, Proof, day};
 use cutover::data::census::{Filter, Report};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ::clickhouse::query::Query;
 use ::clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::book::{Bin, ChBook, Made, Part, Partition, Unit};
 use crate::clients::clickhouse::{Clickhouse, trouble};
@@ -67,6 +68,7 @@ struct PartRow {
 
 #[derive(Row, Deserialize)]
 struct Touched {
+    part: String,
     project: String,
     unit: u16,
 }
@@ -131,7 +133,18 @@ impl Server<'_> {
     }
 }
 
-/// Brings the book up to date; `false` when there is no such table.
+/// How far a count came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// There is no such table.
+    Absent,
+    /// The time was up; what is left is counted the next time.
+    Part,
+    /// Everything is counted.
+    Whole,
+}
+
+/// Brings the book up to date, one partition at least, until the deadline.
 ///
 /// # Errors
 /// A statement fails; what was counted before it stays in the book.
@@ -140,12 +153,13 @@ pub async fn count(
     spec: &Spec,
     book: &mut ChBook,
     side: &mut Side,
+    deadline: Option<Instant>,
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<bool, Trouble> {
+) -> Result<Came, Trouble> {
     let known: Vec<Known> = server.all(server.ch.query(sql::TABLE).bind(spec.ch), side).await?;
     let Some(known) = known.into_iter().next() else {
         *book = ChBook::default();
-        return Ok(false);
+        return Ok(Came::Absent);
     };
     if book.relation != known.relation {
         *book = ChBook { relation: known.relation.clone(), ..ChBook::default() };
@@ -153,34 +167,39 @@ pub async fn count(
     let replicated = known.engine.starts_with("Replicated") || known.engine.starts_with("Shared");
     let Some(now) = server.parts(spec, side).await? else {
         whole(server, spec, book, side).await?;
-        return Ok(true);
+        return Ok(Came::Whole);
     };
-    let newest = book.partitions.values().flat_map(|p| &p.parts).map(|p| p.max).max().unwrap_or(-1);
+    let newest = now.values().flatten().map(|a| a.part.max).max().unwrap_or(-1);
     let before: u64 = book.raw();
     book.partitions.retain(|id, _| now.contains_key(id));
     side.parts_rows = now.values().flatten().map(|a| a.rows).sum();
     book.unsearched += before.saturating_sub(book.raw());
+    let (mut came, mut counted) = (Came::Whole, false);
     for (id, active) in now {
-        let then = book.partitions.get(&id).map_or(&[][..], |p| &p.parts);
-        let change = if then.is_empty() {
-            Change::Rewritten
-        } else {
-            parts::compare(then, &active, newest, replicated)
-        };
+        let (then, seen) = book.partitions.get(&id).map_or((&[][..], -1), |p| (&p.parts, p.seen));
+        let change =
+            if then.is_empty() { Change::Rewritten } else { parts::compare(then, &active, seen, replicated) };
+        if change != Change::None && counted && deadline.is_some_and(|end| Instant::now() >= end) {
+            came = Came::Part;
+            continue;
+        }
         let on = match change {
             Change::None => None,
             Change::Rewritten => Some(Where::default()),
-            Change::Grown(names) => touched(server, spec, &id, &names, side).await?,
+            Change::Grown(names) => Some(touched(server, spec, &id, &names, side).await?),
         };
         let rows = active.iter().map(|a| a.rows).sum();
         if let Some(on) = on {
             book.unsearched += partition(server, spec, book, &id, on, rows, side).await?;
             progress(side.read);
+            counted = true;
         }
         // Also after a merge: the parts of tomorrow are held against these.
-        book.partitions.entry(id).or_default().parts = active.into_iter().map(|a| a.part).collect();
+        let here = book.partitions.entry(id).or_default();
+        here.parts = active.into_iter().map(|a| a.part).collect();
+        here.seen = newest;
     }
-    Ok(true)
+    Ok(came)
 }
 
 /// Counts units of one partition; gives the number of rows that may have come or gone in them.
@@ -237,27 +256,29 @@ fn add(unit: &mut Unit, row: &UnitRow) {
     made.newest = made.newest.max(row.newest);
 }
 
-/// The units that new parts hold rows of; `None` when they hold none.
+/// The units that new parts hold rows of.
 async fn touched(
     server: Server<'_>,
     spec: &Spec,
     partition: &str,
     names: &[String],
     side: &mut Side,
-) -> Result<Option<Where>, Trouble> {
+) -> Result<Where, Trouble> {
     let query = server.ch.query(&sql::touched(spec)).bind(partition).bind(names);
     let touched: Vec<Touched> = server.all(query, side).await?;
-    if touched.is_empty() {
-        return Ok(None);
+    // A part that was merged away since it was listed shows none of its rows: then all of them are counted.
+    let seen: BTreeSet<&str> = touched.iter().map(|t| t.part.as_str()).collect();
+    if seen.len() < names.len() {
+        return Ok(Where::default());
     }
     let projects: BTreeSet<String> = touched.iter().map(|t| t.project.clone()).collect();
     let days: BTreeSet<u16> = touched.iter().map(|t| t.unit).collect();
     // Every pair of the two is counted: a few more than needed, each of them whole.
     if projects.len() * days.len() > NAMED {
-        return Ok(Some(Where::default()));
+        return Ok(Where::default());
     }
     let (projects, days) = (projects.into_iter().collect(), days.into_iter().collect());
-    Ok(Some(Where { projects, days, ..Where::default() }))
+    Ok(Where { projects, days, ..Where::default() })
 }
 
 /// Without `system.parts` nothing is proven, and everything is counted.

@@ -32,7 +32,7 @@ pub enum Change {
     Rewritten,
 }
 
-/// Compares the parts then and now. `newest` is the highest block of the whole table when it was counted:
+/// Compares the parts then and now. `newest` is the highest block of the whole table when the partition was counted:
 /// without replication a block gets its number when it is committed, so that a higher one is a newer one. With
 /// replication numbers are given before the commit, and only blocks that were seen are known.
 pub fn compare(then: &[Part], now: &[Active], newest: i64, replicated: bool) -> Change {

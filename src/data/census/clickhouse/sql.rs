@@ -106,7 +106,7 @@ pub fn units(spec: &Spec, on: &Where) -> String {
 /// Units that some parts hold rows of.
 pub fn touched(spec: &Spec) -> String {
     format!(
-        "SELECT DISTINCT project_id AS project, toUInt16(toDate({})) AS unit FROM {} \
+        "SELECT DISTINCT _part AS part, project_id AS project, toUInt16(toDate({})) AS unit FROM {} \
          WHERE _partition_id = ? AND _part IN ?",
         spec.time, spec.ch
     )

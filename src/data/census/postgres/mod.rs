@@ -3,6 +3,7 @@
 //! One rule: a day is closed an hour after its end by the database's clock.
 
 mod doubt;
+pub mod poll;
 mod read;
 pub mod sql;
 

@@ -15,6 +15,9 @@ const GOOD: u64 = 200_000;
 /// Days that one statement may span.
 const LONGEST: Day = 512;
 
+/// After every moment that PostgreSQL can hold (the year 294276), in milliseconds.
+pub(super) const FOREVER: i64 = 9_000_000_000_000_000;
+
 /// Days, the last one not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -27,8 +30,7 @@ pub struct Span {
 impl Span {
     /// In milliseconds; an end in the far future stands for "all that follows".
     pub fn ms(self) -> (i64, i64) {
-        // PostgreSQL's timestamps end in the year 294276.
-        let end = if self.to == Day::MAX { 9_000_000_000_000_000 } else { i64::from(self.to) * DAY_MS };
+        let end = if self.to == Day::MAX { FOREVER } else { i64::from(self.to) * DAY_MS };
         (i64::from(self.from) * DAY_MS, end)
     }
 }
