@@ -123,6 +123,7 @@ async fn taken(g: &mut Ground) -> i64 {
     let read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'traces'";
     let mut before = -1;
     loop {
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&mut g.main).await.unwrap();
         let now: i64 = sqlx::query_scalar(read).fetch_one(&mut g.main).await.unwrap();
         if now == before {
             return now;

@@ -2,6 +2,7 @@
 //!
 //! One rule: a merge is no change; new parts say which units are to be counted again, and nothing else is read.
 
+mod delta;
 pub mod parts;
 pub mod sql;
 
@@ -37,8 +38,6 @@ pub struct Side {
     pub read: u64,
     /// Time that the server spent on them.
     pub server: Duration,
-    /// Projects with units that changed.
-    pub changed: BTreeSet<String>,
 }
 
 /// The server, and how long one statement may take.
@@ -58,6 +57,8 @@ struct Known {
 
 #[derive(Row, Deserialize)]
 struct PartRow {
+    relation: String,
+    engine: String,
     partition: String,
     name: String,
     rows: u64,
@@ -65,6 +66,9 @@ struct PartRow {
     max: i64,
     hash: String,
 }
+
+/// Active parts by partition.
+type Parts = BTreeMap<String, Vec<Active>>;
 
 #[derive(Row, Deserialize)]
 struct Touched {
@@ -113,23 +117,25 @@ impl Server<'_> {
         }
     }
 
-    /// The active parts by partition; `None` when the user may not see them.
-    async fn parts(
-        &self,
-        spec: &Spec,
-        side: &mut Side,
-    ) -> Result<Option<BTreeMap<String, Vec<Active>>>, Trouble> {
-        let rows: Vec<PartRow> = match self.all(self.ch.query(sql::PARTS).bind(spec.ch), side).await {
-            Err(trouble) if trouble.kind == Kind::Forbidden => return Ok(None),
-            answer => answer?,
+    /// The table and its active parts by partition: `None` for the parts when the user may not see them, and
+    /// `None` for all of it when there is no such table.
+    async fn parts(&self, spec: &Spec, side: &mut Side) -> Result<Option<(Known, Option<Parts>)>, Trouble> {
+        let query = self.ch.query(sql::PARTS).bind(spec.ch).bind(spec.ch);
+        let (rows, shown): (Vec<PartRow>, bool) = match self.all(query, side).await {
+            Err(trouble) if trouble.kind == Kind::Forbidden => (vec![], false),
+            answer => (answer?, true),
         };
-        let mut all: BTreeMap<String, Vec<Active>> = BTreeMap::new();
+        let known = match rows.first() {
+            Some(row) => Some(Known { relation: row.relation.clone(), engine: row.engine.clone() }),
+            None => self.all(self.ch.query(sql::TABLE).bind(spec.ch), side).await?.pop(),
+        };
+        let mut all = Parts::new();
         for row in rows {
             let mutation = parts::mutation(&row.partition, &row.name);
             let part = Part { min: row.min, max: row.max, mutation, hash: row.hash };
             all.entry(row.partition).or_default().push(Active { name: row.name, rows: row.rows, part });
         }
-        Ok(Some(all))
+        Ok(known.map(|known| (known, shown.then_some(all))))
     }
 }
 
@@ -156,8 +162,7 @@ pub async fn count(
     deadline: Option<Instant>,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Came, Trouble> {
-    let known: Vec<Known> = server.all(server.ch.query(sql::TABLE).bind(spec.ch), side).await?;
-    let Some(known) = known.into_iter().next() else {
+    let Some((known, now)) = server.parts(spec, side).await? else {
         *book = ChBook::default();
         return Ok(Came::Absent);
     };
@@ -165,7 +170,7 @@ pub async fn count(
         *book = ChBook { relation: known.relation.clone(), ..ChBook::default() };
     }
     let replicated = known.engine.starts_with("Replicated") || known.engine.starts_with("Shared");
-    let Some(now) = server.parts(spec, side).await? else {
+    let Some(now) = now else {
         whole(server, spec, book, side).await?;
         return Ok(Came::Whole);
     };
@@ -183,14 +188,21 @@ pub async fn count(
             came = Came::Part;
             continue;
         }
-        let on = match change {
-            Change::None => None,
+        let mut on = match &change {
             Change::Rewritten => Some(Where::default()),
-            Change::Grown(names) => Some(touched(server, spec, &id, &names, side).await?),
+            Change::None | Change::Grown(..) => None,
         };
+        if let Change::Grown(names, fresh) = &change {
+            let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
+            if !*fresh || !few(server, spec, book, &id, &new, side).await? {
+                on = Some(touched(server, spec, &id, names, side).await?);
+            }
+        }
         let rows = active.iter().map(|a| a.rows).sum();
         if let Some(on) = on {
             book.unsearched += partition(server, spec, book, &id, on, rows, side).await?;
+        }
+        if change != Change::None {
             progress(side.read);
             counted = true;
         }
@@ -200,6 +212,26 @@ pub async fn count(
         here.seen = newest;
     }
     Ok(came)
+}
+
+/// Adds the rows of a few new parts to a partition; `false` when they are to be counted with their units.
+async fn few(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    id: &str,
+    new: &[&Active],
+    side: &mut Side,
+) -> Result<bool, Trouble> {
+    let rows: u64 = new.iter().map(|a| a.rows).sum();
+    let Some(here) = book.partitions.get_mut(id).filter(|_| rows <= delta::FEW) else { return Ok(false) };
+    let Some(units) = delta::add(server, spec, id, new, here, side).await? else { return Ok(false) };
+    for ((project, day), unit) in units {
+        side.counted += 1;
+        here.units.entry(project).or_default().insert(day, unit);
+    }
+    book.unsearched += rows;
+    Ok(true)
 }
 
 /// Counts units of one partition; gives the number of rows that may have come or gone in them.
@@ -227,11 +259,9 @@ async fn partition(
     if all {
         let before = std::mem::take(&mut here.units);
         moved += before.values().flat_map(|d| d.values()).map(|u| u.raw).sum::<u64>();
-        side.changed.extend(before.into_keys());
     }
     for ((project, day), unit) in found {
         side.counted += 1;
-        side.changed.insert(project.clone());
         let old = here.units.entry(project).or_default().insert(day, unit.clone());
         moved += unit.raw.max(old.map_or(0, |u| u.raw));
     }

@@ -26,8 +26,8 @@ pub fn mutation(partition: &str, name: &str) -> i64 {
 pub enum Change {
     /// Nothing, or merges.
     None,
-    /// Rows may have come, in these parts only.
-    Grown(Vec<String>),
+    /// Rows may have come, in these parts only; whether all of them hold new rows and nothing else.
+    Grown(Vec<String>, bool),
     /// Rows were changed or taken away: all of it is to be counted.
     Rewritten,
 }
@@ -40,7 +40,7 @@ pub fn compare(then: &[Part], now: &[Active], newest: i64, replicated: bool) -> 
     if gone {
         return Change::Rewritten;
     }
-    let mut grown = Vec::new();
+    let (mut grown, mut fresh) = (Vec::new(), true);
     for new in now {
         if then.iter().any(|old| old.hash == new.part.hash && blocks(old) == blocks(&new.part)) {
             continue;
@@ -56,9 +56,11 @@ pub fn compare(then: &[Part], now: &[Active], newest: i64, replicated: bool) -> 
         };
         if !old {
             grown.push(new.name.clone());
+            // Without replication, the numbers say it; with it, that none of the blocks was seen.
+            fresh &= inside.is_empty() && (replicated || new.part.min > newest);
         }
     }
-    if grown.is_empty() { Change::None } else { Change::Grown(grown) }
+    if grown.is_empty() { Change::None } else { Change::Grown(grown, fresh) }
 }
 
 const fn blocks(part: &Part) -> (i64, i64) {
@@ -104,7 +106,7 @@ mod tests {
         let then = [part(1, 1), part(4, 4)];
         let now = [merged(1, 4, "m")];
         assert_eq!(compare(&then, &now, 5, false), Change::None);
-        assert_eq!(compare(&then, &now, 5, true), Change::Grown(vec!["p_1_4_0".into()]), "2 and 3?");
+        assert_eq!(compare(&then, &now, 5, true), Change::Grown(vec!["p_1_4_0".into()], false), "2 and 3?");
         assert_eq!(compare(&[part(1, 2), part(3, 4)], &now, 5, true), Change::None);
     }
 
@@ -112,8 +114,11 @@ mod tests {
     fn new_blocks_are_named() {
         let then = [part(1, 3)];
         let now = [active(part(1, 3)), active(part(9, 9))];
-        assert_eq!(compare(&then, &now, 5, false), Change::Grown(vec!["p_9_9_0".into()]));
-        assert_eq!(compare(&then, &[merged(1, 9, "m")], 5, false), Change::Grown(vec!["p_1_9_0".into()]));
+        assert_eq!(compare(&then, &now, 5, false), Change::Grown(vec!["p_9_9_0".into()], true));
+        assert_eq!(
+            compare(&then, &[merged(1, 9, "m")], 5, false),
+            Change::Grown(vec!["p_1_9_0".into()], false)
+        );
     }
 
     #[test]

@@ -11,8 +11,10 @@ use crate::data::tables::Spec;
 pub const TABLE: &str = "SELECT toString(uuid) AS relation, engine FROM system.tables \
      WHERE database = currentDatabase() AND name = ?";
 
-/// Active parts of a table.
-pub const PARTS: &str = "SELECT partition_id AS partition, name, rows, min_block_number AS min, \
+/// Active parts of a table; the table stands in each of them, so that one question is enough.
+pub const PARTS: &str = "WITH (SELECT (toString(uuid), engine) FROM system.tables \
+     WHERE database = currentDatabase() AND name = ?) AS t \
+     SELECT ifNull(t.1, '') AS relation, ifNull(t.2, '') AS engine, partition_id AS partition, name, rows, min_block_number AS min, \
      max_block_number AS max, hash_of_all_files AS hash FROM system.parts \
      WHERE active AND database = currentDatabase() AND table = ? ORDER BY partition_id, min_block_number";
 
@@ -67,10 +69,16 @@ impl Where {
     }
 }
 
-/// What makes two rows of one id and unit two sorting keys.
+/// What makes two rows of one id and unit two sorting keys: columns, none for traces.
 fn rest_of_key(spec: &Spec) -> String {
     let columns: Vec<_> = spec.sorted_by.iter().filter(|c| **c != "project_id").copied().collect();
-    if columns.is_empty() { "toUInt64(1)".into() } else { format!("uniqExact({})", columns.join(", ")) }
+    columns.join(", ")
+}
+
+/// Number of sorting keys.
+fn keys(spec: &Spec) -> String {
+    let columns = rest_of_key(spec);
+    if columns.is_empty() { "toUInt64(1)".into() } else { format!("uniqExact({columns})") }
 }
 
 /// Day of `created_at` of a winning version.
@@ -85,7 +93,7 @@ fn winners(spec: &Spec, on: &Where) -> String {
                  toUnixTimestamp64Milli(event_ts)), (event_ts, updated_at)) AS w \
          FROM {table} WHERE {on} GROUP BY q, p, u, i",
         time = spec.time,
-        keys = rest_of_key(spec),
+        keys = keys(spec),
         table = spec.ch,
         on = on.text(spec),
     )
@@ -100,6 +108,29 @@ pub fn units(spec: &Spec, on: &Where) -> String {
          maxIf(w.3, w.1 = 0 AND w.2) AS newest \
          FROM ({}) GROUP BY p, u, made",
         winners(spec, on)
+    )
+}
+
+/// Entities that some parts hold rows of, with and without these parts. Parts are bound three times, then the
+/// partition twice and the parts again.
+pub fn entities(spec: &Spec) -> String {
+    let (time, table, columns) = (spec.time, spec.ch, rest_of_key(spec));
+    let winner = format!(
+        "(is_deleted, event_ts = {time}, toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(updated_at)), \
+         (event_ts, updated_at)"
+    );
+    let (keys, old_keys) = if columns.is_empty() {
+        ("toUInt64(1)".to_owned(), "toUInt64(countIf(_part NOT IN ?) > 0)".to_owned())
+    } else {
+        (format!("uniqExact({columns})"), format!("uniqExactIf({columns}, _part NOT IN ?)"))
+    };
+    format!(
+        "SELECT project_id AS project, toUInt16(toDate({time})) AS unit, count() AS rows, \
+         countIf(_part NOT IN ?) AS old_rows, {keys} AS keys, {old_keys} AS old_keys, argMax({winner}) AS now, \
+         argMaxIf({winner}, _part NOT IN ?) AS before \
+         FROM {table} WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
+         (SELECT project_id, toDate({time}), id FROM {table} WHERE _partition_id = ? AND _part IN ?) \
+         GROUP BY project, unit, id"
     )
 }
 
