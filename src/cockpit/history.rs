@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 
 use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
@@ -19,11 +20,16 @@ const WINDOW: Duration = Duration::from_mins(5);
 /// Rates are over this much time.
 pub const RATE_WINDOW: Duration = Duration::from_mins(1);
 
+/// The rate of a backfill, whose batches may take half a minute each, is over this much.
+pub const BACKFILL_WINDOW: Duration = Duration::from_mins(5);
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// Rows done by the backfill, per [`crate::domain::backfill::Table`].
     pub done: [Series; 3],
+    /// The T0 that they are counted up to.
+    pub t0: [Option<Timestamp>; 3],
     /// Per queue name.
     pub queues: BTreeMap<String, QueueHistory>,
     /// v2, v3, public.
@@ -36,6 +42,7 @@ impl Default for History {
     fn default() -> Self {
         Self {
             done: std::array::from_fn(|_| Series::new(POINTS)),
+            t0: [None; 3],
             queues: BTreeMap::new(),
             latency: std::array::from_fn(|_| LatencyHistory::default()),
             share: ShareWindow::default(),

@@ -137,6 +137,19 @@ impl Ground {
         rows.len()
     }
 
+    /// A configuration with nothing but these two databases.
+    pub fn config(&self) -> String {
+        let at = self.stores.endpoints();
+        format!(
+            "[postgres]\nurl = \"{}\"\n\n[clickhouse]\nurl = \"{}\"\nuser = \"{}\"\npassword = \"{}\"\ndatabase = \"{}\"\n",
+            at.postgres_url,
+            at.clickhouse_url,
+            at.clickhouse_user,
+            at.clickhouse_password,
+            at.clickhouse_database
+        )
+    }
+
     /// Rows of `traces` created at a moment (ms) or later.
     pub async fn rows_since(&mut self, from: i64) -> u64 {
         let rows: i64 = sqlx::query_scalar(

@@ -3,6 +3,7 @@
 mod ground;
 mod oracle;
 mod scale;
+mod verb;
 
 use cutover::data::census::report::{Number, Proof, day};
 use cutover::data::census::{Filter, Report};
