@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use cutover::rehearsal::kube::{Options, Server};
+use cutover::rehearsal::kube::{Fault, Options, Scope, Server};
 use serde_json::{Value, json};
 
 /// A folder with a configuration, and a cluster when there is one.
@@ -112,6 +112,40 @@ async fn a_cluster_that_is_not_there_ends_with_3() {
         let (code, _, err) = place.run(verb).await;
         assert!(code == 3 && err.contains("unreachable") && err.contains("->"), "{verb:?}: {code}: {err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_the_traffic_is_said_when_the_api_server_is_silent() {
+    let place = Place::with_cluster("").await;
+    let faults = place.server.as_ref().unwrap().faults().clone();
+    faults.freeze(true);
+    for verb in [&["rollback", "--yes"][..], &["shift", "--to", "50", "--yes"]] {
+        let (code, _, err) = place.run(verb).await;
+        assert!(code == 3 && err.contains("timeout"), "{verb:?}: {code}: {err}");
+        let next = format!("-> when `kubectl -n lf get ingress` answers, {} again", verb[0]);
+        assert!(
+            err.contains("nothing was sent: the traffic stays where it is") && err.contains(&next),
+            "{err}"
+        );
+    }
+    let (code, _, err) = place.run(&["hold"]).await;
+    assert!(code == 3 && err.contains("the hold is as it was"), "{code}: {err}");
+    faults.freeze(false);
+
+    // It reads and does not write: what was sent may have been carried out.
+    faults.share(1.0, Scope::Writes, Fault::Freeze);
+    let (code, _, err) = place.run(&["rollback", "--yes"]).await;
+    assert!(
+        code == 75 && err.contains("outcome not known") && err.contains("cutover status"),
+        "{code}: {err}"
+    );
+    assert!(!err.contains("nothing was"), "{err}");
+    let (code, _, err) = place.run(&["hold"]).await;
+    assert!(code == 3 && err.contains("the same again does no harm"), "{code}: {err}");
+    faults.clear();
+    assert_eq!(place.status().await["split"]["stored"], 25);
+    let (code, _, err) = place.run(&["rollback", "--yes"]).await;
+    assert_eq!(code, 0, "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
