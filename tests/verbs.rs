@@ -148,6 +148,31 @@ async fn what_became_of_the_traffic_is_said_when_the_api_server_is_silent() {
     assert_eq!(code, 0, "{err}");
 }
 
+/// One sentence for a cause that many readings share, with the name that may be meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_name_is_told_once_with_the_nearest() {
+    let place = Place::with_cluster("").await;
+    let wrong = [
+        (["--context", "rehearsl"], "no context \"rehearsl\" -> did you mean rehearsal?", 2),
+        (["--kubeconfig", "kubeconfg"], "no such file -> did you mean ", 2),
+        (["--namespace", "lff"], "there is no such namespace in this cluster -> did you mean lf?", 3),
+    ];
+    for (flag, sentence, code) in wrong {
+        for verb in [&["plan", "--to", "50"][..], &["rollback", "--yes"], &["status", "--wait", "4"]] {
+            let (found, out, err) = place.run(&[&flag[..], verb].concat()).await;
+            let expected = if verb[0] == "status" { 3 } else { code };
+            assert_eq!(err.matches(sentence).count(), 1, "{flag:?} {verb:?}: {err}");
+            assert_eq!(found, expected, "{flag:?} {verb:?}: {err}");
+            for part in out.split("\nLog (") {
+                let flat = part.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(flat.matches("did you mean").count() <= 1, "{flag:?} {verb:?}: {out}");
+            }
+        }
+        let (_, _, err) = place.run(&[&flag[..], &["init", "--output", "new.toml"]].concat()).await;
+        assert_eq!(err.matches(sentence).count(), 1, "{flag:?} init: {err}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn look_plan_roll_back_hold_and_journal() {
     let place = Place::with_cluster("").await;

@@ -48,7 +48,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
     };
     desk.lease(false).await;
     desk.gather(&FORWARD, GATHER).await;
-    if let Err(exit) = routes_known(&desk) {
+    if let Err(exit) = routes_known(&mut desk) {
         Box::pin(desk.close()).await;
         return exit;
     }
@@ -297,15 +297,15 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
     }
 }
 
-fn routes_known(desk: &Desk) -> Result<(), Exit> {
+fn routes_known(desk: &mut Desk) -> Result<(), Exit> {
     if !desk.model.routes().is_empty() {
         return Ok(());
     }
     let facts = &desk.model.facts;
-    match facts.failure(SourceId::Traffic) {
-        Some(failure) => {
-            print::err(failure.trouble.to_string());
-            Err(Exit::of(&failure.trouble))
+    match facts.failure(SourceId::Traffic).map(|failure| failure.trouble.clone()) {
+        Some(trouble) => {
+            desk.tell(&trouble);
+            Err(Exit::of(&trouble))
         }
         None if facts.routes.value().is_some() => {
             print::err(format!("no canary route was found in the namespace {}", desk.model.setup.namespace));
