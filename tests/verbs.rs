@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(feature = "rehearsal")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use cutover::rehearsal::kube::{Fault, Options, Scope, Server};
+use cutover::rehearsal::kube::{Fault, Scope, Server, Token};
 use serde_json::{Value, json};
 
 /// A folder with a configuration, and a cluster when there is one.
@@ -22,17 +24,16 @@ impl Place {
     }
 
     async fn with_cluster(config: &str) -> Self {
-        let mut place = Self::new(&format!(
-            "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n{config}"
-        ));
-        let server =
-            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
-        let kubeconfig = server.kubeconfig("rehearsal-admin", "lf").unwrap();
-        std::fs::write(place.path("kubeconfig"), kubeconfig).unwrap();
-        for object in objects() {
-            server.store().create("test", object).unwrap();
-        }
-        place.server = Some(server);
+        let mut place = Self::new("");
+        place.server = Some(
+            common::cluster::start(
+                place.dir.path(),
+                vec![Token::admin("rehearsal-admin", "admin")],
+                "admin",
+                config,
+            )
+            .await,
+        );
         place
     }
 
@@ -64,26 +65,6 @@ fn call(here: &Path, args: &[String]) -> Output {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .output()
         .unwrap()
-}
-
-fn objects() -> Vec<Value> {
-    let service = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "lf"},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 3000}]}})
-    };
-    let ingress = |name: &str, service: &str, notes: Value| {
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"name": name, "namespace": "lf", "annotations": notes},
-        "spec": {"ingressClassName": "nginx", "rules": [{"host": "lf.example.com", "http": {"paths": [
-            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 3000}}}}]}}]}})
-    };
-    let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "25"});
-    vec![
-        service("lf-v2"),
-        service("lf-web"),
-        ingress("lf", "lf-v2", json!({})),
-        ingress("lf-canary", "lf-web", canary),
-    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
