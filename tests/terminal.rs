@@ -148,13 +148,11 @@ fn stopped_and_continued_it_paints_again() {
 #[test]
 #[cfg(feature = "rehearsal")]
 fn a_rehearsal_refuses_a_dumb_terminal_before_it_starts() {
-    let start = std::time::Instant::now();
     let mut person = Person::start(80, 24, &["rehearse"], &[("TERM", "dumb")]);
     assert_eq!(person.leave(), 2);
     let text = person.text().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("TERM=dumb") && text.contains("nothing was started"), "{text}");
     assert!(text.contains("--no-tui") && !text.contains("is ready"), "{text}");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 /// The seconds that stopping takes are not spent before a blank terminal.

@@ -116,6 +116,8 @@ async fn forward(desk: &mut Desk, args: &ShiftArgs, may_skip: bool) -> Exit {
     if let Err(exit) = footing::probed(desk, to).await {
         return exit;
     }
+    // Waiting may have taken longer than the lease lasts.
+    desk.lease(true).await;
     let now = desk.now();
     let checks = guards(&desk.model, now, to);
     warn(&checks);
