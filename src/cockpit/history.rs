@@ -10,6 +10,8 @@ use hdrhistogram::Histogram;
 use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
 
+use super::requests::{Requests, Tally};
+
 /// Readings kept per number.
 const POINTS: usize = 120;
 /// Queues with a history of their own; more are shown without rates.
@@ -30,6 +32,8 @@ pub struct History {
     pub latency: [LatencyHistory; 3],
     /// Since the newest weight.
     pub share: ShareWindow,
+    /// Real requests per backend, lately.
+    pub requests: Requests,
 }
 
 impl Default for History {
@@ -39,6 +43,7 @@ impl Default for History {
             queues: BTreeMap::new(),
             latency: std::array::from_fn(|_| LatencyHistory::default()),
             share: ShareWindow::default(),
+            requests: Requests::default(),
         }
     }
 }
@@ -82,6 +87,8 @@ pub struct LatencyHistory {
     pub errors: BTreeMap<String, u64>,
     /// Rounds and failed rounds of the last hundred.
     pub recent: Recent,
+    /// Rounds in a row, up to the newest, that got no answer at all.
+    pub silent: u32,
 }
 
 /// The outcome of the newest hundred rounds.
@@ -108,9 +115,11 @@ impl Recent {
         self.bits.count_ones()
     }
 
-    /// Share of failed rounds; `None` before the first.
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.rounds > 0).then(|| f64::from(self.failed()) / f64::from(self.rounds))
+    /// The newest `rounds` of them, or as many as there are.
+    pub fn newest(&self, rounds: u32) -> Tally {
+        let mask = 1_u128.checked_shl(rounds).map_or(u128::MAX, |bit| bit - 1);
+        let failed = (self.bits & mask).count_ones();
+        Tally { all: self.rounds.min(rounds).into(), failed: failed.into() }
     }
 }
 
@@ -263,11 +272,14 @@ mod tests {
     #[test]
     fn recent_is_the_last_hundred() {
         let mut recent = Recent::default();
-        assert_eq!(recent.error_rate(), None);
+        assert_eq!(recent.newest(10).rate(), None);
         for i in 0..150 {
             recent.push(i < 60);
         }
         assert_eq!((recent.rounds(), recent.failed()), (100, 10));
+        assert_eq!(recent.newest(24), Tally { all: 24, failed: 0 });
+        recent.push(true);
+        assert_eq!(recent.newest(1), Tally { all: 1, failed: 1 });
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod advisor;
 pub mod command;
 pub mod effect;
+pub mod errors;
 pub mod facts;
 pub mod guards;
 pub mod history;
@@ -14,6 +15,7 @@ pub mod model;
 pub mod msg;
 pub mod phase;
 pub mod report;
+pub mod requests;
 pub mod screen;
 pub mod update;
 

@@ -88,14 +88,14 @@ fn accumulate(model: &mut Model) {
         }
     }
     model.history.share.restart(Now::at(130).mono);
-    let counters = |v2, v3| ControllerFact {
-        v2_requests: v2,
-        v3_requests: v3,
-        replicas: 2,
-        ..ControllerFact::default()
-    };
-    model.history.share.count(&counters(90_000, 4_000));
-    model.history.share.count(&counters(91_688, 4_417));
+    for (age, fact) in [(100, counters(90_000, 4_000, 0)), (3, counters(91_688, 4_417, 0))] {
+        model.history.share.count(&fact);
+        model.history.requests.count(Now::at(NOW - age).mono, &fact);
+    }
+}
+
+fn counters(v2: u64, v3: u64, v3_errors: u64) -> ControllerFact {
+    ControllerFact { v2_requests: v2, v3_requests: v3, v3_errors, replicas: 2, ..ControllerFact::default() }
 }
 
 fn log(model: &mut Model, at: u64, level: Level, target: &str, text: &str) {
@@ -322,6 +322,7 @@ pub(crate) fn troubled() -> Model {
     for n in 0..12 {
         m.history.latency[Endpoint::V3 as usize].recent.push(n % 3 == 0);
     }
+    m.history.requests.count(Now::at(NOW - 1).mono, &counters(91_720, 4_426, 83));
     let errors = &mut m.history.latency[Endpoint::V3 as usize].errors;
     errors.extend([("503".to_owned(), 3), ("timeout".to_owned(), 1)]);
     m.findings.insert(0, Finding {

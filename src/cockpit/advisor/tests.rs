@@ -230,6 +230,23 @@ fn errors_of_v3_are_critical_only_while_it_has_traffic() {
 }
 
 #[test]
+fn real_requests_that_fail_are_found_while_every_probe_is_fine() {
+    let mut model = model();
+    take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(25)]));
+    (0..24).for_each(|_| model.history.latency[Endpoint::V3 as usize].recent.push(false));
+    let counted =
+        |all, failed| ControllerFact { v3_requests: all, v3_errors: failed, ..ControllerFact::default() };
+    model.history.requests.count(Now::at(0).mono, &counted(1_000, 900));
+    model.history.requests.count(Now::at(1).mono, &counted(1_412, 900));
+    assert_eq!(ids(&model), Vec::<&str>::new(), "what was counted before is not of now");
+    model.history.requests.count(Now::at(2).mono, &counted(1_512, 983));
+    let finding = &advise(&model, Now::at(2))[0];
+    assert_eq!((finding.id, finding.severity), ("request-errors", Severity::Critical));
+    assert!(finding.title.contains("v3 fails 16 %"), "{}", finding.title);
+    assert!(finding.evidence.contains("83 of 512 requests in 2 min"), "{}", finding.evidence);
+}
+
+#[test]
 fn at_100_v2_is_still_needed() {
     let mut model = model();
     take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(100)]));

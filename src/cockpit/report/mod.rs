@@ -18,7 +18,9 @@ use super::advisor::{Finding, Severity};
 use super::model::Model;
 use super::phase;
 
-pub use parts::{EventReport, LatencyReport, QuantileReport, QueueReport, StoreReport, WorkloadReport};
+pub use parts::{
+    EventReport, LatencyReport, QuantileReport, QueueReport, StoreReport, TallyReport, WorkloadReport,
+};
 pub use rows::{CountReport, MigrationReport, TableReport};
 pub use state::{
     EnvironmentReport, HoldReport, MoveReport, PhaseReport, ShiftReport, SplitReport, StrandedReport,

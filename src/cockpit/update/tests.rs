@@ -5,7 +5,7 @@ use crate::cockpit::key::{Code, Key};
 use crate::cockpit::model::{Setup, Strategy};
 use crate::cockpit::msg::{Answer, JournalState, Lease};
 use crate::domain::cluster::{ClusterFact, Role, Workload};
-use crate::domain::latency::{Endpoint, Probe, ProbeError};
+use crate::domain::latency::{ControllerFact, Endpoint, Probe, ProbeError};
 use crate::domain::queue::QueuesFact;
 use crate::domain::traffic::{Owner, Route};
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
@@ -205,6 +205,55 @@ fn errors_of_v3_block_more_traffic() {
     desk.healthy(0);
     desk.press("n");
     assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("rounds failed"));
+}
+
+#[test]
+fn real_requests_that_v3_fails_block_more_traffic_and_good_ones_let_it_through() {
+    let mut desk = Desk::new(true);
+    let count = |desk: &mut Desk, all, failed| {
+        let fact = ControllerFact { v3_requests: all, v3_errors: failed, ..ControllerFact::default() };
+        desk.fact(SourceId::Controller, Fact::Controller(fact));
+    };
+    for _ in 0..30 {
+        desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    }
+    count(&mut desk, 70_000, 0);
+    count(&mut desk, 70_040, 8);
+    desk.healthy(25);
+    desk.press("n");
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(text.contains("8 of 40 requests in 2 min failed"), "{text}");
+    desk.ms += 125_000;
+    count(&mut desk, 70_140, 9);
+    desk.healthy(25);
+    desk.press("n");
+    assert!(desk.model.shift.has_dialog(), "{:?}", desk.model.screen.notice);
+}
+
+#[test]
+fn a_v3_that_hangs_blocks_within_two_rounds_and_is_named() {
+    let mut desk = Desk::new(true);
+    for _ in 0..100 {
+        desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    }
+    desk.healthy(25);
+    let hang = |desk: &mut Desk| {
+        let trouble = Trouble::new(Kind::Timeout, "probe-v3", "no answer in 9s");
+        desk.say(Msg::Fact(SourceId::Probe(Endpoint::V3), Box::new(Err(trouble))));
+    };
+    let told = |desk: &Desk| desk.model.findings.iter().any(|f| f.title == "v3 does not answer");
+    hang(&mut desk);
+    assert!(!told(&desk), "once may be an accident");
+    hang(&mut desk);
+    assert!(told(&desk), "{:?}", desk.model.findings);
+    desk.press("n");
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(text.contains("v3 does not answer: 2 rounds in a row"), "{text}");
+    desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    assert!(!told(&desk), "it answers again");
+    let refused = Trouble::new(Kind::Forbidden, "pods", "port-forward is forbidden");
+    desk.say(Msg::Fact(SourceId::Probe(Endpoint::V3), Box::new(Err(refused))));
+    assert_eq!(desk.model.history.latency[Endpoint::V3 as usize].silent, 0, "not v3's fault");
 }
 
 #[test]
