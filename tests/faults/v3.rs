@@ -1,7 +1,5 @@
 //! v3 answers badly, or takes what it does not work off.
 
-use std::time::Duration;
-
 use crate::sitting::{LONG, Watching, flat, read, rehearse, shift_to, sit_down, take_all_back, zoom};
 
 /// From 25 % on, one request in five is a 500.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Section, seconds, section};
 use crate::cockpit::errors::errors;
-use crate::cockpit::history::{RATE_WINDOW, Window};
+use crate::cockpit::history::{QueueHistory, Window};
 use crate::cockpit::model::Model;
 use crate::cockpit::requests::Tally;
 use crate::domain::cluster::{ClusterFact, Role};
@@ -35,10 +35,12 @@ pub struct QueueReport {
     pub failed: u64,
     /// Age of the oldest job that waits or is overdue.
     pub oldest_seconds: Option<f64>,
-    /// Jobs added a second.
+    /// Jobs added a second, over the last fifteen seconds.
     pub in_per_second: Option<f64>,
-    /// Jobs taken out a second.
+    /// Jobs done a second, over the last fifteen seconds.
     pub out_per_second: Option<f64>,
+    /// For how long there has been work and none of it was done; null when some was done within ten seconds.
+    pub still_seconds: Option<f64>,
     /// Whether it is paused.
     pub paused: bool,
     /// Workers that wait for it.
@@ -207,8 +209,9 @@ pub(super) fn queues(model: &Model) -> Option<Vec<QueueReport>> {
             overdue: q.overdue,
             failed: q.failed,
             oldest_seconds: q.oldest.map(seconds),
-            in_per_second: history.and_then(|h| h.added.rate(RATE_WINDOW)),
-            out_per_second: history.and_then(|h| h.left.rate(RATE_WINDOW)),
+            in_per_second: history.and_then(QueueHistory::arriving),
+            out_per_second: history.and_then(QueueHistory::leaving),
+            still_seconds: history.and_then(QueueHistory::still).map(seconds),
             paused: q.paused,
             consumers: q.consumers,
         }
