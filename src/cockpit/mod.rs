@@ -8,6 +8,8 @@ pub mod command;
 pub mod effect;
 pub mod errors;
 pub mod facts;
+#[cfg(test)]
+mod fixtures;
 pub mod guards;
 pub mod history;
 pub mod key;

@@ -3,31 +3,18 @@
 use std::time::Duration;
 
 use super::*;
-use crate::cockpit::model::{Setup, Strategy};
+use crate::cockpit::fixtures::{cluster, setup};
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
-use crate::domain::cluster::{ClusterFact, Role, Workload};
 use crate::domain::latency::{ControllerFact, Endpoint};
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::store::{StoreFact, StoreKind};
 use crate::domain::traffic::Owner;
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
-use crate::shift::Ladder;
 use crate::shift::plan::tests::route;
 
 fn model() -> Model {
-    Model::new(Setup {
-        environment: "test".into(),
-        production: false,
-        context: String::new(),
-        namespace: String::new(),
-        strategy: Strategy::ShiftFirst,
-        ladder: Ladder::default(),
-        armed: true,
-        operator: String::new(),
-        off: vec![],
-        started: Now::at(0),
-    })
+    Model::new(setup(true))
 }
 
 fn take(model: &mut Model, id: SourceId, fact: Fact) {
@@ -52,22 +39,7 @@ fn migration(table: Table, state: MigrationState) -> Migration {
 }
 
 fn worker(enabled: bool) -> Fact {
-    let workload = |name: &str, role, tag: &str| Workload {
-        kind: "Deployment".into(),
-        name: name.into(),
-        role,
-        ready: 1,
-        desired: 1,
-        updated: 1,
-        restarts: 0,
-        last_restart: None,
-        image: String::new(),
-        tag: tag.into(),
-        trouble: None,
-        migrations_enabled: Some(enabled),
-    };
-    let workloads = vec![workload("web", Role::Web, "3.29.0"), workload("worker", Role::Worker, "3.29.0")];
-    Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() })
+    cluster(|_, worker| worker.migrations_enabled = Some(enabled))
 }
 
 #[test]

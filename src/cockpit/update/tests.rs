@@ -1,17 +1,16 @@
 //! The cockpit without a terminal: messages in, model and effects out.
 
 use super::*;
+use crate::cockpit::fixtures::{cluster, setup};
 use crate::cockpit::key::{Code, Key};
-use crate::cockpit::model::{Setup, Strategy};
 use crate::cockpit::msg::{Answer, JournalState, Lease};
-use crate::domain::cluster::{ClusterFact, Role, Workload};
 use crate::domain::latency::{ControllerFact, Endpoint, Probe, ProbeError};
 use crate::domain::queue::QueuesFact;
 use crate::domain::traffic::{Owner, Route};
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
 use crate::shift::machine::ApplyError;
 use crate::shift::plan::tests::route;
-use crate::shift::{Intent, Ladder, Shift};
+use crate::shift::{Intent, Shift};
 
 /// A cockpit and its clock.
 struct Desk {
@@ -21,19 +20,7 @@ struct Desk {
 
 impl Desk {
     fn new(armed: bool) -> Self {
-        let setup = Setup {
-            environment: "rehearsal".into(),
-            production: false,
-            context: "rehearsal".into(),
-            namespace: "langfuse".into(),
-            strategy: Strategy::ShiftFirst,
-            ladder: Ladder::default(),
-            armed,
-            operator: "ops@bastion".into(),
-            off: vec![],
-            started: Now::at(0),
-        };
-        let mut desk = Self { model: Model::new(setup), ms: 1_000 };
+        let mut desk = Self { model: Model::new(setup(armed)), ms: 1_000 };
         desk.model.lease = Lease::Ours;
         desk.model.journal = JournalState { intact: true, ..JournalState::default() };
         desk.healthy(0);
@@ -69,22 +56,7 @@ impl Desk {
 
     /// Every source has just said that all is well, with the route at `percent`.
     fn healthy(&mut self, percent: u8) {
-        let workload = |name: &str, role| Workload {
-            kind: "Deployment".into(),
-            name: name.into(),
-            role,
-            ready: 1,
-            desired: 1,
-            updated: 1,
-            restarts: 0,
-            last_restart: None,
-            image: "langfuse/langfuse:3.29.0".into(),
-            tag: "3.29.0".into(),
-            trouble: None,
-            migrations_enabled: Some(false),
-        };
-        let workloads = vec![workload("langfuse-web", Role::Web), workload("langfuse-worker", Role::Worker)];
-        self.fact(SourceId::Cluster, Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() }));
+        self.fact(SourceId::Cluster, cluster(|_, _| ()));
         self.fact(SourceId::Queues, Fact::Queues(QueuesFact::default()));
         for (endpoint, version) in [(Endpoint::V2, "2.95.12"), (Endpoint::V3, "3.29.0")] {
             self.probe(endpoint, version, Ok(std::time::Duration::from_millis(4)));
