@@ -30,6 +30,21 @@ fn a_frame_of_an_unchanged_model_changes_no_cell() {
     }
 }
 
+/// A deadline is counted down second by second, and costs next to nothing.
+#[test]
+fn a_pending_deadline_moves_every_second() {
+    let mut model = f::unconfirmed();
+    let mut painter = Painter::new(80, 24).unwrap();
+    paint(&mut painter, &model, f::now());
+    for second in 1..=2 {
+        let bytes = paint(&mut painter, &model, Now::at(f::NOW + second));
+        assert!(bytes > 0 && bytes < 80, "{bytes} bytes");
+    }
+    model.pending = None;
+    paint(&mut painter, &model, Now::at(f::NOW + 2));
+    assert_eq!(paint(&mut painter, &model, Now::at(f::NOW + 3)), 0);
+}
+
 #[test]
 fn a_full_repaint_fits_its_budget() {
     for ((columns, rows), most) in [((80, 24), 6_000), ((200, 50), 16_000)] {
