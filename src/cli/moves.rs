@@ -263,7 +263,7 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
     match desk.hold(on).await {
         Some(Ok(hold)) => {
             let text = match &hold {
-                Some(hold) => format!("traffic is held by {} since {}", hold.by, hold.since),
+                Some(hold) => format!("traffic is held by {} since {:.0}", hold.by, hold.since),
                 None => "the hold is off".into(),
             };
             desk.say(Msg::Answer(Answer::Hold(Ok(hold))));

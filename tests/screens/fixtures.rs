@@ -373,6 +373,7 @@ pub(crate) fn armed(typed: &str) -> Model {
         focus,
         shown: Some(Now::at(NOW - 2).mono),
         expires: Now::at(NOW - 2).mono.after(ARM_EXPIRY),
+        early: false,
     };
     m
 }
@@ -387,6 +388,7 @@ pub(crate) fn taking_back() -> Model {
         focus: Focus::Go,
         shown: None,
         expires: now().mono.after(ARM_EXPIRY),
+        early: false,
     };
     m
 }
@@ -396,7 +398,7 @@ pub(crate) fn proposed() -> Model {
     let mut m = troubled();
     m.screen.notice = None;
     let plan = m.plan(Intent::Shift, split(50));
-    m.shift = Shift::Proposed { plan, deadline: Now::at(NOW + 9).mono };
+    m.shift = Shift::Proposed { plan, deadline: Now::at(NOW + 9).mono, early: false };
     m
 }
 

@@ -56,12 +56,18 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     };
     let mut read_only = with(Overlay::Help { filter: String::new(), scroll: 0 });
     read_only.setup.armed = false;
-    let mut held = with(Overlay::Hold { on: false, shown: None });
+    let mut held = with(Overlay::Hold { on: false, go: true, shown: None, early: false });
     held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
     let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
     let mut quit = f::applying();
-    quit.screen.overlay = Some(Overlay::Quit);
+    quit.screen.overlay = Some(Overlay::Quit { go: false });
+    let mut leave = f::unconfirmed();
+    leave.screen.overlay = Some(Overlay::Quit { go: true });
+    let mut hasty = f::armed("");
+    if let cutover::shift::Shift::Armed { early, .. } = &mut hasty.shift {
+        *early = true;
+    }
     vec![
         ("shift-armed", f::armed("")),
         ("shift-typed", f::armed("50")),
@@ -78,10 +84,12 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("palette-none", with(Overlay::Palette { query: "zzz".into(), selected: 7 })),
         ("set-split", with(Overlay::SetSplit { typed: "100".into() })),
         ("log-filter", with(Overlay::LogFilter { typed: "probe".into() })),
-        ("hold", with(Overlay::Hold { on: true, shown: None })),
+        ("hold", with(Overlay::Hold { on: true, go: false, shown: None, early: true })),
         ("hold-off", held),
         ("take-lease", lease),
         ("quit", quit),
+        ("quit-unconfirmed", leave),
+        ("shift-early", hasty),
     ]
 }
 

@@ -91,10 +91,11 @@ pub fn open_palette(model: &mut Model, _: Now) -> Vec<Effect> {
     vec![]
 }
 
-/// Ends, or asks first while a write is in flight.
+/// Ends; asks first while a write is in flight, or while a move waits for its confirmation.
 pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
-    if model.shift.in_flight() {
-        model.screen.overlay = Some(Overlay::Quit);
+    let in_flight = model.shift.in_flight();
+    if in_flight || model.pending.is_some() {
+        model.screen.overlay = Some(Overlay::Quit { go: !in_flight });
         return vec![];
     }
     vec![Effect::Quit(exit_code(model))]

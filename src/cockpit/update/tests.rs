@@ -3,7 +3,7 @@
 use super::*;
 use crate::cockpit::fixtures::{cluster, setup};
 use crate::cockpit::key::{Code, Key};
-use crate::cockpit::msg::{Answer, JournalState, Lease};
+use crate::cockpit::msg::{Answer, JournalState, Lease, Pending};
 use crate::domain::latency::{ControllerFact, Endpoint, Probe, ProbeError};
 use crate::domain::queue::QueuesFact;
 use crate::domain::traffic::{Owner, Route};
@@ -144,7 +144,7 @@ fn pasted_text_never_confirms() {
     desk.say(Msg::DialogShown);
     assert!(!writes(&desk.say(Msg::Paste("\n".into()))));
     desk.model.shift = Shift::Idle;
-    desk.model.screen.overlay = Some(Overlay::Quit);
+    desk.model.screen.overlay = Some(Overlay::Quit { go: true });
     assert!(desk.say(Msg::Paste("y".into())).is_empty());
 }
 
@@ -299,6 +299,25 @@ fn terminate_waits_for_the_write_in_flight() {
 }
 
 #[test]
+fn leaving_an_unconfirmed_move_is_asked_once_and_nobody_is_kept() {
+    let mut desk = Desk::new(true);
+    let at = desk.now().wall;
+    desk.model.pending = Some(Pending { op: crate::shift::OpId(3), back_to: Split::V2, at });
+    assert!(desk.press("q").is_empty());
+    assert!(desk.press("n").is_empty() && desk.model.screen.overlay.is_none());
+    for again in [Key::plain(Code::Char('q')), Key::plain(Code::Enter), Key::ctrl('c')] {
+        desk.press("q");
+        assert_eq!(desk.say(Msg::Key(again)), [Effect::Quit(0)], "{again}");
+        desk.model.screen.overlay = None;
+    }
+    desk.press("q");
+    desk.say(Msg::Key(Key::plain(Code::Tab)));
+    assert!(desk.press("\n").is_empty(), "Enter on Stay stays");
+    desk.model.pending = None;
+    assert_eq!(desk.press("q"), [Effect::Quit(0)]);
+}
+
+#[test]
 fn another_operator_is_shown_and_taken_over_by_name_only() {
     let mut desk = Desk::new(true);
     desk.say(Msg::Answer(Answer::Lease(Lease::Other("eve@b2".into(), None))));
@@ -314,6 +333,7 @@ fn hold_takes_a_key_and_enter_and_blocks_shifts() {
     let mut desk = Desk::new(true);
     desk.press("H");
     assert!(desk.press("\n").is_empty(), "not before it was on screen");
+    assert!(matches!(desk.model.screen.overlay, Some(Overlay::Hold { early: true, .. })), "and it says so");
     desk.say(Msg::DialogShown);
     assert!(desk.press("\n").contains(&Effect::Hold(true)));
     let hold = crate::cockpit::msg::Hold { by: "ops".into(), since: Now::at(0).wall };

@@ -9,7 +9,7 @@ use super::{APPLY_DEADLINE, ARM_DELAY, ARM_EXPIRY, Act, Event, Focus, Shift};
 /// A forward plan is dry-run first; a rollback is armed at once, whatever the guards say.
 pub(super) fn propose(state: Shift, plan: Plan, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
     match plan.intent {
-        Intent::Rollback => arm(plan, now),
+        Intent::Rollback => arm(plan, false, now),
         Intent::Shift if state.in_flight() || matches!(state, Shift::Unknown { .. }) => (state, vec![]),
         Intent::Shift => {
             if guards.blocker().is_some() {
@@ -17,25 +17,29 @@ pub(super) fn propose(state: Shift, plan: Plan, guards: &Guards, now: Mono) -> (
             }
             let deadline = now.after(APPLY_DEADLINE);
             let acts = vec![Act::DryRun(plan.clone()), Act::WakeAt(deadline)];
-            (Shift::Proposed { plan, deadline }, acts)
+            (Shift::Proposed { plan, deadline, early: false }, acts)
         }
     }
 }
 
-pub(super) fn arm(plan: Plan, now: Mono) -> (Shift, Vec<Act>) {
+pub(super) fn arm(plan: Plan, early: bool, now: Mono) -> (Shift, Vec<Act>) {
     let focus = match plan.intent {
         Intent::Rollback => Focus::Go,
         Intent::Shift => Focus::Cancel,
     };
     let expires = now.after(ARM_EXPIRY);
-    (Shift::Armed { plan, typed: String::new(), focus, shown: None, expires }, vec![Act::WakeAt(expires)])
+    let armed = Shift::Armed { plan, typed: String::new(), focus, shown: None, expires, early };
+    (armed, vec![Act::WakeAt(expires)])
 }
 
 pub(super) fn step(state: Shift, event: &Event, guards: &Guards, now: Mono) -> (Shift, Vec<Act>) {
-    let Shift::Armed { mut plan, mut typed, mut focus, mut shown, expires } = state else {
+    let Shift::Armed { mut plan, mut typed, mut focus, mut shown, expires, mut early } = state else {
         return (state, vec![]);
     };
     let ready = shown.is_some_and(|at| now.since(at) >= ARM_DELAY);
+    if is_key(event) {
+        early = !ready;
+    }
     match event {
         Event::Tick if now >= expires => return (Shift::Idle, vec![]),
         Event::Shown if shown.is_none() => shown = Some(now),
@@ -61,7 +65,11 @@ pub(super) fn step(state: Shift, event: &Event, guards: &Guards, now: Mono) -> (
         },
         _ => {}
     }
-    (Shift::Armed { plan, typed, focus, shown, expires }, vec![])
+    (Shift::Armed { plan, typed, focus, shown, expires, early }, vec![])
+}
+
+const fn is_key(event: &Event) -> bool {
+    matches!(event, Event::Type(_) | Event::Erase | Event::Switch | Event::TurnConfirmation | Event::Confirm)
 }
 
 pub(crate) fn typed_target(plan: &Plan, typed: &str) -> bool {

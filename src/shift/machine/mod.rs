@@ -88,6 +88,8 @@ pub enum Shift {
         plan: Plan,
         /// The dry run has no answer after this.
         deadline: Mono,
+        /// Keys came that nobody was asked for yet; they were not heard.
+        early: bool,
     },
     /// The dialog waits for the operator.
     Armed {
@@ -101,6 +103,8 @@ pub enum Shift {
         shown: Option<Mono>,
         /// It closes then.
         expires: Mono,
+        /// Keys came before the dialog was on screen for [`ARM_DELAY`], and were not heard; until the first that was.
+        early: bool,
     },
     /// The write is on its way.
     Applying {
@@ -215,16 +219,21 @@ impl Shift {
     pub fn step(self, event: Event, guards: &Guards, now: Mono) -> (Self, Vec<Act>) {
         match (self, event) {
             (state, Event::Propose(plan)) => dialog::propose(state, plan, guards, now),
-            (Self::Proposed { plan, .. }, Event::DryRun(op, answer)) if op == plan.op => match answer {
-                Ok(()) => dialog::arm(plan, now),
-                Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
-            },
-            (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
+            (Self::Proposed { plan, early, .. }, Event::DryRun(op, answer)) if op == plan.op => {
+                match answer {
+                    Ok(()) => dialog::arm(plan, early, now),
+                    Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
+                }
+            }
+            (Self::Proposed { plan, deadline, .. }, Event::Tick) if now >= deadline => {
                 let trouble = Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time")
                     .remedy("nothing was written; try again when the cluster pane is fresh");
                 (Self::Failed { plan, trouble }, vec![])
             }
             (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
+            (Self::Proposed { plan, deadline, .. }, Event::Type(_) | Event::Confirm) => {
+                (Self::Proposed { plan, deadline, early: true }, vec![])
+            }
             (state @ Self::Armed { .. }, event) => dialog::step(state, &event, guards, now),
             (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => {
                 outcome::applied(plan, answer, now)

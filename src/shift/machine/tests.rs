@@ -15,7 +15,8 @@ fn trouble() -> Trouble {
 }
 
 fn armed(intent: Intent, typed: &str, focus: Focus, shown: Option<Mono>) -> Shift {
-    Shift::Armed { plan: plan(intent, 25), typed: typed.into(), focus, shown, expires: Mono::from_secs(100) }
+    let expires = Mono::from_secs(100);
+    Shift::Armed { plan: plan(intent, 25), typed: typed.into(), focus, shown, expires, early: false }
 }
 
 fn step(state: Shift, event: Event, at: Mono) -> (Shift, Vec<Act>) {
@@ -44,7 +45,7 @@ fn a_rollback_takes_two_keys_from_every_state() {
     let p = || plan(Intent::Shift, 25);
     let states = [
         Shift::Idle,
-        Shift::Proposed { plan: p(), deadline: Mono::from_secs(9) },
+        Shift::Proposed { plan: p(), deadline: Mono::from_secs(9), early: false },
         armed(Intent::Shift, "2", Focus::Cancel, None),
         Shift::Applying { plan: p(), deadline: Mono::from_secs(9) },
         Shift::Verifying { plan: p(), acknowledged: Mono::from_secs(1), deadline: Mono::from_secs(9) },
@@ -72,6 +73,24 @@ fn keys_before_the_dialog_was_seen_are_dropped() {
     }
     let state = armed(Intent::Rollback, "", Focus::Go, Some(Mono::from_millis(5_000)));
     assert_eq!(step(state, Event::Confirm, Mono::from_millis(5_400)).1.len(), 2);
+}
+
+#[test]
+fn digits_that_came_too_early_are_told_until_one_is_heard() {
+    let t = Mono::from_millis;
+    let early =
+        |s: &Shift| matches!(s, Shift::Proposed { early: true, .. } | Shift::Armed { early: true, .. });
+    let (s, _) = step(Shift::Idle, Event::Propose(plan(Intent::Shift, 25)), t(0));
+    assert!(!early(&s));
+    let (s, _) = step(s, Event::Type('2'), t(50));
+    let (s, _) = step(s, Event::DryRun(OpId(1), Ok(())), t(90));
+    assert!(early(&s), "typed while the server was asked");
+    let (s, _) = step(s, Event::Shown, t(100));
+    let (s, _) = step(s, Event::Type('5'), t(300));
+    assert!(early(&s));
+    let (s, _) = step(s, Event::Type('2'), t(600));
+    assert!(!early(&s));
+    assert!(matches!(s, Shift::Armed { ref typed, .. } if typed == "2"), "{s:?}");
 }
 
 #[test]

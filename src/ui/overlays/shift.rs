@@ -18,7 +18,7 @@ use crate::ui::look::{Theme, Tone};
 use crate::ui::table::{Column, Table, left, name, right};
 use crate::ui::text::fit;
 
-use super::window;
+use super::window::{self, Button};
 
 const WIDE: u16 = 104;
 
@@ -205,7 +205,7 @@ fn guard<'a>(check: &Check, columns: usize) -> Line<'a> {
 
 /// What is asked, and the buttons.
 fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
-    let Shift::Armed { typed, focus, .. } = shift else {
+    let Shift::Armed { typed, focus, early, .. } = shift else {
         let deadline = match shift {
             Shift::Proposed { deadline, .. } => deadline.since(now.mono),
             _ => APPLY_DEADLINE,
@@ -228,14 +228,16 @@ fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
         };
         lines.push(line.and(said));
     }
+    if *early {
+        lines.push(window::early());
+    }
     let button = |here: Focus, text: &str, ready: bool| {
-        let tone = match (*focus == here, ready) {
-            (true, _) => Tone::Chosen,
-            (false, true) => Tone::Button,
-            (false, false) => Tone::Dim,
+        let state = match (*focus == here, ready) {
+            (true, _) => Button::Focused,
+            (false, true) => Button::Ready,
+            (false, false) => Button::Barred,
         };
-        let (open, close) = if *focus == here { ("▶ ", " ") } else { ("[ ", " ]") };
-        span(tone, format!("{open}{text}{close}"))
+        window::button(text, state)
     };
     let ready = plan.intent == Intent::Rollback || typed_right;
     lines.push(Line(vec![

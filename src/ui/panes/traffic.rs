@@ -181,7 +181,7 @@ pub(crate) fn state(shift: &Shift, now: Now) -> Line<'static> {
     let since = |deadline: Mono| age::quantised(APPLY_DEADLINE.saturating_sub(deadline.since(now.mono)));
     match shift {
         Shift::Idle => Line::of(Tone::Plain, "idle"),
-        Shift::Proposed { plan, deadline } => Line::of(
+        Shift::Proposed { plan, deadline, .. } => Line::of(
             Tone::Warn,
             format!("dry run of the {} to {} for {}", plan.intent.word(), plan.to, since(*deadline)),
         ),
