@@ -374,6 +374,7 @@ pub(crate) fn armed(typed: &str) -> Model {
         shown: Some(Now::at(NOW - 2).mono),
         expires: Now::at(NOW - 2).mono.after(ARM_EXPIRY),
         early: false,
+        behind: Box::default(),
     };
     m
 }
@@ -389,6 +390,7 @@ pub(crate) fn taking_back() -> Model {
         shown: None,
         expires: now().mono.after(ARM_EXPIRY),
         early: false,
+        behind: Box::default(),
     };
     m
 }

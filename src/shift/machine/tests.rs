@@ -16,7 +16,15 @@ fn trouble() -> Trouble {
 
 fn armed(intent: Intent, typed: &str, focus: Focus, shown: Option<Mono>) -> Shift {
     let expires = Mono::from_secs(100);
-    Shift::Armed { plan: plan(intent, 25), typed: typed.into(), focus, shown, expires, early: false }
+    Shift::Armed {
+        plan: plan(intent, 25),
+        typed: typed.into(),
+        focus,
+        shown,
+        expires,
+        early: false,
+        behind: Box::default(),
+    }
 }
 
 fn step(state: Shift, event: Event, at: Mono) -> (Shift, Vec<Act>) {
@@ -135,10 +143,36 @@ fn a_lost_answer_is_unknown_until_it_is_seen() {
     let (refused, _) =
         s.clone().step(Event::Propose(plan(Intent::Shift, 50)), &Guards::default(), Mono::from_secs(11));
     assert_eq!(refused, s, "no forward shift from Unknown");
-    let (late, _) = step(s.clone(), Event::Observed(OpId(1), vec![route(0)]), Mono::from_secs(90));
-    assert!(matches!(late, Shift::Failed { .. }), "after the server's own timeout it cannot land any more");
+    let settled = Mono::from_secs(10).after(SETTLE);
+    let (late, _) = step(s.clone(), Event::Observed(OpId(1), vec![route(0)]), settled);
+    assert!(matches!(late, Shift::Failed { .. }), "after the server's own deadline it cannot land any more");
     let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), Mono::from_secs(12));
     assert!(matches!(s, Shift::Done { .. }));
+}
+
+#[test]
+fn a_dialog_that_is_cancelled_forgets_no_write() {
+    let t = Mono::from_secs;
+    let unknown = Shift::Unknown { plan: plan(Intent::Shift, 25), why: Lost::NotObserved, since: t(1) };
+    let back = || {
+        let mut plan = plan(Intent::Rollback, 0);
+        plan.op = OpId(2);
+        plan
+    };
+    let (armed, _) = step(unknown.clone(), Event::Propose(back()), t(2));
+    assert!(matches!(armed, Shift::Armed { .. }));
+    let (s, _) = step(armed.clone(), Event::Cancel, t(3));
+    assert_eq!(s, unknown, "Esc is no answer to a lost write");
+    let (s, _) = step(armed, Event::Tick, t(100));
+    assert_eq!(s, unknown, "nor is a dialog that closed by itself");
+    let sent = Shift::Applying { plan: plan(Intent::Shift, 25), deadline: t(10) };
+    let (s, _) = step(sent, Event::Propose(back()), t(2));
+    assert!(s.in_flight());
+    let (s, acts) = step(s, Event::Applied(OpId(1), Ok(())), t(3));
+    assert_eq!(acts[0], Act::Observe(OpId(1)), "its answer is heard beneath the dialog");
+    let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), t(4));
+    let (s, _) = step(s, Event::Cancel, t(5));
+    assert!(matches!(s, Shift::Done { .. }), "{s:?}");
 }
 
 #[test]

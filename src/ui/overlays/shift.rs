@@ -48,8 +48,8 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     must.extend(objects(plan, columns));
     let warning = warning(plan, columns);
     let checks = if plan.intent == Intent::Shift { guards(model, now, plan.to).0 } else { Vec::new() };
-    let rollback = usize::from(plan.intent == Intent::Rollback);
-    let left = room.saturating_sub(must.len() + warning.len() + rollback);
+    let back = back(plan, columns);
+    let left = room.saturating_sub(must.len() + warning.len() + back.len());
     let bodies = bodies(plan, columns, usize::MAX);
     let all = guard_rows(&checks, columns, true);
     let (all, left) = if all.len() + bodies.len() <= left {
@@ -63,10 +63,24 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     must.extend(if bodies.len() <= left { bodies } else { cut_bodies(plan, columns, left) });
     must.extend(warning);
     must.extend(all);
-    if plan.intent == Intent::Rollback {
-        must.push(Line::of(Tone::Dim, "No guard is asked: traffic may always be taken back."));
-    }
+    must.extend(back);
     must
+}
+
+/// What is special about taking traffic back.
+fn back<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
+    if plan.intent != Intent::Rollback {
+        return Vec::new();
+    }
+    let mut lines = vec![Line::of(Tone::Dim, "No guard is asked: traffic may always be taken back.")];
+    if plan.patches.iter().all(|p| p.from == p.to) {
+        let text = format!(
+            "! The routes read {} already. It is written all the same: a write still on its way fails then.",
+            plan.to
+        );
+        lines.extend(wrapped(Tone::Warn, &text, columns, 2));
+    }
+    lines
 }
 
 fn head<'a>(model: &'a Model, plan: &Plan) -> Line<'a> {
