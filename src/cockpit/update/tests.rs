@@ -285,6 +285,32 @@ fn an_interrupted_operation_is_unknown_and_can_be_rolled_back() {
 }
 
 #[test]
+fn a_move_that_did_not_happen_is_not_asked_for_any_longer() {
+    let mut desk = Desk::new(true);
+    let plan = crate::shift::Plan::new(
+        crate::shift::OpId(9),
+        Intent::Shift,
+        &[route(0)],
+        Split::new(25).unwrap(),
+        None,
+    );
+    let state = JournalState {
+        unfinished: Some(Box::new(plan)),
+        next_op: 10,
+        intact: true,
+        ..JournalState::default()
+    };
+    desk.say(Msg::Answer(Answer::Journal(state)));
+    desk.routes(vec![route(0)]);
+    assert!(matches!(desk.model.shift, Shift::Unknown { .. }), "it may yet land");
+    desk.ms += 17_000;
+    desk.routes(vec![route(0)]);
+    assert!(matches!(desk.model.shift, Shift::Failed { .. }), "{:?}", desk.model.shift);
+    assert_eq!(desk.model.intended, Some(Split::V2));
+    assert!(!desk.model.findings.iter().any(|f| f.id == "weight-drift"), "{:?}", desk.model.findings);
+}
+
+#[test]
 fn terminate_waits_for_the_write_in_flight() {
     let mut desk = Desk::new(true);
     desk.press("V");
