@@ -98,19 +98,19 @@ fn switched_off_and_never_started_are_told_apart() {
 }
 
 #[test]
-fn a_tie_group_and_stranded_rows_are_found_by_table() {
+fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
     let mut model = model();
-    let rows = TableRows {
-        table: Table::Scores,
+    let rows = |table, stranded, tie_group| TableRows {
+        table,
         rows: Some(Count::exact(9)),
         backfill: None,
         done: None,
-        stranded: Some(Count::exact(4)),
+        stranded: Some(Count::exact(stranded)),
         v3_only: None,
         raw: None,
         newest: None,
         t0: None,
-        tie_group: Some(5_200),
+        tie_group,
     };
     take(
         &mut model,
@@ -120,9 +120,19 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
     take(
         &mut model,
         SourceId::PostgresRows,
-        Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![rows] }),
+        Fact::Rows(RowsFact {
+            side: Side::Postgres,
+            tables: vec![
+                rows(Table::Traces, 7, None),
+                rows(Table::Observations, 0, None),
+                rows(Table::Scores, 4, Some(5_200)),
+            ],
+        }),
     );
     assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
+    let finding = &advise(&model, Now::at(2))[1];
+    assert_eq!((finding.severity, finding.title.split(' ').next()), (Severity::Critical, Some("11")));
+    assert_eq!(finding.evidence, "traces: 7 after T0 -\nscores: 4 after T0 -");
 }
 
 #[test]

@@ -141,7 +141,7 @@ pub struct FindingReport {
     pub severity: &'static str,
     /// What is so.
     pub title: String,
-    /// The values it was concluded from.
+    /// The values it was concluded from, a line for each subject.
     pub evidence: String,
     /// What to do.
     pub remedy: String,

@@ -10,10 +10,10 @@ use crate::domain::{Freshness, SourceId, units};
 
 use super::super::age;
 use super::super::context::Cx;
-use super::super::line::{Line, Span, dim, span};
+use super::super::line::{Line, Span, dim, joined, span};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, right, unknown};
-use super::cells::{dot, percent};
+use super::cells::percent;
 
 const ALL: [Endpoint; 3] = [Endpoint::V2, Endpoint::V3, Endpoint::Public];
 
@@ -26,18 +26,16 @@ pub(super) fn note<'a>(_: &Cx<'a>) -> Line<'a> {
 
 /// p95 and errors of each address.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
-    let mut line = Line::new();
-    for endpoint in ALL {
-        if !line.0.is_empty() {
-            line.0.push(dot());
-        }
-        line.0.push(span(tone_of(endpoint), endpoint.word()));
-        line.0.push(dim(" p95 "));
+    let label = Line::of(Tone::Dim, "p95, errors ");
+    let part = |endpoint: Endpoint| {
+        let mut line = Line::of(tone_of(endpoint), endpoint.word()).with(Tone::Plain, " ");
         line.0.push(quantile(cx, endpoint, |h| &h.accept, 0.95));
-        line.0.push(dim(" errors "));
+        line.0.push(dim(", "));
         line.0.push(errors(cx, endpoint));
-    }
-    line
+        (u8::from(endpoint == Endpoint::Public), line)
+    };
+    let columns = cx.width.saturating_sub(label.width());
+    label.and(joined(ALL.map(part).into(), columns))
 }
 
 /// All of it.
