@@ -11,6 +11,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::fixtures as f;
+use super::moves;
 
 fn paint(painter: &mut Painter, model: &Model, now: Now) -> usize {
     let bytes = painter.paint(|frame| ui::draw(frame, model, &Look::default(), now)).unwrap();
@@ -33,7 +34,7 @@ fn a_frame_of_an_unchanged_model_changes_no_cell() {
 /// A deadline is counted down second by second, and costs next to nothing.
 #[test]
 fn a_pending_deadline_moves_every_second() {
-    let mut model = f::unconfirmed();
+    let mut model = moves::unconfirmed();
     let mut painter = Painter::new(80, 24).unwrap();
     paint(&mut painter, &model, f::now());
     for second in 1..=2 {

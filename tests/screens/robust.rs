@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_and_no_control_character_is_drawn(
-        which in 0usize..33, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
+        which in 0usize..34, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
         focus in 0usize..7, zoomed: bool, scroll in any::<u16>(), later in 0u64..100_000,
     ) {
         let (mut model, now) = {

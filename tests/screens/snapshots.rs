@@ -9,6 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::fixtures as f;
+use super::moves;
 use super::picture::{buffer, grid, styled};
 
 const SMALL: (u16, u16) = (80, 24);
@@ -38,11 +39,11 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
         ("stale", f::stale(), f::stale_now()),
         ("troubled", f::troubled(), f::now()),
         ("frozen", f::frozen(), f::frozen_now()),
-        ("unknown", f::unknown(), f::now()),
-        ("conflict", f::conflict(), f::now()),
-        ("done", f::done(), f::now()),
-        ("applying", f::applying(), f::now()),
-        ("unconfirmed", f::unconfirmed(), f::now()),
+        ("unknown", moves::unknown(), f::now()),
+        ("conflict", moves::conflict(), f::now()),
+        ("done", moves::done(), f::now()),
+        ("applying", moves::applying(), f::now()),
+        ("unconfirmed", moves::unconfirmed(), f::now()),
         ("wide", f::wide(), f::now()),
     ]
 }
@@ -60,21 +61,22 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
     let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
-    let mut quit = f::applying();
+    let mut quit = moves::applying();
     quit.screen.overlay = Some(Overlay::Quit { go: false });
-    let mut leave = f::unconfirmed();
+    let mut leave = moves::unconfirmed();
     leave.screen.overlay = Some(Overlay::Quit { go: true });
-    let mut hasty = f::armed("");
+    let mut hasty = moves::armed("");
     if let cutover::shift::Shift::Armed { early, .. } = &mut hasty.shift {
         *early = true;
     }
     vec![
-        ("shift-armed", f::armed("")),
-        ("shift-typed", f::armed("50")),
-        ("shift-typed-wrong", f::armed("5")),
-        ("shift-confirmation", f::armed_with_confirmation()),
-        ("shift-proposed", f::proposed()),
-        ("shift-rollback", f::taking_back()),
+        ("shift-armed", moves::armed("")),
+        ("shift-typed", moves::armed("50")),
+        ("shift-typed-wrong", moves::armed("5")),
+        ("shift-confirmation", moves::armed_with_confirmation()),
+        ("shift-proposed", moves::proposed()),
+        ("shift-rollback", moves::taking_back()),
+        ("shift-rollback-again", moves::taking_back_again()),
         ("help", with(Overlay::Help { filter: String::new(), scroll: 0 })),
         ("help-read-only", read_only),
         ("help-scrolled", with(Overlay::Help { filter: String::new(), scroll: 900 })),
