@@ -146,7 +146,7 @@ fn stranded(model: &Model, findings: &mut Findings) {
         let rows = model.rows(Side::Postgres, table)?;
         Some((table, rows.stranded.filter(|c| c.value > 0)?, rows.t0))
     };
-    let tables: Vec<_> = Table::ALL.into_iter().filter_map(of).collect();
+    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
     let all = tables.iter().fold(Count::exact(0), |all, (_, c, _)| Count {
         value: all.value.saturating_add(c.value),
         estimate: all.estimate || c.estimate,
