@@ -2,7 +2,7 @@
 
 use crate::domain::backfill::{Migration, MigrationState, Side, Table};
 use crate::domain::cluster::Role;
-use crate::domain::units::{grouped, span};
+use crate::domain::units::{Count, grouped, span};
 use crate::domain::{Now, Split};
 
 use super::super::Model;
@@ -12,18 +12,24 @@ use super::{Findings, Severity, add};
 const REASONS: &[(&str, &str)] = &[
     (
         "write conflict",
-        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
     ),
     (
         "deadlock",
-        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
     ),
     (
         "table does not exist",
-        "web had not migrated ClickHouse yet [#4663]: restart the worker once web is ready",
+        "web had not migrated ClickHouse yet [#4663]: once web is ready, restart the worker or `cutover backfill resume`",
     ),
-    ("napi", "a batch is longer than Node's longest string: set args.batchSize lower, then resume"),
-    ("expected '{'", "a row's metadata is a bare number or boolean: wrap it in PostgreSQL, then resume"),
+    (
+        "napi",
+        "a batch is longer than Node's longest string: set args.batchSize lower and restart the worker, or `cutover backfill resume`, which has no such limit",
+    ),
+    (
+        "expected '{'",
+        "a row's metadata is a bare number or boolean: wrap it in PostgreSQL and restart the worker, or `cutover backfill resume`, which names such rows and goes on",
+    ),
     ("Cannot find module", "web and worker run different versions [#7315]: give both the same tag"),
 ];
 
@@ -42,8 +48,8 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     beside_v2(model, migrations, findings);
     for table in Table::BACKFILLED {
         frozen(model, table, findings);
-        stranded(model, table, findings);
     }
+    stranded(model, findings);
 }
 
 fn worker_ready(model: &Model) -> bool {
@@ -69,7 +75,7 @@ fn failed(m: &Migration, findings: &mut Findings) {
     let reason = m.failed_reason.as_deref().unwrap_or("-");
     let known = REASONS.iter().find(|(text, _)| reason.contains(text));
     let remedy = known
-        .map_or("mend the cause, clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
+        .map_or("mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
     add(findings, "backfill-failed", Severity::Critical, format!("{} failed", m.name), reason, remedy);
 }
 
@@ -136,25 +142,41 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
         Severity::Critical,
         format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
         format!("{} rows at {cursor}, batch size {batch} [#7117]", grouped(size)),
-        format!("set args.batchSize above {} on its row, then restart the worker", grouped(size)),
+        format!(
+            "`cutover backfill run` copies a group of any size; or set args.batchSize above {} on its row and restart the worker",
+            grouped(size)
+        ),
     );
 }
 
-fn stranded(model: &Model, table: Table, findings: &mut Findings) {
-    let Some(count) = model.rows(Side::Postgres, table).and_then(|r| r.stranded).filter(|c| c.value > 0)
-    else {
-        return;
+/// One finding for all tables: it is one cause, and one remedy.
+fn stranded(model: &Model, findings: &mut Findings) {
+    let of = |table: Table| {
+        let rows = model.rows(Side::Postgres, table)?;
+        Some((table, rows.stranded.filter(|c| c.value > 0)?, rows.t0))
     };
-    let finished = model.migration(table).is_some_and(|m| m.state == MigrationState::Finished);
+    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    let all = tables.iter().fold(Count::exact(0), |all, (_, c, _)| Count {
+        value: all.value.saturating_add(c.value),
+        estimate: all.estimate || c.estimate,
+    });
+    if all.value == 0 {
+        return;
+    }
+    let finished = |t: &Table| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished);
+    let evidence: Vec<String> = tables
+        .iter()
+        .map(|(table, count, t0)| {
+            let t0 = t0.map_or_else(|| "-".into(), |t| format!("{t:.0}"));
+            format!("{}: {} after T0 {t0}", table.name(), count.text())
+        })
+        .collect();
     add(
         findings,
         "rows-stranded",
-        if finished { Severity::Critical } else { Severity::Warning },
-        format!("{} rows of {} are newer than the backfill's start", count.text(), table.name()),
-        model
-            .rows(Side::Postgres, table)
-            .and_then(|r| r.t0)
-            .map_or_else(|| "T0 -".into(), |t| format!("T0 {t:.0}")),
-        "nobody copies them: when v2 is drained, run the migration once more for the newest rows",
+        if tables.iter().any(|(t, ..)| finished(t)) { Severity::Critical } else { Severity::Warning },
+        format!("{} rows are newer than the backfill's start", all.text()),
+        evidence.join("\n"),
+        "nobody copies them: `cutover catch-up` shows and copies them, again and again until v2 is drained",
     );
 }
