@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::Split;
+use crate::domain::backfill::Table;
 
 /// What the help of the program ends with.
 const AFTER: &str = "\
@@ -75,6 +76,11 @@ pub enum Verb {
         after_help = "Example:\n  cutover rollback --yes          to the last safe split\n  cutover rollback --all --yes    all traffic to v2"
     )]
     Rollback(RollbackArgs),
+    /// Write what only v3 has back into PostgreSQL, for v2 to show after a rollback
+    #[command(
+        after_help = "Example:\n  cutover restore            counts, examples and an estimate; writes nothing\n  cutover restore --yes      again after an interruption: only the rest is written\n  cutover restore --views --yes\n\nNever over a newer row of v2. Exits with 1 when rows stay behind, with 4 when v3 removed what v2 needs."
+    )]
+    Restore(RestoreArgs),
     /// Let a move with a deadline stay
     #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
     Confirm,
@@ -190,6 +196,26 @@ pub struct RollbackArgs {
     pub yes: bool,
 }
 
+/// Flags of `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// Only this table: traces, observations or scores
+    #[arg(long, value_parser = table, value_name = "TABLE")]
+    pub table: Option<Table>,
+    /// Only this project's rows
+    #[arg(long, value_name = "ID")]
+    pub project: Option<String>,
+    /// Make the two views that v3.29.1 drops again, and nothing else
+    #[arg(long, conflicts_with_all = ["table", "project"])]
+    pub views: bool,
+    /// Really do it
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON, one document
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Flags of `journal`.
 #[derive(Debug, Clone, Args)]
 pub struct JournalArgs {
@@ -218,6 +244,12 @@ pub struct InitArgs {
     /// Where to write; - is standard output
     #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
     pub output: PathBuf,
+}
+
+/// Reads the name of a table that goes back.
+fn table(text: &str) -> Result<Table, String> {
+    let found = Table::BACKFILLED.into_iter().find(|t| t.name() == text);
+    found.ok_or_else(|| "traces, observations or scores".into())
 }
 
 /// Reads a split as an operator types it.

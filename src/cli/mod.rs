@@ -14,6 +14,7 @@ pub mod planned;
 pub mod print;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
+pub mod restore;
 pub mod run;
 pub mod start;
 pub mod status;

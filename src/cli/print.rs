@@ -23,6 +23,13 @@ pub fn err(text: impl AsRef<str>) {
     line(&mut io::stderr().lock(), text.as_ref());
 }
 
+/// Writes over the last line of standard error: progress on a terminal.
+pub fn rewrite(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // Whoever closed the pipe does not want the rest.
+    let _ = write!(stderr, "\r\x1b[2K{text}").and_then(|()| stderr.flush());
+}
+
 fn line(to: &mut impl Write, text: &str) {
     // Whoever closed the pipe does not want the rest.
     let _ = writeln!(to, "{text}").and_then(|()| to.flush());

@@ -10,5 +10,6 @@
 pub mod cell;
 pub mod convert;
 pub mod copy_out;
+pub mod restore;
 pub mod rows;
 pub mod tables;

@@ -1,0 +1,1 @@
+//! Statements and facts, without a database.
