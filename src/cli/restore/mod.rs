@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::args::RestoreArgs;
 use super::exit::Exit;
 use super::print;
-use crate::actuators::journal::{Entry, Journal, Step};
 use crate::actuators::Actor;
+use crate::actuators::journal::{Entry, Journal, Step};
 use crate::clients::work::{Access, PostgresWork};
 use crate::config::{Config, targets};
 use crate::data::restore::{self, Progress, Report, Schema, Sides, Unmet, Wish, views};
@@ -34,7 +34,11 @@ pub async fn run(clock: Clock, config: &Config, args: &RestoreArgs) -> Exit {
         Err(exit) => return exit,
     };
     let work = async {
-        if args.views { remake_views(config, &stores, args).await } else { rows(clock, config, &stores, args).await }
+        if args.views {
+            remake_views(config, &stores, args).await
+        } else {
+            rows(clock, config, &stores, args).await
+        }
     };
     let mut signals = Signals::listen().ok();
     let asked = async {

@@ -35,7 +35,9 @@ impl Stores {
         }
         let targets = built.targets;
         let (Some(postgres), Some(clickhouse)) = (targets.postgres, targets.clickhouse) else {
-            print::err("[postgres] and [clickhouse] are both needed: set their `url` or `service` in cutover.toml");
+            print::err(
+                "[postgres] and [clickhouse] are both needed: set their `url` or `service` in cutover.toml",
+            );
             return Err(Exit::Usage);
         };
         Ok(Self { reach: Reach::new(targets.kube), postgres, clickhouse })

@@ -34,7 +34,13 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(clock: Clock, writes: bool) -> Self {
-        Self { clock, terminal: std::io::stderr().is_terminal(), writes, last: clock.now().mono, shown: false }
+        Self {
+            clock,
+            terminal: std::io::stderr().is_terminal(),
+            writes,
+            last: clock.now().mono,
+            shown: false,
+        }
     }
 
     pub(super) fn show(&mut self, progress: &Progress) {
@@ -45,7 +51,11 @@ impl Line {
         }
         self.last = now;
         let text = self.text(progress);
-        if self.terminal { print::rewrite(&text) } else { print::err(text) }
+        if self.terminal {
+            print::rewrite(&text)
+        } else {
+            print::err(text)
+        }
         self.shown = true;
     }
 
@@ -75,7 +85,8 @@ impl Line {
 pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
     let mut out = String::new();
     let (insert, update) = if report.written { ("inserted", "updated") } else { ("to insert", "to update") };
-    let head = ["", "written by v3", insert, update, "v2 as new", "gone in v3", "stay in v3"].map(str::to_owned);
+    let head =
+        ["", "written by v3", insert, update, "v2 as new", "gone in v3", "stay in v3"].map(str::to_owned);
     let rows = report.tables.iter().map(|t| {
         let left: u64 = t.left.values().map(|n| n.count).sum();
         let numbers = [t.looked_at, t.inserts.count, t.updates.count, t.known, t.gone, left];
@@ -106,7 +117,7 @@ pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
             ),
         );
     }
-    out.trim_start().to_owned()
+    out.trim_start_matches('\n').to_owned()
 }
 
 fn details(out: &mut String, table: &TableReport) {
@@ -123,10 +134,22 @@ fn details(out: &mut String, table: &TableReport) {
         put(out, format_args!("\n{name}: {} {}: {}", grouped(named.count), loss.sentence(), examples(named)));
     }
     if !table.unknown_columns.is_empty() {
-        put(out, format_args!("\n{name}: columns of v3 that v2 has no place for: {}", table.unknown_columns.join(", ")));
+        put(
+            out,
+            format_args!(
+                "\n{name}: columns of v3 that v2 has no place for: {}",
+                table.unknown_columns.join(", ")
+            ),
+        );
     }
     if table.inserts.count > 0 && !table.empty_columns.is_empty() {
-        put(out, format_args!("\n{name}: empty in inserted rows, v3 does not keep them: {}", table.empty_columns.join(", ")));
+        put(
+            out,
+            format_args!(
+                "\n{name}: empty in inserted rows, v3 does not keep them: {}",
+                table.empty_columns.join(", ")
+            ),
+        );
     }
 }
 

@@ -182,7 +182,8 @@ enum Escapes {
 fn escapes(text: &str) -> Escapes {
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
-        let code = |from: &str| from.strip_prefix("\\u").and_then(|hex| u32::from_str_radix(hex.get(..4)?, 16).ok());
+        let code =
+            |from: &str| from.strip_prefix("\\u").and_then(|hex| u32::from_str_radix(hex.get(..4)?, 16).ok());
         let here = &rest[at..];
         rest = match code(here) {
             Some(0) => return Escapes::Nul,

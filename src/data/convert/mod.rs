@@ -8,6 +8,8 @@ pub mod json;
 mod rule;
 
 #[cfg(test)]
+mod back_tests;
+#[cfg(test)]
 mod tests;
 
 pub use field::Field;

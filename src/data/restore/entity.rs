@@ -2,7 +2,7 @@
 //!
 //! One rule: what v2 has no word for is mapped or refused here, by name, before anything is sent.
 
-use crate::data::cell::Cell;
+use crate::data::cell::{Cell, amount_text};
 use crate::data::convert::Refusal;
 use crate::data::convert::back::{Loss, Text, back};
 use crate::data::rows::{Key, Row};
@@ -55,7 +55,10 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
         losses.push(Loss::Environment);
     }
     if mapping.spec.table == Table::Scores && row.get(mapping, "trace_id").is_empty() {
-        return Err((Left::NoTrace, "it belongs to a session or a run, and v2 knows scores of traces only".into()));
+        return Err((
+            Left::NoTrace,
+            "it belongs to a session or a run, and v2 knows scores of traces only".into(),
+        ));
     }
     let refused = |why: Refusal| (Left::Refused, why.to_string());
     let mut values = Vec::with_capacity(target.fields.len());
@@ -75,7 +78,14 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
     }
     losses.sort_unstable();
     losses.dedup();
-    Ok(Entity { key: row.key.clone(), values, losses })
+    let mut entity = Entity { key: row.key.clone(), values, losses };
+    // A total that stands only beside the details.
+    if let Cell::Amount(total) = row.get(mapping, "total_cost")
+        && entity.get(target, "calculated_total_cost").is_none()
+    {
+        entity.set(target, "calculated_total_cost", Some(amount_text(*total)));
+    }
+    Ok(entity)
 }
 
 /// Labels that v2 knows, and something where v2 cannot have NULL.

@@ -64,7 +64,8 @@ impl Target {
         for (at, mapped) in mapping.columns.iter().enumerate() {
             let Back::To(parts) = mapped.column.back else { continue };
             for part in parts {
-                let (name, cast) = part.split_once("::").map_or((*part, None), |(name, cast)| (name, Some(cast)));
+                let (name, cast) =
+                    part.split_once("::").map_or((*part, None), |(name, cast)| (name, Some(cast)));
                 let Some(column) = schema.column(table, name) else {
                     let gone = format!("table {table} has no column {name}");
                     return Err(Trouble::new(Kind::Missing, object, gone)

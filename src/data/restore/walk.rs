@@ -18,10 +18,10 @@ use super::write::{Mode, Outcome, Writer};
 use super::{BATCH, BYTES};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
-use crate::data::rows::{self, Key, Row};
+use crate::data::rows::{Key, Row};
 use crate::data::tables::{Live, Mapping, Spec, spec};
-use crate::domain::backfill::Table;
 use crate::domain::Trouble;
+use crate::domain::backfill::Table;
 
 /// Batches of a table that a dry run sends to PostgreSQL to be cast: their time is the measured part of the estimate.
 const SAMPLE: u32 = 20;
@@ -108,6 +108,7 @@ struct Walk<'a> {
     session: sqlx::PgConnection,
     pending: Vec<(Entity, Judged)>,
     ids: HashSet<String>,
+    bytes: usize,
     report: TableReport,
     begun: Instant,
     sampled: (u32, u64, Duration),
@@ -137,6 +138,7 @@ impl<'a> Walk<'a> {
             session,
             pending: vec![],
             ids: HashSet::new(),
+            bytes: 0,
             report,
             begun,
             sampled: (0, 0, Duration::ZERO),
@@ -185,8 +187,8 @@ impl<'a> Walk<'a> {
                 judged => wanted.push((&written.id, judged)),
             }
         }
-        for part in wanted.chunks(BATCH) {
-            self.fetch(slice, part).await?;
+        for group in source::groups(self.sides.clickhouse, self.spec, slice, &wanted).await? {
+            self.fetch(slice, group).await?;
             listen(&Progress {
                 table: self.spec.table,
                 looked_at: self.report.looked_at,
@@ -201,14 +203,12 @@ impl<'a> Walk<'a> {
     /// The winning rows of a few ids, judged again by what they say.
     async fn fetch(&mut self, slice: &Slice, part: &[(&str, Judged)]) -> Result<(), Trouble> {
         let ids: Vec<&str> = part.iter().map(|(id, _)| *id).collect();
-        let mut found = rows::from_clickhouse(self.sides.clickhouse, &self.mapping, &ids).await?;
-        found.retain(|row| row.key.project == slice.project);
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        for _ in found.len()..part.len() {
-            self.report.gone += 1;
-        }
+        let found = source::winners(self.sides.clickhouse, &self.mapping, &slice.project, &ids).await?;
+        self.report.gone += part.len().saturating_sub(found.len()) as u64;
         for row in found {
-            let judged = part.iter().find(|(id, _)| *id == row.key.id).map_or(Judged::Insert, |(_, j)| *j);
+            // Both are in the order of the ids.
+            let at = part.binary_search_by(|(id, _)| (*id).cmp(&row.key.id));
+            let judged = at.ok().and_then(|at| part.get(at)).map_or(Judged::Insert, |(_, judged)| *judged);
             if self.is_gone(&row) {
                 self.report.judged(&row.key, Verdict::Gone);
                 continue;
@@ -232,14 +232,16 @@ impl<'a> Walk<'a> {
             self.report.leave(&entity.key, Left::OtherProject, "");
             return Ok(());
         }
+        self.bytes += entity.size();
         self.pending.push((entity, judged));
-        let bytes: usize = self.pending.iter().map(|(e, _)| e.size()).sum();
-        if self.pending.len() >= BATCH || bytes >= BYTES { self.flush().await } else { Ok(()) }
+        if self.pending.len() >= BATCH || self.bytes >= BYTES { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<(), Trouble> {
         self.ids.clear();
-        let (mut entities, judged): (Vec<Entity>, Vec<Judged>) = std::mem::take(&mut self.pending).into_iter().unzip();
+        self.bytes = 0;
+        let (mut entities, judged): (Vec<Entity>, Vec<Judged>) =
+            std::mem::take(&mut self.pending).into_iter().unzip();
         if entities.is_empty() {
             return Ok(());
         }

@@ -170,7 +170,8 @@ async fn upsert_sessions(
     if sessions.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&(&(&str, &str), &&str)) -> String| sessions.iter().map(|e| of(&e)).collect::<Vec<_>>();
+    let column =
+        |of: fn(&(&(&str, &str), &&str)) -> String| sessions.iter().map(|e| of(&e)).collect::<Vec<_>>();
     sqlx::query(
         "INSERT INTO trace_sessions (id, project_id, created_at, updated_at) \
          SELECT id, project, at::timestamp(3), at::timestamp(3) \
