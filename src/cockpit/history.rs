@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::domain::backfill::Table;
 use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
 
@@ -23,7 +24,7 @@ pub const RATE_WINDOW: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// Rows done by the backfill, per [`crate::domain::backfill::Table`].
-    pub done: [Series; 3],
+    pub done: [Series; Table::ALL.len()],
     /// Per queue name.
     pub queues: BTreeMap<String, QueueHistory>,
     /// v2, v3, public.

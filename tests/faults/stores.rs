@@ -83,7 +83,7 @@ fn a_store_that_hangs_is_a_timeout_and_delays_nothing_else() {
         zoom(&mut person, '5');
         person.wait("the store's line", |screen| flat(screen).contains(&format!("✗ {name}")));
         zoom(&mut person, '5');
-        rehearsal.fault(&["store-pause", &argument, "--lift"]);
+        rehearsal.fault(&["store-pause", "--lift"]);
         watching.until("the store back", |status| fresh(status, &[store, source]));
     }
 }

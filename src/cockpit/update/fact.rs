@@ -32,8 +32,15 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
     effects
 }
 
-/// A failure is logged when it begins and when its kind changes, not at every poll.
+/// A failure is logged when it begins and when its kind changes, not at every poll; a cause that sources share is
+/// logged by the first of them, and what the configuration leaves out is no failure.
 fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
+    let left_out = model.setup.off.contains(&id);
+    let told =
+        |other: SourceId| other != id && model.facts.failure(other).is_some_and(|f| f.trouble == *trouble);
+    if left_out || SourceId::ALL.into_iter().any(told) {
+        return;
+    }
     if model.facts.failure(id).is_none_or(|f| f.trouble.kind != trouble.kind) {
         let target = id.name().to_owned();
         log(model, LogLine { at: now.wall, level: Level::Warn, target, text: trouble.to_string() });

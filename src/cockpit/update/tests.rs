@@ -313,3 +313,21 @@ fn a_frozen_view_keeps_its_readings_while_data_goes_on() {
     desk.press(" ");
     assert_eq!(desk.model.shown().0.routes.value().unwrap()[0].stored.value, 50);
 }
+
+#[test]
+fn a_shared_cause_is_logged_once_and_what_is_left_out_never() {
+    let mut desk = Desk::new(false);
+    desk.model.setup.off = vec![SourceId::Share];
+    let before = desk.model.log.len();
+    let left_out = Trouble::new(Kind::NotConfigured, "Langfuse public", "not configured");
+    desk.say(Msg::Fact(SourceId::Share, Box::new(Err(left_out))));
+    assert_eq!(desk.model.log.len(), before);
+    let cause = || Trouble::new(Kind::NotConfigured, "kubeconfig", "it has no context \"prod\"");
+    for id in [SourceId::Traffic, SourceId::Cluster, SourceId::Controller, SourceId::Traffic] {
+        desk.say(Msg::Fact(id, Box::new(Err(cause()))));
+    }
+    assert_eq!(desk.model.log.len(), before + 1);
+    let other = Trouble::new(Kind::Timeout, "Kubernetes", "no answer");
+    desk.say(Msg::Fact(SourceId::Cluster, Box::new(Err(other))));
+    assert_eq!(desk.model.log.len(), before + 2, "another kind is news");
+}
