@@ -69,7 +69,9 @@ impl Bench {
             postgres: &self.postgres,
             writer: write.then_some(&self.postgres),
         };
-        restore::restore(sides, &wish, &mut |_| {}).await.unwrap()
+        let (report, ended) = restore::restore(sides, &wish, &mut |_| true).await;
+        ended.unwrap();
+        report
     }
 
     fn verb(&self, args: &[&str]) -> (i32, String, String) {
@@ -195,6 +197,15 @@ async fn what_cannot_go_back_is_named(bench: &mut Bench) {
         json!({"id": "configless", "name": "s", "source": "EVAL", "data_type": "CATEGORICAL", "string_value": "good",
             "trace_id": "way-back", "config_id": "no-such"}),
     ]).await;
+    // What JSON cannot say.
+    for (id, name) in [("'not-utf8'", "unhex('ff')"), ("unhex('ff41')", "'n'")] {
+        let row = format!(
+            "INSERT INTO traces (id, project_id, name, timestamp, event_ts) \
+             SELECT {id}, '{}', {name}, toDateTime64('2026-11-22 09:00:00', 3), toDateTime64('2026-11-22 10:00:00', 3)",
+            bench.project
+        );
+        bench.clickhouse.execute(bench.clickhouse.query(&row)).await.unwrap();
+    }
     // An id that v2 knows in another project.
     let theirs: String = bench.one("SELECT id FROM traces WHERE project_id != 'x' ORDER BY id LIMIT 1").await;
     let owner: String = bench.one(&format!("SELECT project_id FROM traces WHERE id = '{theirs}'")).await;
@@ -204,11 +215,17 @@ async fn what_cannot_go_back_is_named(bench: &mut Bench) {
     let dry = bench.library(false, Wish::default()).await;
     let wet = bench.library(true, Wish::default()).await;
     assert_eq!(counts(&dry), counts(&wet), "a dry run says what will be");
-    assert_eq!(counts(&wet), [[1, 0, 1, 5], [2, 0, 1, 0], [1, 0, 1, 2]], "{wet:#?}");
+    assert_eq!(counts(&wet), [[1, 0, 1, 7], [2, 0, 1, 0], [1, 0, 1, 2]], "{wet:#?}");
     assert_eq!(wet.tables[0].gone, 1);
     let report = serde_json::to_value(&wet).unwrap();
     let left = |table: usize, why: &str| report["tables"][table]["left"][why]["examples"].to_string();
-    for id in ["/nul: name: the text holds NUL", "/nul-in-json: input:", "/large: "] {
+    for id in [
+        "/nul: name: the text holds NUL",
+        "/nul-in-json: input:",
+        "/large: ",
+        "/not-utf8: name: the text is not UTF-8",
+        "/FF41: ",
+    ] {
         assert!(left(0, "refused").contains(id), "{id}: {}", left(0, "refused"));
     }
     assert!(left(0, "project_gone").contains("gone-project/homeless"));
@@ -283,7 +300,10 @@ async fn killed_and_resumed(bench: &mut Bench) {
     const ROWS: i64 = 30_000;
     // Only PostgreSQL itself refuses it, and a dry run asks it about the first batches only.
     bench
-        .v3_writes("traces", &[json!({"id": "large", "is_deleted": 1, "event_ts": "2026-11-22 12:00:00.000"})])
+        .v3_writes(
+            "traces",
+            &[json!({"id": "large", "is_deleted": 1, "event_ts": "2026-11-22 12:00:00.000"})],
+        )
         .await;
     let many = format!(
         "INSERT INTO traces (id, project_id, timestamp, name, input, metadata, tags, public, bookmarked, created_at, updated_at, \

@@ -7,6 +7,8 @@ mod stores;
 mod words;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::RestoreArgs;
 use super::exit::Exit;
@@ -33,30 +35,25 @@ pub async fn run(clock: Clock, config: &Config, args: &RestoreArgs) -> Exit {
         Ok(stores) => stores,
         Err(exit) => return exit,
     };
-    let work = async {
-        if args.views {
-            remake_views(config, &stores, args).await
-        } else {
-            rows(clock, config, &stores, args).await
-        }
+    let done = if args.views {
+        remake_views(config, &stores, args).await
+    } else {
+        rows(clock, config, &stores, args).await
     };
-    let mut signals = Signals::listen().ok();
-    let asked = async {
-        match &mut signals {
-            Some(signals) => drop(signals.next().await),
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        done = work => done.unwrap_or_else(|trouble| {
-            print::err(trouble.to_string());
-            Exit::of(&trouble)
-        }),
-        () = asked => {
-            print::err("interrupted: what was committed stays, and the same command writes the rest");
-            if args.yes { Exit::Unknown } else { Exit::Refused }
-        }
-    }
+    done.unwrap_or_else(|trouble| {
+        print::err(trouble.to_string());
+        Exit::of(&trouble)
+    })
+}
+
+/// Sets the flag at the first signal: the run ends after the batch at hand.
+fn until_asked(stop: &Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
+    let (mut signals, stop) = (Signals::listen().ok()?, Arc::clone(stop));
+    Some(tokio::spawn(async move {
+        signals.next().await;
+        stop.store(true, Ordering::Relaxed);
+        print::err("\ninterrupted: the run ends after the batch at hand");
+    }))
 }
 
 async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Trouble> {
@@ -73,22 +70,17 @@ async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs
     }
     let sides = Sides { clickhouse: &clickhouse, postgres: &postgres, writer: writer.as_ref() };
     let mut line = Line::new(clock, args.yes);
-    let done = restore::restore(sides, &wish, &mut |progress: &Progress| line.show(progress)).await;
-    line.end();
-    let report = match done {
-        Ok(report) => report,
-        Err(trouble) => {
-            if let Some(book) = &journal {
-                book.write(Step::Failed, &trouble.to_string(), BTreeMap::new())?;
-            }
-            return Err(trouble);
-        }
+    let stop = Arc::new(AtomicBool::new(false));
+    let signals = until_asked(&stop);
+    let mut listen = |progress: &Progress| {
+        line.show(progress);
+        !stop.load(Ordering::Relaxed)
     };
+    let (report, ended) = restore::restore(sides, &wish, &mut listen).await;
+    signals.iter().for_each(tokio::task::JoinHandle::abort);
+    line.end();
     if let Some(book) = &journal {
-        let (step, detail) = match report.written {
-            true => (Step::Done, String::new()),
-            false => (Step::Failed, refusals(&report.unmet)),
-        };
+        let (step, detail) = outcome(&report, &ended);
         book.write(step, &detail, counts(&report))?;
     }
     if args.json {
@@ -100,16 +92,32 @@ async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs
     if !report.unmet.is_empty() && report.unmet.iter().all(|u| u.only_a_view) {
         print::err("the views hold no data: `cutover restore --views --yes` makes them again");
     }
-    Ok(verdict(&report))
+    if report.stopped && args.yes {
+        print::err("what was committed stays; the same command writes the rest");
+    }
+    ended.map(|()| verdict(&report, args.yes))
+}
+
+/// How the journal says it ended.
+fn outcome(report: &Report, ended: &Result<(), Trouble>) -> (Step, String) {
+    match ended {
+        Err(trouble) => (Step::Failed, trouble.to_string()),
+        Ok(()) if report.stopped => (Step::Failed, "interrupted".into()),
+        Ok(()) if !report.written => (Step::Failed, refusals(&report.unmet)),
+        Ok(()) => (Step::Done, String::new()),
+    }
 }
 
 fn refusals(unmet: &[Unmet]) -> String {
     unmet.iter().map(Unmet::sentence).collect::<Vec<_>>().join("; ")
 }
 
-fn verdict(report: &Report) -> Exit {
+fn verdict(report: &Report, writes: bool) -> Exit {
     if !report.unmet.is_empty() {
         return Exit::Refused;
+    }
+    if report.stopped {
+        return if writes { Exit::Unknown } else { Exit::Refused };
     }
     if report.tables.iter().any(|t| !t.left.is_empty()) { Exit::Findings } else { Exit::Fine }
 }

@@ -162,6 +162,8 @@ fn shown(key: &Key) -> String {
 pub struct Report {
     /// Whether rows were written, or only counted.
     pub written: bool,
+    /// Whether it was told to stop before the end.
+    pub stopped: bool,
     /// What v2 needs and does not find: with anything but a view in it nothing is written.
     pub unmet: Vec<Unmet>,
     /// The tables, in the order they are written.

@@ -29,6 +29,8 @@ pub(super) struct Slice {
     pub(super) day: String,
     /// Raw rows: at least as many as entities.
     pub(super) rows: u64,
+    /// Ids that are not UTF-8, in hexadecimal; a thousand at most.
+    pub(super) broken: Vec<String>,
 }
 
 /// An entity that v3 wrote.
@@ -39,8 +41,8 @@ pub(super) struct Written {
     pub(super) updated_at: i64,
 }
 
-/// Traces of our own probes have this at the beginning of their id: they are nobody's data.
-const OURS: &str = "NOT startsWith(id, 'cutover-canary-')";
+/// Traces of our own probes are nobody's data ([`crate::domain::latency::CANARY`]).
+pub(super) const OURS: &str = "NOT startsWith(id, 'cutover-canary-')";
 
 /// The days of a table, all projects or one.
 pub(super) async fn slices(
@@ -49,7 +51,8 @@ pub(super) async fn slices(
     project: Option<&str>,
 ) -> Result<Vec<Slice>, Trouble> {
     let statement = format!(
-        "SELECT project_id AS project, toString(toDate({time})) AS day, count() AS rows FROM {table} \
+        "SELECT project_id AS project, toString(toDate({time})) AS day, count() AS rows, \
+         arrayMap(id -> hex(id), groupUniqArrayIf(1000)(id, NOT isValidUTF8(id))) AS broken FROM {table} \
          WHERE event_ts != {time} AND {OURS} AND (? = '' OR project_id = ?) \
          GROUP BY project_id, toDate({time}) ORDER BY project_id, toDate({time})",
         time = spec.time,
@@ -68,7 +71,7 @@ pub(super) async fn page(
 ) -> Result<Vec<Written>, Trouble> {
     let statement = format!(
         "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at FROM {table} \
-         WHERE project_id = ? AND toDate({time}) = toDate(?) AND event_ts != {time} AND {OURS} AND id > ? \
+         WHERE project_id = ? AND toDate({time}) = toDate(?) AND event_ts != {time} AND {OURS} AND isValidUTF8(id) AND id > ? \
          GROUP BY id ORDER BY id LIMIT {PAGE}",
         time = spec.time,
         table = spec.ch,

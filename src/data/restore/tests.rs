@@ -146,6 +146,11 @@ fn a_total_that_stands_alone_goes_back() {
 }
 
 #[test]
+fn our_probes_are_nobody_s_data() {
+    assert!(super::source::OURS.contains(&format!("'{}'", crate::domain::latency::CANARY)));
+}
+
+#[test]
 fn every_need_is_found_when_it_is_gone() {
     assert_eq!(unmet(&schema()), []);
     assert_eq!(

@@ -71,6 +71,7 @@ macro_rules! page {
             $table,
             " WHERE is_deleted = 0 AND event_ts != ",
             $time,
+            " AND NOT startsWith(id, 'cutover-canary-')",
             " AND (toUnixTimestamp64Milli(event_ts), id) > (?, ?) ORDER BY event_ts, id LIMIT ?"
         )
     };
