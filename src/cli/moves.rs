@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::domain::latency::Endpoint;
 use crate::domain::{Kind, SourceId};
 use crate::runtime::Clock;
-use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, VERIFY_DEADLINE};
+use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, SETTLE, VERIFY_DEADLINE};
 use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
 
 /// How long the readings behind a forward move may take.
@@ -173,7 +173,8 @@ async fn settle(desk: &mut Desk) -> Result<(), Exit> {
     };
     let objects = plan.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
     desk.perform(vec![Effect::Observe(plan.op, objects)]);
-    desk.wait(VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
+    // The routes are read again and again meanwhile: after this time what did not land will not any more.
+    desk.wait(SETTLE + VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
     if matches!(desk.model.shift, Shift::Unknown { .. }) {
         print::err(format!(
             "the outcome of {} to {} is not known, and nothing more was sent -> {LOOK}",
@@ -283,7 +284,7 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
     match desk.hold(on).await {
         Some(Ok(hold)) => {
             let text = match &hold {
-                Some(hold) => format!("traffic is held by {} since {}", hold.by, hold.since),
+                Some(hold) => format!("traffic is held by {} since {:.0}", hold.by, hold.since),
                 None => "the hold is off".into(),
             };
             desk.say(Msg::Answer(Answer::Hold(Ok(hold))));

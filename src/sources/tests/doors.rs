@@ -165,6 +165,26 @@ async fn pages_instead_of_answers() {
     }
 }
 
+/// It takes the connection and says nothing: the round is told within the driver's deadline, as a failure of v3.
+#[tokio::test]
+async fn an_address_that_hangs_is_a_probe_without_an_answer() {
+    crate::clients::tls::install_provider();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = LangfuseTarget {
+        address: Address::url(format!("http://{}", listener.local_addr().unwrap())),
+        host_header: None,
+        probe_key: Some(ProbeKey { public: "pk".into(), secret: Secret::new("sk") }),
+        tls: TlsOptions::default(),
+    };
+    let shared = Shared::new(Targets { v3: Some(target), ..Targets::default() });
+    let mut prober = Prober::new(shared, Endpoint::V3);
+    let limit = prober.id().cadence().0 * 19 / 10;
+    let answer = tokio::time::timeout(limit, prober.poll()).await.expect("told in time");
+    let Fact::Probe(probe) = answer.unwrap() else { panic!() };
+    assert_eq!(probe.health, Err(ProbeError::Transport(Kind::Timeout)));
+    assert_eq!(probe.accept, None);
+}
+
 #[tokio::test]
 async fn answers_that_are_not_langfuse() {
     crate::clients::tls::install_provider();
