@@ -314,7 +314,8 @@ async fn killed_and_resumed(bench: &mut Bench) {
     );
     bench.clickhouse.execute(bench.clickhouse.query(&many)).await.unwrap();
     const COUNT: &str = "SELECT count(*) FROM traces WHERE id LIKE 'many-%'";
-    for limit in [1, 4_000] {
+    // Four are killed, the last one is asked to end.
+    for limit in [1, 2_500, 6_000, 11_000, 15_000] {
         let mut child = Command::new(CUTOVER)
             .arg("--config")
             .arg(bench.rehearsal.config())
@@ -330,9 +331,17 @@ async fn killed_and_resumed(bench: &mut Bench) {
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        if limit < 15_000 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        } else {
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(75));
+        }
     }
+    let journal = bench.rehearsal.verb(&["journal"]);
+    assert!(String::from_utf8(journal.stdout).unwrap().contains("all tables: interrupted, "));
     let begun = Instant::now();
     let written = loop {
         // A transaction that was on its way may still end, one way or the other.

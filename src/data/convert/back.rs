@@ -99,7 +99,17 @@ fn plain(text: &str) -> Result<String, String> {
 /// Why a text with NUL stays where it is.
 const NUL: &str = "the text holds NUL (U+0000), which PostgreSQL cannot store";
 
+/// A moment as v3 keeps it; one that ClickHouse 26.8 and later stored a thousand times too large under v3 up to
+/// v3.225.4 (langfuse#16858) is named, not guessed back.
 fn time(millis: i64) -> Result<String, String> {
+    /// The years 2001 to 2100 in milliseconds, times a thousand.
+    const TOO_LARGE: std::ops::Range<i64> = 1_000_000_000_000_000..4_102_444_800_000_000;
+    if TOO_LARGE.contains(&millis) {
+        return Err(
+            "the moment was stored a thousand times too large (ClickHouse 26.8 or later, v3 up to v3.225.4)"
+                .into(),
+        );
+    }
     let at = jiff::Timestamp::from_millisecond(millis)
         .map_err(|_| format!("{millis} ms is no moment PostgreSQL knows"))?;
     Ok(at.strftime("%Y-%m-%d %H:%M:%S.%3f").to_string())

@@ -264,6 +264,8 @@ fn nul_and_broken_text_are_refused_by_name() {
     assert!(back(input, &Cell::Text("{\"a\":\"\\\\u0000\"}".into()), &mut vec![]).is_ok());
     let metadata = column(Table::Traces, "metadata");
     assert!(refused(metadata, &Cell::Map(vec![("k".into(), "\0".into())])).contains("NUL"));
+    let at = column(Table::Traces, "timestamp");
+    assert!(refused(at, &Cell::Millis(1_763_800_000_000_000)).contains("a thousand times too large"));
     let usage = column(Table::Observations, "usage_details");
     assert!(refused(usage, &Cell::Counts(vec![("input".into(), 3_000_000_000)])).contains("2147483647"));
 }
