@@ -17,6 +17,7 @@ pub mod print;
 pub mod progress;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
+pub mod restore;
 pub mod run;
 pub mod start;
 pub mod status;

@@ -11,5 +11,6 @@ pub mod cell;
 pub mod census;
 pub mod convert;
 pub mod copy_out;
+pub mod restore;
 pub mod rows;
 pub mod tables;

@@ -10,5 +10,6 @@
 mod common;
 
 mod census;
+mod restore;
 mod rows;
 mod sides;
