@@ -12,11 +12,14 @@ pub mod journal;
 pub mod moves;
 pub mod planned;
 pub mod print;
+pub mod progress;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
 pub mod run;
 pub mod start;
 pub mod status;
+pub mod stores;
+pub mod verify;
 pub mod watchdog;
 
 pub use exit::Exit;

@@ -12,3 +12,4 @@ pub mod convert;
 pub mod copy_out;
 pub mod rows;
 pub mod tables;
+pub mod verify;
