@@ -11,3 +11,4 @@ mod common;
 
 mod rows;
 mod sides;
+mod verify;

@@ -81,6 +81,9 @@ pub struct VerifyArgs {
     /// Ask the databases for at most this share of the time, per cent
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(5..=100))]
     pub max_load: u8,
+    /// Rows between two pauses, with --max-load
+    #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
+    pub step: u64,
     /// Rows touched within so many seconds may still be on their way
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub grace: u64,
@@ -139,10 +142,11 @@ impl VerifyArgs {
             },
             values: self.values,
             load: f64::from(self.max_load) / 100.0,
+            step: self.step,
             grace: Duration::from_secs(self.grace),
             settle: Duration::from_secs(5),
             fresh: self.fresh,
-            state: Some(stores.state_dir.join("verify")),
+            state: Some(stores.state_dir.clone()),
         }
     }
 }

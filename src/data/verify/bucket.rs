@@ -78,7 +78,8 @@ impl Sums {
         days
     }
 
-    fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
+    /// Every bucket that holds something.
+    pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
         self.projects.iter().flat_map(|(project, hours)| {
             let project: Box<str> = String::from_utf8_lossy(project).into();
             hours.keys().map(move |hour| Bucket { project: project.clone(), hour: *hour })

@@ -51,6 +51,8 @@ pub struct Ids {
 pub struct V3 {
     /// Queries.
     pub work: ClickhouseWork,
+    /// With one thread, for a server that has other work.
+    pub gentle: bool,
     spec: &'static Spec,
 }
 
@@ -67,7 +69,7 @@ struct Head {
 impl V3 {
     /// The side of a table.
     pub const fn new(work: ClickhouseWork, spec: &'static Spec) -> Self {
-        Self { work, spec }
+        Self { work, gentle: false, spec }
     }
 
     fn head(&self) -> String {
@@ -76,6 +78,7 @@ impl V3 {
 
     fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
         let query = self.work.query(sql).with_setting("max_query_size", QUERY).with_setting(FINAL, "1");
+        let query = if self.gentle { query.with_setting("max_threads", "1") } else { query };
         match &range.project {
             Some(project) => query.bind(project),
             None => query,

@@ -138,30 +138,16 @@ impl Size {
         if rows > ONE_GO { Strategy::Months } else { Strategy::Buckets }
     }
 
-    /// One range for each month of v3, and one before and after them for what v3 does not have.
-    pub fn months(&self, range: &Range) -> Vec<Range> {
-        let firsts: Vec<i64> = self.months.iter().filter_map(|(month, _)| first_day(*month)).collect();
-        let mut edges = vec![i64::MIN];
-        edges.extend(firsts);
-        edges.push(i64::MAX);
-        let part = |pair: &[i64]| {
-            let mut part = range.days(pair[0].max(-200_000), pair[1].min(200_000));
-            if pair[0] == i64::MIN {
-                part.from = range.from;
-            }
-            if pair[1] == i64::MAX {
-                part.to = range.to;
-            }
-            part
-        };
-        let parts = edges.windows(2).map(part);
-        parts.filter(|p| p.from.zip(p.to).is_none_or(|(from, to)| from < to)).collect()
+    /// The first day of each month of v3.
+    pub fn months(&self) -> Vec<i64> {
+        self.months.iter().filter_map(|(month, _)| first_day(*month)).collect()
     }
 
     /// Megabytes that PostgreSQL reads, and that ClickHouse reads, both compressed as they lie there.
     pub fn megabytes(&self, strategy: Strategy, columns: &[&str]) -> (f64, f64) {
         let pages = if strategy == Strategy::Ids { self.key_pages } else { self.pages };
         let read = |name: &str| columns.contains(&name) || matches!(name, "event_ts" | "is_deleted");
+        // Small parts are stored compactly, without a size for each column.
         let bytes: u64 = self.columns.iter().filter(|(name, _)| read(name)).map(|(_, bytes)| bytes).sum();
         (pages as f64 * PAGE / 1e6, bytes as f64 / 1e6)
     }
@@ -230,13 +216,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn months_leave_no_gap() {
-        let size = Size { months: vec![(202_601, 5), (202_602, 5)], ..Size::default() };
-        let months = size.months(&Range::default());
-        assert_eq!(months.len(), 3);
-        assert_eq!((months[0].from, months[2].to), (None, None));
-        assert!(months.windows(2).all(|pair| pair[0].to == pair[1].from && pair[0].to.is_some()));
-        assert_eq!(first_day(202_601), Some(20_454));
+    fn months_begin_with_their_first_day() {
+        let size = Size { months: vec![(202_601, 5), (202_602, 5), (0, 1)], ..Size::default() };
+        assert_eq!(size.months(), [20_454, 20_485]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ const BUCKETS: usize = 2000;
 pub struct Suspects {
     /// Their rows differ, or are on one side only.
     pub ids: Vec<String>,
+    /// v3 does not have them in their hour.
+    pub missing: Vec<(Box<str>, String)>,
     /// v3 wrote them; they matter only if v2 knows them, too.
     pub own: Vec<String>,
 }
@@ -82,9 +84,13 @@ pub async fn drill(
     for row in &ours {
         let bucket = bad.get(row.bucket).copied().unwrap_or(usize::MAX);
         let found = theirs.remove(&(bucket, &*row.id));
-        let alike = found.is_some_and(|found| found.len() == 1 && found[0].hash == row.hash && !found[0].own);
-        if !alike {
-            suspects.ids.push(row.id.to_string());
+        match found {
+            None => {
+                let project = batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
+                suspects.missing.push((project, row.id.to_string()));
+            }
+            Some(found) if found.len() == 1 && found[0].hash == row.hash && !found[0].own => {}
+            Some(_) => suspects.ids.push(row.id.to_string()),
         }
     }
     for ((_, id), rows) in theirs {

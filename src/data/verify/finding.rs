@@ -41,13 +41,15 @@ pub enum Difference {
     V3Only,
     /// v3 wrote newer values over the copy and lost none.
     V3Updated,
+    /// A canary of `cutover`'s own, written to one side on purpose.
+    Probe,
     /// Numbers of its JSON lost digits beyond 2^53, as in Langfuse's own copy.
     Precision,
 }
 
 impl Difference {
     /// Word, meaning, wrong when v3 has to be complete, wrong when PostgreSQL has to be.
-    const TABLE: [(Self, &'static str, &'static str, bool, bool); 11] = [
+    const TABLE: [(Self, &'static str, &'static str, bool, bool); 12] = [
         (Self::Missing, "missing", "in v2, not in v3", true, false),
         (Self::Pending, "pending", "not copied yet: the backfill has not come to it", true, false),
         (Self::Extra, "extra", "copied into v3, no longer in v2", true, true),
@@ -64,6 +66,7 @@ impl Difference {
         (Self::Deleted, "deleted", "deleted in v3, still in v2", false, true),
         (Self::V3Only, "v3-only", "written by v3 itself, unknown to v2", false, true),
         (Self::V3Updated, "v3-updated", "newer values written by v3, none lost", false, true),
+        (Self::Probe, "probe", "a canary of cutover's own", false, false),
         (
             Self::Precision,
             "precision",
@@ -118,6 +121,9 @@ pub struct Finding {
     /// What else is to be said: why it cannot be copied, where it is instead.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// The days of its rows on both sides, since 1970.
+    #[serde(skip)]
+    pub days: Vec<i64>,
 }
 
 /// One column of a row that differs.

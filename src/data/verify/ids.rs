@@ -9,7 +9,7 @@ use super::range::Range;
 use crate::domain::Trouble;
 
 /// Rows of either side that this way may hold: 16 bytes each.
-pub const MOST: u64 = 8_000_000;
+pub const MOST: u64 = 6_000_000;
 
 /// What the streams say.
 #[derive(Debug, Default)]
@@ -50,6 +50,7 @@ pub async fn compare(
     let extra: Vec<u64> = copied.iter().filter(unknown).copied().collect();
     let v3_only = own.iter().filter(unknown).filter(|h| copied.binary_search(h).is_err()).count() as u64;
     let (missing, extra) = futures::try_join!(v2.named(&missing, range), v3.named(&extra, range))?;
-    let suspects = Suspects { ids: missing.into_iter().chain(extra).collect(), own: vec![] };
+    let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
+    let suspects = Suspects { ids: extra, missing, own: vec![] };
     Ok(Compared { suspects, rows, v3_only, received })
 }

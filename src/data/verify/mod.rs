@@ -10,6 +10,8 @@
 //! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`bucket`], [`ids`] |
 //! | where sums differ: which ids | [`drill`] |
 //! | what is wrong with them | [`resolve`], [`compare`], [`finding`] |
+//! | what need not be read again, and what the cockpit shows | [`state`], [`witness`] |
+//! | how hard the servers are asked, and which ones answer | [`pace`], [`replicas`] |
 
 pub mod bucket;
 pub mod chain;
@@ -22,11 +24,16 @@ pub mod ids;
 pub mod json_hash;
 pub mod lookup3;
 pub mod options;
+pub mod pace;
 pub mod postgres;
 pub mod range;
+pub mod replicas;
 pub mod resolve;
 pub mod run;
 pub mod selftest;
+pub mod state;
+mod table;
+pub mod witness;
 
 pub use finding::{Against, Difference, Finding};
 pub use options::{Options, Progress, Report, TableReport};

@@ -28,6 +28,8 @@ pub struct Options {
     pub values: bool,
     /// Share of the time in which the servers are asked, 0.05..=1.
     pub load: f64,
+    /// Rows between two pauses, where there are pauses.
+    pub step: u64,
     /// Rows touched within this time may still be on their way.
     pub grace: Duration,
     /// Pause before such rows are looked at again.

@@ -37,6 +37,26 @@ impl Range {
         }
     }
 
+    /// Cut at the beginnings of these days, which are in order.
+    pub fn cut(&self, days: &[i64]) -> Vec<Self> {
+        let mut parts = vec![];
+        let mut rest = self.clone();
+        for day in days {
+            let at = day.saturating_mul(DAY);
+            if rest.from.is_none_or(|from| from < at) && rest.to.is_none_or(|to| at < to) {
+                parts.push(Self { to: Some(at), ..rest.clone() });
+                rest.from = Some(at);
+            }
+        }
+        parts.push(rest);
+        parts
+    }
+
+    /// Whether the whole day belongs to it.
+    pub fn has_day(&self, day: i64) -> bool {
+        self.from.is_none_or(|from| from <= day * DAY) && self.to.is_none_or(|to| (day + 1) * DAY <= to)
+    }
+
     /// As a condition of PostgreSQL; `project` is the quoted literal of the project.
     pub(super) fn pg(&self, time: &str, project: Option<&str>) -> String {
         let mut text = "true".to_owned();
@@ -80,6 +100,12 @@ mod tests {
         let part = range.days(1, 9);
         assert_eq!((part.from, part.to), (Some(DAY + 5), Some(3 * DAY)));
         assert!(!range.is_whole() && Range::default().is_whole());
+        assert_eq!(Range::default().cut(&[1, 5]).len(), 3);
+        assert_eq!(
+            part.cut(&[0, 1, 2, 3]),
+            [Range { to: Some(2 * DAY), ..part.clone() }, Range { from: Some(2 * DAY), ..part.clone() }]
+        );
+        assert!(part.has_day(2) && !part.has_day(1) && Range::default().has_day(-5));
         assert_eq!(Range::default().pg("t.x", None), "true");
         assert!(part.ch("x").contains("fromUnixTimestamp64Milli(toInt64(86400005))"));
     }

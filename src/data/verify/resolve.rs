@@ -16,8 +16,8 @@ use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
 
-/// Rows that are looked at in one go.
-pub const PAGE: usize = 2000;
+/// What the ids of our own canaries begin with.
+const PROBE: &str = "cutover-canary-";
 const DAY: i64 = super::range::DAY;
 
 /// How far the backfill has come.
@@ -51,6 +51,8 @@ pub struct Seen {
     pub findings: Vec<Finding>,
     /// Rows that differ and were touched just now: to be looked at once more.
     pub moving: Vec<String>,
+    /// The days of those.
+    pub days: Vec<i64>,
 }
 
 /// The columns that a comparison of this tier looks at, and those that say what happened to a row.
@@ -91,8 +93,21 @@ impl Resolver<'_> {
         let mut seen = Seen::default();
         let mut alike = vec![];
         for (key, (v2, v3)) in &all {
-            match self.classify(key, v2.as_ref(), v3, deleted.contains(&key.id)) {
-                Some(finding) if self.is_moving(v2.as_ref(), v3) => seen.moving.push(finding.id),
+            let mut finding = self.classify(key, v2.as_ref(), v3, deleted.contains(&key.id));
+            if let Some(finding) = &mut finding {
+                if key.id.starts_with(PROBE) {
+                    finding.difference = Difference::Probe;
+                }
+                let ours = v2.as_ref().and_then(|row| row.as_ref().ok());
+                let times =
+                    ours.into_iter().chain(v3).filter_map(|row| self.millis(row, self.mapping.spec.time));
+                finding.days = times.map(|at| at.div_euclid(DAY)).collect();
+            }
+            match finding {
+                Some(finding) if self.is_moving(v2.as_ref(), v3) => {
+                    seen.days.extend(&finding.days);
+                    seen.moving.push(finding.id);
+                }
                 Some(finding) => seen.findings.push(finding),
                 None => alike.extend(v3.first()),
             }
@@ -111,7 +126,15 @@ impl Resolver<'_> {
 
     fn finding(&self, key: &Key, difference: Difference, note: String) -> Finding {
         let Key { project, id } = key.clone();
-        Finding { table: self.mapping.spec.table, difference, project, id, columns: vec![], note }
+        Finding {
+            table: self.mapping.spec.table,
+            difference,
+            project,
+            id,
+            columns: vec![],
+            note,
+            days: vec![],
+        }
     }
 
     fn millis(&self, row: &Row, ch: &str) -> Option<i64> {

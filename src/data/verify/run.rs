@@ -1,27 +1,25 @@
-//! A whole comparison: table by table, range by range, from sums to rows.
+//! A whole comparison, table by table.
 //!
 //! One rule: what was finished is remembered at once, so that a run that is killed loses one range at most.
-
-use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
-use super::drill::{Suspects, batches, drill};
 use super::finding::{Against, Difference, Finding};
 use super::options::{Options, Progress, Report, TableReport};
+use super::pace::Pace;
 use super::postgres::V2;
 use super::range::Range;
-use super::resolve::{Cursor, PAGE, Resolver, narrow};
-use super::{ids, selftest};
+use super::replicas::{self, Servers};
+use super::resolve::narrow;
+use super::state::{Known, State, Witness, without};
+use super::table::{Remembering, Running};
+use super::{selftest, witness};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
-use crate::data::tables::{Live, Mapping, Tier, spec};
+use crate::data::tables::{Live, Spec, Tier, spec};
 use crate::domain::backfill::Table;
+use crate::domain::verified::{Depth, Verified};
 use crate::domain::{Now, Trouble};
-
-/// Ids that are looked at one by one; of more, only their number is told.
-const CLOSELY: u64 = 200_000;
 
 /// Both sides, what is asked for, and who listens.
 pub struct Verify<'a> {
@@ -39,18 +37,15 @@ pub struct Verify<'a> {
     pub found: &'a mut (dyn FnMut(&Finding) + Send),
 }
 
-/// One table of a running comparison.
-struct At<'a> {
+/// A table before it is read.
+struct Prepared {
     v2: V2,
     v3: V3,
     chain: Chain,
-    looked: Mapping,
-    cursor: Cursor,
-    report: TableReport,
-    closely: u64,
-    moving: Vec<String>,
-    options: &'a Options,
-    progress: &'a Progress,
+    mapping: crate::data::tables::Mapping,
+    size: Size,
+    strategy: Strategy,
+    servers: Servers,
 }
 
 impl Verify<'_> {
@@ -60,9 +55,18 @@ impl Verify<'_> {
     /// A side cannot be asked, or its hashes are not the ones this program knows.
     pub async fn run(&mut self) -> Result<Report, Trouble> {
         let at = (self.now)().wall;
+        let mut state = State::open(self.options.state.as_deref());
         let mut report = Report { at, against: self.options.against, tables: vec![], notes: vec![] };
         for table in self.options.tables.clone() {
-            report.tables.push(self.table(table).await?);
+            self.progress.say(format!("{}: looking at both sides", table.name()));
+            let prepared = self.prepare(spec(table)).await?;
+            let mut notes = prepared.servers.notes.clone();
+            report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
+            for note in notes {
+                if !report.notes.contains(&note) {
+                    report.notes.push(note);
+                }
+            }
         }
         Ok(report)
     }
@@ -72,39 +76,88 @@ impl Verify<'_> {
     /// # Errors
     /// A side cannot be asked.
     pub async fn explain(&self) -> Result<Vec<Plan>, Trouble> {
+        let state = State::open(self.options.state.as_deref());
         let mut plans = vec![];
         for table in &self.options.tables {
-            let spec = spec(*table);
-            let mapping = Live::read(&self.clickhouse.ask, spec).await?.map(spec);
-            let v2 = V2::new(self.postgres.clone(), spec);
-            let size = Size::read(&v2, &self.clickhouse, &mapping).await?;
-            let chain = Chain::new(&mapping, self.options.tier);
-            let columns: Vec<_> = chain.names().collect();
-            plans.push(size.plan(*table, self.options.tier, &self.options.range, &columns));
+            let prepared = self.prepare(spec(*table)).await?;
+            let columns: Vec<_> = prepared.chain.names().collect();
+            let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
+            let known = state.known(&self.key(*table), &prepared.servers.relation);
+            plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
+            plans.push(plan);
         }
         Ok(plans)
     }
 
-    async fn table(&mut self, table: Table) -> Result<TableReport, Trouble> {
-        let begun = (self.now)().mono;
-        let options = self.options.clone();
-        self.progress.say(format!("{}: looking at both sides", table.name()));
-        let spec = spec(table);
+    async fn prepare(&self, spec: &'static Spec) -> Result<Prepared, Trouble> {
         let mapping = Live::read(&self.clickhouse.ask, spec).await?.map(spec);
         let v2 = V2::new(self.postgres.clone(), spec);
-        let v3 = V3::new(self.clickhouse.clone(), spec);
-        let chain = Chain::new(&mapping, options.tier);
-        selftest::check(&v2, &mapping, &chain).await?;
+        let mut v3 = V3::new(self.clickhouse.clone(), spec);
+        v3.gentle = self.options.load < 1.0;
         let size = Size::read(&v2, &self.clickhouse, &mapping).await?;
-        let strategy = size.strategy(options.tier, &options.range);
-        self.progress.begin(size.v3_rows);
+        let strategy = size.strategy(self.options.tier, &self.options.range);
+        let servers = replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?;
+        let chain = Chain::new(&mapping, self.options.tier);
+        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers })
+    }
+
+    /// Names what is remembered: results for other columns or projects say nothing.
+    fn key(&self, table: Table) -> String {
+        let Options { tier, against, range, .. } = &self.options;
+        format!("{} {tier:?} {against:?} {}", table.name(), range.project.as_deref().unwrap_or_default())
+    }
+
+    async fn table(
+        &mut self,
+        prepared: Prepared,
+        state: &mut State,
+        notes: &mut Vec<String>,
+    ) -> Result<TableReport, Trouble> {
+        let Prepared { v2, v3, chain, mapping, size, strategy, servers } = prepared;
+        let begun = (self.now)();
+        let spec = mapping.spec;
+        selftest::check(&v2, &mapping, &chain).await?;
+        let key = self.key(spec.table);
+        let old = state.known(&key, &servers.relation).filter(|_| !self.options.fresh).cloned();
+        let by_day =
+            strategy != Strategy::Ids && self.options.state.is_some() && self.options.range.project.is_none();
+        let updates = witness::updates(&v2, spec.pg(), servers.replica).await?;
+        let now = match by_day {
+            true => witness::ask(&v2, &self.clickhouse, spec, &chain, old.as_ref(), updates).await?,
+            false => Witness::default(),
+        };
+        let mut unchanged = old.as_ref().map(|old| old.unchanged(&now)).unwrap_or_default();
+        unchanged.retain(|day| by_day && self.options.range.has_day(*day));
+        let known = Known {
+            relation: servers.relation.clone(),
+            updates,
+            since: begun.wall.as_millisecond(),
+            days: old.map(|old| old.days).unwrap_or_default(),
+            months: now.months.clone(),
+        };
+        let mut known = known;
+        known.days.retain(|day, _| unchanged.contains(day));
+        let remembered = known.days.values().map(|day| day.rows).sum();
+        let pace = Pace::new(self.options.load);
+        let edges = match strategy {
+            _ if pace.is_limited() && strategy != Strategy::Ids => steps(&v2, &self.options).await?,
+            Strategy::Months => size.months(),
+            Strategy::Ids | Strategy::Buckets => vec![],
+        };
+        let ranges = without(&self.options.range, &unchanged).into_iter().flat_map(|range| range.cut(&edges));
+        let ranges: Vec<Range> = ranges.collect();
+        let share = match (by_day, now.rows.values().sum::<u64>()) {
+            (true, all) if all > 0 => 1.0 - remembered as f64 / all as f64,
+            _ => 1.0,
+        };
+        self.progress.begin((size.v3_rows as f64 * share) as u64);
         let report = TableReport {
-            table,
+            table: spec.table,
             strategy: strategy.word(),
             columns: chain.names().collect(),
-            rows: 0,
+            rows: remembered,
             v3_only: 0,
-            remembered: 0,
+            remembered,
             differences: Difference::all().map(|d| (d, 0)).collect(),
             wrong: 0,
             absent: mapping.absent.clone(),
@@ -113,142 +166,62 @@ impl Verify<'_> {
             received: 0,
             seconds: 0.0,
         };
-        let cursor = size.cursor;
-        let looked = narrow(&mapping, options.tier);
-        let progress = self.progress;
-        let mut at = At {
+        let mut running = Running {
+            looked: narrow(&mapping, self.options.tier),
             v2,
             v3,
             chain,
-            looked,
-            cursor,
+            strategy,
+            cursor: size.cursor,
             report,
-            closely: 0,
             moving: vec![],
-            options: &options,
-            progress,
+            remembering: by_day.then_some(Remembering { known, now, tainted: Default::default() }),
+            options: &self.options,
+            progress: self.progress,
+            clock: self.now,
+            found: &mut *self.found,
         };
-        let ranges = match strategy {
-            Strategy::Ids | Strategy::Buckets => vec![options.range.clone()],
-            Strategy::Months => size.months(&options.range),
-        };
-        for range in &ranges {
-            at.range(range, strategy, &mut *self.found, self.now).await?;
+        running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
+        running.settle().await?;
+        let mut report = running.report;
+        report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
+        if replicas::host(&self.clickhouse).await? != servers.host {
+            notes.push(format!(
+                "more than one replica of ClickHouse answered ({} and others): what looks missing may not have been \
+                 replicated yet; point [clickhouse] at one of them",
+                servers.host
+            ));
         }
-        at.settle(&mut *self.found, self.now).await?;
-        at.report.seconds = (self.now)().mono.since(begun).as_secs_f64();
-        Ok(at.report)
+        if self.options.range.is_whole() && self.options.against == Against::V3 {
+            let depth = depth(self.options.tier);
+            let (rows, wrong) = (report.rows, report.wrong);
+            let result = Verified { table: spec.table, depth, at: begun.wall, rows, wrong };
+            if let Err(error) = state.conclude(&result) {
+                notes.push(format!("the result could not be kept: {error}"));
+            }
+        }
+        Ok(report)
     }
 }
 
-type Found<'f> = &'f mut (dyn FnMut(&Finding) + Send);
-type Clock<'c> = &'c (dyn Fn() -> Now + Sync);
-
-impl At<'_> {
-    /// Compares one range.
-    async fn range(
-        &mut self,
-        range: &Range,
-        strategy: Strategy,
-        found: Found<'_>,
-        now: Clock<'_>,
-    ) -> Result<(), Trouble> {
-        let progress = self.progress;
-        let seen = move |rows| {
-            progress.done.fetch_add(rows, Ordering::Relaxed);
-        };
-        self.progress.say(format!("{}: reading both sides", self.report.table.name()));
-        if strategy == Strategy::Ids {
-            let compared = ids::compare(&self.v2, &self.v3, range, &seen).await?;
-            self.report.rows += compared.rows;
-            self.report.v3_only += compared.v3_only;
-            self.report.received += compared.received;
-            return self.look(compared.suspects, found, now).await;
+/// Days at which a range is cut, so that each part has rows enough to be worth a statement.
+async fn steps(v2: &V2, options: &Options) -> Result<Vec<i64>, Trouble> {
+    let (mut edges, mut rows) = (vec![], 0);
+    for (day, count) in v2.days(&options.range, "").await? {
+        if rows >= options.step {
+            edges.push(day);
+            rows = 0;
         }
-        let (sums, (theirs, received)) =
-            futures::try_join!(self.v2.sums(&self.chain, range), self.v3.sums(&self.chain, range, &seen))?;
-        self.report.received += received;
-        self.report.rows += sums.rows();
-        let unlike = sums.unlike(&theirs);
-        self.report.suspicious.0 += unlike.len();
-        self.report.suspicious.1 += sums.days().len() * 24;
-        for batch in batches(&unlike) {
-            self.progress.say(format!("{}: {} hours closely", self.report.table.name(), unlike.len()));
-            let suspects = drill(&self.v2, &self.v3, &self.chain, range, &sums, &batch).await?;
-            self.look(suspects, found, now).await?;
-        }
-        Ok(())
+        rows += count;
     }
-
-    /// Looks at ids, and tells of what is wrong with them.
-    async fn look(&mut self, suspects: Suspects, found: Found<'_>, now: Clock<'_>) -> Result<(), Trouble> {
-        let mut ids: BTreeSet<String> = suspects.ids.into_iter().collect();
-        for page in suspects.own.chunks(PAGE) {
-            let asked: Vec<&str> = page.iter().map(String::as_str).collect();
-            let known = self.v2.existing(&asked).await?;
-            self.report.v3_only += (page.len() - known.len()) as u64;
-            ids.extend(known);
-            if self.options.against == Against::Pg {
-                ids.extend(page.iter().cloned());
-            }
-        }
-        let ids: Vec<String> = ids.into_iter().collect();
-        for page in ids.chunks(PAGE) {
-            self.progress.say(format!("{}: {} rows by id", self.report.table.name(), ids.len()));
-            self.closely += page.len() as u64;
-            let young = self.young(now);
-            let seen = self.resolver(young).look(page).await?;
-            self.moving.extend(seen.moving);
-            self.tell(&seen.findings, found);
-            if self.closely > CLOSELY {
-                tracing::debug!(rows = self.closely, "many rows differ");
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows that were moving are looked at once more, after a pause.
-    async fn settle(&mut self, found: Found<'_>, _now: Clock<'_>) -> Result<(), Trouble> {
-        let moving = std::mem::take(&mut self.moving);
-        if moving.is_empty() {
-            return Ok(());
-        }
-        self.progress.say(format!("{}: {} rows are on their way", self.report.table.name(), moving.len()));
-        tokio::time::sleep(self.options.settle).await;
-        for page in moving.chunks(PAGE) {
-            let seen = self.resolver(i64::MAX).look(page).await?;
-            self.tell(&seen.findings, found);
-        }
-        Ok(())
-    }
-
-    fn young(&self, now: Clock<'_>) -> i64 {
-        let grace = i64::try_from(self.options.grace.as_millis()).unwrap_or(i64::MAX);
-        now().wall.as_millisecond().saturating_sub(grace)
-    }
-
-    const fn resolver(&self, young: i64) -> Resolver<'_> {
-        Resolver {
-            v2: &self.v2,
-            v3: &self.v3,
-            mapping: &self.looked,
-            cursor: self.cursor,
-            values: self.options.values,
-            young,
-        }
-    }
-
-    fn tell(&mut self, findings: &[Finding], found: Found<'_>) {
-        for finding in findings {
-            *self.report.differences.entry(finding.difference).or_default() += 1;
-            self.report.wrong += u64::from(finding.difference.is_wrong(self.options.against));
-            if finding.difference == Difference::V3Only {
-                self.report.v3_only += u64::from(self.options.against == Against::V3);
-            }
-            found(finding);
-        }
-    }
+    Ok(edges)
 }
 
-/// The columns of a tier by the name an operator gives them.
-pub const TIERS: [(&str, Tier); 3] = [("key", Tier::Key), ("scalar", Tier::Scalar), ("all", Tier::All)];
+/// The tier in the vocabulary of results.
+pub const fn depth(tier: Tier) -> Depth {
+    match tier {
+        Tier::Key => Depth::Key,
+        Tier::Scalar => Depth::Scalar,
+        Tier::All => Depth::All,
+    }
+}
