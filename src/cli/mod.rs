@@ -7,6 +7,7 @@ pub mod config;
 pub mod desk;
 pub mod exit;
 pub mod finish;
+pub mod footing;
 pub mod init;
 pub mod journal;
 pub mod moves;
