@@ -23,7 +23,7 @@
 //! | [`clients`] | connections to Kubernetes, PostgreSQL, ClickHouse, Redis, HTTP, S3, with our timeouts | `domain` |
 //! | [`config`] | validated configuration with the origin of each value, and the targets it builds for the clients | `domain`, `clients` |
 //! | [`routers`] | one file per traffic mechanism behind one trait | `domain`, `shift`, `clients` |
-//! | [`sources`] | one poller or watcher per subject behind one trait and one driver | `domain`, `clients`, `routers`, `cockpit::msg` |
+//! | [`sources`] | one poller or watcher per subject behind one trait and one driver | `domain`, `clients`, `routers`, `data`, `cockpit::msg` |
 //! | [`data`] | the data engine: the description of the tables, census, verify, copies in both directions, the migration lock | `domain`, `clients` |
 //! | [`actuators`] | what changes the world: apply a plan, journal, lease | `domain`, `shift`, `cockpit` (messages), `routers`, `clients` |
 //! | `rehearsal` | a complete local migration to practise on (cargo feature) | anything below the runtime |

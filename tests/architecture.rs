@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clients", &["domain"]),
     ("routers", &["domain", "shift", "clients"]),
     ("data", &["domain", "clients"]),
-    ("sources", &["domain", "clients", "routers", "cockpit::msg", "cockpit::Msg"]),
+    ("sources", &["domain", "clients", "routers", "data", "cockpit::msg", "cockpit::Msg"]),
     ("actuators", &["domain", "shift", "cockpit", "routers", "clients", "data"]),
     (
         "rehearsal",

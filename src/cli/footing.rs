@@ -9,7 +9,8 @@ use super::desk::{Desk, Waited};
 use super::exit::Exit;
 use super::print;
 use crate::cockpit::Model;
-use crate::cockpit::guards::{ROUNDS_NEEDED, guards};
+use crate::cockpit::errors::ROUNDS_NEEDED;
+use crate::cockpit::guards::guards;
 use crate::domain::latency::Endpoint;
 use crate::domain::{SourceId, Split};
 use crate::shift::Verdict;
@@ -76,7 +77,7 @@ fn rounds(model: &Model) -> u32 {
 /// One failed round is enough for the guard to speak.
 fn enough(model: &Model) -> bool {
     let recent = &model.history.latency[Endpoint::V3 as usize].recent;
-    recent.rounds() >= ROUNDS_NEEDED || recent.failed() > 0
+    u64::from(recent.rounds()) >= ROUNDS_NEEDED || recent.failed() > 0
 }
 
 fn blocked_otherwise(desk: &Desk, to: Split) -> bool {

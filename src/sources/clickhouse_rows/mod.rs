@@ -85,7 +85,7 @@ impl ClickhouseRows {
             let row = rows(&shared, &ch, pg.as_ref(), table, of_table, scanned, deadline).await;
             tables.push(self.clickhouse.judge(row)?);
         }
-        Ok(Fact::Rows(RowsFact { side: Side::Clickhouse, tables }))
+        Ok(Fact::Rows(RowsFact { side: Side::Clickhouse, tables, verified: vec![] }))
     }
 
     /// PostgreSQL, to look v3's ids up in; without it that number is unknown and the others are not.

@@ -18,6 +18,7 @@ use super::Source;
 use super::migrations;
 use super::shared::{Link, Shared, absent};
 use crate::clients::postgres::{self, Postgres};
+use crate::data::verify::state::results;
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::{Fact, SourceId, Trouble};
@@ -67,7 +68,9 @@ impl PostgresRows {
             let counting = self.counting.entry(table).or_insert_with(|| Counting::new(table));
             tables.push(rows(pg, &self.shared, counting, migration, deadline).await?);
         }
-        Ok(RowsFact { side: Side::Postgres, tables })
+        let folder = self.shared.targets.state_file.as_deref().and_then(std::path::Path::parent);
+        let verified = folder.map(results).unwrap_or_default();
+        Ok(RowsFact { side: Side::Postgres, tables, verified })
     }
 }
 
