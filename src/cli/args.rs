@@ -78,7 +78,7 @@ pub enum Verb {
     /// Let a move with a deadline stay
     #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
     Confirm,
-    /// Compare v2's rows with v3's: find each one that is missing, extra, changed, stale or overwritten
+    /// Compare v2's rows with v3's and name each one that differs
     #[command(after_help = super::verify::AFTER)]
     Verify(super::verify::VerifyArgs),
     /// Print the journal, or check its chain

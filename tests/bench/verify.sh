@@ -10,7 +10,12 @@ cd "$(dirname "$0")/../.."
 
 case "${SIZE:-1000000}" in full) TRACES=5000000 ;; *) TRACES=${SIZE:-1000000} ;; esac
 CUTOVER=${CUTOVER:-target/release/cutover}
+# Whose `backfill` copies the traces.
+COPIER=${COPIER:-$CUTOVER}
+# So many are made one by one, the rest are their likes, with other ids and times.
+BASE=20000
 WORK=$(mktemp -d)
+chmod 711 "$WORK" # PostgreSQL runs as another user where we are root
 PSQL=$(command -v psql || ls /usr/lib/postgresql/*/bin/psql | tail -1)
 cleanup() {
     [ -n "${PID:-}" ] && kill "$PID" 2>/dev/null && wait "$PID" 2>/dev/null
@@ -19,7 +24,7 @@ cleanup() {
 trap cleanup EXIT
 
 printf 'description = "by hand"\n[settings]\nbackfill = "off"\n' >"$WORK/off.toml"
-"$CUTOVER" rehearse --no-tui --traces "$TRACES" --rate 0 --projects 5 --scenario "$WORK/off.toml" --dir "$WORK/world" \
+"$CUTOVER" rehearse --no-tui --traces "$BASE" --rate 0 --projects 5 --scenario "$WORK/off.toml" --dir "$WORK/world" \
     >"$WORK/info.json" 2>"$WORK/rehearsal.log" &
 PID=$!
 until [ -s "$WORK/info.json" ]; do
@@ -32,11 +37,17 @@ CH_USER=$(python3 -c "import tomllib; print(tomllib.load(open('$CONFIG','rb'))['
 CH_KEY=$(python3 -c "import tomllib; print(tomllib.load(open('$CONFIG','rb'))['clickhouse']['password'])")
 pg() { "$PSQL" "$PG" -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 ch() { curl -sS --fail-with-body -H "X-ClickHouse-User: $CH_USER" -H "X-ClickHouse-Key: $CH_KEY" --data-binary "$1" "$CH/?database=default&mutations_sync=2&max_query_size=10000000"; }
-cutover() { "$CUTOVER" --config "$CONFIG" "$@"; }
 
-echo "$TRACES traces: copying them" >&2
+echo "$TRACES traces: writing them into PostgreSQL" >&2
+pg "SET synchronous_commit = off; INSERT INTO traces (id, project_id, \"timestamp\", name, user_id, metadata, release, version, public,
+    bookmarked, tags, input, output, session_id, created_at, updated_at)
+    SELECT gen_random_uuid()::text, project_id, \"timestamp\" - shift, name, user_id, metadata, release, version, public, bookmarked,
+    tags, input, output, session_id, created_at - shift, updated_at - shift
+    FROM (SELECT *, n * interval '61 seconds' AS shift FROM traces, generate_series(1, $TRACES / $BASE - 1) n) t
+    ORDER BY created_at - shift"
+echo "copying them" >&2
 pg "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%'" >/dev/null
-cutover backfill run --table traces --yes >&2
+"$COPIER" --config "$CONFIG" backfill run --table traces --yes >&2
 pg "VACUUM ANALYZE traces"
 
 # 183 rows, in an order that has nothing to do with their place.

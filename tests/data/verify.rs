@@ -166,6 +166,26 @@ async fn every_planted_difference_is_found_and_nothing_else() {
     assert_eq!(told["tables"][0]["v3_only"], 1, "{told:#}");
     let told = verify(&rehearsal, &["--table", "traces", "--against", "pg"]);
     assert_eq!(findings(&told)["v3-only"].0, "v3-only", "{told:#}");
+
+    // Only a part of the table, and only what is asked for.
+    let wrong = |args: &[&str]| verify(&rehearsal, &[&["--table", "traces"], args].concat())["wrong"].clone();
+    assert_eq!(wrong(&["--from", "2026-05-05", "--to", "2026-05-06"]), 0);
+    assert_ne!(wrong(&["--from", "2026-05-04", "--to", "2026-05-04"]), 0);
+    assert_eq!(wrong(&["--project", "another"]), 0);
+    // As a file and as text.
+    let csv = rehearsal.dir().join("differences.csv").display().to_string();
+    let output =
+        rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("13 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
+    let lines = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(lines.lines().count(), 1 + PLANTED.len(), "{lines}");
+    assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");
+    let output = rehearsal.verb(&["verify", "--explain"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("one pass over each side"), "{output:?}");
+    // A database that does not answer is told, and nothing is made up.
+    rehearsal.fault(&["store-down", "store=clickhouse"]);
+    assert_eq!(rehearsal.verb(&["verify"]).status.code(), Some(3));
 }
 
 /// Id, what is wrong with it, and the columns that say so; sorted as findings are.

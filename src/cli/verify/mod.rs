@@ -60,11 +60,11 @@ pub struct VerifyArgs {
     /// Last day, included
     #[arg(long, value_name = "DATE")]
     pub to: Option<Date>,
-    /// Which columns; each includes the ones before
-    #[arg(long, value_enum, default_value_t = Columns::Scalar)]
+    /// key, scalar (every column but the JSON ones; the default) or all
+    #[arg(long, value_enum, default_value_t = Columns::Scalar, hide_default_value = true, hide_possible_values = true)]
     pub columns: Columns,
-    /// Which side has to be complete
-    #[arg(long, value_enum, default_value_t = Complete::V3)]
+    /// Which side has to be complete: v3 (the default) or pg
+    #[arg(long, value_enum, default_value_t = Complete::V3, hide_default_value = true, hide_possible_values = true)]
     pub against: Complete,
     /// As JSON, one document
     #[arg(long)]
@@ -78,14 +78,14 @@ pub struct VerifyArgs {
     /// Say what would be read, and read nothing
     #[arg(long)]
     pub explain: bool,
-    /// Ask the databases for at most this share of the time, per cent
-    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(5..=100))]
+    /// Ask the databases for at most this share of the time
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, hide_default_value = true, value_parser = clap::value_parser!(u8).range(5..=100))]
     pub max_load: u8,
     /// Rows between two pauses, with --max-load
     #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
     pub step: u64,
-    /// Rows touched within so many seconds may still be on their way
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Rows touched within so many seconds are looked at twice [default: 60]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, hide_default_value = true)]
     pub grace: u64,
     /// Read again what was found equal before
     #[arg(long)]

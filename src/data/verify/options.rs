@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::chain::Chain;
+use super::cost::Strategy;
 use super::finding::{Against, Difference, table_name};
 use super::range::Range;
-use crate::data::tables::Tier;
+use crate::data::tables::{Mapping, Tier};
 use crate::domain::backfill::Table;
 
 /// What is asked for.
@@ -94,6 +96,27 @@ pub struct TableReport {
     pub received: u64,
     /// Seconds it took.
     pub seconds: f64,
+}
+
+impl TableReport {
+    /// A report of a table of which nothing was read yet.
+    pub fn new(mapping: &Mapping, chain: &Chain, strategy: Strategy) -> Self {
+        Self {
+            table: mapping.spec.table,
+            strategy: strategy.word(),
+            columns: chain.names().collect(),
+            rows: 0,
+            v3_only: 0,
+            remembered: 0,
+            differences: Difference::all().map(|d| (d, 0)).collect(),
+            wrong: 0,
+            absent: mapping.absent.clone(),
+            unknown: mapping.unknown.clone(),
+            suspicious: (0, 0),
+            received: 0,
+            seconds: 0.0,
+        }
+    }
 }
 
 /// What was found.

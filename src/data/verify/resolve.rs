@@ -160,40 +160,36 @@ impl Resolver<'_> {
         v3: &[Row],
         deleted: bool,
     ) -> Option<Finding> {
-        let time = self.mapping.spec.time;
-        let own = |row: &Row| self.millis(row, "event_ts") != self.millis(row, time);
         let winner = v3.iter().max_by_key(|row| self.millis(row, "event_ts"));
-        let (v2, winner) = match (v2, winner) {
-            (None, None) => return None,
-            (None, Some(row)) => {
-                let kind = if own(row) { Difference::V3Only } else { Difference::Extra };
-                return Some(self.finding(key, kind, String::new()));
-            }
+        let found = |kind| Some(self.finding(key, kind, String::new()));
+        match (v2, winner) {
+            (None, None) => None,
+            (None, Some(row)) if self.is_own(row) => found(Difference::V3Only),
+            (None, Some(_)) => found(Difference::Extra),
             (Some(Err(rejected)), None) => {
-                return Some(self.finding(
-                    key,
-                    Difference::Missing,
-                    format!("cannot be copied: {}", rejected.why),
-                ));
+                Some(self.finding(key, Difference::Missing, format!("cannot be copied: {}", rejected.why)))
             }
             (Some(Err(rejected)), Some(_)) => {
-                return Some(self.finding(
-                    key,
-                    Difference::Changed,
-                    format!("cannot be compared: {}", rejected.why),
-                ));
+                Some(self.finding(key, Difference::Changed, format!("cannot be compared: {}", rejected.why)))
             }
-            (Some(Ok(_)), None) if deleted => {
-                return Some(self.finding(key, Difference::Deleted, String::new()));
-            }
+            (Some(Ok(_)), None) if deleted => found(Difference::Deleted),
             (Some(Ok(row)), None) => {
                 let created = self.millis(row, "created_at");
                 let pending = self.cursor.open.zip(created).is_some_and(|(open, created)| created <= open);
-                let kind = if pending { Difference::Pending } else { Difference::Missing };
-                return Some(self.finding(key, kind, String::new()));
+                found(if pending { Difference::Pending } else { Difference::Missing })
             }
-            (Some(Ok(row)), Some(winner)) => (row, winner),
-        };
+            (Some(Ok(row)), Some(winner)) => self.both(key, row, winner, v3),
+        }
+    }
+
+    /// Whether v3 wrote the row itself: the version of a copy is its own time.
+    fn is_own(&self, row: &Row) -> bool {
+        self.millis(row, "event_ts") != self.millis(row, self.mapping.spec.time)
+    }
+
+    /// An entity that both sides have; `v3` has every sorting key of it, the winner among them.
+    fn both(&self, key: &Key, v2: &Row, winner: &Row, v3: &[Row]) -> Option<Finding> {
+        let time = self.mapping.spec.time;
         let columns = self.columns(v2, winner);
         let lost = |v: &Differing<'_>| !v.v2.is_empty() && v.v3.is_empty();
         let day = |row: &Row| self.millis(row, time).map(|at| at.div_euclid(DAY));
@@ -201,25 +197,25 @@ impl Resolver<'_> {
             self.mapping.spec.sorted_by.iter().map(|ch| text(row.get(self.mapping, ch))).collect()
         };
         let elsewhere = day(v2) != day(winner) || sorted(v2) != sorted(winner) || v3.len() > 1;
-        let kind = if own(winner) && columns.iter().any(lost) {
+        let kind = if self.is_own(winner) && columns.iter().any(lost) {
             Difference::Overwritten
         } else if elsewhere {
             Difference::Moved
         } else if columns.is_empty() {
             return None;
-        } else if own(winner) {
+        } else if self.is_own(winner) {
             Difference::V3Updated
         } else if self.millis(v2, "updated_at") > self.millis(winner, "updated_at") {
             Difference::Stale
         } else {
             Difference::Changed
         };
+        let at = |row: &Row| text(row.get(self.mapping, time));
         let note = match kind {
-            Difference::Moved => format!(
-                "v2 at {}, v3 at {}",
-                text(v2.get(self.mapping, time)),
-                v3.iter().map(|row| text(row.get(self.mapping, time))).collect::<Vec<_>>().join(" and ")
-            ),
+            Difference::Moved => {
+                let there: Vec<_> = v3.iter().map(at).collect();
+                format!("v2 at {}, v3 at {}", at(v2), there.join(" and "))
+            }
             _ => String::new(),
         };
         let mut finding = self.finding(key, kind, note);
@@ -256,12 +252,12 @@ impl Resolver<'_> {
         let mut findings = vec![];
         for row in alike {
             let Some(texts) = raw.get(&row.key.id) else { continue };
-            let lost = json.iter().zip(texts).filter_map(|(m, text)| {
-                let (raw, v3) = (text.as_deref()?, row.get(self.mapping, m.column.ch));
+            let lost = json.iter().zip(texts).filter_map(|(m, raw)| {
+                let (raw, v3) = (raw.as_deref()?, row.get(self.mapping, m.column.ch));
                 lost_digits(raw, v3).then(|| Values {
                     column: m.column.ch,
                     v2: self.values.then(|| raw.to_owned()),
-                    v3: self.values.then(|| text_of(v3)),
+                    v3: self.values.then(|| text(v3)),
                 })
             });
             let mut finding = self.finding(&row.key, Difference::Precision, String::new());
@@ -270,10 +266,6 @@ impl Resolver<'_> {
         }
         Ok(findings)
     }
-}
-
-fn text_of(cell: &Cell) -> String {
-    text(cell)
 }
 
 struct Differing<'r> {

@@ -5,7 +5,7 @@
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
-use super::finding::{Against, Difference, Finding};
+use super::finding::{Against, Finding};
 use super::options::{Options, Progress, Report, TableReport};
 use super::pace::Pace;
 use super::postgres::V2;
@@ -113,69 +113,32 @@ impl Verify<'_> {
         state: &mut State,
         notes: &mut Vec<String>,
     ) -> Result<TableReport, Trouble> {
-        let Prepared { v2, v3, chain, mapping, size, strategy, servers } = prepared;
         let begun = (self.now)();
-        let spec = mapping.spec;
-        selftest::check(&v2, &mapping, &chain).await?;
+        let Options { tier, range, fresh, .. } = &self.options;
+        let spec = prepared.mapping.spec;
+        selftest::check(&prepared.v2, &prepared.mapping, &prepared.chain).await?;
         let key = self.key(spec.table);
-        let old = state.known(&key, &servers.relation).filter(|_| !self.options.fresh).cloned();
-        let by_day =
-            strategy != Strategy::Ids && self.options.state.is_some() && self.options.range.project.is_none();
-        let updates = witness::updates(&v2, spec.pg(), servers.replica).await?;
-        let now = match by_day {
-            true => witness::ask(&v2, &self.clickhouse, spec, &chain, old.as_ref(), updates).await?,
-            false => Witness::default(),
-        };
-        let mut unchanged = old.as_ref().map(|old| old.unchanged(&now)).unwrap_or_default();
-        unchanged.retain(|day| by_day && self.options.range.has_day(*day));
-        let known = Known {
-            relation: servers.relation.clone(),
-            updates,
-            since: begun.wall.as_millisecond(),
-            days: old.map(|old| old.days).unwrap_or_default(),
-            months: now.months.clone(),
-        };
-        let mut known = known;
-        known.days.retain(|day, _| unchanged.contains(day));
+        let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
+        let (known, now) = self.known(&prepared, old, begun).await?;
         let remembered = known.days.values().map(|day| day.rows).sum();
         let pace = Pace::new(self.options.load);
-        let edges = match strategy {
-            _ if pace.is_limited() && strategy != Strategy::Ids => steps(&v2, &self.options).await?,
-            Strategy::Months => size.months(),
-            Strategy::Ids | Strategy::Buckets => vec![],
-        };
-        let ranges = without(&self.options.range, &unchanged).into_iter().flat_map(|range| range.cut(&edges));
-        let ranges: Vec<Range> = ranges.collect();
-        let share = match (by_day, now.rows.values().sum::<u64>()) {
-            (true, all) if all > 0 => 1.0 - remembered as f64 / all as f64,
-            _ => 1.0,
-        };
-        self.progress.begin((size.v3_rows as f64 * share) as u64);
-        let report = TableReport {
-            table: spec.table,
-            strategy: strategy.word(),
-            columns: chain.names().collect(),
-            rows: remembered,
-            v3_only: 0,
-            remembered,
-            differences: Difference::all().map(|d| (d, 0)).collect(),
-            wrong: 0,
-            absent: mapping.absent.clone(),
-            unknown: mapping.unknown.clone(),
-            suspicious: (0, 0),
-            received: 0,
-            seconds: 0.0,
-        };
+        let ranges = self.left(&prepared, &known, pace).await?;
+        let all: u64 = now.rows.values().sum();
+        let share = if all > 0 { 1.0 - remembered as f64 / all as f64 } else { 1.0 };
+        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
+        let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
+        (report.rows, report.remembered) = (remembered, remembered);
+        let by_day = self.by_day(prepared.strategy);
         let mut running = Running {
-            looked: narrow(&mapping, self.options.tier),
-            v2,
-            v3,
-            chain,
-            strategy,
-            cursor: size.cursor,
+            looked: narrow(&prepared.mapping, *tier),
+            v2: prepared.v2,
+            v3: prepared.v3,
+            chain: prepared.chain,
+            strategy: prepared.strategy,
+            cursor: prepared.size.cursor,
             report,
             moving: vec![],
-            remembering: by_day.then_some(Remembering { known, now, tainted: Default::default() }),
+            remembering: by_day.then_some(Remembering { known, now, tainted: None }),
             options: &self.options,
             progress: self.progress,
             clock: self.now,
@@ -185,22 +148,67 @@ impl Verify<'_> {
         running.settle().await?;
         let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        if replicas::host(&self.clickhouse).await? != servers.host {
+        let first = prepared.servers.host;
+        if replicas::host(&self.clickhouse).await? != first {
             notes.push(format!(
-                "more than one replica of ClickHouse answered ({} and others): what looks missing may not have been \
-                 replicated yet; point [clickhouse] at one of them",
-                servers.host
+                "more than one replica of ClickHouse answered ({first} and others): what looks missing may not have \
+                 been replicated yet; point [clickhouse] at one of them"
             ));
         }
-        if self.options.range.is_whole() && self.options.against == Against::V3 {
-            let depth = depth(self.options.tier);
+        if range.is_whole() && self.options.against == Against::V3 {
             let (rows, wrong) = (report.rows, report.wrong);
-            let result = Verified { table: spec.table, depth, at: begun.wall, rows, wrong };
+            let result = Verified { table: spec.table, depth: depth(*tier), at: begun.wall, rows, wrong };
             if let Err(error) = state.conclude(&result) {
                 notes.push(format!("the result could not be kept: {error}"));
             }
         }
         Ok(report)
+    }
+
+    /// Whether days are remembered: ids have none, and a project's days say little about the parts of ClickHouse.
+    fn by_day(&self, strategy: Strategy) -> bool {
+        strategy != Strategy::Ids && self.options.state.is_some() && self.options.range.project.is_none()
+    }
+
+    /// What is known of the table and has not changed, and what says so.
+    async fn known(
+        &self,
+        at: &Prepared,
+        old: Option<Known>,
+        begun: Now,
+    ) -> Result<(Known, Witness), Trouble> {
+        let spec = at.mapping.spec;
+        let mut known = Known {
+            relation: at.servers.relation.clone(),
+            since: begun.wall.as_millisecond(),
+            ..Known::default()
+        };
+        if !self.by_day(at.strategy) {
+            return Ok((known, Witness::default()));
+        }
+        known.updates = witness::updates(&at.v2, spec.pg(), at.servers.replica).await?;
+        let now =
+            witness::ask(&at.v2, &self.clickhouse, spec, &at.chain, old.as_ref(), known.updates).await?;
+        known.months.clone_from(&now.months);
+        if let Some(mut old) = old {
+            let unchanged = old.unchanged(&now);
+            old.days.retain(|day, _| unchanged.contains(day) && self.options.range.has_day(*day));
+            known.days = old.days;
+        }
+        Ok((known, now))
+    }
+
+    /// The ranges that are left to be read.
+    async fn left(&self, at: &Prepared, known: &Known, pace: Pace) -> Result<Vec<Range>, Trouble> {
+        let edges = match at.strategy {
+            Strategy::Ids => vec![],
+            _ if pace.is_limited() => steps(&at.v2, &self.options).await?,
+            Strategy::Months => at.size.months(),
+            Strategy::Buckets => vec![],
+        };
+        let unchanged = known.days.keys().copied().collect();
+        let left = without(&self.options.range, &unchanged);
+        Ok(left.into_iter().flat_map(|range| range.cut(&edges)).collect())
     }
 }
 
