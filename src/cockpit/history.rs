@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 
-use crate::domain::backfill::Table;
+use crate::domain::backfill::{Migration, Table};
 use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
 
@@ -37,6 +38,8 @@ pub struct History {
     pub latency: [LatencyHistory; 3],
     /// Since the newest weight.
     pub share: ShareWindow,
+    /// Cursors of the migrations, by name.
+    pub cursors: BTreeMap<String, Cursor>,
     /// Real requests per backend, lately.
     pub requests: Requests,
 }
@@ -46,9 +49,48 @@ impl Default for History {
         Self {
             done: std::array::from_fn(|_| Series::new(POINTS)),
             queues: BTreeMap::new(),
+            cursors: BTreeMap::new(),
             latency: std::array::from_fn(|_| LatencyHistory::default()),
             share: ShareWindow::default(),
             requests: Requests::default(),
+        }
+    }
+}
+
+/// The cursor of one migration as it was read last, and the newest time it went the wrong way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cursor {
+    /// Where it stands.
+    pub at: Timestamp,
+    /// Who held the row.
+    pub worker: Option<String>,
+    /// When it went up instead of down.
+    pub rise: Option<Rise>,
+}
+
+/// A cursor that went up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rise {
+    /// Where it stood.
+    pub from: Timestamp,
+    /// Where it stood then.
+    pub to: Timestamp,
+    /// Who held the row before.
+    pub before: Option<String>,
+}
+
+impl History {
+    /// Takes in the cursors of one reading.
+    pub fn follow(&mut self, migrations: &[Migration]) {
+        for migration in migrations {
+            let Some(at) = migration.cursor else { continue };
+            let past = self.cursors.get(&migration.name);
+            let rise = past.and_then(|past| {
+                let rise = Rise { from: past.at, to: at, before: past.worker.clone() };
+                if at > past.at { Some(rise) } else { past.rise.clone() }
+            });
+            let worker = migration.worker.clone();
+            self.cursors.insert(migration.name.clone(), Cursor { at, worker, rise });
         }
     }
 }

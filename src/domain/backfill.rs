@@ -134,6 +134,24 @@ pub struct TableRows {
     pub tie_group: Option<u64>,
 }
 
+impl TableRows {
+    /// A table of which nothing was read yet.
+    pub const fn unread(table: Table) -> Self {
+        Self {
+            table,
+            rows: None,
+            backfill: None,
+            done: None,
+            stranded: None,
+            v3_only: None,
+            raw: None,
+            newest: None,
+            t0: None,
+            tie_group: None,
+        }
+    }
+}
+
 /// Row counts of one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowsFact {

@@ -111,7 +111,8 @@ fn rows_that_v2_wrote_after_the_backfills_start_are_counted_exactly() {
     let mut watching = Watching::start(&rehearsal.config());
     let told = watching.finding("rows-stranded");
     assert!(
-        told.contains("newer than the backfill's start") && told.contains("run the migration once more"),
+        told.contains("newer than the backfill's start")
+            && told.contains("`cutover catch-up` shows and copies them"),
         "{told}"
     );
     let finished = |status: &Value| every_migration(status, "finished");

@@ -12,18 +12,24 @@ use super::{Findings, Severity, add};
 const REASONS: &[(&str, &str)] = &[
     (
         "write conflict",
-        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
     ),
     (
         "deadlock",
-        "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker",
+        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
     ),
     (
         "table does not exist",
-        "web had not migrated ClickHouse yet [#4663]: restart the worker once web is ready",
+        "web had not migrated ClickHouse yet [#4663]: once web is ready, restart the worker or `cutover backfill resume`",
     ),
-    ("napi", "a batch is longer than Node's longest string: set args.batchSize lower, then resume"),
-    ("expected '{'", "a row's metadata is a bare number or boolean: wrap it in PostgreSQL, then resume"),
+    (
+        "napi",
+        "a batch is longer than Node's longest string: set args.batchSize lower and restart the worker, or `cutover backfill resume`, which has no such limit",
+    ),
+    (
+        "expected '{'",
+        "a row's metadata is a bare number or boolean: wrap it in PostgreSQL and restart the worker, or `cutover backfill resume`, which names such rows and goes on",
+    ),
     ("Cannot find module", "web and worker run different versions [#7315]: give both the same tag"),
 ];
 
@@ -69,7 +75,7 @@ fn failed(m: &Migration, findings: &mut Findings) {
     let reason = m.failed_reason.as_deref().unwrap_or("-");
     let known = REASONS.iter().find(|(text, _)| reason.contains(text));
     let remedy = known
-        .map_or("mend the cause, clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
+        .map_or("mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
     add(findings, "backfill-failed", Severity::Critical, format!("{} failed", m.name), reason, remedy);
 }
 
@@ -136,7 +142,10 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
         Severity::Critical,
         format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
         format!("{} rows at {cursor}, batch size {batch} [#7117]", grouped(size)),
-        format!("set args.batchSize above {} on its row, then restart the worker", grouped(size)),
+        format!(
+            "`cutover backfill run` copies a group of any size; or set args.batchSize above {} on its row and restart the worker",
+            grouped(size)
+        ),
     );
 }
 
@@ -146,7 +155,7 @@ fn stranded(model: &Model, findings: &mut Findings) {
         let rows = model.rows(Side::Postgres, table)?;
         Some((table, rows.stranded.filter(|c| c.value > 0)?, rows.t0))
     };
-    let tables: Vec<_> = Table::ALL.into_iter().filter_map(of).collect();
+    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
     let all = tables.iter().fold(Count::exact(0), |all, (_, c, _)| Count {
         value: all.value.saturating_add(c.value),
         estimate: all.estimate || c.estimate,
@@ -168,6 +177,6 @@ fn stranded(model: &Model, findings: &mut Findings) {
         if tables.iter().any(|(t, ..)| finished(t)) { Severity::Critical } else { Severity::Warning },
         format!("{} rows are newer than the backfill's start", all.text()),
         evidence.join("\n"),
-        "nobody copies them: when v2 is drained, run the migration once more for the newest rows",
+        "nobody copies them: `cutover catch-up` shows and copies them, again and again until v2 is drained",
     );
 }

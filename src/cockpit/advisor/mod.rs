@@ -4,6 +4,7 @@
 
 mod backfill;
 mod cluster;
+mod data;
 mod queues;
 mod stores;
 mod traffic;
@@ -53,7 +54,7 @@ type Findings = Vec<Finding>;
 
 /// The rules, one room of the screen each.
 const RULES: &[fn(&Model, Now, &mut Findings)] =
-    &[traffic::advise, backfill::advise, queues::advise, stores::advise, cluster::advise];
+    &[traffic::advise, backfill::advise, data::advise, queues::advise, stores::advise, cluster::advise];
 
 /// All findings of the moment, worst first; within a rank in the order of the rules.
 pub fn advise(model: &Model, now: Now) -> Vec<Finding> {

@@ -19,6 +19,7 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
     match &answer {
         Ok(Fact::Probe(probe)) => accumulate_probe(&mut model.history, probe, now.mono),
         Ok(Fact::Queues(fact)) => accumulate_queues(&mut model.history, fact, now.mono),
+        Ok(Fact::Migrations(migrations)) => model.history.follow(migrations),
         Ok(Fact::Share(round)) => model.history.share.push(*round),
         Ok(Fact::Controller(counters)) => {
             model.history.share.count(counters);

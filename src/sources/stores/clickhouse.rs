@@ -20,13 +20,15 @@ const DISKS: &str =
     "SELECT sum(total_space - free_space) AS used, sum(total_space) AS total FROM system.disks";
 const SETTINGS: &str = "SELECT name, toString(value) AS value FROM system.settings WHERE name IN \
      ('compatibility', 'input_format_read_datetime_number_as_raw_value')";
-const REPLICAS: &str = "SELECT count() AS used, sum(is_readonly) AS total FROM system.replicas \
-     WHERE database = currentDatabase()";
+const REPLICAS: &str = "SELECT count() AS tables, sum(is_readonly) AS read_only, max(absolute_delay) AS delay \
+     FROM system.replicas WHERE database = currentDatabase()";
 const DIRTY: &str = "SELECT toInt64(version) AS version, toUInt8(dirty) AS dirty FROM schema_migrations \
      ORDER BY sequence DESC LIMIT 1";
 
 /// From this version on, every Langfuse v3 up to 3.225.4 stores times in the year 9999 (langfuse.md 8, 10 #24).
 const TOO_NEW: (u32, u32) = (26, 8);
+/// A replica this many seconds behind is told.
+const LAGGING: u64 = 60;
 /// Oldest version that Langfuse v3 takes.
 const TOO_OLD: (u32, u32) = (24, 3);
 
@@ -40,6 +42,14 @@ struct Look {
 struct Pair {
     used: u64,
     total: u64,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Replicas {
+    tables: u64,
+    read_only: u64,
+    /// Seconds that the most behind of them is behind.
+    delay: u64,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -94,7 +104,7 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
     let (disks, named, replicas, dirty) = tokio::join!(
         ch.one::<Pair>(ch.query(DISKS)),
         ch.all::<Named>(ch.query(SETTINGS)),
-        ch.one::<Pair>(ch.query(REPLICAS)),
+        ch.one::<Replicas>(ch.query(REPLICAS)),
         ch.all::<Dirty>(ch.query(DIRTY)),
     );
     let disks = disks.ok().filter(|d| d.total > 0);
@@ -116,11 +126,21 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
             match &replicas {
                 Some(r) => setting(
                     "read-only tables",
-                    r.total.to_string(),
-                    r.total == 0,
+                    r.read_only.to_string(),
+                    r.read_only == 0,
                     "replicated tables cannot be written: look at Keeper",
                 ),
                 None => unknown("read-only tables", "grant SELECT on system.replicas"),
+            },
+            match &replicas {
+                Some(r) if r.tables > 0 => setting(
+                    "replica lag",
+                    format!("{} s", r.delay),
+                    r.delay < LAGGING,
+                    "replicas disagree: counts jump with the replica that answers; wait for it, or pin one replica",
+                ),
+                Some(_) => setting("replica lag", "one server", true, ""),
+                None => unknown("replica lag", "grant SELECT on system.replicas"),
             },
             migrations(dirty.ok().as_deref()),
         ],
@@ -128,9 +148,9 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
     })
 }
 
-fn role(replicas: Option<&Pair>) -> String {
+fn role(replicas: Option<&Replicas>) -> String {
     match replicas {
-        Some(r) if r.used > 0 => format!("{} replicated tables", r.used),
+        Some(r) if r.tables > 0 => format!("{} replicated tables", r.tables),
         Some(_) => "single".into(),
         None => "-".into(),
     }
