@@ -177,7 +177,7 @@ async fn every_planted_difference_is_found_and_nothing_else() {
     let output =
         rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("13 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
+    assert!(text.contains("14 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
     let lines = std::fs::read_to_string(&csv).unwrap();
     assert_eq!(lines.lines().count(), 1 + PLANTED.len(), "{lines}");
     assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");

@@ -120,7 +120,8 @@ impl Verify<'_> {
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let (known, now) = self.known(&prepared, old, begun).await?;
-        let remembered = known.days.values().map(|day| day.rows).sum();
+        let inside = known.days.iter().filter(|(day, _)| range.has_day(**day));
+        let remembered = inside.map(|(_, day)| day.rows).sum();
         let pace = Pace::new(self.options.load);
         let ranges = self.left(&prepared, &known, pace).await?;
         let all: u64 = now.rows.values().sum();
@@ -192,7 +193,7 @@ impl Verify<'_> {
         known.months.clone_from(&now.months);
         if let Some(mut old) = old {
             let unchanged = old.unchanged(&now);
-            old.days.retain(|day, _| unchanged.contains(day) && self.options.range.has_day(*day));
+            old.days.retain(|day, _| unchanged.contains(day));
             known.days = old.days;
         }
         Ok((known, now))
