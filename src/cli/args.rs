@@ -90,6 +90,9 @@ pub enum Verb {
         after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded.\nThe JSON's schema is assets/census.schema.json."
     )]
     Census(CensusArgs),
+    /// Compare v2's rows with v3's and name each one that differs
+    #[command(after_help = super::verify::AFTER)]
+    Verify(super::verify::VerifyArgs),
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),

@@ -22,6 +22,7 @@ pub mod run;
 pub mod start;
 pub mod status;
 pub mod stores;
+pub mod verify;
 pub mod watchdog;
 
 pub use exit::Exit;

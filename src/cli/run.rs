@@ -52,6 +52,7 @@ fn connected(
     block_on(async {
         match verb {
             Some(Verb::Status(args)) => Box::pin(status::run(clock, config, args)).await.code(),
+            Some(Verb::Verify(args)) => Box::pin(super::verify::run(clock, config, args)).await.code(),
             Some(Verb::Plan(args)) => Box::pin(moves::plan(clock, config, args)).await.code(),
             Some(Verb::Shift(args)) => Box::pin(moves::shift(clock, config, args)).await.code(),
             Some(Verb::Rollback(args)) => Box::pin(moves::rollback(clock, config, args)).await.code(),

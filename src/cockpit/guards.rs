@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::backfill::MigrationState;
+use crate::domain::backfill::{MigrationState, Table};
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
 use crate::domain::traffic::RANDOM_PER_REQUEST;
+use crate::domain::verified::all_fresh;
 use crate::domain::{Freshness, Now, SourceId, Split, units};
 use crate::shift::guard::{Check, Guards, Verdict};
 
@@ -241,11 +242,18 @@ fn queues(model: &Model, now: Now, _: Split) -> (Verdict, String) {
     pass("no backlog")
 }
 
-fn backfill(model: &Model, _: Now, _: Split) -> (Verdict, String) {
+fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
     let Some(migrations) = model.facts.migrations.value() else {
         return warn("the migrations were not read");
     };
     let running = migrations.iter().find(|m| m.state == MigrationState::Running);
+    if to == Split::V3 && model.setup.strategy == Strategy::BackfillFirst {
+        // After this nobody reads v2 any more: is everything there?
+        let results = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
+        if let Err(why) = all_fresh(&Table::BACKFILLED, results, now.wall) {
+            return warn(why);
+        }
+    }
     match (model.setup.strategy, running) {
         (Strategy::ShiftFirst, Some(m)) => {
             warn(format!("{} runs while v2 takes traffic: what v2 writes now is stranded", m.name))

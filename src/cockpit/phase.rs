@@ -1,10 +1,13 @@
 //! Where the migration stands, read off the facts and never set by hand.
 
+use jiff::Timestamp;
+
 use super::Model;
 use super::model::Strategy;
 use crate::domain::Split;
 use crate::domain::backfill::{MigrationState, Table};
 use crate::domain::cluster::Role;
+use crate::domain::verified::all_fresh;
 
 /// The phases, in the order of `shift-first`; `backfill-first` exchanges shift and backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +53,7 @@ impl Phase {
 }
 
 /// The phase, and what keeps it from the next one. `None` while too little has been read to say.
-pub fn phase(model: &Model) -> Option<(Phase, String)> {
+pub fn phase(model: &Model, now: Timestamp) -> Option<(Phase, String)> {
     let cluster = model.facts.cluster.value()?;
     let web = cluster.of(Role::Web);
     let worker = cluster.of(Role::Worker);
@@ -64,9 +67,9 @@ pub fn phase(model: &Model) -> Option<(Phase, String)> {
     };
     match missing {
         // A pod that is not ready for a moment undoes nothing: v3 was deployed when it got traffic or rows.
-        Some((_, why)) if begun(model) => Some((moving(model).0, why)),
+        Some((_, why)) if begun(model) => Some((moving(model, now).0, why)),
         Some(early) => Some(early),
-        None => Some(moving(model)),
+        None => Some(moving(model, now)),
     }
 }
 
@@ -78,16 +81,20 @@ fn begun(model: &Model) -> bool {
 }
 
 /// The phases after v3 is there.
-fn moving(model: &Model) -> (Phase, String) {
+fn moving(model: &Model, now: Timestamp) -> (Phase, String) {
     let shifted = model.split() == Some(Split::V3);
     let copied = Table::BACKFILLED
         .iter()
         .all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
     let shifting =
         (Phase::Shift, format!("v3 has {}", model.split().map_or_else(|| "-".into(), |s| s.to_string())));
+    let compared = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
     let copying = (Phase::Backfill, "the migrations to ClickHouse are not finished".into());
     match (model.setup.strategy, shifted, copied) {
-        (_, true, true) => (Phase::Verify, "all traffic on v3, history copied: compare both sides".into()),
+        (_, true, true) => match all_fresh(&Table::BACKFILLED, compared, now) {
+            Ok(()) => (Phase::Complete, "all traffic on v3, history copied, every row compared".into()),
+            Err(why) => (Phase::Verify, why),
+        },
         (Strategy::ShiftFirst, false, _) | (Strategy::BackfillFirst, false, true) => shifting,
         (Strategy::ShiftFirst, true, false) | (Strategy::BackfillFirst, _, false) => copying,
     }
@@ -106,7 +113,7 @@ mod tests {
         let fact = cluster(|web, worker| (web.ready, worker.ready) = (web_ready, worker_ready));
         model.facts.take(SourceId::Cluster, Ok(fact), Now::at(1).mono);
         model.facts.take(SourceId::Traffic, Ok(Fact::Traffic(vec![route(percent)])), Now::at(1).mono);
-        phase(&model).unwrap()
+        phase(&model, Now::at(1).wall).unwrap()
     }
 
     #[test]

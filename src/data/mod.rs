@@ -14,3 +14,4 @@ pub mod copy_out;
 pub mod restore;
 pub mod rows;
 pub mod tables;
+pub mod verify;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::units::Count;
+use super::verified::Verified;
 
 /// The tables whose history moves from PostgreSQL to ClickHouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,6 +159,8 @@ pub struct RowsFact {
     pub side: Side,
     /// In the order of [`Table::BACKFILLED`].
     pub tables: Vec<TableRows>,
+    /// PostgreSQL: the last comparisons with ClickHouse, of `cutover verify`. ClickHouse: none.
+    pub verified: Vec<Verified>,
 }
 
 /// Where the backfill of one table stands; computed from both sides and the migration row.

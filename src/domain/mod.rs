@@ -17,6 +17,7 @@ pub mod text;
 pub mod traffic;
 pub mod trouble;
 pub mod units;
+pub mod verified;
 
 pub use fact::{Fact, SourceId};
 pub use now::{Mono, Now};

@@ -23,7 +23,7 @@ pub(crate) const ROWS: u16 = 3;
 pub(crate) fn draw(buf: &mut Buffer, area: Rect, cx: &Cx<'_>, theme: Theme) {
     let row = |n: u16| Rect { x: area.x + 1, y: area.y + n, width: area.width.saturating_sub(2), height: 1 };
     spread(buf, row(0), whereabouts(cx.model), rights(cx), theme);
-    let (left, right) = phases(cx.model);
+    let (left, right) = phases(cx);
     spread(buf, row(1), left, right, theme);
     let (left, right) = split(cx);
     spread(buf, row(2), left, right, theme);
@@ -109,8 +109,9 @@ fn freshness<'a>(cx: &Cx<'a>) -> Line<'a> {
     }
 }
 
-fn phases(model: &Model) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
-    let now = phase(model);
+fn phases<'a>(cx: &Cx<'a>) -> (Vec<Part<'a>>, Vec<Part<'a>>) {
+    let model = cx.model;
+    let now = phase(model, cx.now.wall);
     let order = Phase::order(model.setup.strategy);
     let current = now.as_ref().and_then(|(p, _)| order.iter().position(|o| o == p));
     let part = |(n, phase): (usize, &Phase)| {

@@ -23,7 +23,7 @@ pub fn text(model: &Model, now: Now) -> String {
     };
     push(&mut out, &line(header::whereabouts(&model)));
     push(&mut out, &line(header::rights(&cx)));
-    push(&mut out, &phase_text(&model));
+    push(&mut out, &phase_text(&model, now));
     push(&mut out, &footer::next(&model, now).text());
     if let Some(p) = model.pending {
         push(
@@ -47,9 +47,9 @@ pub fn text(model: &Model, now: Now) -> String {
     out
 }
 
-fn phase_text(model: &Model) -> String {
+fn phase_text(model: &Model, now: Now) -> String {
     let order = Phase::order(model.setup.strategy);
-    match phase(model) {
+    match phase(model, now.wall) {
         None => "phase not known yet".into(),
         Some((now, why)) => {
             let place = order.iter().position(|p| *p == now).map_or(0, |n| n + 1);

@@ -13,3 +13,4 @@ mod census;
 mod restore;
 mod rows;
 mod sides;
+mod verify;

@@ -82,6 +82,7 @@ pub(crate) fn postgres_rows() -> RowsFact {
             row(Table::Observations, Count::about(401_873), 151_000, 1_073),
             row(Table::Scores, Count::exact(100_206), 0, 0),
         ],
+        verified: vec![],
     }
 }
 
@@ -97,6 +98,7 @@ pub(crate) fn clickhouse_rows() -> RowsFact {
             row(Table::Observations, 154_021, 2_640),
             row(Table::Scores, 655, 655),
         ],
+        verified: vec![],
     }
 }
 

@@ -121,6 +121,7 @@ fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
                 rows(Table::Observations, 0, None),
                 rows(Table::Scores, 4, Some(5_200)),
             ],
+            verified: vec![],
         }),
     );
     assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);

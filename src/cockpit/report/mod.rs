@@ -168,7 +168,7 @@ impl Report {
             version: VERSION,
             at: now.wall,
             environment: state::environment(model),
-            phase: phase::phase(model).map(|(p, why)| PhaseReport { name: p.word(), why }),
+            phase: phase::phase(model, now.wall).map(|(p, why)| PhaseReport { name: p.word(), why }),
             split: state::split(model),
             shift: state::shift(model),
             routes: section(model, SourceId::Traffic, now, traffic::routes(model)),

@@ -73,7 +73,7 @@ fn readings_carry_age_failures_and_estimates() {
         t0: None,
         tie_group: None,
     };
-    let fact_rows = RowsFact { side: Side::Postgres, tables: vec![rows] };
+    let fact_rows = RowsFact { side: Side::Postgres, tables: vec![rows], verified: vec![] };
     fact(&mut model, 2, SourceId::PostgresRows, Ok(Fact::Rows(fact_rows)));
     let trouble = Trouble::new(Kind::Timeout, "Redis", "no answer in 3 s").remedy("look at it");
     fact(&mut model, 2, SourceId::Queues, Err(trouble));

@@ -109,22 +109,23 @@ fn text(value: &[u8]) -> Cell {
     }
 }
 
-fn take<'a>(from: &mut &'a [u8], count: usize) -> Result<&'a [u8], RowError> {
+/// The next bytes.
+pub(in crate::data) fn take<'a>(from: &mut &'a [u8], count: usize) -> Result<&'a [u8], RowError> {
     let (head, rest) = from.split_at_checked(count).ok_or(RowError::Short)?;
     *from = rest;
     Ok(head)
 }
 
-fn eight(from: &mut &[u8]) -> Result<[u8; 8], RowError> {
+pub(in crate::data) fn eight(from: &mut &[u8]) -> Result<[u8; 8], RowError> {
     take(from, 8)?.try_into().map_err(|_| RowError::Short)
 }
 
-fn take_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], RowError> {
+pub(in crate::data) fn take_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], RowError> {
     let count = read_length(from)?;
     take(from, count)
 }
 
-fn read_length(from: &mut &[u8]) -> Result<usize, RowError> {
+pub(in crate::data) fn read_length(from: &mut &[u8]) -> Result<usize, RowError> {
     let (mut value, mut shift) = (0_u64, 0);
     loop {
         let byte = take(from, 1)?[0];

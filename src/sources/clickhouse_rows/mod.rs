@@ -88,7 +88,7 @@ impl ClickhouseRows {
             tables.push(self.clickhouse.judge(row)?);
         }
         self.keep();
-        Ok(Fact::Rows(RowsFact { side: Of::Clickhouse, tables }))
+        Ok(Fact::Rows(RowsFact { side: Of::Clickhouse, tables, verified: vec![] }))
     }
 
     /// PostgreSQL, to look v3's ids up in; without it that number is unknown and the others are not.

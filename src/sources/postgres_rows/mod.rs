@@ -17,6 +17,7 @@ use super::shared::{Link, Shared, absent};
 use crate::clients::postgres::{self, Postgres};
 use crate::data::census::postgres::Session;
 use crate::data::census::postgres::poll::Poll;
+use crate::data::verify::state::results;
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::{Fact, SourceId, Trouble};
@@ -69,7 +70,9 @@ impl PostgresRows {
             tables.push(rows(pg, &self.shared, table, poll, migration, deadline).await?);
         }
         self.keep();
-        Ok(RowsFact { side: Side::Postgres, tables })
+        let folder = self.shared.targets.state_file.as_deref().and_then(std::path::Path::parent);
+        let verified = folder.map(results).unwrap_or_default();
+        Ok(RowsFact { side: Side::Postgres, tables, verified })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::domain::SourceId;
 use crate::domain::backfill::{Migration, MigrationState, Side, Table as Rows, TableRows};
 use crate::domain::units::{self, Count};
+use crate::domain::verified::Verified;
 
 use super::super::age;
 use super::super::chart::bar;
@@ -66,6 +67,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         lines.push(totals(cx));
         lines.push(left_behind(cx));
     }
+    lines.extend(verified(cx));
     if !roomy {
         lines.extend(cursors(cx));
     }
@@ -192,6 +194,21 @@ fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
     line.0.push(dim(" after T0 · v3-only "));
     line.0.push(left_over(cx, CH, total(cx, Side::Clickhouse, |r| r.v3_only), Tone::Plain));
     line
+}
+
+/// The last comparison of each table.
+fn verified<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
+    let results = cx.model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
+    let last = |table: Rows| results.iter().filter(|v| v.table == table).max_by_key(|v| v.at);
+    let line = |v: &Verified| {
+        let tone = match (v.wrong, v.is_fresh(cx.now.wall)) {
+            (0, true) => Tone::Good,
+            _ => Tone::Warn,
+        };
+        let old = if v.is_fresh(cx.now.wall) { "" } else { ", too old" };
+        wrapped(tone, &format!("{} {}{old}", v.table.name(), v.text(cx.now.wall)), cx.width, 2)
+    };
+    Rows::BACKFILLED.into_iter().filter_map(last).flat_map(line).collect()
 }
 
 /// On a narrow pane: cursor and lock of what is being copied.

@@ -1,0 +1,256 @@
+//! `cutover verify`: is each row of v2 in v3, and is it the same?
+//!
+//! One rule: both databases are only read; what was found equal is remembered beside the counts.
+
+mod file;
+mod text;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::exit::Exit;
+use super::print;
+use super::progress::Line;
+use super::stores::{Stores, failed};
+use crate::clients::work::{Access, Purpose};
+use crate::config::Config;
+use crate::data::tables::Tier;
+use crate::data::verify::{Against, Finding, Options, Progress, Range, Report, Verify};
+use crate::domain::backfill::Table;
+use crate::domain::units::{grouped, span};
+use crate::domain::{Mono, Now, Trouble};
+use crate::runtime::Clock;
+use crate::runtime::signals::{Asked, Signals};
+
+/// What its help ends with.
+pub const AFTER: &str = "\
+Example:
+  cutover verify                                  every column but the JSON ones, all tables
+  cutover verify --table traces --columns all     metadata, input and output, too
+  cutover verify --explain                        what would be read; reads nothing
+
+Reads both databases and writes to neither; a run that was ended goes on where it was.
+Exits with 0 when nothing is wrong, with 1 otherwise.";
+
+/// The longest that one statement may run: one pass over a table.
+const STATEMENT: Duration = Duration::from_secs(2 * 3600);
+/// Between two looks at the progress.
+const TICK: Duration = Duration::from_millis(500);
+/// Findings that a JSON document or the screen holds; a CSV file holds all.
+const SHOWN: usize = 10_000;
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Only this table: traces, observations, scores, dataset_run_items
+    #[arg(long, value_parser = table, value_name = "TABLE")]
+    pub table: Option<Table>,
+    /// Only this project's id
+    #[arg(long, value_name = "ID")]
+    pub project: Option<String>,
+    /// First day of the rows' own time, UTC
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// Last day, included
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+    /// key, scalar (every column but the JSON ones; the default) or all
+    #[arg(long, value_enum, default_value_t = Columns::Scalar, hide_default_value = true, hide_possible_values = true)]
+    pub columns: Columns,
+    /// Which side has to be complete: v3 (the default) or pg
+    #[arg(long, value_enum, default_value_t = Complete::V3, hide_default_value = true, hide_possible_values = true)]
+    pub against: Complete,
+    /// As JSON, one document
+    #[arg(long)]
+    pub json: bool,
+    /// Write every difference into a file, a line each
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Both values of each column that differs
+    #[arg(long)]
+    pub values: bool,
+    /// Say what would be read, and read nothing
+    #[arg(long)]
+    pub explain: bool,
+    /// Ask the databases for at most this share of the time
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, hide_default_value = true, value_parser = clap::value_parser!(u8).range(5..=100))]
+    pub max_load: u8,
+    /// Rows between two pauses, with --max-load
+    #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
+    pub step: u64,
+    /// Rows touched within so many seconds are looked at twice [default: 60]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, hide_default_value = true)]
+    pub grace: u64,
+    /// Read again what was found equal before
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// The columns that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Columns {
+    /// Is every row there?
+    Key,
+    /// Every column but the JSON ones
+    Scalar,
+    /// Every column
+    All,
+}
+
+/// The side that has to be complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Complete {
+    /// v3 must have what v2 has
+    V3,
+    /// PostgreSQL must have what v3 has
+    Pg,
+}
+
+/// A table by its name in PostgreSQL.
+fn table(name: &str) -> Result<Table, String> {
+    let names = Table::ALL.map(Table::name).join(", ");
+    Table::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| format!("one of {names}"))
+}
+
+impl VerifyArgs {
+    fn options(&self, stores: &Stores) -> Options {
+        let day = |date: Date, more: i64| {
+            let start = date.to_zoned(TimeZone::UTC).map_or(0, |at| at.timestamp().as_millisecond());
+            start + more * crate::data::verify::range::DAY
+        };
+        Options {
+            tables: self.table.map_or_else(|| Table::BACKFILLED.to_vec(), |table| vec![table]),
+            tier: match self.columns {
+                Columns::Key => Tier::Key,
+                Columns::Scalar => Tier::Scalar,
+                Columns::All => Tier::All,
+            },
+            range: Range {
+                from: self.from.map(|d| day(d, 0)),
+                to: self.to.map(|d| day(d, 1)),
+                project: self.project.clone(),
+            },
+            against: match self.against {
+                Complete::V3 => Against::V3,
+                Complete::Pg => Against::Pg,
+            },
+            values: self.values,
+            load: f64::from(self.max_load) / 100.0,
+            step: self.step,
+            grace: Duration::from_secs(self.grace),
+            settle: Duration::from_secs(5),
+            fresh: self.fresh,
+            state: Some(stores.state_dir.clone()),
+        }
+    }
+}
+
+/// Compares and prints.
+pub async fn run(clock: Clock, config: &Config, args: &VerifyArgs) -> Exit {
+    match compared(clock, config, args).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn compared(clock: Clock, config: &Config, args: &VerifyArgs) -> Result<Exit, Exit> {
+    let stores = Stores::open(config).await?;
+    let purpose = Purpose { name: "verify", access: Access::Read, statement: STATEMENT };
+    let (postgres, clickhouse) = stores.work(purpose).await?;
+    let progress = Arc::new(Progress::default());
+    let mut csv = match &args.csv {
+        Some(path) => Some(file::Csv::create(path).map_err(|error| {
+            print::err(format!("{}: {error}", path.display()));
+            Exit::Usage
+        })?),
+        None => None,
+    };
+    let (mut shown, mut failed_to_write) = (Vec::new(), None);
+    let mut found = |finding: &Finding| {
+        if let Some(csv) = &mut csv
+            && let Err(error) = csv.write(finding)
+        {
+            failed_to_write = Some(error);
+        }
+        if shown.len() < SHOWN {
+            shown.push(finding.clone());
+        }
+    };
+    let now = move || clock.now();
+    let mut verify = Verify {
+        postgres,
+        clickhouse,
+        options: args.options(&stores),
+        now: &now,
+        progress: &progress,
+        found: &mut found,
+    };
+    if args.explain {
+        let plans = verify.explain().await.map_err(|trouble| failed(&trouble))?;
+        print::out(if args.json { pretty(&plans) } else { text::plans(&plans) });
+        return Ok(Exit::Fine);
+    }
+    let answer = watched(clock, &progress, verify.run()).await;
+    if let (Some(error), Some(path)) = (failed_to_write, &args.csv) {
+        print::err(format!("{}: {error}; the file is not complete", path.display()));
+        return Err(Exit::Usage);
+    }
+    let report = answer?.map_err(|trouble| failed(&trouble))?;
+    print::out(if args.json { text::json(&report, &shown) } else { text::report(&report, &shown, args) });
+    Ok(if report.wrong() == 0 { Exit::Fine } else { Exit::Findings })
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    // Plain data with string keys: this cannot fail.
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// Shows how far it is, until it is done or somebody ends it.
+async fn watched(
+    clock: Clock,
+    progress: &Progress,
+    work: impl Future<Output = Result<Report, Trouble>>,
+) -> Result<Result<Report, Trouble>, Exit> {
+    let mut line = Line::new(clock.now().mono);
+    let mut signals = Signals::listen().ok();
+    let mut tick = tokio::time::interval(TICK);
+    let mut work = std::pin::pin!(work);
+    let begun = clock.now().mono;
+    loop {
+        let asked = async {
+            match &mut signals {
+                Some(signals) => while signals.next().await != Asked::Terminate {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            answer = &mut work => {
+                line.clear();
+                return Ok(answer);
+            }
+            () = asked => {
+                line.clear();
+                print::err("ended; what was finished is remembered, and the next run goes on from there");
+                return Err(Exit::Unknown);
+            }
+            _ = tick.tick() => line.tell(clock.now().mono, &words(progress, clock.now(), begun)),
+        }
+    }
+}
+
+/// "traces: reading both sides, 1 200 000 of ~5 000 000 rows, 12s to go".
+fn words(progress: &Progress, now: Now, begun: Mono) -> String {
+    let phase = progress.phase.lock().map_or_else(|_| String::new(), |phase| phase.clone());
+    let (done, total) = (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
+    if done == 0 || total == 0 {
+        return phase;
+    }
+    let took = now.mono.since(begun);
+    let rest = took.mul_f64(total.saturating_sub(done) as f64 / done as f64);
+    format!("{phase}, {} of ~{} rows, {} to go", grouped(done), grouped(total), span(rest))
+}

@@ -1,0 +1,134 @@
+//! What `verify` prints.
+
+use serde_json::json;
+
+use super::VerifyArgs;
+use crate::cli::print::{columns, put};
+use crate::data::verify::cost::Plan;
+use crate::data::verify::{Difference, Finding, Report, TableReport};
+use crate::domain::text::clean;
+use crate::domain::units::grouped;
+
+/// Differences that the screen lists.
+const LISTED: usize = 40;
+
+/// One document.
+pub(super) fn json(report: &Report, shown: &[Finding]) -> String {
+    let found: u64 = report.tables.iter().flat_map(|t| t.differences.values()).sum();
+    let all = found <= shown.len() as u64;
+    let document = json!({
+        "at": report.at, "against": report.against, "wrong": report.wrong(), "tables": report.tables,
+        "notes": report.notes, "findings": shown, "findings_complete": all,
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+/// A line a table, what was found, and the first rows.
+pub(super) fn report(report: &Report, shown: &[Finding], args: &VerifyArgs) -> String {
+    let mut out = String::new();
+    for table in &report.tables {
+        put(&mut out, format_args!("{}\n", line(table)));
+        for (difference, count) in table.differences.iter().filter(|(_, count)| **count > 0) {
+            let mark = if difference.is_wrong(report.against) { "!" } else { " " };
+            put(
+                &mut out,
+                format_args!(
+                    "  {mark} {:>9} {:<12} {}\n",
+                    grouped(*count),
+                    difference.word(),
+                    difference.meaning()
+                ),
+            );
+        }
+    }
+    let listed: Vec<_> = shown.iter().filter(|f| f.difference.is_wrong(report.against)).collect();
+    if !listed.is_empty() {
+        out.push('\n');
+    }
+    let rows: Vec<[String; 5]> = listed.iter().take(LISTED).map(|f| row(f)).collect();
+    put(&mut out, format_args!("{}", columns(&rows)));
+    if args.values {
+        for finding in listed.iter().take(LISTED) {
+            out.push_str(&values(finding));
+        }
+    }
+    let rest = report.wrong().saturating_sub(LISTED as u64);
+    if rest > 0 {
+        let how = if args.csv.is_some() { "in the file" } else { "use --csv FILE for all of them" };
+        put(&mut out, format_args!("\nand {} more: {how}", grouped(rest)));
+    }
+    for note in &report.notes {
+        put(&mut out, format_args!("\n{note}"));
+    }
+    out.trim_end().to_owned()
+}
+
+fn line(table: &TableReport) -> String {
+    let verdict = match table.wrong {
+        0 => "0 differences".to_owned(),
+        wrong => format!("{} DIFFERENCES", grouped(wrong)),
+    };
+    let mut line = format!("{}: {verdict} in {} rows", table.table.name(), grouped(table.rows));
+    if table.remembered > 0 {
+        put(&mut line, format_args!(", {} of them unchanged since the last run", grouped(table.remembered)));
+    }
+    if table.v3_only > 0 && table.differences.get(&Difference::V3Only).copied().unwrap_or(0) < table.v3_only {
+        put(&mut line, format_args!(", {} more written by v3 itself", grouped(table.v3_only)));
+    }
+    put(
+        &mut line,
+        format_args!(" ({} columns, by {}, {:.1} s)", table.columns.len(), table.strategy, table.seconds),
+    );
+    line
+}
+
+fn row(finding: &Finding) -> [String; 5] {
+    let names: Vec<_> = finding.columns.iter().map(|c| c.column).collect();
+    let what = [names.join(" "), clean(&finding.note)].into_iter().filter(|t| !t.is_empty());
+    [
+        finding.table.name().to_owned(),
+        finding.difference.word().to_owned(),
+        clean(&finding.project),
+        clean(&finding.id),
+        what.collect::<Vec<_>>().join("; "),
+    ]
+}
+
+fn values(finding: &Finding) -> String {
+    let mut out = String::new();
+    for column in &finding.columns {
+        let text = |value: &Option<String>| clean(value.as_deref().unwrap_or("-"));
+        put(
+            &mut out,
+            format_args!(
+                "\n{} {}\n  v2 {}\n  v3 {}",
+                clean(&finding.id),
+                column.column,
+                text(&column.v2),
+                text(&column.v3)
+            ),
+        );
+    }
+    out
+}
+
+/// What would be read.
+pub(super) fn plans(plans: &[Plan]) -> String {
+    let head =
+        ["table", "way", "PostgreSQL rows", "pages", "MB", "ClickHouse rows", "MB", "days known", "why"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(plans.iter().map(|plan| {
+        [
+            plan.table.name().to_owned(),
+            plan.strategy.to_owned(),
+            format!("~{}", grouped(plan.v2_rows)),
+            grouped(plan.pages),
+            format!("{:.1}", plan.v2_megabytes),
+            grouped(plan.v3_rows),
+            format!("{:.1}", plan.v3_megabytes),
+            plan.remembered_days.to_string(),
+            plan.why.clone(),
+        ]
+    }));
+    columns(&rows)
+}

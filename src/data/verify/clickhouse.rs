@@ -1,0 +1,284 @@
+//! v3's side: its columns streamed as they are stored, and hashed here.
+//!
+//! One rule: a row is hashed where it lies in the answer, without being copied; what is not whole yet waits for more.
+
+use clickhouse::query::BytesCursor;
+
+use super::bucket::{Bucket, Sums};
+use super::chain::Chain;
+use super::lookup3::hashtext;
+use super::range::{HOUR, Range};
+use crate::clients::work::ClickhouseWork;
+use crate::data::cell::rowbinary::{RowError, eight, take, take_bytes};
+use crate::data::rows::{self, Row};
+use crate::data::tables::{Mapping, Spec};
+use crate::domain::{Kind, Trouble};
+
+/// Longest text of a query: lists of ids and buckets are long.
+const QUERY: &str = "16777216";
+/// A moved row is another sorting key, and the partition follows from the key: parts of different partitions never
+/// hold versions of one row.
+const FINAL: &str = "do_not_merge_across_partitions_select_final";
+
+/// A row of ClickHouse as its bucket was read, merged.
+#[derive(Debug, Clone)]
+pub struct V3Row {
+    /// Index into the buckets that were asked for.
+    pub bucket: usize,
+    /// `id`.
+    pub id: Box<str>,
+    /// The chain's hash.
+    pub hash: u64,
+    /// Whether v3 wrote it itself: its version is not its time.
+    pub own: bool,
+    /// Its version.
+    pub version: i64,
+}
+
+/// The ids of ClickHouse as hashes.
+#[derive(Debug, Default)]
+pub struct Ids {
+    /// Of rows that were copied.
+    pub copied: Vec<u64>,
+    /// Of rows that v3 wrote.
+    pub own: Vec<u64>,
+    /// Of rows that were deleted.
+    pub deleted: Vec<u64>,
+}
+
+/// One table of ClickHouse.
+#[derive(Debug, Clone)]
+pub struct V3 {
+    /// Queries.
+    pub work: ClickhouseWork,
+    /// With one thread, for a server that has other work.
+    pub gentle: bool,
+    spec: &'static Spec,
+}
+
+/// What every row begins with: its time, its version, and whether it is deleted.
+const HEAD: &str = "toUnixTimestamp64Milli({time}), toUnixTimestamp64Milli(event_ts), toUInt8(is_deleted)";
+
+/// The head of a row.
+struct Head {
+    time: i64,
+    version: i64,
+    deleted: bool,
+}
+
+impl V3 {
+    /// The side of a table.
+    pub const fn new(work: ClickhouseWork, spec: &'static Spec) -> Self {
+        Self { work, gentle: false, spec }
+    }
+
+    fn head(&self) -> String {
+        HEAD.replace("{time}", self.spec.time)
+    }
+
+    fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
+        let query = self.work.query(sql).with_setting("max_query_size", QUERY).with_setting(FINAL, "1");
+        let query = if self.gentle { query.with_setting("max_threads", "1") } else { query };
+        match &range.project {
+            Some(project) => query.bind(project),
+            None => query,
+        }
+    }
+
+    /// Sums per project and hour of what is stored, merged or not.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn sums(
+        &self,
+        chain: &Chain,
+        range: &Range,
+        seen: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Sums, u64), Trouble> {
+        let sql = format!(
+            "SELECT {}, {} FROM {} WHERE {}",
+            self.head(),
+            chain.ch(),
+            self.spec.ch,
+            range.ch(self.spec.time)
+        );
+        let mut sums = Sums::default();
+        let mut cursor = self.work.stream(self.query(&sql, range))?;
+        self.each(&mut cursor, seen, |from| {
+            let head = Head::read(from)?;
+            let row = chain.hash(from)?;
+            let sum = sums.at(row.project, head.time.div_euclid(HOUR));
+            if head.deleted || head.version != head.time {
+                sum.odd += 1;
+            } else {
+                sum.add(row.hash);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok((sums, cursor.received_bytes()))
+    }
+
+    /// The merged rows of these buckets.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn rows(
+        &self,
+        chain: &Chain,
+        buckets: &[Bucket],
+        range: &Range,
+    ) -> Result<Vec<V3Row>, Trouble> {
+        let sql = format!(
+            "SELECT {head}, {columns} FROM {table} FINAL WHERE {limits} \
+             AND (project_id, intDiv(toUnixTimestamp64Milli({time}), 3600000)) IN ?",
+            head = self.head(),
+            columns = chain.ch(),
+            table = self.spec.ch,
+            limits = range.ch(self.spec.time),
+            time = self.spec.time,
+        );
+        let wanted: Vec<(&str, i64)> = buckets.iter().map(|b| (&*b.project, b.hour)).collect();
+        let index: std::collections::HashMap<(&[u8], i64), usize> =
+            buckets.iter().enumerate().map(|(at, b)| ((b.project.as_bytes(), b.hour), at)).collect();
+        let mut rows = vec![];
+        let mut cursor = self.work.stream(self.query(&sql, range).bind(wanted))?;
+        self.each(&mut cursor, &|_| {}, |from| {
+            let head = Head::read(from)?;
+            let row = chain.hash(from)?;
+            if let Some(bucket) = index.get(&(row.project, head.time.div_euclid(HOUR))) {
+                let id = String::from_utf8_lossy(row.id).into();
+                let own = head.version != head.time;
+                rows.push(V3Row { bucket: *bucket, id, hash: row.hash, own, version: head.version });
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// The hashes of all ids; what is not merged yet comes more than once.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn ids(&self, range: &Range, seen: &(dyn Fn(u64) + Sync)) -> Result<(Ids, u64), Trouble> {
+        let sql = format!(
+            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), id FROM {table} WHERE {limits}",
+            time = self.spec.time,
+            table = self.spec.ch,
+            limits = range.ch(self.spec.time)
+        );
+        let mut ids = Ids::default();
+        let mut cursor = self.work.stream(self.query(&sql, range))?;
+        self.each(&mut cursor, seen, |from| {
+            let kind = take(from, 1)?[0];
+            let hash = hashtext(take_bytes(from)?, 0);
+            match kind {
+                0 => ids.copied.push(hash),
+                1 => ids.own.push(hash),
+                _ => ids.deleted.push(hash),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok((ids, cursor.received_bytes()))
+    }
+
+    /// The ids with these hashes, which are sorted.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn named(&self, hashes: &[u64], range: &Range) -> Result<Vec<String>, Trouble> {
+        let mut found = vec![];
+        if hashes.is_empty() {
+            return Ok(found);
+        }
+        let sql = format!("SELECT id FROM {} WHERE {}", self.spec.ch, range.ch(self.spec.time));
+        let mut cursor = self.work.stream(self.query(&sql, range))?;
+        self.each(&mut cursor, &|_| {}, |from| {
+            let id = take_bytes(from)?;
+            if hashes.binary_search(&hashtext(id, 0)).is_ok() {
+                found.push(String::from_utf8_lossy(id).into_owned());
+            }
+            Ok(())
+        })
+        .await?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The merged rows of these ids, every sorting key of them; deleted ones are not there.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn by_id(&self, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Row>, Trouble> {
+        let sql =
+            format!("SELECT {} FROM {} FINAL PREWHERE id IN ? WHERE 1", mapping.ch_list(), self.spec.ch);
+        let query = self.query(&sql, &Range::default()).bind(ids);
+        let mut cursor = self.work.stream(query)?;
+        let mut found = vec![];
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(chunk) = cursor.next().await.map_err(|e| self.work.trouble(&e))? {
+            rest.extend_from_slice(&chunk);
+            let used = rows::decode(&rest, &mapping.columns, &mut found).map_err(|e| self.broken(&e))?;
+            rest.drain(..used);
+        }
+        if rest.is_empty() { Ok(found) } else { Err(self.broken(&RowError::Short)) }
+    }
+
+    /// Those of these ids that were deleted.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn deleted(&self, ids: &[&str]) -> Result<Vec<String>, Trouble> {
+        let sql = format!("SELECT DISTINCT id FROM {} WHERE is_deleted = 1 AND id IN ?", self.spec.ch);
+        let mut found = vec![];
+        let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(ids))?;
+        self.each(&mut cursor, &|_| {}, |from| {
+            found.push(String::from_utf8_lossy(take_bytes(from)?).into_owned());
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Calls `row` for each whole row of an answer; it says `Short` where the bytes end.
+    async fn each(
+        &self,
+        cursor: &mut BytesCursor,
+        seen: &(dyn Fn(u64) + Sync),
+        mut row: impl FnMut(&mut &[u8]) -> Result<(), RowError>,
+    ) -> Result<(), Trouble> {
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(chunk) = cursor.next().await.map_err(|e| self.work.trouble(&e))? {
+            rest.extend_from_slice(&chunk);
+            let (mut used, mut rows) = (0, 0);
+            while used < rest.len() {
+                let mut from = &rest[used..];
+                match row(&mut from) {
+                    Ok(()) => used = rest.len() - from.len(),
+                    Err(RowError::Short) => break,
+                    Err(error) => return Err(self.broken(&error)),
+                }
+                rows += 1;
+            }
+            seen(rows);
+            rest.drain(..used);
+        }
+        if rest.is_empty() { Ok(()) } else { Err(self.broken(&RowError::Short)) }
+    }
+
+    fn broken(&self, error: &RowError) -> Trouble {
+        Trouble::new(Kind::Unexpected, self.work.object(), format!("table {}: {error}", self.spec.ch))
+            .remedy("did a migration of v3 change the table meanwhile? start again")
+    }
+}
+
+impl Head {
+    fn read(from: &mut &[u8]) -> Result<Self, RowError> {
+        let time = i64::from_le_bytes(eight(from)?);
+        let version = i64::from_le_bytes(eight(from)?);
+        Ok(Self { time, version, deleted: take(from, 1)?[0] != 0 })
+    }
+}

@@ -1,0 +1,235 @@
+//! What a comparison will read, and the way that reads least.
+//!
+//! One rule: sizes come from the servers' own catalogues, in milliseconds, before anything is read.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
+
+use super::finding::table_name;
+use super::ids;
+use super::postgres::V2;
+use super::range::Range;
+use super::resolve::Cursor;
+use crate::clients::work::ClickhouseWork;
+use crate::data::tables::{Mapping, Tier};
+use crate::domain::Trouble;
+use crate::domain::backfill::Table;
+
+/// Below this share of all-visible pages an index-only scan reads the table anyway.
+const VISIBLE: f64 = 0.8;
+/// Rows that are compared in one statement; more go month by month.
+const ONE_GO: u64 = 6_000_000;
+/// Bytes of a page of PostgreSQL.
+const PAGE: f64 = 8192.0;
+
+/// How a table is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// The hashes of all ids, from PostgreSQL's index.
+    Ids,
+    /// Sums per project and hour, one pass over each side.
+    Buckets,
+    /// The same, one month after the other.
+    Months,
+}
+
+impl Strategy {
+    /// "ids", "buckets", "buckets by month".
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ids => "ids",
+            Self::Buckets => "buckets",
+            Self::Months => "buckets by month",
+        }
+    }
+}
+
+/// What the catalogues say of one table.
+#[derive(Debug, Clone, Default)]
+pub struct Size {
+    /// Rows of v2, as PostgreSQL estimates them.
+    pub v2_rows: u64,
+    /// Pages of its table.
+    pub pages: u64,
+    /// Share of its pages that an index-only scan need not read.
+    pub visible: f64,
+    /// Pages of its primary key.
+    pub key_pages: u64,
+    /// Whether PostgreSQL is a replica.
+    pub replica: bool,
+    /// Rows of v3, duplicates among them.
+    pub v3_rows: u64,
+    /// Months that v3 has, as `YYYYMM`, with their rows.
+    pub months: Vec<(u32, u64)>,
+    /// Compressed bytes of each column of v3.
+    pub columns: Vec<(String, u64)>,
+    /// How far the backfill has come.
+    pub cursor: Cursor,
+}
+
+#[derive(Row, Deserialize)]
+struct Month {
+    partition: String,
+    rows: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct ColumnSize {
+    column: String,
+    bytes: u64,
+}
+
+type Catalogue = (f32, i32, i32, i64, bool);
+
+impl Size {
+    /// Asks both servers.
+    ///
+    /// # Errors
+    /// A server cannot be asked.
+    pub async fn read(v2: &V2, ch: &ClickhouseWork, mapping: &Mapping) -> Result<Self, Trouble> {
+        let spec = mapping.spec;
+        let mut session = v2.session().await?;
+        let sql = format!(
+            "SELECT c.reltuples, c.relpages, c.relallvisible, coalesce((SELECT i.relpages FROM pg_index x \
+             JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisprimary), 0)::bigint, \
+             pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
+            spec.pg()
+        );
+        let trouble = |e: sqlx::Error| v2.work.trouble(&e);
+        let (tuples, pages, visible, key_pages, replica): Catalogue =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut session).await.map_err(trouble)?;
+        let sql = "SELECT (extract(epoch FROM (state->>'maxDate')::timestamptz) * 1000)::bigint \
+                   FROM background_migrations WHERE name = $1 AND finished_at IS NULL";
+        let cursor: Result<Option<Option<i64>>, _> =
+            sqlx::query_scalar(sql).bind(spec.table.migration()).fetch_optional(&mut session).await;
+        let months = ch.ask.query(
+            "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
+             AND table = ? AND active GROUP BY partition ORDER BY partition",
+        );
+        let months: Vec<Month> = ch.ask.all(months.bind(spec.ch)).await?;
+        let columns = ch.ask.query(
+            "SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns \
+             WHERE database = currentDatabase() AND table = ? AND active GROUP BY column",
+        );
+        let columns: Vec<ColumnSize> = ch.ask.all(columns.bind(spec.ch)).await?;
+        let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
+        let pages = u64::try_from(pages).unwrap_or(0);
+        Ok(Self {
+            v2_rows: f64::from(tuples).max(0.0) as u64,
+            pages,
+            visible: if pages == 0 { 1.0 } else { f64::from(visible) / pages as f64 },
+            key_pages: u64::try_from(key_pages).unwrap_or(0),
+            replica,
+            v3_rows: months.iter().map(|m| m.1).sum(),
+            months,
+            columns: columns.into_iter().map(|c| (c.column, c.bytes)).collect(),
+            // An older v2 has no such table, and nobody copies.
+            cursor: Cursor { open: cursor.ok().flatten().flatten() },
+        })
+    }
+
+    /// The way that reads least.
+    pub fn strategy(&self, tier: Tier, range: &Range) -> Strategy {
+        let rows = self.v2_rows.max(self.v3_rows);
+        if tier == Tier::Key && rows <= ids::MOST && self.visible >= VISIBLE && range.is_whole() {
+            return Strategy::Ids;
+        }
+        if rows > ONE_GO { Strategy::Months } else { Strategy::Buckets }
+    }
+
+    /// The first day of each month of v3.
+    pub fn months(&self) -> Vec<i64> {
+        self.months.iter().filter_map(|(month, _)| first_day(*month)).collect()
+    }
+
+    /// Megabytes that PostgreSQL reads, and that ClickHouse reads, both compressed as they lie there.
+    pub fn megabytes(&self, strategy: Strategy, columns: &[&str]) -> (f64, f64) {
+        let pages = if strategy == Strategy::Ids { self.key_pages } else { self.pages };
+        let read = |name: &str| columns.contains(&name) || matches!(name, "event_ts" | "is_deleted");
+        // Small parts are stored compactly, without a size for each column.
+        let bytes: u64 = self.columns.iter().filter(|(name, _)| read(name)).map(|(_, bytes)| bytes).sum();
+        (pages as f64 * PAGE / 1e6, bytes as f64 / 1e6)
+    }
+}
+
+/// What a table would cost, before it is read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// The table.
+    #[serde(serialize_with = "table_name")]
+    pub table: Table,
+    /// The way.
+    pub strategy: &'static str,
+    /// Why this way.
+    pub why: String,
+    /// Rows of v2, estimated.
+    pub v2_rows: u64,
+    /// Pages of 8 KiB that PostgreSQL reads.
+    pub pages: u64,
+    /// The same in megabytes.
+    pub v2_megabytes: f64,
+    /// Rows of v3, duplicates among them.
+    pub v3_rows: u64,
+    /// Compressed megabytes that ClickHouse reads.
+    pub v3_megabytes: f64,
+    /// Days that were found equal before and need not be read again.
+    pub remembered_days: usize,
+}
+
+impl Size {
+    /// What a comparison of these columns would read.
+    pub fn plan(&self, table: Table, tier: Tier, range: &Range, columns: &[&str]) -> Plan {
+        let strategy = self.strategy(tier, range);
+        let (v2_megabytes, v3_megabytes) = self.megabytes(strategy, columns);
+        let why = match strategy {
+            Strategy::Ids => format!(
+                "{:.0} % of the pages are all-visible: the index of ids is enough",
+                self.visible * 100.0
+            ),
+            Strategy::Buckets => "one pass over each side, then the hours that differ".to_owned(),
+            Strategy::Months => "more than fits one statement: a pass for each month".to_owned(),
+        };
+        Plan {
+            table,
+            strategy: strategy.word(),
+            why,
+            v2_rows: self.v2_rows,
+            pages: if strategy == Strategy::Ids { self.key_pages } else { self.pages },
+            v2_megabytes,
+            v3_rows: self.v3_rows,
+            v3_megabytes,
+            remembered_days: 0,
+        }
+    }
+}
+
+/// The first day of a month `YYYYMM`, in days since 1970.
+fn first_day(month: u32) -> Option<i64> {
+    let year = i16::try_from(month / 100).ok()?;
+    let date = jiff::civil::Date::new(year, i8::try_from(month % 100).ok()?, 1).ok()?;
+    Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second().div_euclid(86_400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_begin_with_their_first_day() {
+        let size = Size { months: vec![(202_601, 5), (202_602, 5), (0, 1)], ..Size::default() };
+        assert_eq!(size.months(), [20_454, 20_485]);
+    }
+
+    #[test]
+    fn few_rows_of_a_vacuumed_table_are_compared_by_their_ids() {
+        let mut size = Size { v2_rows: 1_000_000, visible: 1.0, ..Size::default() };
+        let all = Range::default();
+        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Ids);
+        assert_eq!(size.strategy(Tier::Scalar, &all), Strategy::Buckets);
+        size.visible = 0.1;
+        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Buckets);
+        size.v3_rows = 50_000_000;
+        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Months);
+    }
+}

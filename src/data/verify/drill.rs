@@ -1,0 +1,118 @@
+//! From sums that differ to ids that differ: the merged rows of ClickHouse first, then PostgreSQL's rows of the
+//! buckets that still disagree.
+//!
+//! One rule: duplicates that ClickHouse has not merged yet vanish here, without PostgreSQL being asked again.
+
+use std::collections::HashMap;
+
+use super::bucket::{Bucket, Sum, Sums};
+use super::chain::Chain;
+use super::clickhouse::{V3, V3Row};
+use super::postgres::V2;
+use super::range::Range;
+use crate::domain::Trouble;
+
+/// Rows that are held at once.
+const ROWS: u64 = 200_000;
+/// Buckets of one question.
+const BUCKETS: usize = 2000;
+
+/// Ids that have to be looked at.
+#[derive(Debug, Default)]
+pub struct Suspects {
+    /// Their rows differ, or are on one side only.
+    pub ids: Vec<String>,
+    /// v3 does not have them in their hour.
+    pub missing: Vec<(Box<str>, String)>,
+    /// v3 wrote them; they matter only if v2 knows them, too.
+    pub own: Vec<String>,
+}
+
+/// Takes buckets together until they hold as many rows as may be held.
+pub fn batches(unlike: &[(Bucket, u64)]) -> Vec<Vec<Bucket>> {
+    let mut batches: Vec<Vec<Bucket>> = vec![];
+    let mut rows = 0;
+    for (bucket, count) in unlike {
+        match batches.last_mut() {
+            Some(batch) if rows + count <= ROWS && batch.len() < BUCKETS => batch.push(bucket.clone()),
+            _ => {
+                batches.push(vec![bucket.clone()]);
+                rows = 0;
+            }
+        }
+        rows += count;
+    }
+    batches
+}
+
+/// The ids of one batch of buckets that have to be looked at.
+///
+/// # Errors
+/// A side cannot be asked.
+pub async fn drill(
+    v2: &V2,
+    v3: &V3,
+    chain: &Chain,
+    range: &Range,
+    sums: &Sums,
+    batch: &[Bucket],
+) -> Result<Suspects, Trouble> {
+    let merged = v3.rows(chain, batch, range).await?;
+    let mut copied = vec![Sum::default(); batch.len()];
+    for row in merged.iter().filter(|row| !row.own) {
+        copied[row.bucket].add(row.hash);
+    }
+    let bad: Vec<usize> = (0..batch.len())
+        .filter(|at| {
+            let theirs = sums.get(&batch[*at]);
+            (theirs.rows, theirs.hash) != (copied[*at].rows, copied[*at].hash)
+        })
+        .collect();
+    let mut suspects = Suspects::default();
+    // In buckets that agree, v3's own rows stand beside a full copy.
+    let agrees = |row: &&V3Row| bad.binary_search(&row.bucket).is_err();
+    suspects.own.extend(merged.iter().filter(agrees).filter(|row| row.own).map(|row| row.id.to_string()));
+    if bad.is_empty() {
+        return Ok(suspects);
+    }
+    let asked: Vec<Bucket> = bad.iter().map(|at| batch[*at].clone()).collect();
+    let mut theirs: HashMap<(usize, &str), Vec<&V3Row>> = HashMap::new();
+    for row in merged.iter().filter(|row| !agrees(row)) {
+        theirs.entry((row.bucket, &row.id)).or_default().push(row);
+    }
+    let ours = v2.rows(chain, &asked, range).await?;
+    for row in &ours {
+        let bucket = bad.get(row.bucket).copied().unwrap_or(usize::MAX);
+        let found = theirs.remove(&(bucket, &*row.id));
+        match found {
+            None => {
+                let project = batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
+                suspects.missing.push((project, row.id.to_string()));
+            }
+            Some(found) if found.len() == 1 && found[0].hash == row.hash && !found[0].own => {}
+            Some(_) => suspects.ids.push(row.id.to_string()),
+        }
+    }
+    for ((_, id), rows) in theirs {
+        let list = if rows.iter().all(|row| row.own) { &mut suspects.own } else { &mut suspects.ids };
+        list.push(id.to_owned());
+    }
+    Ok(suspects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_what_may_be_held() {
+        let bucket = |hour| Bucket { project: "p".into(), hour };
+        let unlike: Vec<_> = [150_000, 60_000, 10, 900_000, 5]
+            .iter()
+            .enumerate()
+            .map(|(at, rows)| (bucket(at as i64), *rows))
+            .collect();
+        let sizes: Vec<_> = batches(&unlike).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 2, 1, 1]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a comparison is asked for, and what it answers with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::chain::Chain;
+use super::cost::Strategy;
+use super::finding::{Against, Difference, table_name};
+use super::range::Range;
+use crate::data::tables::{Mapping, Tier};
+use crate::domain::backfill::Table;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The tables, in the order in which they are compared.
+    pub tables: Vec<Table>,
+    /// Which columns.
+    pub tier: Tier,
+    /// Which rows.
+    pub range: Range,
+    /// Which side has to be complete.
+    pub against: Against,
+    /// Whether findings carry both values.
+    pub values: bool,
+    /// Share of the time in which the servers are asked, 0.05..=1.
+    pub load: f64,
+    /// Rows between two pauses, where there are pauses.
+    pub step: u64,
+    /// Rows touched within this time may still be on their way.
+    pub grace: Duration,
+    /// Pause before such rows are looked at again.
+    pub settle: Duration,
+    /// Whether days that were found equal before are read again.
+    pub fresh: bool,
+    /// Where finished days are remembered; nowhere without it.
+    pub state: Option<PathBuf>,
+}
+
+/// How far a run is; read by whoever draws it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Rows read of ClickHouse.
+    pub done: AtomicU64,
+    /// Rows to be read, as the servers estimate them.
+    pub total: AtomicU64,
+    /// What is done now.
+    pub phase: Mutex<String>,
+}
+
+impl Progress {
+    pub(super) fn say(&self, phase: impl Into<String>) {
+        if let Ok(mut slot) = self.phase.lock() {
+            *slot = phase.into();
+        }
+    }
+
+    pub(super) fn begin(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What was found in one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    /// The table.
+    #[serde(serialize_with = "table_name")]
+    pub table: Table,
+    /// How it was compared: "ids", "buckets", "buckets by month".
+    pub strategy: &'static str,
+    /// The columns that were compared.
+    pub columns: Vec<&'static str>,
+    /// Rows of v2 that were compared, those of remembered days among them.
+    pub rows: u64,
+    /// Rows that v3 wrote itself and v2 does not know.
+    pub v3_only: u64,
+    /// Rows in days that were found equal before and have not changed since.
+    pub remembered: u64,
+    /// How many of each difference.
+    pub differences: BTreeMap<Difference, u64>,
+    /// Those that somebody has to do something about.
+    pub wrong: u64,
+    /// Columns that this v3 does not have.
+    pub absent: Vec<&'static str>,
+    /// Columns of v3 that v2 does not know: they hold their defaults.
+    pub unknown: Vec<String>,
+    /// Buckets that were looked at closely, of all.
+    pub suspicious: (usize, usize),
+    /// Bytes that ClickHouse sent, compressed.
+    pub received: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+impl TableReport {
+    /// A report of a table of which nothing was read yet.
+    pub fn new(mapping: &Mapping, chain: &Chain, strategy: Strategy) -> Self {
+        Self {
+            table: mapping.spec.table,
+            strategy: strategy.word(),
+            columns: chain.names().collect(),
+            rows: 0,
+            v3_only: 0,
+            remembered: 0,
+            differences: Difference::all().map(|d| (d, 0)).collect(),
+            wrong: 0,
+            absent: mapping.absent.clone(),
+            unknown: mapping.unknown.clone(),
+            suspicious: (0, 0),
+            received: 0,
+            seconds: 0.0,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// When the comparison began (UTC).
+    pub at: jiff::Timestamp,
+    /// Which side had to be complete.
+    pub against: Against,
+    /// One entry a table.
+    pub tables: Vec<TableReport>,
+    /// What the operator has to know about the servers.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Differences that somebody has to do something about.
+    pub fn wrong(&self) -> u64 {
+        self.tables.iter().map(|t| t.wrong).sum()
+    }
+}

@@ -1,0 +1,249 @@
+//! v2's side: sums per bucket, rows of buckets, and hashes of ids, computed by PostgreSQL itself.
+//!
+//! One rule: every statement runs by itself in a session that cannot write; a replica that cancels one for
+//! replication (40001) is asked again.
+
+use std::future::Future;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::bucket::{Bucket, Sums};
+use super::chain::Chain;
+use super::range::Range;
+use crate::clients::work::PostgresWork;
+use crate::data::copy_out::CopyOut;
+use crate::data::tables::Spec;
+use crate::domain::{Kind, Trouble};
+
+/// How often a statement is tried that a replica cancels.
+const TRIES: u32 = 4;
+/// What a session of a comparison is set to: without sorts a grouping hashes, and does not spill.
+const SETTINGS: &str =
+    "SET enable_sort = off; SET work_mem = '64MB'; SET max_parallel_workers_per_gather = 0";
+
+/// A row of PostgreSQL as its bucket was read.
+#[derive(Debug, Clone)]
+pub struct V2Row {
+    /// Index into the buckets that were asked for.
+    pub bucket: usize,
+    /// `id`.
+    pub id: Box<str>,
+    /// The chain's hash.
+    pub hash: u64,
+}
+
+/// One table of PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct V2 {
+    /// Sessions.
+    pub work: PostgresWork,
+    /// The business time as an expression.
+    pub time: &'static str,
+    from: &'static str,
+}
+
+impl V2 {
+    /// The side of a table.
+    pub fn new(work: PostgresWork, spec: &'static Spec) -> Self {
+        let time = spec.column(spec.time).and_then(|c| c.pg.first()).copied().unwrap_or("t.created_at");
+        // What is joined for values only is left out; what decides which rows are copied stays.
+        let from = spec.from.split(" LEFT JOIN ").next().unwrap_or(spec.from);
+        Self { work, time, from }
+    }
+
+    /// `FROM` of its rows.
+    pub const fn from(&self) -> &'static str {
+        self.from
+    }
+
+    /// A session of its own.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn session(&self) -> Result<PgConnection, Trouble> {
+        let mut session = self.work.session().await?;
+        sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(|e| self.work.trouble(&e))?;
+        Ok(session)
+    }
+
+    async fn condition(&self, session: &mut PgConnection, range: &Range) -> Result<String, Trouble> {
+        let project = match &range.project {
+            Some(project) => Some(self.work.quote(session, project).await?),
+            None => None,
+        };
+        Ok(range.pg(self.time, project.as_deref()))
+    }
+
+    /// Sums per project and hour.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn sums(&self, chain: &Chain, range: &Range) -> Result<Sums, Trouble> {
+        again(|| async {
+            let mut session = self.session().await?;
+            let sql = format!(
+                "SELECT t.project_id, floor(date_part('epoch', {}) / 3600)::bigint, count(*), sum({})::text \
+                 FROM {} WHERE {} GROUP BY 1, 2",
+                self.time,
+                chain.pg(),
+                self.from,
+                self.condition(&mut session, range).await?
+            );
+            let mut sums = Sums::default();
+            let mut rows =
+                sqlx::query_as::<_, (String, i64, i64, String)>(AssertSqlSafe(sql)).fetch(&mut session);
+            while let Some((project, hour, count, sum)) =
+                rows.try_next().await.map_err(|e| self.work.trouble(&e))?
+            {
+                let at = sums.at(project.as_bytes(), hour);
+                at.rows = u64::try_from(count).unwrap_or(0);
+                // Beyond 2^127 there is no sum of fewer than 2^64 rows.
+                at.hash = sum.parse::<i128>().unwrap_or(0) as u64;
+            }
+            Ok(sums)
+        })
+        .await
+    }
+
+    /// The rows of these buckets.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn rows(
+        &self,
+        chain: &Chain,
+        buckets: &[Bucket],
+        range: &Range,
+    ) -> Result<Vec<V2Row>, Trouble> {
+        let projects: Vec<&str> = buckets.iter().map(|b| &*b.project).collect();
+        let hours: Vec<i64> = buckets.iter().map(|b| b.hour).collect();
+        again(|| async {
+            let mut session = self.session().await?;
+            let sql = format!(
+                "SELECT b.n, x.id, x.hash FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS b(p, h, n) \
+                 CROSS JOIN LATERAL (SELECT t.id, {hash} AS hash FROM {from} WHERE t.project_id = b.p \
+                 AND {time} >= 'epoch'::timestamp + b.h * interval '1 hour' \
+                 AND {time} < 'epoch'::timestamp + (b.h + 1) * interval '1 hour' AND {limits} OFFSET 0) x",
+                hash = chain.pg(),
+                from = self.from,
+                time = self.time,
+                limits = self.condition(&mut session, range).await?,
+            );
+            let query = sqlx::query_as::<_, (i64, String, i64)>(AssertSqlSafe(sql)).bind(&projects).bind(&hours);
+            let rows = query.fetch(&mut session).map_err(|e| self.work.trouble(&e));
+            rows.map_ok(|(n, id, hash)| V2Row {
+                bucket: usize::try_from(n - 1).unwrap_or(0),
+                id: id.into(),
+                hash: hash as u64,
+            })
+            .try_collect()
+            .await
+        })
+        .await
+    }
+
+    /// `hashtextextended(id, 0)` of every row: 8 bytes each, from the primary key's index where it can be.
+    ///
+    /// # Errors
+    /// The statement fails, or its stream is cut.
+    pub async fn ids(&self, range: &Range) -> Result<Vec<u64>, Trouble> {
+        again(|| async {
+            let mut session = self.session().await?;
+            let condition = self.condition(&mut session, range).await?;
+            let sql = format!("SELECT {} FROM {} WHERE {condition}", self.id_hash(), self.from);
+            let cut = |e| Trouble::new(Kind::Unreachable, &self.work.object, format!("{e}"));
+            let (mut copy, mut ids) = (CopyOut::default(), Vec::new());
+            let mut chunks = self.work.copy_out(&mut session, &sql).await?;
+            while let Some(chunk) = chunks.next().await {
+                copy.push(&chunk?);
+                while let Some(fields) = copy.next().map_err(cut)? {
+                    let bytes = fields.first().and_then(|f| f.0).and_then(|b| b.try_into().ok());
+                    ids.push(u64::from_be_bytes(bytes.unwrap_or_default()));
+                }
+            }
+            copy.finish().map_err(cut)?;
+            Ok(ids)
+        })
+        .await
+    }
+
+    /// The ids with these hashes.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn named(&self, hashes: &[u64], range: &Range) -> Result<Vec<String>, Trouble> {
+        if hashes.is_empty() {
+            return Ok(vec![]);
+        }
+        let wanted: Vec<i64> = hashes.iter().map(|h| *h as i64).collect();
+        again(|| async {
+            let mut session = self.session().await?;
+            let condition = self.condition(&mut session, range).await?;
+            let sql =
+                format!("SELECT t.id FROM {} WHERE {} = ANY($1) AND {condition}", self.from, self.id_hash());
+            let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(&wanted);
+            query.fetch_all(&mut session).await.map_err(|e| self.work.trouble(&e))
+        })
+        .await
+    }
+
+    /// Those of these ids that exist.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn existing(&self, ids: &[&str]) -> Result<Vec<String>, Trouble> {
+        again(|| async {
+            let mut session = self.session().await?;
+            let sql = format!("SELECT t.id FROM {} WHERE t.id = ANY($1)", self.from);
+            let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(ids);
+            query.fetch_all(&mut session).await.map_err(|e| self.work.trouble(&e))
+        })
+        .await
+    }
+
+    /// Rows per day of business time.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn days(&self, range: &Range, more: &str) -> Result<Vec<(i64, u64)>, Trouble> {
+        again(|| async {
+            let mut session = self.session().await?;
+            let sql = format!(
+                "SELECT floor(date_part('epoch', {}) / 86400)::bigint AS day, count(*) AS rows FROM {} \
+                 WHERE {} {more} GROUP BY 1 ORDER BY 1",
+                self.time,
+                self.from,
+                self.condition(&mut session, range).await?
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut session).await;
+            let rows = rows.map_err(|e| self.work.trouble(&e))?;
+            rows.iter()
+                .map(|row| {
+                    let count: i64 = row.try_get("rows")?;
+                    Ok((row.try_get("day")?, u64::try_from(count).unwrap_or(0)))
+                })
+                .collect::<Result<_, sqlx::Error>>()
+                .map_err(|e| self.work.trouble(&e))
+        })
+        .await
+    }
+
+    fn id_hash(&self) -> &'static str {
+        "hashtextextended(t.id COLLATE \"C\", 0)"
+    }
+}
+
+/// Carries out, and once more where a replica was in its own way.
+pub(super) async fn again<T, F: Future<Output = Result<T, Trouble>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Trouble> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match ask().await {
+            Err(trouble) if trouble.kind == Kind::Conflict && tries < TRIES => {}
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which servers answer: a replica of PostgreSQL that lags, several replicas of ClickHouse behind one name.
+//!
+//! One rule: what could make equal rows look different is told beside the result, never left to be guessed.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::postgres::V2;
+use crate::clients::work::ClickhouseWork;
+use crate::domain::Trouble;
+
+/// Seconds of lag that are told.
+const LAG: i64 = 2;
+
+#[derive(Row, Deserialize)]
+struct Replica {
+    host: String,
+    delay: u64,
+    queue: u64,
+    read_only: u64,
+}
+
+/// Who answers on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Servers {
+    /// `hostName()` of ClickHouse.
+    pub host: String,
+    /// What names both tables: another server or a table made anew is another one.
+    pub relation: String,
+    /// Whether PostgreSQL is a replica.
+    pub replica: bool,
+    /// What the operator has to know.
+    pub notes: Vec<String>,
+}
+
+/// `hostName()` of the ClickHouse server that answers now.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn host(ch: &ClickhouseWork) -> Result<String, Trouble> {
+    ch.ask.one::<String>(ch.query("SELECT hostName()")).await
+}
+
+/// Asks both sides who they are.
+///
+/// # Errors
+/// A side cannot be asked.
+pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) -> Result<Servers, Trouble> {
+    let mut session = v2.session().await?;
+    let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::bigint, \
+               current_database() || '/' || coalesce(pg_relation_filenode($1::regclass), 0) || '/' || $1::regclass::oid";
+    let (replica, lag, relation): (bool, i64, String) =
+        sqlx::query_as(sql).bind(pg_table).fetch_one(&mut session).await.map_err(|e| v2.work.trouble(&e))?;
+    let mut notes = vec![];
+    if replica && lag > LAG {
+        notes.push(format!(
+            "PostgreSQL is a replica, its last transaction is {lag} s old: rows that v2 wrote since are not compared"
+        ));
+    }
+    let uuid =
+        ch.query("SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = ?");
+    let uuid = ch.ask.one::<String>(uuid.bind(ch_table)).await?;
+    let state = ch.query(
+        "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
+         toUInt64(max(is_readonly)) AS read_only FROM system.replicas WHERE database = currentDatabase() AND table = ?",
+    );
+    // A user may not be allowed to read it, and a single server has no rows in it.
+    let state = ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default();
+    let host = host(ch).await?;
+    for replica in &state {
+        if replica.delay > 0 || replica.queue > 0 || replica.read_only > 0 {
+            notes.push(format!(
+                "ClickHouse {}: {} s behind, {} parts in its queue{}: rows may look missing until it has caught up",
+                replica.host,
+                replica.delay,
+                replica.queue,
+                if replica.read_only > 0 { ", read-only" } else { "" }
+            ));
+        }
+    }
+    Ok(Servers {
+        host,
+        relation: format!("{} {relation} {} {uuid}", v2.work.object, ch.object()),
+        replica,
+        notes,
+    })
+}

@@ -1,0 +1,236 @@
+//! A whole comparison, table by table.
+//!
+//! One rule: what was finished is remembered at once, so that a run that is killed loses one range at most.
+
+use super::chain::Chain;
+use super::clickhouse::V3;
+use super::cost::{Plan, Size, Strategy};
+use super::finding::{Against, Finding};
+use super::options::{Options, Progress, Report, TableReport};
+use super::pace::Pace;
+use super::postgres::V2;
+use super::range::Range;
+use super::replicas::{self, Servers};
+use super::resolve::narrow;
+use super::state::{Known, State, Witness, without};
+use super::table::{Remembering, Running};
+use super::{selftest, witness};
+use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::data::tables::{Live, Spec, Tier, spec};
+use crate::domain::backfill::Table;
+use crate::domain::verified::{Depth, Verified};
+use crate::domain::{Now, Trouble};
+
+/// Both sides, what is asked for, and who listens.
+pub struct Verify<'a> {
+    /// PostgreSQL.
+    pub postgres: PostgresWork,
+    /// ClickHouse.
+    pub clickhouse: ClickhouseWork,
+    /// What is asked for.
+    pub options: Options,
+    /// Reads both clocks.
+    pub now: &'a (dyn Fn() -> Now + Sync),
+    /// Told as rows go by.
+    pub progress: &'a Progress,
+    /// Told of every difference.
+    pub found: &'a mut (dyn FnMut(&Finding) + Send),
+}
+
+/// A table before it is read.
+struct Prepared {
+    v2: V2,
+    v3: V3,
+    chain: Chain,
+    mapping: crate::data::tables::Mapping,
+    size: Size,
+    strategy: Strategy,
+    servers: Servers,
+}
+
+impl Verify<'_> {
+    /// Compares everything that was asked for.
+    ///
+    /// # Errors
+    /// A side cannot be asked, or its hashes are not the ones this program knows.
+    pub async fn run(&mut self) -> Result<Report, Trouble> {
+        let at = (self.now)().wall;
+        let mut state = State::open(self.options.state.as_deref());
+        let mut report = Report { at, against: self.options.against, tables: vec![], notes: vec![] };
+        for table in self.options.tables.clone() {
+            self.progress.say(format!("{}: looking at both sides", table.name()));
+            let prepared = self.prepare(spec(table)).await?;
+            let mut notes = prepared.servers.notes.clone();
+            report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
+            for note in notes {
+                if !report.notes.contains(&note) {
+                    report.notes.push(note);
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// What a run would read; reads nothing but catalogues.
+    ///
+    /// # Errors
+    /// A side cannot be asked.
+    pub async fn explain(&self) -> Result<Vec<Plan>, Trouble> {
+        let state = State::open(self.options.state.as_deref());
+        let mut plans = vec![];
+        for table in &self.options.tables {
+            let prepared = self.prepare(spec(*table)).await?;
+            let columns: Vec<_> = prepared.chain.names().collect();
+            let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
+            let known = state.known(&self.key(*table), &prepared.servers.relation);
+            plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
+            plans.push(plan);
+        }
+        Ok(plans)
+    }
+
+    async fn prepare(&self, spec: &'static Spec) -> Result<Prepared, Trouble> {
+        let mapping = Live::read(&self.clickhouse.ask, spec).await?.map(spec);
+        let v2 = V2::new(self.postgres.clone(), spec);
+        let mut v3 = V3::new(self.clickhouse.clone(), spec);
+        v3.gentle = self.options.load < 1.0;
+        let size = Size::read(&v2, &self.clickhouse, &mapping).await?;
+        let strategy = size.strategy(self.options.tier, &self.options.range);
+        let servers = replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?;
+        let chain = Chain::new(&mapping, self.options.tier);
+        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers })
+    }
+
+    /// Names what is remembered: results for other columns or projects say nothing.
+    fn key(&self, table: Table) -> String {
+        let Options { tier, against, range, .. } = &self.options;
+        format!("{} {tier:?} {against:?} {}", table.name(), range.project.as_deref().unwrap_or_default())
+    }
+
+    async fn table(
+        &mut self,
+        prepared: Prepared,
+        state: &mut State,
+        notes: &mut Vec<String>,
+    ) -> Result<TableReport, Trouble> {
+        let begun = (self.now)();
+        let Options { tier, range, fresh, .. } = &self.options;
+        let spec = prepared.mapping.spec;
+        selftest::check(&prepared.v2, &prepared.mapping, &prepared.chain).await?;
+        let key = self.key(spec.table);
+        let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
+        let (known, now) = self.known(&prepared, old, begun).await?;
+        let inside = known.days.iter().filter(|(day, _)| range.has_day(**day));
+        let remembered = inside.map(|(_, day)| day.rows).sum();
+        let pace = Pace::new(self.options.load);
+        let ranges = self.left(&prepared, &known, pace).await?;
+        let all: u64 = now.rows.values().sum();
+        let share = if all > 0 { 1.0 - remembered as f64 / all as f64 } else { 1.0 };
+        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
+        let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
+        (report.rows, report.remembered) = (remembered, remembered);
+        let by_day = self.by_day(prepared.strategy);
+        let mut running = Running {
+            looked: narrow(&prepared.mapping, *tier),
+            v2: prepared.v2,
+            v3: prepared.v3,
+            chain: prepared.chain,
+            strategy: prepared.strategy,
+            cursor: prepared.size.cursor,
+            report,
+            moving: vec![],
+            remembering: by_day.then_some(Remembering { known, now, tainted: None }),
+            options: &self.options,
+            progress: self.progress,
+            clock: self.now,
+            found: &mut *self.found,
+        };
+        running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
+        running.settle().await?;
+        let mut report = running.report;
+        report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
+        let first = prepared.servers.host;
+        if replicas::host(&self.clickhouse).await? != first {
+            notes.push(format!(
+                "more than one replica of ClickHouse answered ({first} and others): what looks missing may not have \
+                 been replicated yet; point [clickhouse] at one of them"
+            ));
+        }
+        if range.is_whole() && self.options.against == Against::V3 {
+            let (rows, wrong) = (report.rows, report.wrong);
+            let result = Verified { table: spec.table, depth: depth(*tier), at: begun.wall, rows, wrong };
+            if let Err(error) = state.conclude(&result) {
+                notes.push(format!("the result could not be kept: {error}"));
+            }
+        }
+        Ok(report)
+    }
+
+    /// Whether days are remembered: ids have none, and a project's days say little about the parts of ClickHouse.
+    fn by_day(&self, strategy: Strategy) -> bool {
+        strategy != Strategy::Ids && self.options.state.is_some() && self.options.range.project.is_none()
+    }
+
+    /// What is known of the table and has not changed, and what says so.
+    async fn known(
+        &self,
+        at: &Prepared,
+        old: Option<Known>,
+        begun: Now,
+    ) -> Result<(Known, Witness), Trouble> {
+        let spec = at.mapping.spec;
+        let mut known = Known {
+            relation: at.servers.relation.clone(),
+            since: begun.wall.as_millisecond(),
+            ..Known::default()
+        };
+        if !self.by_day(at.strategy) {
+            return Ok((known, Witness::default()));
+        }
+        known.updates = witness::updates(&at.v2, spec.pg(), at.servers.replica).await?;
+        let now =
+            witness::ask(&at.v2, &self.clickhouse, spec, &at.chain, old.as_ref(), known.updates).await?;
+        known.months.clone_from(&now.months);
+        if let Some(mut old) = old {
+            let unchanged = old.unchanged(&now);
+            old.days.retain(|day, _| unchanged.contains(day));
+            known.days = old.days;
+        }
+        Ok((known, now))
+    }
+
+    /// The ranges that are left to be read.
+    async fn left(&self, at: &Prepared, known: &Known, pace: Pace) -> Result<Vec<Range>, Trouble> {
+        let edges = match at.strategy {
+            Strategy::Ids => vec![],
+            _ if pace.is_limited() => steps(&at.v2, &self.options).await?,
+            Strategy::Months => at.size.months(),
+            Strategy::Buckets => vec![],
+        };
+        let unchanged = known.days.keys().copied().collect();
+        let left = without(&self.options.range, &unchanged);
+        Ok(left.into_iter().flat_map(|range| range.cut(&edges)).collect())
+    }
+}
+
+/// Days at which a range is cut, so that each part has rows enough to be worth a statement.
+async fn steps(v2: &V2, options: &Options) -> Result<Vec<i64>, Trouble> {
+    let (mut edges, mut rows) = (vec![], 0);
+    for (day, count) in v2.days(&options.range, "").await? {
+        if rows >= options.step {
+            edges.push(day);
+            rows = 0;
+        }
+        rows += count;
+    }
+    Ok(edges)
+}
+
+/// The tier in the vocabulary of results.
+pub const fn depth(tier: Tier) -> Depth {
+    match tier {
+        Tier::Key => Depth::Key,
+        Tier::Scalar => Depth::Scalar,
+        Tier::All => Depth::All,
+    }
+}

@@ -1,0 +1,244 @@
+//! One table of a running comparison: range by range, from sums to rows.
+//!
+//! One rule: only days in which nothing is wrong and nothing was moving are remembered.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use super::chain::Chain;
+use super::clickhouse::V3;
+use super::cost::Strategy;
+use super::drill::{Suspects, batches, drill};
+use super::finding::{Against, Difference, Finding};
+use super::ids;
+use super::options::{Options, Progress, TableReport};
+use super::pace::Pace;
+use super::postgres::V2;
+use super::range::Range;
+use super::resolve::{Cursor, Resolver};
+use super::state::{Day, Known, Witness, filled, month_of};
+use crate::data::tables::{Mapping, Tier};
+use crate::domain::{Now, Trouble};
+
+/// Missing rows that are looked at one by one; of more, only that they are missing is told.
+const CLOSELY: usize = 200_000;
+
+/// What is written down after each range.
+pub(super) struct Remembering {
+    pub(super) known: Known,
+    pub(super) now: Witness,
+    /// Days with something wrong in them; nothing is remembered at all when a row without a day is wrong.
+    pub(super) tainted: Option<BTreeSet<i64>>,
+}
+
+/// The table.
+pub(super) struct Running<'a> {
+    pub(super) v2: V2,
+    pub(super) v3: V3,
+    pub(super) chain: Chain,
+    pub(super) looked: Mapping,
+    pub(super) strategy: Strategy,
+    pub(super) cursor: Cursor,
+    pub(super) report: TableReport,
+    pub(super) moving: Vec<String>,
+    pub(super) remembering: Option<Remembering>,
+    pub(super) options: &'a Options,
+    pub(super) progress: &'a Progress,
+    pub(super) clock: &'a (dyn Fn() -> Now + Sync),
+    pub(super) found: &'a mut (dyn FnMut(&Finding) + Send),
+}
+
+impl Running<'_> {
+    /// Compares all ranges, with pauses, and remembers after each.
+    pub(super) async fn ranges(
+        &mut self,
+        ranges: &[Range],
+        mut pace: Pace,
+        mut remember: impl FnMut(&Known) -> std::io::Result<()>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        for range in ranges {
+            if pace.is_limited() {
+                pace.probed(self.probe().await?);
+            }
+            let begun = (self.clock)().mono;
+            self.range(range).await?;
+            if let Some(remembering) = &self.remembering
+                && let Err(error) = remember(&remembering.known)
+            {
+                let note = format!("what is equal could not be remembered: {error}");
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+            tokio::time::sleep(pace.pause((self.clock)().mono.since(begun))).await;
+        }
+        Ok(())
+    }
+
+    /// How long PostgreSQL takes for a question that costs nothing.
+    async fn probe(&self) -> Result<std::time::Duration, Trouble> {
+        let mut session = self.v2.session().await?;
+        let begun = (self.clock)().mono;
+        sqlx::query("SELECT 1").execute(&mut session).await.map_err(|e| self.v2.work.trouble(&e))?;
+        Ok((self.clock)().mono.since(begun))
+    }
+
+    fn say(&self, what: &str) {
+        self.progress.say(format!("{}: {what}", self.report.table.name()));
+    }
+
+    /// Compares one range.
+    async fn range(&mut self, range: &Range) -> Result<(), Trouble> {
+        let progress = self.progress;
+        let seen = move |rows| {
+            progress.done.fetch_add(rows, Ordering::Relaxed);
+        };
+        self.say("reading both sides");
+        if self.strategy == Strategy::Ids {
+            let compared = ids::compare(&self.v2, &self.v3, range, &seen).await?;
+            self.report.rows += compared.rows;
+            self.report.v3_only += compared.v3_only;
+            self.report.received += compared.received;
+            return self.look(compared.suspects).await;
+        }
+        if let Some(remembering) = &mut self.remembering {
+            remembering.tainted = Some(BTreeSet::new());
+        }
+        let ours = self.v2.sums(&self.chain, range);
+        let (sums, (theirs, received)) = futures::try_join!(ours, self.v3.sums(&self.chain, range, &seen))?;
+        self.report.received += received;
+        self.report.rows += sums.rows();
+        let unlike = sums.unlike(&theirs);
+        self.report.suspicious.0 += unlike.len();
+        self.report.suspicious.1 += sums.buckets().count();
+        for batch in batches(&unlike) {
+            self.say(&format!("{} hours closely", unlike.len()));
+            let suspects = drill(&self.v2, &self.v3, &self.chain, range, &sums, &batch).await?;
+            self.look(suspects).await?;
+        }
+        let mut days = sums.days();
+        for day in theirs.days().into_keys() {
+            days.entry(day).or_default();
+        }
+        if let Some(Remembering { known, now, tainted: Some(tainted) }) = &mut self.remembering {
+            let digested: BTreeSet<u32> = now.digests.keys().map(|day| month_of(*day)).collect();
+            for (day, rows) in filled(&days) {
+                if range.has_day(day) && !tainted.contains(&day) {
+                    let digest = now.digests.get(&day).copied();
+                    let digest = digest.or_else(|| digested.contains(&month_of(day)).then_some((0, 0)));
+                    known.days.insert(day, Day { rows, digest });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at ids, and tells of what is wrong with them.
+    async fn look(&mut self, suspects: Suspects) -> Result<(), Trouble> {
+        let mut ids: BTreeSet<String> = suspects.ids.into_iter().collect();
+        let page = match self.options.tier {
+            Tier::Key | Tier::Scalar => 2000,
+            // Payloads may be large, and a page of both sides is held at once.
+            Tier::All => 200,
+        };
+        for own in suspects.own.chunks(page) {
+            let asked: Vec<&str> = own.iter().map(String::as_str).collect();
+            let known = self.v2.existing(&asked).await?;
+            self.report.v3_only += (own.len() - known.len()) as u64;
+            ids.extend(known);
+            if self.options.against == Against::Pg {
+                ids.extend(own.iter().cloned());
+            }
+        }
+        let told = self.report.differences.values().sum::<u64>();
+        let closely = CLOSELY.saturating_sub(usize::try_from(told).unwrap_or(usize::MAX));
+        let (close, coarse) = suspects.missing.split_at(closely.min(suspects.missing.len()));
+        ids.extend(close.iter().map(|(_, id)| id.clone()));
+        let ids: Vec<String> = ids.into_iter().collect();
+        for page in ids.chunks(page) {
+            self.say(&format!("{} rows by id", ids.len()));
+            let young = self.young();
+            let seen = self.resolver(young).look(page).await?;
+            self.taint(&seen.days);
+            self.moving.extend(seen.moving);
+            self.tell(&seen.findings);
+        }
+        self.coarsely(coarse);
+        Ok(())
+    }
+
+    /// So many rows are missing that they are only counted and named.
+    fn coarsely(&mut self, missing: &[(Box<str>, String)]) {
+        for (project, id) in missing {
+            let finding = Finding {
+                table: self.report.table,
+                difference: Difference::Missing,
+                project: project.to_string(),
+                id: id.clone(),
+                columns: vec![],
+                note: String::new(),
+                days: vec![],
+            };
+            self.tell(&[finding]);
+        }
+    }
+
+    /// Rows that were moving are looked at once more, after a pause.
+    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
+        let moving = std::mem::take(&mut self.moving);
+        if moving.is_empty() {
+            return Ok(());
+        }
+        self.say(&format!("{} rows are on their way; looking again", moving.len()));
+        tokio::time::sleep(self.options.settle).await;
+        for page in moving.chunks(200) {
+            let seen = self.resolver(i64::MAX).look(page).await?;
+            self.tell(&seen.findings);
+        }
+        Ok(())
+    }
+
+    fn young(&self) -> i64 {
+        let grace = i64::try_from(self.options.grace.as_millis()).unwrap_or(i64::MAX);
+        (self.clock)().wall.as_millisecond().saturating_sub(grace)
+    }
+
+    const fn resolver(&self, young: i64) -> Resolver<'_> {
+        Resolver {
+            v2: &self.v2,
+            v3: &self.v3,
+            mapping: &self.looked,
+            cursor: self.cursor,
+            values: self.options.values,
+            young,
+        }
+    }
+
+    fn taint(&mut self, days: &[i64]) {
+        let Some(remembering) = &mut self.remembering else { return };
+        match &mut remembering.tainted {
+            Some(tainted) if !days.is_empty() => {
+                tainted.extend(days);
+                remembering.known.days.retain(|day, _| !days.contains(day));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            *self.report.differences.entry(finding.difference).or_default() += 1;
+            let own = finding.difference == Difference::V3Only && self.options.against == Against::V3;
+            self.report.v3_only += u64::from(own);
+            if finding.difference.is_wrong(self.options.against) {
+                self.report.wrong += 1;
+                match (finding.days.as_slice(), &mut self.remembering) {
+                    ([], Some(remembering)) => remembering.tainted = None,
+                    (days, _) => self.taint(&days.to_vec()),
+                }
+            }
+            (self.found)(finding);
+        }
+    }
+}
