@@ -78,6 +78,9 @@ pub enum Verb {
     /// Let a move with a deadline stay
     #[command(after_help = "Example:\n  cutover shift --to 25 --confirm-within 10 --yes\n  cutover confirm")]
     Confirm,
+    /// Copy v2's history to v3, in the place of Langfuse's worker and by its protocol
+    #[command(after_help = super::backfill::AFTER)]
+    Backfill(super::backfill::BackfillArgs),
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),

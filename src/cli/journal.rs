@@ -74,6 +74,10 @@ fn row(record: &Record) -> [String; 4] {
         Entry::TakeOver { actor, from } => {
             (String::from("-"), format!("{} took the right to write from {from}", actor.name()))
         }
+        Entry::Data { verb, subject, actor, ended, detail } => {
+            let phase = if *ended { "ended" } else { "began" };
+            (String::from("-"), format!("{verb} {subject} {phase}, by {}: {detail}", actor.name()))
+        }
     };
     [record.seq.to_string(), record.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(), operation, clean(&text)]
 }

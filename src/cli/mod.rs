@@ -3,6 +3,7 @@
 //! One rule: a verb uses the same sources, guards, plans, machine and actuators as the cockpit.
 
 pub mod args;
+pub mod backfill;
 pub mod config;
 pub mod desk;
 pub mod exit;
@@ -12,11 +13,13 @@ pub mod journal;
 pub mod moves;
 pub mod planned;
 pub mod print;
+pub mod progress;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
 pub mod run;
 pub mod start;
 pub mod status;
+pub mod stores;
 pub mod watchdog;
 
 pub use exit::Exit;

@@ -23,6 +23,13 @@ pub fn err(text: impl AsRef<str>) {
     line(&mut io::stderr().lock(), text.as_ref());
 }
 
+/// Writes to standard error as it is, without a line break.
+pub fn err_raw(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // Whoever closed it does not want it.
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
 fn line(to: &mut impl Write, text: &str) {
     // Whoever closed the pipe does not want the rest.
     let _ = writeln!(to, "{text}").and_then(|()| to.flush());

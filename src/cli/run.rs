@@ -57,6 +57,7 @@ fn connected(
             Some(Verb::Rollback(args)) => Box::pin(moves::rollback(clock, config, args)).await.code(),
             Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
             Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
+            Some(Verb::Backfill(args)) => Box::pin(super::backfill::run(clock, config, args)).await.code(),
             Some(Verb::Hold(args)) => Box::pin(moves::hold(clock, config, args.off)).await.code(),
             _ => Box::pin(cockpit(clock, config, env)).await,
         }

@@ -87,6 +87,19 @@ pub enum Entry {
         /// From whom.
         from: String,
     },
+    /// Data was written: the line before, and the line after.
+    Data {
+        /// `backfill`, `catch-up`, `restore`.
+        verb: String,
+        /// The table.
+        subject: String,
+        /// Who.
+        actor: Actor,
+        /// Whether it is the line after.
+        ended: bool,
+        /// In words.
+        detail: String,
+    },
 }
 
 /// How a write was answered.

@@ -1,0 +1,131 @@
+//! Both databases for verbs of the data engine: by URL alone, without a cluster where none is needed.
+//!
+//! One rule: Kubernetes is asked only when an address or a password is in it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use super::print;
+use crate::actuators::journal::Entry;
+use crate::actuators::{Actor, Journal};
+use crate::clients::kube as cluster;
+use crate::clients::reach::Reach;
+use crate::clients::target::{ClickhouseTarget, PostgresTarget};
+use crate::clients::work::{ClickhouseWork, PostgresWork, Purpose};
+use crate::config::{self, Config, Vault};
+use crate::domain::{Kind, Trouble};
+use crate::runtime::clock::wall;
+use crate::runtime::session;
+
+/// Where both databases are, and how to get there.
+pub struct Stores {
+    reach: Arc<Reach>,
+    postgres: PostgresTarget,
+    clickhouse: ClickhouseTarget,
+    /// The file of counts and of T0.
+    pub state_file: PathBuf,
+    /// The folder of what verbs remember.
+    pub state_dir: PathBuf,
+}
+
+impl Stores {
+    /// Reads the configuration, and the Kubernetes Secrets it names.
+    ///
+    /// # Errors
+    /// A database is not configured, or its Secret cannot be read; already said on standard error.
+    pub async fn open(config: &Config) -> Result<Self, Exit> {
+        let vault = secrets(config).await?;
+        let built = config::targets(config, &vault);
+        for (section, key) in &built.missing {
+            print::err(format!("[{section}]: the Kubernetes Secret {key} could not be read"));
+        }
+        let targets = built.targets;
+        let absent = |object: &str, section: &str| {
+            print::err(
+                Trouble::new(Kind::NotConfigured, object, "not configured")
+                    .remedy(format!("set [{section}] url in cutover.toml"))
+                    .to_string(),
+            );
+            Exit::Usage
+        };
+        Ok(Self {
+            reach: Reach::new(targets.kube.clone()),
+            postgres: targets.postgres.ok_or_else(|| absent("PostgreSQL", "postgres"))?,
+            clickhouse: targets.clickhouse.ok_or_else(|| absent("ClickHouse", "clickhouse"))?,
+            state_file: targets.state_file.unwrap_or_default(),
+            state_dir: config.state_dir.clone(),
+        })
+    }
+
+    /// Sessions of one purpose on both sides.
+    ///
+    /// # Errors
+    /// One of them cannot be reached; already said on standard error.
+    pub async fn work(&self, purpose: Purpose) -> Result<(PostgresWork, ClickhouseWork), Exit> {
+        let both = async {
+            let postgres = PostgresWork::new(&self.reach, &self.postgres, purpose).await?;
+            Ok((postgres, ClickhouseWork::new(&self.reach, &self.clickhouse, purpose).await?))
+        };
+        both.await.map_err(|trouble: Trouble| failed(&trouble))
+    }
+}
+
+/// Says what went wrong; gives the exit code.
+pub fn failed(trouble: &Trouble) -> Exit {
+    print::err(trouble.to_string());
+    Exit::of(trouble)
+}
+
+async fn secrets(config: &Config) -> Result<Vault, Exit> {
+    let keys = config.secrets();
+    if keys.is_empty() {
+        return Ok(Vault::new());
+    }
+    let kube = cluster::connect(&config::targets::kube(config)).await.map_err(|t| failed(&t))?;
+    let (vault, troubles) = session::read_secrets(&kube.client, &kube.namespace, &keys).await;
+    for trouble in troubles {
+        print::err(trouble.to_string());
+    }
+    Ok(vault)
+}
+
+/// The journal of a verb that writes data, with the person behind it.
+pub struct Book {
+    journal: Journal,
+    actor: Actor,
+}
+
+impl Book {
+    /// Opens the journal of the configuration's cluster and namespace.
+    ///
+    /// # Errors
+    /// It cannot be used: nothing may be written then.
+    pub fn open(config: &Config) -> Result<Self, Exit> {
+        let (context, namespace) = session::place(&config::targets::kube(config));
+        let path = session::journal_path(config, &context, &namespace);
+        let journal = Journal::open(path).map_err(|error| {
+            print::err(error.to_string());
+            Exit::Usage
+        })?;
+        Ok(Self { journal, actor: Actor::from_env(|name| std::env::var(name).ok()) })
+    }
+
+    /// Writes a line: `verb` began on, or is done with, `subject`. The line before a write must be written.
+    ///
+    /// # Errors
+    /// It cannot be written; already said on standard error.
+    pub fn note(&self, verb: &str, subject: &str, ended: bool, detail: &str) -> Result<(), Exit> {
+        let entry = Entry::Data {
+            verb: verb.to_owned(),
+            subject: subject.to_owned(),
+            actor: self.actor.clone(),
+            ended,
+            detail: detail.to_owned(),
+        };
+        self.journal.append(entry, wall()).map(drop).map_err(|error| {
+            print::err(error.to_string());
+            Exit::Usage
+        })
+    }
+}

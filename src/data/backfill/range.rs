@@ -1,0 +1,81 @@
+//! Stretches of `created_at`, newest first, found by walking its index: no row is read, no tie group is cut.
+//!
+//! One rule: a range holds every row of the moments it spans, however many those are; it is streamed, never held.
+
+use sqlx::PgConnection;
+
+use crate::clients::work::PostgresWork;
+use crate::data::tables::Spec;
+use crate::domain::Trouble;
+
+/// A stretch of `created_at`, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Its place, newest first, from 0.
+    pub number: u64,
+    /// The first moment in it; `None` is the beginning of time.
+    pub from: Option<i64>,
+    /// The first moment after it.
+    pub below: i64,
+}
+
+impl Range {
+    /// Its condition on `t.created_at`.
+    pub fn condition(&self) -> String {
+        let below = format!("t.created_at < {}", at(self.below));
+        match self.from {
+            Some(from) => format!("t.created_at >= {} AND {below}", at(from)),
+            None => below,
+        }
+    }
+}
+
+/// A moment as SQL; `timestamp` without zone means UTC in Langfuse's tables.
+pub fn at(millis: i64) -> String {
+    format!("(timestamp 'epoch' + {millis} * interval '1 millisecond')")
+}
+
+/// Finds the next range: about `rows` rows below `below`.
+///
+/// # Errors
+/// The index cannot be read.
+pub async fn next(
+    work: &PostgresWork,
+    session: &mut PgConnection,
+    spec: &Spec,
+    number: u64,
+    below: i64,
+    rows: u64,
+) -> Result<Range, Trouble> {
+    let sql = format!(
+        "SELECT (extract(epoch FROM created_at) * 1000)::int8 FROM {} \
+         WHERE created_at < {} AND created_at > '-infinity' ORDER BY created_at DESC OFFSET {} LIMIT 1",
+        spec.pg(),
+        at(below),
+        rows.max(1) - 1
+    );
+    let from: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_optional(session)
+        .await
+        .map_err(|e| work.trouble(&e))?;
+    Ok(Range { number, from, below })
+}
+
+/// Rows up to and including `until`, counted from the index alone; all of them without it.
+///
+/// # Errors
+/// The index cannot be read.
+pub async fn count(
+    work: &PostgresWork,
+    session: &mut PgConnection,
+    spec: &Spec,
+    until: Option<i64>,
+) -> Result<u64, Trouble> {
+    let until = until.map_or_else(String::new, |until| format!(" WHERE created_at <= {}", at(until)));
+    let sql = format!("SELECT count(*) FROM {}{until}", spec.pg());
+    let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(session)
+        .await
+        .map_err(|e| work.trouble(&e))?;
+    Ok(rows.unsigned_abs())
+}
