@@ -9,5 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backfill;
+mod backfill_faults;
+mod forward;
 mod rows;
 mod sides;

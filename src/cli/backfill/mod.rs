@@ -50,6 +50,9 @@ pub struct BackfillArgs {
     /// Rows a second at most
     #[arg(long, value_name = "ROWS")]
     pub rate: Option<f64>,
+    /// Rows of one insert at most, and of one stretch about
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub block_rows: Option<u32>,
     /// Pause while either database has more than so many other statements at work
     #[arg(long, value_name = "N")]
     pub max_load: Option<u32>,
@@ -113,6 +116,7 @@ impl BackfillArgs {
             jobs: self.jobs.map_or(defaults.jobs, usize::from),
             rate: self.rate,
             max_load: self.max_load,
+            block_rows: self.block_rows.map_or(defaults.block_rows, u64::from),
             ..defaults
         }
     }

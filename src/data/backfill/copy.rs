@@ -14,8 +14,9 @@ use super::line::Line;
 use super::range::Range;
 use super::throttle::Throttle;
 use super::{Options, Tools, Watch};
+use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
-use crate::data::rows::{Rejected, encode, row_of};
+use crate::data::rows::{Key, Rejected};
 use crate::data::tables::Mapping;
 use crate::domain::{Kind, Trouble};
 
@@ -65,11 +66,9 @@ impl Job {
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);
             while let Some(fields) = copy.next().map_err(|e| broken(&work.object, &e))? {
-                let row = row_of(&self.mapping.columns, &fields)
-                    .and_then(|row| encode(&row, &self.mapping.columns, &mut sink.buffer));
-                match row {
+                match encode(&self.mapping.columns, &fields, &mut sink.buffer) {
                     Ok(()) => sink.rows += 1,
-                    Err(rejected) => done.rejected.push(rejected),
+                    Err(why) => done.rejected.push(Rejected { key: Key::of(&fields), why }),
                 }
             }
             sink.pour(&mut done).await?;

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-/// Ranges by number, newest first; a range is a number and where it begins (the oldest moment in it, included).
+/// Ranges by number, newest first; a range is a number and the oldest moment it reaches. One without a row reaches
+/// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Frontier {
     next: u64,
@@ -12,14 +13,13 @@ pub(super) struct Frontier {
 }
 
 impl Frontier {
-    /// Notes a copied range; gives the oldest moment that is now reached without a gap, when that has moved. `None`
-    /// inside is the beginning of time.
-    pub(super) fn done(&mut self, number: u64, from: Option<i64>) -> Option<Option<i64>> {
-        self.done.insert(number, from);
+    /// Notes a copied range; gives the oldest moment that is now reached without a gap, when that has moved.
+    pub(super) fn done(&mut self, number: u64, reaches: Option<i64>) -> Option<i64> {
+        self.done.insert(number, reaches);
         let mut reached = None;
-        while let Some(from) = self.done.remove(&self.next) {
+        while let Some(reaches) = self.done.remove(&self.next) {
             self.next += 1;
-            reached = Some(from);
+            reached = reaches.or(reached);
         }
         reached
     }
@@ -41,8 +41,8 @@ mod tests {
         let mut frontier = Frontier::default();
         assert_eq!(frontier.done(1, Some(80)), None);
         assert_eq!((frontier.done(2, Some(70)), frontier.beyond()), (None, 2));
-        assert_eq!((frontier.done(0, Some(90)), frontier.beyond()), (Some(Some(70)), 0));
-        assert_eq!(frontier.done(3, None), Some(None));
+        assert_eq!((frontier.done(0, Some(90)), frontier.beyond()), (Some(70), 0));
+        assert_eq!(frontier.done(3, None), None);
     }
 
     proptest! {
@@ -51,7 +51,7 @@ mod tests {
             let (mut frontier, mut copied) = (Frontier::default(), vec![false; 20]);
             for number in order {
                 copied[number as usize] = true;
-                if let Some(Some(reached)) = frontier.done(number, Some(1000 - number as i64)) {
+                if let Some(reached) = frontier.done(number, Some(1000 - number as i64)) {
                     let ranges = (1000 - reached) as usize;
                     prop_assert!(copied[..=ranges].iter().all(|c| *c));
                 }

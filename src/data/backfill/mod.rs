@@ -80,7 +80,7 @@ impl Options {
         };
         match seen {
             0 => FIRST.min(most.max(1)),
-            seen => (RANGE_BYTES.saturating_mul(seen) / bytes.max(1)).clamp(20, most.max(20)),
+            seen => (RANGE_BYTES.saturating_mul(seen) / bytes.max(1)).clamp(1, most.max(1)),
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Range {
     pub from: Option<i64>,
     /// The first moment after it.
     pub below: i64,
+    /// The oldest moment that a row of it was created at; `None` when there is no row.
+    pub reaches: Option<i64>,
 }
 
 impl Range {
@@ -47,18 +49,24 @@ pub async fn next(
     below: i64,
     rows: u64,
 ) -> Result<Range, Trouble> {
-    let sql = format!(
-        "SELECT (extract(epoch FROM created_at) * 1000)::int8 FROM {} \
-         WHERE created_at < {} AND created_at > '-infinity' ORDER BY created_at DESC OFFSET {} LIMIT 1",
-        spec.pg(),
-        at(below),
-        rows.max(1) - 1
-    );
-    let from: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .fetch_optional(session)
-        .await
-        .map_err(|e| work.trouble(&e))?;
-    Ok(Range { number, from, below })
+    let index = |tail: &str| {
+        format!(
+            "SELECT (extract(epoch FROM created_at) * 1000)::int8 FROM {} \
+             WHERE created_at < {} AND created_at > '-infinity' ORDER BY created_at {tail} LIMIT 1",
+            spec.pg(),
+            at(below)
+        )
+    };
+    let from = one(work, session, index(&format!("DESC OFFSET {}", rows.max(1) - 1))).await?;
+    let reaches = match from {
+        Some(from) => Some(from),
+        None => one(work, session, index("ASC")).await?,
+    };
+    Ok(Range { number, from, below, reaches })
+}
+
+async fn one(work: &PostgresWork, session: &mut PgConnection, sql: String) -> Result<Option<i64>, Trouble> {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_optional(session).await.map_err(|e| work.trouble(&e))
 }
 
 /// Rows up to and including `until`, counted from the index alone; all of them without it.

@@ -190,8 +190,7 @@ impl Run<'_> {
             p.rejected += done.rejected.len() as u64;
             p.waiting = None;
         });
-        let Some(reached) = self.frontier.done(range.number, range.from) else { return Ok(()) };
-        let Some(from) = reached else { return Ok(()) };
+        let Some(from) = self.frontier.done(range.number, range.reaches) else { return Ok(()) };
         // Everything from this moment on is copied: whoever goes on begins just below it, past any tie group.
         self.tell(&Word::Cursor(from - 1)).await?;
         self.watch.change(|p| p.cursor = Some(from - 1));

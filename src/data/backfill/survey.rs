@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 use super::range::{self, at};
 use super::{Options, Tools};
 use crate::data::clock;
+use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
 use crate::data::lock::{Denied, Start, judge, standings};
-use crate::data::rows::{encode, row_of};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -145,7 +145,7 @@ async fn sample(
         copy.push(&chunk?);
         while let Ok(Some(fields)) = copy.next() {
             // What cannot be converted is for the copy to report.
-            let _ = row_of(&mapping.columns, &fields).and_then(|row| encode(&row, &mapping.columns, &mut out));
+            let _ = encode(&mapping.columns, &fields, &mut out);
             rows += 1;
             bytes += out.len() as u64;
             out.clear();
