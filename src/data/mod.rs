@@ -8,6 +8,7 @@
 //! reads them from there; the way back uses the same cells.
 
 pub mod backfill;
+pub mod catch_up;
 pub mod cell;
 pub mod clock;
 pub mod convert;

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::forward::{age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting};
+use crate::forward::{
+    age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting,
+};
 
 fn document(output: &std::process::Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
@@ -44,16 +46,25 @@ async fn everything_is_copied_and_what_cannot_be_is_told() {
     let file = std::fs::read_to_string(told["rejects_file"].as_str().unwrap()).unwrap();
     let mut rejected: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     rejected.sort_by_key(|row| row["id"].as_str().unwrap().to_owned());
-    let ids: Vec<_> = rejected.iter().map(|row| (row["id"].as_str().unwrap(), row["column"].as_str().unwrap())).collect();
+    let ids: Vec<_> =
+        rejected.iter().map(|row| (row["id"].as_str().unwrap(), row["column"].as_str().unwrap())).collect();
     assert_eq!(
         ids,
-        [("after-2299", "timestamp"), ("bare-number", "metadata"), ("bare-true", "metadata"), ("dear", "cost_details")]
+        [
+            ("after-2299", "timestamp"),
+            ("bare-number", "metadata"),
+            ("bare-true", "metadata"),
+            ("dear", "cost_details")
+        ]
     );
     assert!(String::from_utf8_lossy(&output.stderr).contains("ARE NOT IN CLICKHOUSE"));
     assert!(is_finished(&rehearsal).await);
     let journal = rehearsal.verb(&["journal"]);
     let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
-    assert!(journal.contains("backfill traces began") && journal.contains("3 ROW(S) NOT COPIED"), "{journal}");
+    assert!(
+        journal.contains("backfill traces began") && journal.contains("3 ROW(S) NOT COPIED"),
+        "{journal}"
+    );
     compare(&rehearsal, &["after-2299", "bare-number", "bare-true", "dear"]).await;
     // Again: there is nothing to do, and it is said.
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
@@ -89,7 +100,8 @@ async fn it_gives_way_as_a_worker_does() {
     // Two at once: one copies, the other is told who.
     let mut one = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
     let mut two = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
-    until("one of two", 20, async || one.try_wait().unwrap().is_some() || two.try_wait().unwrap().is_some()).await;
+    until("one of two", 20, async || one.try_wait().unwrap().is_some() || two.try_wait().unwrap().is_some())
+        .await;
     let (mut stays, gone) = if one.try_wait().unwrap().is_some() { (two, one) } else { (one, two) };
     let mut gone = gone;
     assert_eq!(gone.wait().unwrap().code(), Some(4));
@@ -98,21 +110,28 @@ async fn it_gives_way_as_a_worker_does() {
     // Another worker takes the row: ours stops at its next word, and what it said is true.
     sql(&rehearsal, "UPDATE background_migrations SET worker_id = 'thief', locked_at = now() AT TIME ZONE 'UTC' WHERE name LIKE '%1730%'").await;
     assert_eq!(stays.wait().unwrap().code(), Some(4));
-    assert_eq!(ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await, "thief");
+    assert_eq!(
+        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await,
+        "thief"
+    );
     cursors_are_true(&rehearsal).await;
 
     // SIGTERM: the lock is given back, and the next one goes on.
     age_locks(&rehearsal).await;
     let mut third = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
     until("a cursor", 20, async || {
-        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await != "thief"
+        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await
+            != "thief"
     })
     .await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(third.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(third.wait().unwrap().code(), Some(75));
-    assert_eq!(ask(&rehearsal, "SELECT locked_at::text FROM background_migrations WHERE name LIKE '%1730%'").await, "");
+    assert_eq!(
+        ask(&rehearsal, "SELECT locked_at::text FROM background_migrations WHERE name LIKE '%1730%'").await,
+        ""
+    );
     cursors_are_true(&rehearsal).await;
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     compare(&rehearsal, &[]).await;
@@ -147,7 +166,8 @@ async fn kills_lose_nothing() {
 #[tokio::test]
 async fn a_worker_takes_over_and_the_other_way_round() {
     let rehearsal = waiting("3000", &[]).await;
-    let mut child = spawn(&rehearsal, &["backfill", "run", "--block-rows", "50", "--rate", "1500", "--jobs", "2"]);
+    let mut child =
+        spawn(&rehearsal, &["backfill", "run", "--block-rows", "50", "--rate", "1500", "--jobs", "2"]);
     let begun = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1730%' AND locked_at IS NOT NULL \
                  AND state ? 'maxDate'";
     until("our copy", 20, async || ask(&rehearsal, begun).await == "1").await;
@@ -155,8 +175,8 @@ async fn a_worker_takes_over_and_the_other_way_round() {
     child.kill().unwrap();
     child.wait().unwrap();
     cursors_are_true(&rehearsal).await;
-    let left = "SELECT count(*)::text FROM traces, background_migrations WHERE name LIKE '%1730%' AND finished_at IS NULL \
-                AND created_at <= ((state ->> 'maxDate')::timestamptz AT TIME ZONE 'UTC')";
+    let left = "SELECT count(*)::text FROM traces t, background_migrations m WHERE m.name LIKE '%1730%' AND m.finished_at IS NULL \
+                AND t.created_at <= ((m.state ->> 'maxDate')::timestamptz AT TIME ZONE 'UTC')";
     let left: u64 = ask(&rehearsal, left).await.parse().unwrap();
     assert!((1..3000).contains(&left), "{left} rows are left to the worker");
     age_locks(&rehearsal).await;

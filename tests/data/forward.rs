@@ -132,7 +132,14 @@ async fn compare_table(
         let row = row.unwrap();
         let copied = found.get(&row.key).unwrap_or_else(|| panic!("{} {:?} was lost", table.name(), row.key));
         for (at, mapped) in mapping.columns.iter().enumerate() {
-            assert_eq!(row.cells[at], copied.cells[at], "{} {:?} {}", table.name(), row.key, mapped.column.ch);
+            assert_eq!(
+                row.cells[at],
+                copied.cells[at],
+                "{} {:?} {}",
+                table.name(),
+                row.key,
+                mapped.column.ch
+            );
         }
     }
     assert_eq!(live, ids.len() as u64, "{}: entities live in v3, and rows of v2", table.name());
@@ -160,6 +167,11 @@ pub async fn cursors_are_true(rehearsal: &Rehearsal) {
             .unwrap();
         let copied: std::collections::HashSet<_> = copied.into_iter().collect();
         let lost: Vec<_> = newer.iter().filter(|id| !copied.contains(*id)).collect();
-        assert!(lost.is_empty(), "{}: the cursor has passed {} uncopied rows: {lost:?}", table.name(), lost.len());
+        assert!(
+            lost.is_empty(),
+            "{}: the cursor has passed {} uncopied rows: {lost:?}",
+            table.name(),
+            lost.len()
+        );
     }
 }

@@ -87,7 +87,9 @@ pub fn table(name: &str) -> Result<Table, String> {
 pub async fn run(clock: Clock, config: &Config, args: &BackfillArgs) -> Exit {
     let writes = matches!(args.action, Action::Run | Action::Resume);
     if writes && !(args.yes || config.environment.arm) {
-        print::err("nothing was written: `cutover backfill run --yes` does it, `cutover backfill plan` shows it first");
+        print::err(
+            "nothing was written: `cutover backfill run --yes` does it, `cutover backfill plan` shows it first",
+        );
         return Exit::Usage;
     }
     let stores = match Stores::open(config).await {

@@ -14,6 +14,7 @@ use super::line::Line;
 use super::range::Range;
 use super::throttle::Throttle;
 use super::{Options, Tools, Watch};
+use crate::clients::work::ClickhouseWork;
 use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::{Key, Rejected};
@@ -136,17 +137,28 @@ impl<'a> Sink<'a> {
 
 impl Job {
     fn open(&self) -> InsertFormatted {
-        let Mapping { spec, .. } = self.mapping;
-        let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", spec.ch, self.mapping.ch_list());
-        self.tools
-            .ch
-            .insert(sql)
-            .with_timeouts(Some(SEND), Some(END))
-            // Acknowledged means stored.
-            .with_setting("async_insert", "0")
-            // The same block may have been inserted before and deleted since: it must be written again.
-            .with_setting("insert_deduplicate", "0")
-            // One created_at may hold the rows of many months.
-            .with_setting("max_partitions_per_insert_block", "0")
+        open(&self.tools.ch, &self.mapping)
     }
+}
+
+fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
+    let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", mapping.spec.ch, mapping.ch_list());
+    ch.insert(sql)
+        .with_timeouts(Some(SEND), Some(END))
+        // Acknowledged means stored.
+        .with_setting("async_insert", "0")
+        // The same block may have been inserted before and deleted since: it must be written again.
+        .with_setting("insert_deduplicate", "0")
+        // One created_at may hold the rows of many months.
+        .with_setting("max_partitions_per_insert_block", "0")
+}
+
+/// Inserts rows that are `RowBinary` already.
+///
+/// # Errors
+/// The server did not acknowledge them: they may be stored.
+pub async fn insert(ch: &ClickhouseWork, mapping: &Mapping, rows: Vec<u8>) -> Result<(), Trouble> {
+    let mut insert = open(ch, mapping);
+    insert.send(Bytes::from(rows)).await.map_err(|e| ch.trouble(&e))?;
+    insert.end().await.map_err(|e| ch.trouble(&e))
 }

@@ -16,6 +16,7 @@ mod run;
 pub mod survey;
 mod throttle;
 
+pub use copy::insert;
 pub use run::{begin, copy_table};
 
 use std::sync::Mutex;
@@ -162,7 +163,9 @@ pub enum Halt {
     )]
     Lost(String),
     /// The operator asked for the end; the lock is given back.
-    #[error("interrupted: the lock is given back, and `cutover backfill run` or a worker goes on from the cursor")]
+    #[error(
+        "interrupted: the lock is given back, and `cutover backfill run` or a worker goes on from the cursor"
+    )]
     Interrupted,
     /// It failed.
     #[error("{trouble}; {}", if *.marked { MARKED } else { UNMARKED })]

@@ -1,4 +1,4 @@
-//! Stretches of `created_at`, newest first, found by walking its index: no row is read, no tie group is cut.
+//! Stretches of a time column, newest first, found by walking its index: no row is read, no tie group is cut.
 //!
 //! One rule: a range holds every row of the moments it spans, however many those are; it is streamed, never held.
 
@@ -8,9 +8,14 @@ use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
 
-/// A stretch of `created_at`, in milliseconds.
+/// The column that a copy is ordered by.
+pub const CREATED: &str = "created_at";
+
+/// A stretch of a time column, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
+    /// The column.
+    pub column: &'static str,
     /// Its place, newest first, from 0.
     pub number: u64,
     /// The first moment in it; `None` is the beginning of time.
@@ -22,11 +27,11 @@ pub struct Range {
 }
 
 impl Range {
-    /// Its condition on `t.created_at`.
+    /// Its condition on the column of `t`.
     pub fn condition(&self) -> String {
-        let below = format!("t.created_at < {}", at(self.below));
+        let below = format!("t.\"{}\" < {}", self.column, at(self.below));
         match self.from {
-            Some(from) => format!("t.created_at >= {} AND {below}", at(from)),
+            Some(from) => format!("t.\"{}\" >= {} AND {below}", self.column, at(from)),
             None => below,
         }
     }
@@ -45,14 +50,15 @@ pub async fn next(
     work: &PostgresWork,
     session: &mut PgConnection,
     spec: &Spec,
+    column: &'static str,
     number: u64,
     below: i64,
     rows: u64,
 ) -> Result<Range, Trouble> {
     let index = |tail: &str| {
         format!(
-            "SELECT (extract(epoch FROM created_at) * 1000)::int8 FROM {} \
-             WHERE created_at < {} AND created_at > '-infinity' ORDER BY created_at {tail} LIMIT 1",
+            "SELECT (extract(epoch FROM \"{column}\") * 1000)::int8 FROM {} \
+             WHERE \"{column}\" < {} AND \"{column}\" > '-infinity' ORDER BY \"{column}\" {tail} LIMIT 1",
             spec.pg(),
             at(below)
         )
@@ -62,7 +68,7 @@ pub async fn next(
         Some(from) => Some(from),
         None => one(work, session, index("ASC")).await?,
     };
-    Ok(Range { number, from, below, reaches })
+    Ok(Range { column, number, from, below, reaches })
 }
 
 async fn one(work: &PostgresWork, session: &mut PgConnection, sql: String) -> Result<Option<i64>, Trouble> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::copy::{Done, Job, READING};
 use super::frontier::Frontier;
 use super::line::{Line, Patience};
-use super::range::{self, Range};
+use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
 use super::{Copied, Halt, Options, Rejects, Tools, Wait, Watch, heart};
 use crate::data::lock::{End, Held, Start, take};
@@ -21,7 +21,8 @@ use crate::domain::{Kind, Trouble};
 /// Ranges that may be copied beyond a gap: what a kill copies again at most.
 const AHEAD: usize = 48;
 /// What the session that counts and walks the index begins with.
-const WALKING: &[&str] = &["SET enable_seqscan = off", "SET enable_sort = off", "SET statement_timeout = '30min'"];
+const WALKING: &[&str] =
+    &["SET enable_seqscan = off", "SET enable_sort = off", "SET statement_timeout = '30min'"];
 /// How long the last word to the migration's row is tried.
 const FAREWELL: Duration = Duration::from_secs(8);
 
@@ -162,7 +163,7 @@ impl Run<'_> {
         loop {
             let work = self.line.work.clone();
             let found = match self.line.get().await {
-                Ok(session) => range::next(&work, session, spec, number, below, rows).await,
+                Ok(session) => range::next(&work, session, spec, CREATED, number, below, rows).await,
                 Err(trouble) => Err(trouble),
             };
             match found {

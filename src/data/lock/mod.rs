@@ -41,7 +41,9 @@ pub enum Denied {
         age: Duration,
     },
     /// An earlier migration has not ended.
-    #[error("{name} comes after {earlier}, which is {phase}: migrations run in the order of their names{hint}")]
+    #[error(
+        "{name} comes after {earlier}, which is {phase}: migrations run in the order of their names{hint}"
+    )]
     Turn {
         /// The migration asked for.
         name: String,
@@ -53,7 +55,9 @@ pub enum Denied {
         hint: String,
     },
     /// It has finished.
-    #[error("{name} has finished: nothing is left to copy; `cutover catch-up` looks for rows that came or changed since")]
+    #[error(
+        "{name} has finished: nothing is left to copy; `cutover catch-up` looks for rows that came or changed since"
+    )]
     Finished {
         /// The migration.
         name: String,

@@ -59,7 +59,9 @@ fn the_first_by_name_and_nobody_else() {
 #[test]
 fn a_failed_one_is_resumed_and_not_run() {
     let failed = rows(DONE, FAILED);
-    assert!(matches!(judge(&failed, Table::Traces, Start::Run), Err(Denied::Failed { reason, .. }) if reason == "why"));
+    assert!(
+        matches!(judge(&failed, Table::Traces, Start::Run), Err(Denied::Failed { reason, .. }) if reason == "why")
+    );
     assert!(judge(&failed, Table::Traces, Start::Resume).is_ok());
 }
 
@@ -77,7 +79,8 @@ fn a_lock_is_foreign_for_a_minute() {
 fn the_cursor_of_observations_has_a_suffix_of_its_own() {
     let mut observations = row(Table::Observations.migration(), false, false, None);
     observations.args = json!({"stateSuffix": "-a"});
-    observations.state = json!({"maxDate": "2020-01-01T00:00:00.000Z", "maxDate-a": "2024-10-24T17:30:00.123Z"});
+    observations.state =
+        json!({"maxDate": "2020-01-01T00:00:00.000Z", "maxDate-a": "2024-10-24T17:30:00.123Z"});
     assert_eq!(observations.cursor(), Some(1_729_791_000_123));
     let mut traces = row(Table::Traces.migration(), false, false, None);
     traces.args = json!({"stateSuffix": "-a", "maxDate": "2024-10-24"});
