@@ -187,6 +187,13 @@ async fn a_worker_takes_over_and_the_other_way_round() {
     let dead = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1737%' AND locked_at IS NOT NULL \
                 AND state ? 'maxDate' AND finished_at IS NULL";
     until("the worker among the observations", 60, async || ask(&rehearsal, dead).await == "1").await;
+    // It dies after its first insert, before the cursor moves.
+    until("the worker's first batch", 20, async || {
+        let (_, clickhouse) = crate::sides::open(&rehearsal, cutover::clients::work::Access::Read).await;
+        clickhouse.ask.one::<u64>(clickhouse.query("SELECT count() FROM observations")).await.unwrap() > 0
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     rehearsal.fault(&["backfill", "enabled=false"]);
     let fresh = rehearsal.verb(&["backfill", "run"]);
     assert_eq!(fresh.status.code(), Some(4), "{}", String::from_utf8_lossy(&fresh.stderr));
@@ -194,5 +201,29 @@ async fn a_worker_takes_over_and_the_other_way_round() {
     age_locks(&rehearsal).await;
     let output = rehearsal.verb(&["backfill", "run"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    compare(&rehearsal, &[]).await;
+}
+
+/// While a worker writes costs, ours holds the next migration and begins when they are there.
+#[tokio::test]
+async fn the_costs_are_waited_for() {
+    let rehearsal = waiting("300", &[]).await;
+    sql(
+        &rehearsal,
+        "UPDATE background_migrations SET finished_at = NULL, worker_id = 'w', locked_at = now() AT TIME ZONE 'UTC' \
+         WHERE name LIKE '%1216%'",
+    )
+    .await;
+    let mut child = spawn(&rehearsal, &["backfill", "run"]);
+    let held = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1730%' AND locked_at IS NOT NULL \
+                AND state = '{}'";
+    until("the next one to be held", 20, async || ask(&rehearsal, held).await == "1").await;
+    assert!(child.try_wait().unwrap().is_none());
+    sql(
+        &rehearsal,
+        "UPDATE background_migrations SET finished_at = now(), locked_at = NULL WHERE name LIKE '%1216%'",
+    )
+    .await;
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     compare(&rehearsal, &[]).await;
 }

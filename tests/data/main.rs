@@ -11,6 +11,7 @@ mod common;
 
 mod backfill;
 mod backfill_faults;
+mod catch_up;
 mod forward;
 mod rows;
 mod sides;

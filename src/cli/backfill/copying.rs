@@ -14,7 +14,7 @@ use crate::cli::print;
 use crate::cli::progress::Line;
 use crate::cli::stores::{Book, Stores};
 use crate::config::Config;
-use crate::data::backfill::{Copied, Halt, Progress, Tools, Wait, Watch, begin, copy_table};
+use crate::data::backfill::{Copied, Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
 use crate::data::lock::{Denied, Start};
 use crate::domain::Kind;
 use crate::domain::backfill::Table;
@@ -91,21 +91,29 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn table(&mut self, table: Table) -> Result<(), Exit> {
-        let begun = match begin(self.tools, table, &self.worker, self.start).await {
-            Ok(begun) => begun,
-            Err(halt) => return self.not_begun(table, halt),
-        };
-        let (name, from) = (table.name(), stamp(begun.from));
-        let how = if begun.resumed { "goes on at" } else { "begins at" };
-        let line = format!("{how} {from}, newest first, as worker {}", self.worker);
-        if let Err(exit) = self.book.note("backfill", name, false, &line) {
-            // Without its line nothing is copied; the lock is nobody's when the heartbeat does not come.
-            return Err(exit);
+        if let Err(denied) = could_begin(self.tools, table, self.start).await {
+            return self.not_begun(table, &Halt::Denied(denied));
         }
+        let name = table.name();
+        // Without its line nothing is claimed.
+        self.book.note("backfill", name, false, &format!("as worker {}", self.worker))?;
+        let waits = || {
+            print::err(format!(
+                "{name}: is ours, and waits for the cost backfill, which Langfuse's worker runs"
+            ))
+        };
+        let begun = match begin(self.tools, table, &self.worker, self.start, &self.stop, &waits).await {
+            Ok(begun) => begun,
+            Err(halt) => {
+                self.book.note("backfill", name, true, &halt.to_string())?;
+                return self.not_begun(table, &halt);
+            }
+        };
+        let how = if begun.resumed { "goes on at" } else { "begins at" };
+        print::err(format!("{name}: {how} {}, newest first, as worker {}", stamp(begun.from), self.worker));
         if let Ok(t0) = Timestamp::from_millisecond(begun.t0) {
             self.ledger.note_t0(table, t0);
         }
-        print::err(format!("{name}: {line}"));
         let rejected_before = self.rejects.count;
         let watch = Arc::new(Watch::default());
         let started = self.clock.now().mono;
@@ -117,18 +125,18 @@ impl Desk<'_> {
         self.ended(table, &outcome, watch.read(), took, rejected)
     }
 
-    fn not_begun(&mut self, table: Table, halt: Halt) -> Result<(), Exit> {
+    fn not_begun(&mut self, table: Table, halt: &Halt) -> Result<(), Exit> {
         let all = self.args.table.is_none();
-        match &halt {
+        match halt {
             Halt::Denied(Denied::Finished { .. } | Denied::Absent { .. }) if all => {
                 print::err(format!("{}: {halt}", table.name()));
                 Ok(())
             }
-            // What failed is left alone and gone past, as the manager does; the end says that it is there.
+            // What becomes of a failed one, and of one that is not ours to run, is for the operator.
             _ => {
                 self.report.push(json!({"table": table.name(), "error": halt.to_string()}));
                 print::err(format!("{}: {halt}", table.name()));
-                Err(exit_of(&halt))
+                Err(exit_of(halt))
             }
         }
     }

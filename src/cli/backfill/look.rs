@@ -124,8 +124,8 @@ fn line(row: &Standing, counts: Option<survey::Counts>) -> [String; 5] {
         }
         (None, _) => "no lock".into(),
     };
-    let left = counts.map_or_else(String::new, |c| match c.below {
-        Some(below) => format!("{} of {} rows below the cursor", grouped(below), grouped(c.rows)),
+    let left = counts.map_or_else(String::new, |c| match c.below.filter(|_| row.phase.is_pending()) {
+        Some(below) => format!("{} of {} rows to go", grouped(below), grouped(c.rows)),
         None => format!("{} rows", grouped(c.rows)),
     });
     let cursor = row.cursor().map_or_else(|| "no cursor".into(), |at| format!("cursor {}", stamp(at)));

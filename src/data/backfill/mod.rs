@@ -8,6 +8,7 @@
 //! the lock, and whoever loses it stops at once.
 
 mod copy;
+mod cost;
 mod frontier;
 mod heart;
 mod line;
@@ -17,7 +18,7 @@ pub mod survey;
 mod throttle;
 
 pub use copy::insert;
-pub use run::{begin, copy_table};
+pub use run::{begin, copy_table, could_begin};
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -73,16 +74,20 @@ const RANGE_BYTES: u64 = 64 << 20;
 const FIRST: u64 = 5_000;
 
 impl Options {
-    /// Rows of the next range: as many as one insert holds, fewer where rows are big or slow is asked for.
-    fn range_rows(&self, seen: u64, bytes: u64) -> u64 {
+    /// Rows of the next range: as many as one insert holds; fewer where rows are big, where slow is asked for, and
+    /// towards the end, so that all jobs end together.
+    fn range_rows(&self, seen: &Progress) -> u64 {
         let most = match self.rate {
             Some(rate) => self.block_rows.min((rate * 2.0) as u64),
             None => self.block_rows,
         };
-        match seen {
-            0 => FIRST.min(most.max(1)),
-            seen => (RANGE_BYTES.saturating_mul(seen) / bytes.max(1)).clamp(1, most.max(1)),
-        }
+        let left = seen.total.map_or(u64::MAX, |total| total.saturating_sub(seen.rows + seen.rejected));
+        let share = (left / (4 * self.jobs.max(1) as u64)).max(FIRST);
+        let fit = match seen.rows {
+            0 => FIRST,
+            rows => RANGE_BYTES.saturating_mul(rows) / seen.bytes.max(1),
+        };
+        fit.min(share).clamp(1, most.max(1))
     }
 }
 

@@ -12,8 +12,8 @@ use super::frontier::Frontier;
 use super::line::{Line, Patience};
 use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
-use super::{Copied, Halt, Options, Rejects, Tools, Wait, Watch, heart};
-use crate::data::lock::{End, Held, Start, take};
+use super::{Copied, Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
+use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
@@ -39,14 +39,33 @@ pub struct Begun {
     pub resumed: bool,
 }
 
-/// Takes the migration of a table and writes where the copy begins.
+/// Whether the migration of a table could be taken now; writes nothing.
 ///
 /// # Errors
-/// The migration was not taken: nothing was written.
-pub async fn begin(tools: &Tools, table: Table, worker: &str, start: Start) -> Result<Begun, Halt> {
+/// Why not.
+pub async fn could_begin(tools: &Tools, table: Table, start: Start) -> Result<(), Denied> {
+    let mut session = tools.pg.session().await?;
+    let rows = standings(&tools.pg, &mut session).await?;
+    judge(&rows, table, start).map(drop)
+}
+
+/// Takes the migration of a table and writes where the copy begins. While a worker still writes costs, it waits for
+/// them first, and says so by `waits`.
+///
+/// # Errors
+/// The migration was not taken, or is given back.
+pub async fn begin(
+    tools: &Tools,
+    table: Table,
+    worker: &str,
+    start: Start,
+    stop: &CancellationToken,
+    waits: &dyn Fn(),
+) -> Result<Begun, Halt> {
     let work = &tools.pg;
     let mut session = work.session().await.map_err(unmarked)?;
     let held = take(work, &mut session, table, worker, start).await?;
+    cost::wait(work, &mut session, table, &held, stop, waits).await?;
     let cursor = held.row.cursor();
     let from = match cursor.or_else(|| held.row.wanted_start()) {
         Some(from) => from,
@@ -158,7 +177,7 @@ impl Run<'_> {
     /// The next range: rows as many as one insert holds, fewer where rows are big.
     async fn plan(&mut self, number: u64, below: i64) -> Result<Range, Trouble> {
         let seen = self.watch.read();
-        let rows = self.options.range_rows(seen.rows, seen.bytes);
+        let rows = self.options.range_rows(&seen);
         let spec = spec(self.begun.table);
         loop {
             let work = self.line.work.clone();
@@ -241,7 +260,7 @@ impl Run<'_> {
     }
 }
 
-const fn unmarked(trouble: Trouble) -> Halt {
+pub(super) const fn unmarked(trouble: Trouble) -> Halt {
     Halt::Failed { trouble, marked: false }
 }
 

@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use sqlx::PgConnection;
 
 use super::range::{self, at};
-use super::{Options, Tools};
+use super::{Options, Progress, Tools};
 use crate::data::clock;
 use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
@@ -114,7 +114,7 @@ async fn measure(
     let took = clock::since(started).as_secs_f64();
     survey.sampled = sampled;
     survey.rows = Some(rows);
-    let each = options.range_rows(sampled, bytes);
+    let each = options.range_rows(&Progress { rows: sampled, bytes, ..Progress::default() });
     survey.ranges = Some(rows.div_ceil(each.max(1)));
     if sampled > 0 {
         let seconds = took / sampled as f64 * rows as f64 * INSERTING / options.jobs.clamp(1, 2) as f64;

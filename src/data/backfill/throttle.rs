@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Throttle {
     rate: Option<f64>,
     max_load: Option<u32>,
+    /// Statements of our own that may be at work in ClickHouse: the inserts, and the question.
+    own: u64,
     /// When the next row may be sent at this rate.
     due: Mutex<Instant>,
     /// When the databases were looked at last.
@@ -41,6 +43,7 @@ impl Throttle {
         Self {
             rate: options.rate.filter(|rate| *rate > 0.0),
             max_load: options.max_load,
+            own: options.jobs as u64 + 1,
             due: Mutex::new(clock::mono()),
             looked: Mutex::new(None),
             line: tokio::sync::Mutex::new(Line::new(&tools.pg, &["SET statement_timeout = '5s'"])),
@@ -101,8 +104,7 @@ impl Throttle {
         .await
         .map_err(|e| tools.pg.trouble(&e));
         let active = active.inspect_err(|_| line.drop_session())?;
-        // Our own: this question and one insert for each job that is sending.
-        let busy = active.unsigned_abs() > most || load.queries.saturating_sub(1) > most;
+        let busy = active.unsigned_abs() > most || load.queries.saturating_sub(self.own) > most;
         Ok(busy.then_some(Wait::Load))
     }
 }

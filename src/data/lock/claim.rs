@@ -85,7 +85,8 @@ pub fn judge(rows: &[Standing], table: Table, start: Start) -> Result<&Standing,
         }
         _ => {}
     }
-    if let Some(earlier) = rows.iter().find(|r| in_the_way(r, name)) {
+    let earlier = rows.iter().find(|r| in_the_way(r, name));
+    if let Some(earlier) = earlier.filter(|_| !waits_for_cost(rows, table)) {
         return Err(Denied::Turn {
             name: name.into(),
             earlier: earlier.name.clone(),
@@ -93,14 +94,27 @@ pub fn judge(rows: &[Standing], table: Table, start: Start) -> Result<&Standing,
             hint: hint(earlier),
         });
     }
+    not_foreign(row)?;
+    Ok(row)
+}
+
+fn not_foreign(row: &Standing) -> Result<(), Denied> {
     match (&row.worker, row.lock_age) {
         (worker, Some(age)) if age < STALE => Err(Denied::Foreign {
-            name: name.into(),
+            name: row.name.clone(),
             worker: worker.clone().unwrap_or_else(|| "without a name".into()),
             age,
         }),
-        _ => Ok(row),
+        _ => Ok(()),
     }
+}
+
+/// Whether only the cost backfill is in the way, and a worker is at it: the migration may be taken and wait. When that
+/// worker is done, it meets a fresh lock and leaves the rest to us, as it would to another worker.
+pub fn waits_for_cost(rows: &[Standing], table: Table) -> bool {
+    let name = table.migration();
+    let mut earlier = rows.iter().filter(|r| in_the_way(r, name)).peekable();
+    earlier.peek().is_some() && earlier.all(|r| r.name == COST && r.phase == Phase::Running)
 }
 
 /// The manager goes past what failed; costs that were never written would be copied as nothing, so a failed cost

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::domain::Trouble;
 
-pub use claim::{Start, judge, take};
+pub use claim::{Start, judge, take, waits_for_cost};
 pub use held::{End, Held};
 pub use standing::{COST, Phase, Standing, standings};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::claim::judge;
+use super::claim::{judge, waits_for_cost};
 use super::held::iso;
 use super::standing::{moment, phase};
 use super::{COST, Denied, Phase, Standing, Start};
@@ -48,7 +48,11 @@ fn the_first_by_name_and_nobody_else() {
     assert!(go(&rows(DONE, DONE), Table::Observations, Start::Run).is_ok());
     // What failed is gone past, as the manager does; but not the costs.
     assert!(go(&rows(DONE, FAILED), Table::Observations, Start::Run).is_ok());
-    for cost in [QUEUED, FAILED, (false, false, Some(3))] {
+    // While a worker is at the costs, the next migration may be taken, to wait for them; not the one after it.
+    let running = rows((false, false, Some(3)), QUEUED);
+    assert!(go(&running, Table::Traces, Start::Run).is_ok() && waits_for_cost(&running, Table::Traces));
+    assert!(matches!(go(&running, Table::Observations, Start::Run), Err(Denied::Turn { .. })));
+    for cost in [QUEUED, FAILED, (false, false, Some(70))] {
         let denied = go(&rows(cost, QUEUED), Table::Traces, Start::Resume).unwrap_err();
         assert!(denied.to_string().contains("left to Langfuse's worker"), "{denied}");
     }
