@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::backfill::table;
+use super::book::Book;
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
-use super::stores::{Book, Stores, failed};
+use super::stores::{Stores, failed};
+use crate::actuators::journal::Step;
 use crate::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
 use crate::config::Config;
 use crate::data::catch_up::{self, Class, Found, Mode, Watch};
@@ -63,7 +65,7 @@ pub async fn run(clock: Clock, config: &Config, args: &CatchUpArgs) -> Exit {
         Ok(both) => both,
         Err(exit) => return exit,
     };
-    let book = match args.yes.then(|| Book::open(config)).transpose() {
+    let book = match args.yes.then(|| Book::open(config, "catch-up")).transpose() {
         Ok(book) => book,
         Err(exit) => return exit,
     };
@@ -133,21 +135,18 @@ impl Desk {
 
     async fn table(&self, table: Table) -> Result<Option<Found>, Exit> {
         if let Some(book) = &self.book {
-            book.note(
-                "catch-up",
-                table.name(),
-                false,
-                "looks for missing, stale and overwritten rows, and writes them",
-            )?;
+            book.note(Step::Begun, &format!("{}: missing, stale and overwritten rows", table.name()), &[])?;
         }
         let looked = self.look(table).await;
         if let Some(book) = &self.book {
-            let detail = match &looked {
-                Ok(Some(found)) => summary(found),
-                Ok(None) => "not copied yet".into(),
-                Err(trouble) => trouble.to_string(),
+            let (step, detail, counts) = match &looked {
+                Ok(Some(found)) => {
+                    (Step::Done, summary(found), vec![(format!("{} written", table.name()), found.written)])
+                }
+                Ok(None) => (Step::Done, "not copied yet".into(), vec![]),
+                Err(trouble) => (Step::Failed, trouble.to_string(), vec![]),
             };
-            book.note("catch-up", table.name(), true, &detail)?;
+            book.note(step, &format!("{}: {detail}", table.name()), &counts)?;
         }
         let found = looked.map_err(|trouble| {
             let exit = failed(&trouble);

@@ -71,12 +71,13 @@ fn row(record: &Record) -> [String; 4] {
         Entry::Hold { actor, on } => {
             (String::from("-"), format!("hold {} by {}", if *on { "on" } else { "off" }, actor.name()))
         }
+        Entry::Rows { actor, verb, step, detail, counts } => {
+            let rows: Vec<_> = counts.iter().map(|(what, n)| format!(", {n} {what}")).collect();
+            let step = format!("{step:?}").to_lowercase();
+            (String::from("-"), format!("{verb} {step} by {}: {detail}{}", actor.name(), rows.concat()))
+        }
         Entry::TakeOver { actor, from } => {
             (String::from("-"), format!("{} took the right to write from {from}", actor.name()))
-        }
-        Entry::Data { verb, subject, actor, ended, detail } => {
-            let phase = if *ended { "ended" } else { "began" };
-            (String::from("-"), format!("{verb} {subject} {phase}, by {}: {detail}", actor.name()))
         }
     };
     [record.seq.to_string(), record.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(), operation, clean(&text)]

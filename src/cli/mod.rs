@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod backfill;
+pub mod book;
 pub mod catch_up;
 pub mod config;
 pub mod desk;

@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use super::exit::Exit;
 use super::print;
-use crate::actuators::journal::Entry;
-use crate::actuators::{Actor, Journal};
 use crate::clients::kube as cluster;
 use crate::clients::reach::Reach;
 use crate::clients::target::{ClickhouseTarget, PostgresTarget};
 use crate::clients::work::{ClickhouseWork, PostgresWork, Purpose};
 use crate::config::{self, Config, Vault};
 use crate::domain::{Kind, Trouble};
-use crate::runtime::clock::wall;
 use crate::runtime::session;
 
 /// Where both databases are, and how to get there.
@@ -88,44 +85,4 @@ async fn secrets(config: &Config) -> Result<Vault, Exit> {
         print::err(trouble.to_string());
     }
     Ok(vault)
-}
-
-/// The journal of a verb that writes data, with the person behind it.
-pub struct Book {
-    journal: Journal,
-    actor: Actor,
-}
-
-impl Book {
-    /// Opens the journal of the configuration's cluster and namespace.
-    ///
-    /// # Errors
-    /// It cannot be used: nothing may be written then.
-    pub fn open(config: &Config) -> Result<Self, Exit> {
-        let (context, namespace) = session::place(&config::targets::kube(config));
-        let path = session::journal_path(config, &context, &namespace);
-        let journal = Journal::open(path).map_err(|error| {
-            print::err(error.to_string());
-            Exit::Usage
-        })?;
-        Ok(Self { journal, actor: Actor::from_env(|name| std::env::var(name).ok()) })
-    }
-
-    /// Writes a line: `verb` began on, or is done with, `subject`. The line before a write must be written.
-    ///
-    /// # Errors
-    /// It cannot be written; already said on standard error.
-    pub fn note(&self, verb: &str, subject: &str, ended: bool, detail: &str) -> Result<(), Exit> {
-        let entry = Entry::Data {
-            verb: verb.to_owned(),
-            subject: subject.to_owned(),
-            actor: self.actor.clone(),
-            ended,
-            detail: detail.to_owned(),
-        };
-        self.journal.append(entry, wall()).map(drop).map_err(|error| {
-            print::err(error.to_string());
-            Exit::Usage
-        })
-    }
 }

@@ -61,10 +61,7 @@ async fn everything_is_copied_and_what_cannot_be_is_told() {
     assert!(is_finished(&rehearsal).await);
     let journal = rehearsal.verb(&["journal"]);
     let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
-    assert!(
-        journal.contains("backfill traces began") && journal.contains("3 ROW(S) NOT COPIED"),
-        "{journal}"
-    );
+    assert!(journal.contains("backfill begun by") && journal.contains("3 ROW(S) NOT COPIED"), "{journal}");
     compare(&rehearsal, &["after-2299", "bare-number", "bare-true", "dear"]).await;
     // Again: there is nothing to do, and it is said.
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));

@@ -99,10 +99,7 @@ async fn what_was_left_behind_is_found_and_copied() {
     let without: Vec<&str> = partial.iter().map(String::as_str).collect();
     compare_but(&rehearsal, &without, &["event_ts"], 3).await;
     let journal = String::from_utf8_lossy(&rehearsal.verb(&["journal"]).stdout).into_owned();
-    assert!(
-        journal.contains("catch-up traces ended") && journal.contains("5 stale, 3 overwritten"),
-        "{journal}"
-    );
+    assert!(journal.contains("catch-up done by") && journal.contains("5 stale, 3 overwritten"), "{journal}");
 }
 
 /// v3's fields and v2's in one row; gives the ids that v3 wrote.

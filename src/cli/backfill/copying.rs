@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::BackfillArgs;
 use super::rejects::RejectsFile;
+use crate::actuators::journal::Step;
+use crate::cli::book::Book;
 use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::cli::progress::Line;
-use crate::cli::stores::{Book, Stores};
+use crate::cli::stores::Stores;
 use crate::config::Config;
 use crate::data::backfill::{Copied, Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
 use crate::data::lock::{Denied, Start};
@@ -35,7 +37,7 @@ pub(super) async fn run(
     args: &BackfillArgs,
     start: Start,
 ) -> Exit {
-    let book = match Book::open(config) {
+    let book = match Book::open(config, "backfill") {
         Ok(book) => book,
         Err(exit) => return exit,
     };
@@ -96,7 +98,7 @@ impl Desk<'_> {
         }
         let name = table.name();
         // Without its line nothing is claimed.
-        self.book.note("backfill", name, false, &format!("as worker {}", self.worker))?;
+        self.book.note(Step::Begun, &format!("{name}, as worker {}", self.worker), &[])?;
         let waits = || {
             print::err(format!(
                 "{name}: is ours, and waits for the cost backfill, which Langfuse's worker runs"
@@ -105,7 +107,7 @@ impl Desk<'_> {
         let begun = match begin(self.tools, table, &self.worker, self.start, &self.stop, &waits).await {
             Ok(begun) => begun,
             Err(halt) => {
-                self.book.note("backfill", name, true, &halt.to_string())?;
+                self.book.note(Step::Failed, &format!("{name}: {halt}"), &[])?;
                 return self.not_begun(table, &halt);
             }
         };
@@ -169,7 +171,10 @@ impl Desk<'_> {
             Err(halt) => halt.to_string(),
         };
         // The line after: when it cannot be written the row of the migration still says how it ended.
-        let journalled = self.book.note("backfill", name, true, &format!("{word}; {line}"));
+        let step = if outcome.is_ok() { Step::Done } else { Step::Failed };
+        let counts = [(format!("{name} copied"), progress.rows), (format!("{name} NOT COPIED"), rejected)];
+        let counts: Vec<_> = counts.into_iter().filter(|(_, rows)| *rows > 0).collect();
+        let journalled = self.book.note(step, &format!("{name}: {word}; {line}"), &counts);
         print::err(format!("{name}: {word}; {line}"));
         self.report.push(json!({
             "table": name,
