@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::Duration;
 
 use common::person::Person;
-use common::rehearsal::Rehearsal;
+use common::rehearsal::{CUTOVER, Rehearsal};
 
 const SMALL: [&str; 8] = ["--traces", "2000", "--rate", "20", "--seed", "7", "--scenario", "happy"];
 
@@ -71,8 +72,25 @@ fn the_same_without_a_screen() {
     let refused = rehearsal.verb(&["shift", "--to", "25"]);
     assert_eq!(refused.status.code(), Some(2), "without --yes: {refused:?}");
 
+    // As at home, where nothing in the file allows it.
+    let steps = Command::new(CUTOVER)
+        .env("CUTOVER_TRAFFIC_SKIP_STEPS", "false")
+        .arg("--config")
+        .arg(rehearsal.config())
+        .args(["shift", "--to", "50", "--yes"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&steps.stderr);
+    assert_eq!(steps.status.code(), Some(4), "{said}");
+    assert!(said.contains("0 % to 50 % skips 5 %, 25 %") && said.contains("--skip-steps"), "{said}");
+
     let shift = rehearsal.verb(&["shift", "--to", "25", "--yes"]);
-    assert!(shift.status.success(), "{shift:?}");
+    let said = String::from_utf8_lossy(&shift.stderr);
+    assert!(shift.status.success(), "{said}");
+    assert!(said.contains("skips 5 %") && said.contains("waiting for 5 probes of v3"), "{said}");
+    let journal = rehearsal.verb(&["journal"]);
+    let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
+    assert!(!journal.contains("too few"), "{journal}");
     let journal = rehearsal.verb(&["journal", "--verify"]);
     assert!(journal.status.success(), "{journal:?}");
 

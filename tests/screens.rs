@@ -7,6 +7,8 @@
 mod budget;
 #[path = "screens/fixtures.rs"]
 mod fixtures;
+#[path = "screens/moves.rs"]
+mod moves;
 #[path = "screens/picture.rs"]
 mod picture;
 #[path = "screens/readings.rs"]

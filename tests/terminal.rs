@@ -143,3 +143,30 @@ fn stopped_and_continued_it_paints_again() {
     person.press("exit\r");
     assert_eq!(person.leave(), 0);
 }
+
+/// Nothing is started for a cockpit that could not be shown.
+#[test]
+#[cfg(feature = "rehearsal")]
+fn a_rehearsal_refuses_a_dumb_terminal_before_it_starts() {
+    let mut person = Person::start(80, 24, &["rehearse"], &[("TERM", "dumb")]);
+    assert_eq!(person.leave(), 2);
+    let text = person.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("TERM=dumb") && text.contains("nothing was started"), "{text}");
+    assert!(text.contains("--no-tui") && !text.contains("is ready"), "{text}");
+}
+
+/// The seconds that stopping takes are not spent before a blank terminal.
+#[test]
+#[cfg(feature = "rehearsal")]
+fn a_rehearsal_says_what_it_stops() {
+    let mut person = Person::start(100, 30, &["rehearse", "--traces", "500", "--rate", "2"], &[]);
+    person.see("Advisor");
+    person.press("q");
+    person.see("stopping the rehearsal...");
+    person.see("PostgreSQL, Redis, ClickHouse and S3");
+    assert_eq!(person.leave(), 0);
+    let bytes = String::from_utf8_lossy(&person.bytes).into_owned();
+    let (restored, said) =
+        (bytes.rfind("\x1b[?1049l").unwrap(), bytes.find("stopping the rehearsal").unwrap());
+    assert!(restored < said, "it was said on the cockpit's screen, which is gone");
+}

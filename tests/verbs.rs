@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(feature = "rehearsal")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use cutover::rehearsal::kube::{Options, Server};
+use cutover::rehearsal::kube::{Fault, Scope, Server, Token};
 use serde_json::{Value, json};
 
 /// A folder with a configuration, and a cluster when there is one.
@@ -22,17 +24,16 @@ impl Place {
     }
 
     async fn with_cluster(config: &str) -> Self {
-        let mut place = Self::new(&format!(
-            "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n{config}"
-        ));
-        let server =
-            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
-        let kubeconfig = server.kubeconfig("rehearsal-admin", "lf").unwrap();
-        std::fs::write(place.path("kubeconfig"), kubeconfig).unwrap();
-        for object in objects() {
-            server.store().create("test", object).unwrap();
-        }
-        place.server = Some(server);
+        let mut place = Self::new("");
+        place.server = Some(
+            common::cluster::start(
+                place.dir.path(),
+                vec![Token::admin("rehearsal-admin", "admin")],
+                "admin",
+                config,
+            )
+            .await,
+        );
         place
     }
 
@@ -66,26 +67,6 @@ fn call(here: &Path, args: &[String]) -> Output {
         .unwrap()
 }
 
-fn objects() -> Vec<Value> {
-    let service = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "lf"},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 3000}]}})
-    };
-    let ingress = |name: &str, service: &str, notes: Value| {
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"name": name, "namespace": "lf", "annotations": notes},
-        "spec": {"ingressClassName": "nginx", "rules": [{"host": "lf.example.com", "http": {"paths": [
-            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 3000}}}}]}}]}})
-    };
-    let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "25"});
-    vec![
-        service("lf-v2"),
-        service("lf-web"),
-        ingress("lf", "lf-v2", json!({})),
-        ingress("lf-canary", "lf-web", canary),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn mistakes_end_with_2_and_help_with_0() {
     let place = Place::new("[postgres]\npasword = \"HIDDEN\"\n");
@@ -111,6 +92,65 @@ async fn a_cluster_that_is_not_there_ends_with_3() {
     for verb in [&["status", "--wait", "3"][..], &["plan", "--to", "5"], &["rollback", "--yes"]] {
         let (code, _, err) = place.run(verb).await;
         assert!(code == 3 && err.contains("unreachable") && err.contains("->"), "{verb:?}: {code}: {err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_the_traffic_is_said_when_the_api_server_is_silent() {
+    let place = Place::with_cluster("").await;
+    let faults = place.server.as_ref().unwrap().faults().clone();
+    faults.freeze(true);
+    for verb in [&["rollback", "--yes"][..], &["shift", "--to", "50", "--yes"]] {
+        let (code, _, err) = place.run(verb).await;
+        assert!(code == 3 && err.contains("timeout"), "{verb:?}: {code}: {err}");
+        let next = format!("-> when `kubectl -n lf get ingress` answers, {} again", verb[0]);
+        assert!(
+            err.contains("nothing was sent: the traffic stays where it is") && err.contains(&next),
+            "{err}"
+        );
+    }
+    let (code, _, err) = place.run(&["hold"]).await;
+    assert!(code == 3 && err.contains("the hold is as it was"), "{code}: {err}");
+    faults.freeze(false);
+
+    // It reads and does not write: what was sent may have been carried out.
+    faults.share(1.0, Scope::Writes, Fault::Freeze);
+    let (code, _, err) = place.run(&["rollback", "--yes"]).await;
+    assert!(
+        code == 75 && err.contains("outcome not known") && err.contains("cutover status"),
+        "{code}: {err}"
+    );
+    assert!(!err.contains("nothing was"), "{err}");
+    let (code, _, err) = place.run(&["hold"]).await;
+    assert!(code == 3 && err.contains("the same again does no harm"), "{code}: {err}");
+    faults.clear();
+    assert_eq!(place.status().await["split"]["stored"], 25);
+    let (code, _, err) = place.run(&["rollback", "--yes"]).await;
+    assert_eq!(code, 0, "{err}");
+}
+
+/// One sentence for a cause that many readings share, with the name that may be meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_name_is_told_once_with_the_nearest() {
+    let place = Place::with_cluster("").await;
+    let wrong = [
+        (["--context", "rehearsl"], "no context \"rehearsl\" -> did you mean rehearsal?", 2),
+        (["--kubeconfig", "kubeconfg"], "no such file -> did you mean ", 2),
+        (["--namespace", "lff"], "there is no such namespace in this cluster -> did you mean lf?", 3),
+    ];
+    for (flag, sentence, code) in wrong {
+        for verb in [&["plan", "--to", "50"][..], &["rollback", "--yes"], &["status", "--wait", "4"]] {
+            let (found, out, err) = place.run(&[&flag[..], verb].concat()).await;
+            let expected = if verb[0] == "status" { 3 } else { code };
+            assert_eq!(err.matches(sentence).count(), 1, "{flag:?} {verb:?}: {err}");
+            assert_eq!(found, expected, "{flag:?} {verb:?}: {err}");
+            for part in out.split("\nLog (") {
+                let flat = part.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(flat.matches("did you mean").count() <= 1, "{flag:?} {verb:?}: {out}");
+            }
+        }
+        let (_, _, err) = place.run(&[&flag[..], &["init", "--output", "new.toml"]].concat()).await;
+        assert_eq!(err.matches(sentence).count(), 1, "{flag:?} init: {err}");
     }
 }
 

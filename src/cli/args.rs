@@ -64,7 +64,7 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Move traffic: journalled, conditional, read back
     #[command(
-        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Exits with 4 when a guard is in the way, with 75 when the\noutcome is not known."
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Waits until v3 was probed five times, 40 s at most. Exits with 4\nwhen a guard is in the way or steps of the ladder would be skipped (--skip-steps), with 75 when the outcome\nis not known."
     )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
@@ -172,6 +172,9 @@ pub struct ShiftArgs {
     /// Take it back after this many minutes unless `cutover confirm` or the cockpit's key confirms it
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
     pub confirm_within: Option<u64>,
+    /// Skip steps of the ladder; without it that is refused
+    #[arg(long)]
+    pub skip_steps: bool,
     /// Really do it
     #[arg(long)]
     pub yes: bool,

@@ -61,6 +61,7 @@ pub struct Desk {
     heard: BTreeSet<SourceId>,
     wake: Option<crate::domain::Mono>,
     signals: Option<Signals>,
+    told: Vec<Trouble>,
 }
 
 impl Desk {
@@ -89,6 +90,7 @@ impl Desk {
             heard: BTreeSet::new(),
             wake: None,
             signals: Signals::listen().ok(),
+            told: Vec::new(),
         };
         let path = session::journal_path(config, &desk.model.setup.context, &desk.model.setup.namespace);
         match (acts, link) {
@@ -142,7 +144,15 @@ impl Desk {
                 self.keeper = Some(Keeper::new(kube.client.clone(), &kube.namespace, actor.identity()));
                 self.kube = Some(kube);
             }
-            Err(trouble) => print::err(trouble.to_string()),
+            Err(trouble) => self.tell(&trouble),
+        }
+    }
+
+    /// Says what is wrong; a cause that many share is said once.
+    pub fn tell(&mut self, trouble: &Trouble) {
+        if !self.told.contains(trouble) {
+            print::err(trouble.to_string());
+            self.told.push(trouble.clone());
         }
     }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod desk;
 pub mod exit;
 pub mod finish;
+pub mod footing;
 pub mod init;
 pub mod journal;
 pub mod moves;

@@ -5,22 +5,26 @@ use std::time::Duration;
 use super::args::{PlanArgs, RollbackArgs, ShiftArgs};
 use super::desk::{Desk, Waited};
 use super::exit::Exit;
-use super::{planned, print};
+use super::{footing, planned, print};
 use crate::cockpit::guards::guards;
 use crate::cockpit::msg::{Answer, Lease};
 use crate::cockpit::update::{intent, moves};
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::Config;
-use crate::domain::SourceId;
 use crate::domain::latency::Endpoint;
+use crate::domain::{Kind, SourceId};
 use crate::runtime::Clock;
-use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, VERIFY_DEADLINE};
+use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, SETTLE, VERIFY_DEADLINE};
 use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
 
 /// How long the readings behind a forward move may take.
 const GATHER: Duration = Duration::from_secs(12);
 /// A rollback waits for the routes, and this long at most for what it would strand.
 const STRANDED: Duration = Duration::from_secs(3);
+
+/// What to do about an outcome that is not known.
+const LOOK: &str =
+    "`cutover status` shows where the weights stand; `cutover rollback --yes` may be sent whatever they say";
 
 /// What a forward move rests on.
 const FORWARD: [SourceId; 7] = [
@@ -44,7 +48,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
     };
     desk.lease(false).await;
     desk.gather(&FORWARD, GATHER).await;
-    if let Err(exit) = routes_known(&desk) {
+    if let Err(exit) = routes_known(&mut desk) {
         Box::pin(desk.close()).await;
         return exit;
     }
@@ -81,36 +85,44 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
     }
     let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
-        Err(exit) => return exit,
+        Err(exit) => return unsent(exit, ""),
     };
     desk.lease(true).await;
     let exit = match desk.gather(&FORWARD, GATHER).await {
         Waited::Interrupted => interrupted(),
-        _ => forward(&mut desk, args).await,
+        _ => forward(&mut desk, args, args.skip_steps || config.traffic.skip_steps).await,
     };
     Box::pin(desk.close()).await;
     exit
 }
 
-async fn forward(desk: &mut Desk, args: &ShiftArgs) -> Exit {
+async fn forward(desk: &mut Desk, args: &ShiftArgs, may_skip: bool) -> Exit {
     let to = args.to;
     if let Err(exit) = routes_known(desk) {
-        return exit;
+        return unsent(exit, &again(desk, "shift"));
     }
     if matches!(desk.model.shift, Shift::Unknown { .. })
         && let Err(exit) = settle(desk).await
     {
         return exit;
     }
-    let now = desk.now();
-    let checks = guards(&desk.model, now, to);
     if desk.model.routes().iter().all(|r| r.stored.is(to) && r.raw.is_some()) {
         print::out(format!("every route is at {to} already"));
         return Exit::Fine;
     }
+    if let Err(exit) = footing::one_step(&desk.model, to, may_skip) {
+        return exit;
+    }
+    if let Err(exit) = footing::probed(desk, to).await {
+        return exit;
+    }
+    // Waiting may have taken longer than the lease lasts.
+    desk.lease(true).await;
+    let now = desk.now();
+    let checks = guards(&desk.model, now, to);
     warn(&checks);
     if let Some(check) = checks.blocker() {
-        print::err(format!("refused: {}: {}", check.label, check.evidence));
+        print::err(format!("refused: {}: {}; nothing was sent", check.label, check.evidence));
         return Exit::Refused;
     }
     let within = args.confirm_within.map(|m| Duration::from_secs(m * 60));
@@ -126,7 +138,7 @@ pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exi
     }
     let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
-        Err(exit) => return exit,
+        Err(exit) => return unsent(exit, ""),
     };
     desk.lease(true).await;
     let exit = match desk.gather(&[SourceId::Traffic], GATHER).await {
@@ -139,13 +151,13 @@ pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exi
 
 async fn back(desk: &mut Desk, all: bool) -> Exit {
     if let Err(exit) = routes_known(desk) {
-        return exit;
+        return unsent(exit, &again(desk, "rollback"));
     }
     desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
     print::err(format!("a move back strands: {}", desk.model.stranded().sentence()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
-        print::err(format!("refused: {why}"));
+        print::err(format!("refused: {why}; nothing was sent"));
         return Exit::Refused;
     }
     let go = if all { intent::roll_back_all } else { intent::roll_back };
@@ -161,10 +173,11 @@ async fn settle(desk: &mut Desk) -> Result<(), Exit> {
     };
     let objects = plan.patches.iter().map(|p| (p.object.clone(), p.router)).collect();
     desk.perform(vec![Effect::Observe(plan.op, objects)]);
-    desk.wait(VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
+    // The routes are read again and again meanwhile: after this time what did not land will not any more.
+    desk.wait(SETTLE + VERIFY_DEADLINE, |d| !matches!(d.model.shift, Shift::Unknown { .. })).await;
     if matches!(desk.model.shift, Shift::Unknown { .. }) {
         print::err(format!(
-            "the outcome of {} to {} is not known: look at the routes, or roll back",
+            "the outcome of {} to {} is not known, and nothing more was sent -> {LOOK}",
             plan.op, plan.to
         ));
         return Err(Exit::Unknown);
@@ -190,9 +203,11 @@ async fn confirm(desk: &mut Desk) -> Exit {
         }
         answer_dialog(desk, &plan);
     }
-    let over = |d: &Desk| !d.model.shift.in_flight();
-    let waited = desk.wait(APPLY_DEADLINE + VERIFY_DEADLINE, over).await;
-    outcome(&desk.model, waited)
+    desk.wait(APPLY_DEADLINE, |d| !matches!(d.model.shift, Shift::Applying { .. })).await;
+    // A write that failed after it was acknowledged was undone by somebody; before, there was none.
+    let written = desk.model.shift.in_flight();
+    let waited = desk.wait(APPLY_DEADLINE + VERIFY_DEADLINE, |d| !d.model.shift.in_flight()).await;
+    outcome(&desk.model, waited, written)
 }
 
 fn answer_dialog(desk: &mut Desk, plan: &Plan) {
@@ -206,24 +221,30 @@ fn answer_dialog(desk: &mut Desk, plan: &Plan) {
     }
 }
 
-fn outcome(model: &Model, waited: Waited) -> Exit {
+fn outcome(model: &Model, waited: Waited, written: bool) -> Exit {
     match &model.shift {
         Shift::Done { plan, .. } => {
             print::out(format!("{} {} -> {}: done", plan.intent.word(), plan.from, plan.to));
             Exit::Fine
         }
         Shift::Failed { trouble, .. } => {
-            print::err(format!("failed: {trouble}"));
+            let nothing = if written { "" } else { ", and nothing was written" };
+            print::err(format!("failed{nothing}: {trouble}"));
             Exit::of(trouble)
         }
         Shift::Unknown { plan, why, .. } => {
-            print::err(format!("{} to {}: outcome not known: {}", plan.op, plan.to, why.sentence()));
+            print::err(format!(
+                "{} to {}: outcome not known: {} -> {LOOK}",
+                plan.op,
+                plan.to,
+                why.sentence()
+            ));
             Exit::Unknown
         }
         Shift::Applying { plan, .. } | Shift::Verifying { plan, .. } => {
             let why = if waited == Waited::Interrupted { "interrupted" } else { "out of time" };
             print::err(format!(
-                "{} to {}: {why} before its outcome was known; run `cutover status`",
+                "{} to {}: it was sent, and {why} before its outcome was known -> {LOOK}",
                 plan.op, plan.to
             ));
             Exit::Unknown
@@ -255,7 +276,7 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
             return Exit::Refused;
         }
         Lease::Failed(trouble) => {
-            print::err(trouble.to_string());
+            print::err(format!("{trouble}; nothing was sent, the hold is as it was"));
             return Exit::of(trouble);
         }
         Lease::None | Lease::Ours => {}
@@ -263,7 +284,7 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
     match desk.hold(on).await {
         Some(Ok(hold)) => {
             let text = match &hold {
-                Some(hold) => format!("traffic is held by {} since {}", hold.by, hold.since),
+                Some(hold) => format!("traffic is held by {} since {:.0}", hold.by, hold.since),
                 None => "the hold is off".into(),
             };
             desk.say(Msg::Answer(Answer::Hold(Ok(hold))));
@@ -271,22 +292,23 @@ async fn set_hold(desk: &mut Desk, on: bool) -> Exit {
             Exit::Fine
         }
         Some(Err(trouble)) => {
-            print::err(trouble.to_string());
+            let outcome = "whether it took effect is not known -> the same again does no harm; `cutover status` shows it";
+            print::err(format!("{trouble}; {outcome}"));
             Exit::of(&trouble)
         }
         None => Exit::Unreachable,
     }
 }
 
-fn routes_known(desk: &Desk) -> Result<(), Exit> {
+fn routes_known(desk: &mut Desk) -> Result<(), Exit> {
     if !desk.model.routes().is_empty() {
         return Ok(());
     }
     let facts = &desk.model.facts;
-    match facts.failure(SourceId::Traffic) {
-        Some(failure) => {
-            print::err(failure.trouble.to_string());
-            Err(Exit::of(&failure.trouble))
+    match facts.failure(SourceId::Traffic).map(|failure| failure.trouble.clone()) {
+        Some(trouble) => {
+            desk.tell(&trouble);
+            Err(Exit::of(&trouble))
         }
         None if facts.routes.value().is_some() => {
             print::err(format!("no canary route was found in the namespace {}", desk.model.setup.namespace));
@@ -300,9 +322,26 @@ fn routes_known(desk: &Desk) -> Result<(), Exit> {
 }
 
 fn warn(checks: &Guards) {
-    for check in checks.0.iter().filter(|c| c.verdict == Verdict::Warn) {
+    // Skipped steps were asked for by name, and said.
+    for check in checks.0.iter().filter(|c| c.verdict == Verdict::Warn && c.id != "ladder") {
         print::err(format!("note: {}: {}", check.label, check.evidence));
     }
+}
+
+/// After the reason was said: what became of the traffic, and what to do.
+fn unsent(exit: Exit, next: &str) -> Exit {
+    print::err(format!("nothing was sent: the traffic stays where it is{next}"));
+    exit
+}
+
+/// What to do when the API server did not answer.
+fn again(desk: &Desk, verb: &str) -> String {
+    let Some(failure) = desk.model.facts.failure(SourceId::Traffic) else { return String::new() };
+    if !matches!(failure.trouble.kind, Kind::Timeout | Kind::Unreachable | Kind::Throttled(_)) {
+        return String::new();
+    }
+    let namespace = &desk.model.setup.namespace;
+    format!(" -> when `kubectl -n {namespace} get ingress` answers, {verb} again")
 }
 
 fn unconfirmed(verb: &str) -> Exit {
@@ -313,6 +352,6 @@ fn unconfirmed(verb: &str) -> Exit {
 }
 
 fn interrupted() -> Exit {
-    print::err("interrupted; nothing was written");
+    print::err("interrupted; nothing was sent");
     Exit::Refused
 }

@@ -7,6 +7,7 @@ use super::{print, start};
 use crate::config::{Inputs, load};
 use crate::rehearsal::{self, Command, Options, Rehearsal};
 use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::terminal::Terminal;
 use crate::runtime::{Clock, session};
 
 /// Runs the verb.
@@ -23,6 +24,12 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             }
         };
     }
+    if !options.no_tui
+        && let Err(error) = Terminal::check(inputs.env.get("TERM").map(String::as_str))
+    {
+        print::err(format!("{error}; nothing was started: `cutover rehearse --no-tui` needs no terminal"));
+        return Exit::Usage.code();
+    }
     let Ok(mut signals) = Signals::listen() else {
         print::err("signals cannot be listened to");
         return Exit::Unreachable.code();
@@ -37,7 +44,10 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             }
         },
         // What was started is dropped here, and children end with us.
-        () = asked_to_end(&mut signals) => return Exit::Fine.code(),
+        () = asked_to_end(&mut signals) => {
+            print::err("stopping what was started of the rehearsal");
+            return Exit::Fine.code();
+        }
     };
     let code = if options.no_tui {
         print::out(serde_json::to_string(&running.info()).unwrap_or_default());
@@ -47,7 +57,8 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
         drop(signals);
         cockpit(clock, &running, inputs).await
     };
-    match running.stop().await {
+    print::err("stopping the rehearsal...");
+    match running.stop(|part| print::err(format!("  {part}"))).await {
         Ok(()) => code,
         Err(error) => {
             print::err(error.to_string());

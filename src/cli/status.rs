@@ -47,7 +47,7 @@ pub async fn run(clock: Clock, config: &Config, args: &StatusArgs) -> Exit {
         }
         waited = desk.wait(EACH, |_| false).await;
     }
-    let exit = verdict(&desk);
+    let exit = verdict(&mut desk);
     Box::pin(desk.close()).await;
     exit
 }
@@ -82,12 +82,13 @@ fn show(desk: &Desk, args: &StatusArgs) {
 }
 
 /// Without routes and cluster nothing can be said; warnings are findings.
-fn verdict(desk: &Desk) -> Exit {
+fn verdict(desk: &mut Desk) -> Exit {
     let facts = &desk.model.facts;
-    if facts.routes.value().is_none() && facts.cluster.value().is_none() {
+    let nothing_there = facts.cluster.value().is_none_or(|c| c.workloads.is_empty());
+    if facts.routes.value().is_none() && nothing_there {
         let failure = facts.failure(SourceId::Traffic).or_else(|| facts.failure(SourceId::Cluster));
-        if let Some(failure) = failure {
-            print::err(failure.trouble.to_string());
+        if let Some(trouble) = failure.map(|f| f.trouble.clone()) {
+            desk.tell(&trouble);
         }
         return Exit::Unreachable;
     }

@@ -106,7 +106,59 @@ pub fn transport_remedy(kind: Kind) -> &'static str {
 pub fn transport(object: &str, error: &(dyn StdError + 'static)) -> Trouble {
     let text = chain(error);
     let kind = transport_kind(error).unwrap_or_else(|| kind_of_text(&text));
-    Trouble::new(kind, object, text).remedy(transport_remedy(kind))
+    let remedy = match kind {
+        Kind::Tls => tls_remedy(&text),
+        Kind::Unreachable if hung_up(&text) => HUNG_UP,
+        Kind::Unexpected if text.to_ascii_lowercase().contains("invalid http") => NO_HTTP,
+        kind => transport_remedy(kind),
+    };
+    Trouble::new(kind, object, text).remedy(remedy)
+}
+
+/// What to do when a server takes the connection and cuts it.
+const HUNG_UP: &str = "the server hung up: check that the port is the right one and whether it speaks TLS, and that the server stays up";
+
+/// What to do when the answer is none in HTTP: a TLS server answers so, and ClickHouse's native port.
+const NO_HTTP: &str =
+    "no HTTP came back: check that the port is the right one and whether it speaks TLS (https)";
+
+fn hung_up(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["reset by peer", "connection closed", "end of file", "eof", "broken pipe"]
+        .iter()
+        .any(|w| lower.contains(w))
+}
+
+/// What the libraries say of a handshake, and the operator's next step.
+const HANDSHAKES: [(&[&str], &str); 6] = [
+    (
+        &["does not support tls"],
+        "the server has no TLS: turn it on there, or set tls.enabled = false (sslmode=disable in the URL)",
+    ),
+    (
+        &["certificaterequired", "certificate required", "peer sent no certificates"],
+        "the server wants our certificate: set tls.client_cert and tls.client_key",
+    ),
+    (
+        &["unknownissuer", "unknown issuer", "unknownca", "badsignature"],
+        "the certificate is of an authority that is not trusted here: name its file in tls.ca_file",
+    ),
+    (
+        &["notvalidforname", "not valid for name"],
+        "the certificate is made out to another name: use a host name that is in it",
+    ),
+    (&["expired"], "a certificate has expired: renew it, and compare the clocks"),
+    (
+        &["invalidcontenttype", "invalid content type", "corrupt message"],
+        "the port does not seem to speak TLS: check scheme and port",
+    ),
+];
+
+/// The next step after a handshake that failed, by what was said of it.
+pub fn tls_remedy(text: &str) -> &'static str {
+    let lower = text.to_ascii_lowercase();
+    let row = HANDSHAKES.iter().find(|(words, _)| words.iter().any(|word| lower.contains(word)));
+    row.map_or(transport_remedy(Kind::Tls), |(_, remedy)| remedy)
 }
 
 /// Last resort for libraries that keep only a text of the cause.

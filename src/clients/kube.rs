@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
+use kube::config::ExecInteractiveMode;
 
 use super::failure::{chain, transport, transport_kind, transport_remedy, within};
 use super::target::KubeTarget;
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Kube {
 /// Builds the client. Runs the kubeconfig's exec plugin, if there is one, with no terminal to ask on.
 pub async fn connect(target: &KubeTarget) -> Result<Kube, Trouble> {
     super::tls::install_provider();
-    let mut config = config(target).await?;
+    let mut config = super::kubeconfig::config(target).await?;
     config.default_retry = false;
     config.connect_timeout = Some(READ);
     if let Some(exec) = &mut config.auth_info.exec {
@@ -58,28 +58,6 @@ pub async fn connect(target: &KubeTarget) -> Result<Kube, Trouble> {
     };
     let client = within(READ * 2, &object, "asking the kubeconfig's credential plugin", build).await?;
     Ok(Kube { client, namespace, object })
-}
-
-async fn config(target: &KubeTarget) -> Result<Config, Trouble> {
-    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
-    let (name, loaded) = match &target.kubeconfig {
-        Some(file) => (file.display().to_string(), Kubeconfig::read_from(file)),
-        None => ("kubeconfig".to_owned(), Kubeconfig::read()),
-    };
-    let from_file = match loaded {
-        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
-        Err(e) => Err(e),
-    };
-    match from_file {
-        Ok(config) => Ok(config),
-        Err(e) if target.kubeconfig.is_some() || target.context.is_some() => Err(broken(&name, &e)),
-        Err(e) => Config::incluster().map_err(|_| broken(&name, &e)),
-    }
-}
-
-fn broken(name: &str, error: &(dyn std::error::Error + 'static)) -> Trouble {
-    Trouble::new(Kind::NotConfigured, name, chain(error))
-        .remedy("name a readable kubeconfig and a context that is in it (`kubectl config get-contexts`)")
 }
 
 /// The [`Trouble`] of a failed request about `object`. `tried` is the verb and what it went to, for the
@@ -180,6 +158,9 @@ mod tests {
     async fn a_missing_kubeconfig_is_named() {
         let target = KubeTarget { kubeconfig: Some("/nowhere/kubeconfig".into()), ..KubeTarget::default() };
         let trouble = connect(&target).await.unwrap_err();
-        assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::NotConfigured, "/nowhere/kubeconfig"));
+        assert_eq!(
+            (trouble.kind, trouble.object.as_str()),
+            (Kind::NotConfigured, "kubeconfig /nowhere/kubeconfig")
+        );
     }
 }

@@ -7,6 +7,8 @@ pub mod failure;
 pub mod forward;
 pub mod http;
 pub mod kube;
+mod kubeconfig;
+pub mod namespace;
 pub mod pod;
 pub mod postgres;
 pub mod proxied;

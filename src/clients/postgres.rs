@@ -125,12 +125,17 @@ pub(super) async fn options(reach: &Reach, target: &PostgresTarget) -> Result<Pg
 /// Through a listener of ours the host name means nothing, so the certificate is held against the CA alone.
 fn with_tls(mut options: PgConnectOptions, target: &PostgresTarget, through: bool) -> PgConnectOptions {
     let tls = &target.tls;
+    let checks = tls.ca_file.is_some() && !tls.insecure;
     match tls.enabled {
         Some(false) => return options.ssl_mode(PgSslMode::Disable),
         Some(true) if tls.insecure => options = options.ssl_mode(PgSslMode::Require),
         Some(true) if through => options = options.ssl_mode(PgSslMode::VerifyCa),
         Some(true) => options = options.ssl_mode(PgSslMode::VerifyFull),
         None if through && matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) => {
+            options = options.ssl_mode(PgSslMode::VerifyCa);
+        }
+        // libpq: "require" with an authority's file is "verify-ca"; and who names an authority wants it asked.
+        None if checks && matches!(options.get_ssl_mode(), PgSslMode::Prefer | PgSslMode::Require) => {
             options = options.ssl_mode(PgSslMode::VerifyCa);
         }
         None => {}
@@ -167,7 +172,11 @@ pub(super) fn object(target: &PostgresTarget, options: &PgConnectOptions) -> Str
 /// SQLSTATE codes an operator can act on: (code, kind, next step). PostgreSQL documentation, appendix A.
 const STATES: [(&str, Kind, &str); 14] = [
     ("28P01", Kind::Unauthorized, "the password is wrong: check the user and password"),
-    ("28000", Kind::Unauthorized, "pg_hba.conf does not let this user in from here, or wants TLS"),
+    (
+        "28000",
+        Kind::Unauthorized,
+        "pg_hba.conf does not let this user in from here, or wants TLS (tls.enabled), or our certificate (tls.client_cert, tls.client_key)",
+    ),
     ("3D000", Kind::Missing, "there is no such database: check the name at the end of the URL"),
     ("42501", Kind::Forbidden, "grant this user SELECT on Langfuse's tables"),
     (
@@ -204,7 +213,9 @@ pub fn trouble(object: &str, error: &sqlx::Error) -> Trouble {
             Trouble::new(kind, object, format!("{} (SQLSTATE {})", e.message(), e.code())).remedy(remedy)
         }
         sqlx::Error::Tls(e) => {
-            Trouble::new(Kind::Tls, object, e.to_string()).remedy(super::failure::transport_remedy(Kind::Tls))
+            let text = chain(e.as_ref());
+            let remedy = super::failure::tls_remedy(&text);
+            Trouble::new(Kind::Tls, object, text).remedy(remedy)
         }
         sqlx::Error::RowNotFound => Trouble::new(Kind::Missing, object, "the row is not there"),
         sqlx::Error::PoolTimedOut => Trouble::new(Kind::Timeout, object, "no connection became free"),

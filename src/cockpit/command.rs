@@ -174,7 +174,7 @@ commands! {
         Program, None, false, always, |_, _| vec![Effect::Repaint];
     "suspend" [Key::ctrl('z')] "suspend", "Hand the terminal back to the shell; `fg` returns.",
         Program, None, false, always, |_, _| vec![Effect::Suspend];
-    "quit" [c('q'), Key::ctrl('c')] "quit", "End the program; asks first while a write is in flight.",
+    "quit" [c('q'), Key::ctrl('c')] "quit", "End the program; asks first while a write is in flight or a move waits for its confirmation.",
         Program, None, true, always, look::quit;
 }
 

@@ -6,19 +6,16 @@ use crate::domain::backfill::MigrationState;
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
 use crate::domain::traffic::RANDOM_PER_REQUEST;
-use crate::domain::{Now, SourceId, Split, units};
+use crate::domain::{Freshness, Now, SourceId, Split, units};
 use crate::shift::guard::{Check, Guards, Verdict};
 
 use super::Model;
+use super::errors::{self, ROUNDS_NEEDED};
 use super::model::Strategy;
 use super::msg::Lease;
 
-/// Failed probe rounds of v3 above this share forbid more traffic to it.
-pub const ERRORS_BLOCK: f64 = 0.05;
 /// Langfuse delays ingestion by up to 15 s; a job that waits this long waits for something else.
 pub const QUEUE_LATE: Duration = Duration::from_secs(60);
-/// Fewer probe rounds than this say nothing.
-pub const ROUNDS_NEEDED: u32 = 5;
 
 /// One guard: its words, and how it is answered.
 struct Guard {
@@ -194,19 +191,24 @@ fn ready(model: &Model, now: Now, _: Split) -> (Verdict, String) {
     pass("both ready")
 }
 
-fn errors(model: &Model, _: Now, _: Split) -> (Verdict, String) {
-    if model.setup.off.contains(&SourceId::Probe(Endpoint::V3)) {
+fn errors(model: &Model, now: Now, _: Split) -> (Verdict, String) {
+    let known = errors::errors(&model.history, Endpoint::V3, now.mono);
+    let source = SourceId::Probe(Endpoint::V3);
+    if known.requests_bad() {
+        return block(known.evidence());
+    }
+    if model.setup.off.contains(&source) {
         return warn("v3 is not probed: no address is configured");
     }
-    let recent = &model.history.latency[Endpoint::V3 as usize].recent;
-    let evidence = format!("{} of {} rounds failed", recent.failed(), recent.rounds());
-    match recent.error_rate() {
-        None => block("v3 was not probed yet"),
-        Some(_) if recent.rounds() < ROUNDS_NEEDED && recent.failed() == 0 => {
-            warn(format!("{evidence}: too few to say"))
-        }
-        Some(rate) if rate > ERRORS_BLOCK => block(evidence),
-        Some(_) => pass(evidence),
+    if known.is_silent() {
+        return block(format!("v3 does not answer: {} rounds in a row", known.silent));
+    }
+    match model.facts.freshness(source, now.mono) {
+        _ if known.rounds.all == 0 => block("v3 was not probed yet"),
+        _ if known.rounds_bad() => block(known.evidence()),
+        Freshness::Stale(age) => block(format!("the newest probe of v3 is {} old", units::span(age))),
+        _ if known.rounds.all < ROUNDS_NEEDED => warn(format!("{}: too few to say", known.evidence())),
+        _ => pass(known.evidence()),
     }
 }
 

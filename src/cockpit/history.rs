@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::domain::backfill::Table;
 use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
+
+use super::requests::{Requests, Tally};
 
 /// Readings kept per number.
 const POINTS: usize = 120;
@@ -16,20 +19,26 @@ const POINTS: usize = 120;
 const QUEUES: usize = 64;
 /// Length of one latency window; quantiles are over the running one and the one before.
 const WINDOW: Duration = Duration::from_mins(5);
-/// Rates are over this much time.
+/// Rates of the backfill are over this much time.
 pub const RATE_WINDOW: Duration = Duration::from_mins(1);
+/// Rates of queues are over this much time: a minute's mean looks lively long after the last job.
+const FLOW_WINDOW: Duration = Duration::from_secs(15);
+/// A queue with work of which nothing is done for so long stands still.
+const STILL: Duration = Duration::from_secs(10);
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// Rows done by the backfill, per [`crate::domain::backfill::Table`].
-    pub done: [Series; 3],
+    pub done: [Series; Table::ALL.len()],
     /// Per queue name.
     pub queues: BTreeMap<String, QueueHistory>,
     /// v2, v3, public.
     pub latency: [LatencyHistory; 3],
     /// Since the newest weight.
     pub share: ShareWindow,
+    /// Real requests per backend, lately.
+    pub requests: Requests,
 }
 
 impl Default for History {
@@ -39,6 +48,7 @@ impl Default for History {
             queues: BTreeMap::new(),
             latency: std::array::from_fn(|_| LatencyHistory::default()),
             share: ShareWindow::default(),
+            requests: Requests::default(),
         }
     }
 }
@@ -52,6 +62,29 @@ pub struct QueueHistory {
     pub added: Series,
     /// Jobs ever taken out: added minus all that are still there.
     pub left: Series,
+}
+
+impl QueueHistory {
+    /// Jobs added a second, over the last fifteen seconds.
+    pub fn arriving(&self) -> Option<f64> {
+        self.added.rate(FLOW_WINDOW)
+    }
+
+    /// Jobs done a second, over the last fifteen seconds.
+    pub fn leaving(&self) -> Option<f64> {
+        self.left.rate(FLOW_WINDOW)
+    }
+
+    /// For how long there has been work and none of it was done; `None` below ten seconds.
+    pub fn still(&self) -> Option<Duration> {
+        let (last, done) = self.left.last()?;
+        let since = |series: &Series, same: &dyn Fn(f64) -> bool| -> Option<Mono> {
+            series.iter().rev().take_while(|(_, value)| same(*value)).last().map(|(at, _)| at)
+        };
+        let unchanged = since(&self.left, &|value| value >= done)?;
+        let busy = since(&self.depth, &|depth| depth > 0.0)?;
+        Some(last.since(unchanged.max(busy))).filter(|still| *still >= STILL)
+    }
 }
 
 impl History {
@@ -82,6 +115,8 @@ pub struct LatencyHistory {
     pub errors: BTreeMap<String, u64>,
     /// Rounds and failed rounds of the last hundred.
     pub recent: Recent,
+    /// Rounds in a row, up to the newest, that got no answer at all.
+    pub silent: u32,
 }
 
 /// The outcome of the newest hundred rounds.
@@ -108,9 +143,11 @@ impl Recent {
         self.bits.count_ones()
     }
 
-    /// Share of failed rounds; `None` before the first.
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.rounds > 0).then(|| f64::from(self.failed()) / f64::from(self.rounds))
+    /// The newest `rounds` of them, or as many as there are.
+    pub fn newest(&self, rounds: u32) -> Tally {
+        let mask = 1_u128.checked_shl(rounds).map_or(u128::MAX, |bit| bit - 1);
+        let failed = (self.bits & mask).count_ones();
+        Tally { all: self.rounds.min(rounds).into(), failed: failed.into() }
     }
 }
 
@@ -263,11 +300,40 @@ mod tests {
     #[test]
     fn recent_is_the_last_hundred() {
         let mut recent = Recent::default();
-        assert_eq!(recent.error_rate(), None);
+        assert_eq!(recent.newest(10).rate(), None);
         for i in 0..150 {
             recent.push(i < 60);
         }
         assert_eq!((recent.rounds(), recent.failed()), (100, 10));
+        assert_eq!(recent.newest(24), Tally { all: 24, failed: 0 });
+        recent.push(true);
+        assert_eq!(recent.newest(1), Tally { all: 1, failed: 1 });
+    }
+
+    #[test]
+    fn a_queue_that_stops_is_seen_within_seconds() {
+        let mut history = History::default();
+        let queue = history.queue("ingestion-queue").unwrap();
+        let mut poll = |secs: u64, depth: f64, added: f64, left: f64| {
+            let at = Mono::from_secs(secs);
+            queue.depth.push(at, depth);
+            queue.added.push(at, added);
+            queue.left.push(at, left);
+            (queue.arriving(), queue.leaving(), queue.still())
+        };
+        for n in 0..30 {
+            let flow = poll(n * 2, 4.0, (n * 100) as f64, (n * 100) as f64 - 4.0);
+            assert_eq!(flow.2, None);
+        }
+        for n in 30..38 {
+            poll(n * 2, (n - 29) as f64 * 100.0, (n * 100) as f64, 2_896.0);
+        }
+        let (arriving, leaving, still) = poll(76, 900.0, 3_800.0, 2_896.0);
+        assert_eq!((arriving, leaving), (Some(50.0), Some(0.0)));
+        assert_eq!(still, Some(Duration::from_secs(18)));
+        assert_eq!(poll(78, 0.0, 3_800.0, 3_796.0).2, None);
+        (40..50).for_each(|n| assert_eq!(poll(n * 2, 0.0, 3_800.0, 3_796.0).2, None, "nothing to do"));
+        assert_eq!(poll(100, 3.0, 3_803.0, 3_796.0).2, None, "work that has just come");
     }
 
     #[test]

@@ -6,7 +6,10 @@
 pub mod advisor;
 pub mod command;
 pub mod effect;
+pub mod errors;
 pub mod facts;
+#[cfg(test)]
+mod fixtures;
 pub mod guards;
 pub mod history;
 pub mod key;
@@ -14,6 +17,7 @@ pub mod model;
 pub mod msg;
 pub mod phase;
 pub mod report;
+pub mod requests;
 pub mod screen;
 pub mod update;
 

@@ -82,16 +82,23 @@ pub enum Overlay {
     Hold {
         /// Whether to set it.
         on: bool,
+        /// Whether the button that does it has the focus.
+        go: bool,
         /// When it was first on screen.
         shown: Option<Mono>,
+        /// Keys came before it was on screen long enough, and were not heard.
+        early: bool,
     },
     /// Take the lease from its holder: waits for the holder's name being typed.
     TakeLease {
         /// What was typed.
         typed: String,
     },
-    /// Really quit while a write is in flight?
-    Quit,
+    /// Really quit while a write is in flight, or while a move waits for its confirmation?
+    Quit {
+        /// Whether the button that ends the program has the focus.
+        go: bool,
+    },
 }
 
 /// The view as it was when it was frozen.

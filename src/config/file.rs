@@ -4,10 +4,11 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, SECTIONS};
+use super::keys::{self, SECTIONS, Section};
 use super::origin::Origin;
 use super::problem::Problem;
 use super::value::Raw;
+use crate::domain::text::nearest;
 
 /// One key of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +44,7 @@ pub fn parse(text: &str, at: impl Fn(usize) -> Origin) -> (Vec<Entry>, Vec<Probl
         if keys::find(&path).is_some() {
             entries.push(Entry { path, raw: raw(value), line });
         } else {
-            problems.push(Problem::new(Some(at(line)), &path, unknown(&path)));
+            problems.push(Problem::new(Some(at(line)), &path, unknown(&path, value)));
         }
     });
     (entries, problems)
@@ -83,9 +84,12 @@ fn raw(value: &DeValue<'_>) -> Raw {
 }
 
 /// What to say of a path that is no key.
-fn unknown(path: &str) -> String {
+fn unknown(path: &str, value: &DeValue<'_>) -> String {
     let (section, name) = path.split_once('.').unwrap_or((path, ""));
     let Some(known) = SECTIONS.iter().find(|s| s.name == section) else {
+        if name.is_empty() && !matches!(value, DeValue::Table(_)) {
+            return homeless(path);
+        }
         let names: Vec<_> = SECTIONS.iter().map(|s| s.name).collect();
         return match nearest(section, &names) {
             Some(near) => format!("unknown section; did you mean [{near}]?"),
@@ -102,9 +106,14 @@ fn unknown(path: &str) -> String {
     }
 }
 
-/// The most similar of `names`, when it is similar enough to be meant.
-pub fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
-    let score = |name: &str| strsim::jaro_winkler(&word.to_lowercase(), name);
-    let best = names.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(best) > 0.75).then_some(best)
+/// What to say of a key that stands before the first section: where the nearest one belongs.
+fn homeless(word: &str) -> String {
+    let names: Vec<&str> = SECTIONS.iter().flat_map(Section::all).map(|k| k.name).collect();
+    let Some(near) = nearest(word, &names) else {
+        let sections: Vec<_> = SECTIONS.iter().map(|s| format!("[{}]", s.name)).collect();
+        return format!("unknown key, and it stands in no section; there are {}", sections.join(", "));
+    };
+    let homes = SECTIONS.iter().filter(|s| s.all().any(|k| k.name == near));
+    let homes: Vec<String> = homes.map(|s| format!("[{}]", s.name)).collect();
+    format!("a key needs its section; did you mean \"{near}\" in {}?", homes.join(" or "))
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Entry, nearest};
+use super::file::{self, Entry};
 use super::keys::{self, Kind};
 use super::origin::Origin;
 use super::problem::{Problem, Problems};
 use super::value::{Around, Raw, Value, check};
 use super::{Config, rules};
+use crate::domain::text::nearest;
 
 /// Largest configuration file read, in bytes.
 const LARGEST: u64 = 1024 * 1024;

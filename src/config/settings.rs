@@ -48,6 +48,8 @@ pub struct Traffic {
     pub backfill_first: bool,
     /// The steps, per cent.
     pub ladder: Vec<u8>,
+    /// Whether `cutover shift` may skip steps without being told to.
+    pub skip_steps: bool,
     /// Names of the canary Ingresses that move; empty: all of the namespace.
     pub ingresses: Vec<String>,
 }
@@ -76,6 +78,7 @@ impl Config {
             traffic: Traffic {
                 backfill_first: read.text("traffic.strategy").as_deref() == Some("backfill-first"),
                 ladder: read.steps("traffic.ladder"),
+                skip_steps: read.flag("traffic.skip_steps").unwrap_or(false),
                 ingresses: read.names("traffic.ingresses"),
             },
             state_dir: read.path("state.dir").unwrap_or_else(|| journal_dir.clone()),

@@ -31,6 +31,28 @@ fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The most similar of `names`, when it is similar enough to be meant.
+pub fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+    let score = |name: &str| strsim::jaro_winkler(&word.to_lowercase(), name);
+    let best = names.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(best) > 0.75).then_some(best)
+}
+
+/// The operator's next step after a name that does not exist: the one that may be meant, or some that do exist.
+/// `what` is what a name stands for ("a context").
+pub fn likely(word: &str, names: &[&str], what: &str) -> String {
+    const SHOWN: usize = 8;
+    match nearest(word, names) {
+        Some(near) => format!("did you mean {near}?"),
+        None if names.is_empty() => format!("name {what} that exists"),
+        None => {
+            let more = if names.len() > SHOWN { ", …" } else { "" };
+            let some: Vec<&str> = names.iter().copied().take(SHOWN).collect();
+            format!("name {what} that exists: {}{more}", some.join(", "))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,8 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
     file.entry("kubeconfig", "kubeconfig").entry("context", "rehearsal").entry("namespace", facts.namespace);
     file.section("traffic", "");
     file.entry("strategy", if facts.backfill_first { "backfill-first" } else { "shift-first" });
+    // Whoever practises may go anywhere at once; at home `cutover shift` wants --skip-steps for that.
+    file.entry("skip_steps", true);
     if facts.cluster == Mode::Real {
         file.section("controller", "");
         file.entry("urls", [facts.metrics_url]);

@@ -112,25 +112,35 @@ pub async fn fault(arguments: &FaultArgs) -> Result<String, ControlError> {
     let Some(name) = &arguments.name else {
         return Ok(list());
     };
-    let fault = Fault::from_words(name, &arguments.arguments)?;
-    let request = Request { fault, lift: arguments.lift, lasts: arguments.lasts };
+    let faults = if arguments.lift {
+        Fault::to_lift(name, &arguments.arguments)?
+    } else {
+        vec![Fault::from_words(name, &arguments.arguments)?]
+    };
     let (path, mut stream) = match &arguments.dir {
         Some(dir) => open(dir.join(SOCKET)).await?,
         None => newest().await?,
     };
     let failed = |source| ControlError::Socket { path: path.clone(), source };
-    let line = serde_json::to_string(&request).map_err(|error| failed(error.into()))?;
-    let exchange = async {
-        stream.write_all(format!("{line}\n").as_bytes()).await?;
-        let mut answer = String::new();
-        BufReader::new(&mut stream).read_line(&mut answer).await?;
-        Ok(serde_json::from_str::<Answer>(&answer)?)
-    };
-    let answer = tokio::time::timeout(PATIENCE, exchange).await;
-    match answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(failed)? {
-        Answer::Ok(done) => Ok(done),
-        Answer::Error(why) => Err(ControlError::Refused(why)),
+    let mut said: Vec<String> = Vec::new();
+    for fault in faults {
+        let request = Request { fault, lift: arguments.lift, lasts: arguments.lasts };
+        let answer = tokio::time::timeout(PATIENCE, exchange(&mut stream, &request)).await;
+        match answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(failed)? {
+            Answer::Ok(done) if said.contains(&done) => {}
+            Answer::Ok(done) => said.push(done),
+            Answer::Error(why) => return Err(ControlError::Refused(why)),
+        }
     }
+    Ok(said.join("\n"))
+}
+
+async fn exchange(stream: &mut UnixStream, request: &Request) -> std::io::Result<Answer> {
+    let line = serde_json::to_string(request)?;
+    stream.write_all(format!("{line}\n").as_bytes()).await?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
 }
 
 fn list() -> String {

@@ -101,8 +101,10 @@ pub enum ScenarioError {
     /// The text is not a scenario.
     #[error("scenario {0}: {1}")]
     Parse(String, Box<toml::de::Error>),
-    /// A fault with neither or both of `at` and `when`.
-    #[error("scenario {0}: fault {1} needs exactly one of `at` and `when`")]
+    /// A fault with both of `at` and `when`.
+    #[error(
+        "scenario {0}: fault {1} has both `at` and `when`: one of them, or neither for one that is there from the start"
+    )]
     Trigger(String, String),
     /// A weight that is none.
     #[error("scenario {0}: weight {1} is not 0 to 100")]
@@ -127,7 +129,7 @@ impl Scenario {
     fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self =
             toml::from_str(text).map_err(|error| ScenarioError::Parse(name.to_owned(), Box::new(error)))?;
-        if let Some(wrong) = scenario.faults.iter().find(|timed| timed.at.is_some() == timed.when.is_some()) {
+        if let Some(wrong) = scenario.faults.iter().find(|timed| timed.at.is_some() && timed.when.is_some()) {
             return Err(ScenarioError::Trigger(name.to_owned(), wrong.fault.name()));
         }
         if scenario.settings.weight > 100 {

@@ -78,15 +78,20 @@ impl Rehearsal {
         self.load.stop(grace).await;
     }
 
-    /// Ends everything, clients first, and removes the directory unless it is to be kept.
-    pub async fn stop(self) -> Result<(), RehearsalError> {
+    /// Ends everything, clients first, and removes the directory unless it is to be kept; `progress` gets a line
+    /// before each part.
+    pub async fn stop(self, progress: impl Fn(&str)) -> Result<(), RehearsalError> {
+        progress("clients, faults and gateway");
         self.load.stop(Duration::from_secs(2)).await;
         self.levers.cancel.cancel();
         self.levers.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.levers.tasks.wait()).await;
         self.gateway.stop().await;
+        progress("Langfuse v2 and v3");
         self.workloads.stop().await;
+        progress("Kubernetes API server");
         self.cluster.stop().await;
+        progress("PostgreSQL, Redis, ClickHouse and S3");
         self.stores.stop().await;
         self.stage.close().await?;
         Ok(())

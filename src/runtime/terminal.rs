@@ -36,14 +36,20 @@ pub enum TerminalError {
 pub struct Terminal(());
 
 impl Terminal {
-    /// Takes the terminal: raw mode, alternate screen.
-    pub fn take(term: Option<&str>) -> Result<Self, TerminalError> {
+    /// Whether there is a terminal that the cockpit can use; changes nothing.
+    pub fn check(term: Option<&str>) -> Result<(), TerminalError> {
         if !rustix::termios::isatty(out()) || !rustix::termios::isatty(rustix::stdio::stdin()) {
             return Err(TerminalError::NotATerminal);
         }
         if term == Some("dumb") {
             return Err(TerminalError::Dumb);
         }
+        Ok(())
+    }
+
+    /// Takes the terminal: raw mode, alternate screen.
+    pub fn take(term: Option<&str>) -> Result<Self, TerminalError> {
+        Self::check(term)?;
         enter()?;
         Ok(Self(()))
     }

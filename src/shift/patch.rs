@@ -16,6 +16,9 @@ pub const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
 /// Annotation with the parts in all; 100 when absent or at most 100.
 pub const CANARY_WEIGHT_TOTAL: &str = "nginx.ingress.kubernetes.io/canary-weight-total";
 
+/// Annotation of ours: the `resourceVersion` that was read when a weight was written that seemed to stand there.
+pub const TAKEN_BACK: &str = "cutover/taken-back-at";
+
 /// The media type of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatchKind {
@@ -66,14 +69,24 @@ impl Patch {
         Self::new(route, weight, PatchKind::Merge, body)
     }
 
-    /// The patch that takes `route` back to `to`, on condition that it is the same object.
+    /// The patch that takes `route` back to `to`, on condition that it is the same object. Where the weight reads
+    /// `to` already it leaves a mark beside it: a patch that changes nothing leaves the `resourceVersion` as it is,
+    /// and a forward patch that is still on its way would meet its condition.
     pub fn back(route: &Route, to: Split) -> Self {
         let weight = Weight::of(to, route.stored.total);
         let body = match route.router {
-            RouterKind::IngressNginx => json!([
-                {"op": "test", "path": "/metadata/uid", "value": route.uid},
-                {"op": "add", "path": pointer(CANARY_WEIGHT), "value": weight.value.to_string()},
-            ]),
+            RouterKind::IngressNginx => {
+                let mut body = vec![
+                    json!({"op": "test", "path": "/metadata/uid", "value": route.uid}),
+                    json!({"op": "add", "path": pointer(CANARY_WEIGHT), "value": weight.value.to_string()}),
+                ];
+                if route.stored == weight {
+                    body.push(
+                        json!({"op": "add", "path": pointer(TAKEN_BACK), "value": route.resource_version}),
+                    );
+                }
+                Value::Array(body)
+            }
         };
         Self::new(route, weight, PatchKind::Json, body)
     }
@@ -108,6 +121,15 @@ mod tests {
         assert_eq!(patch.body[1]["path"], "/metadata/annotations/nginx.ingress.kubernetes.io~1canary-weight");
         assert_eq!(patch.body[1]["value"], "0");
         assert!(!patch.body.to_string().contains("resourceVersion"));
+    }
+
+    #[test]
+    fn back_to_where_it_seems_to_stand_makes_a_late_forward_patch_fail() {
+        let patch = Patch::back(&route(0), Split::V2);
+        assert_eq!(patch.body[1]["value"], "0");
+        assert_eq!(patch.body[2]["path"], "/metadata/annotations/cutover~1taken-back-at");
+        assert_eq!(patch.body[2]["value"], "7", "another one after it differs");
+        assert_eq!(Patch::back(&route(25), Split::V2).body[2], Value::Null);
     }
 
     #[test]

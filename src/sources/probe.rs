@@ -71,7 +71,10 @@ impl Prober {
         let begun = Instant::now();
         let (health, version) = health(&http).await;
         let mut probe = Probe { endpoint: self.endpoint, version, health, accept: None, visible: None };
-        if let Some(key) = &target.probe_key {
+        // An address that did not answer the health check in its time would hold up the rest of the round too,
+        // and the round would be told late or not at all.
+        let silent = matches!(probe.health, Err(ProbeError::Transport(_)));
+        if let Some(key) = target.probe_key.as_ref().filter(|_| !silent) {
             self.canary(&http, key, &mut probe, begun).await?;
         }
         Ok(Fact::Probe(probe))

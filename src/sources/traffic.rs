@@ -14,6 +14,7 @@ use super::Source;
 use super::shared::Shared;
 use super::watch::{Change, Watch};
 use crate::clients::kube::Kube;
+use crate::clients::namespace;
 use crate::domain::traffic::Route;
 use crate::domain::{Fact, Kind, SourceId, Trouble};
 use crate::routers;
@@ -41,7 +42,11 @@ impl Traffic {
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let kube = self.shared.reach.kube().await?;
         let wanted = &self.shared.targets.ingresses;
-        match discover(&kube).await.and_then(|found| only(found, wanted, &kube.namespace)) {
+        let found = match discover(&kube).await {
+            Ok(found) if found.is_empty() => namespace::exists(&kube).await.map(|()| found),
+            found => found,
+        };
+        match found.and_then(|found| only(found, wanted, &kube.namespace)) {
             Ok(routes) => {
                 self.watch(kube, &routes);
                 self.shared.set_routes(&routes);

@@ -5,7 +5,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::cockpit::Model;
+use crate::cockpit::msg::Pending;
 use crate::domain::Now;
+use crate::domain::units::span;
 use crate::shift::Shift;
 
 use super::line::{Line, put};
@@ -38,16 +40,7 @@ fn lines(model: &Model, now: Now, columns: u16) -> Vec<Line<'static>> {
         lines.push(Line::of(Tone::Notice, " FROZEN ").with(Tone::Warn, text));
     }
     if let Some(pending) = &model.pending {
-        let left = std::time::Duration::try_from(pending.at.duration_since(now.wall)).unwrap_or_default();
-        let key = footer::key_of("confirm");
-        let text = format!(
-            " {} goes back to {} at {} UTC, in {}, unless {key} confirms it",
-            pending.op,
-            pending.back_to,
-            pending.at.strftime("%H:%M"),
-            age::quantised(left)
-        );
-        lines.push(Line::of(Tone::Notice, " UNCONFIRMED ").with(Tone::Warn, text));
+        lines.push(Line::of(Tone::Notice, " UNCONFIRMED ").with(Tone::Warn, deadline(pending, now)));
     }
     match &model.shift {
         Shift::Unknown { plan, why, .. } => {
@@ -66,6 +59,17 @@ fn lines(model: &Model, now: Now, columns: u16) -> Vec<Line<'static>> {
         _ => {}
     }
     lines
+}
+
+/// A deadline of the operator's own is counted to the second: nothing else on the screen is worth a byte a second.
+fn deadline(pending: &Pending, now: Now) -> String {
+    let at = pending.at.strftime("%H:%M:%S");
+    let left = std::time::Duration::try_from(pending.at.duration_since(now.wall)).unwrap_or_default();
+    if left.is_zero() {
+        return format!(" {} ran out at {at} UTC: it is being taken back to {}", pending.op, pending.back_to);
+    }
+    let key = footer::key_of("confirm");
+    format!(" back to {} in {} ({at} UTC) unless {key} confirms {}", pending.back_to, span(left), pending.op)
 }
 
 /// A word that is seen from across the room, and a text beside it.

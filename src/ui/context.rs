@@ -87,6 +87,15 @@ impl<'a> Cx<'a> {
             } else if let Some(failure) = self.facts.failure(*id)
                 && !told.contains(&&failure.trouble)
             {
+                // Text is read from top to bottom: a cause that sources share is told where it first comes up.
+                let mut all = super::panes::PANES.iter().flat_map(|pane| pane.sources);
+                let first = all
+                    .find(|other| self.facts.failure(**other).is_some_and(|f| f.trouble == failure.trouble));
+                if let Some(first) = first.filter(|first| self.spoken && *first != id) {
+                    let kind = failure.trouble.kind.word();
+                    lines.push(Line::of(Tone::Bad, format!("✗ {}: {kind}, as {}", id.name(), first.name())));
+                    continue;
+                }
                 told.push(&failure.trouble);
                 lines.extend(self.trouble(&failure.trouble, self.read(*id)));
             }

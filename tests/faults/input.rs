@@ -2,9 +2,10 @@
 
 use std::process::{Command, Output};
 
-use cutover::rehearsal::kube::{Options, Rule, Server, Token};
-use serde_json::{Value, json};
+use cutover::rehearsal::kube::{Rule, Token};
+use serde_json::Value;
 
+use crate::common::cluster;
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::sitting::{altered, flat, read, rehearse, section, sit_at, zoom};
 
@@ -104,26 +105,6 @@ fn wrong_passwords_and_addresses_are_told_for_each_store() {
     read(&mut person, "log in again");
 }
 
-fn objects() -> Vec<Value> {
-    let service = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "lf"},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 3000}]}})
-    };
-    let ingress = |name: &str, service: &str, notes: Value| {
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"name": name, "namespace": "lf", "annotations": notes},
-        "spec": {"ingressClassName": "nginx", "rules": [{"host": "lf.example.com", "http": {"paths": [
-            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": {"number": 3000}}}}]}}]}})
-    };
-    let canary = json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "25"});
-    vec![
-        service("lf-v2"),
-        service("lf-web"),
-        ingress("lf", "lf-v2", json!({})),
-        ingress("lf-canary", "lf-web", canary),
-    ]
-}
-
 /// A token that may read everything but Pods, and may write the Lease alone.
 fn limited() -> Token {
     let look = ["get", "list", "watch"];
@@ -140,16 +121,9 @@ fn limited() -> Token {
 /// Which verb on which object is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_names_the_verb_and_the_object() {
-    let options = Options { namespaces: vec!["lf".into()], tokens: vec![limited()], ..Options::default() };
-    let server = Server::start(options).await.unwrap();
-    for object in objects() {
-        server.store().create("test", object).unwrap();
-    }
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("kubeconfig"), server.kubeconfig("viewer", "lf").unwrap()).unwrap();
+    let server = cluster::start(dir.path(), vec![limited()], "viewer", "").await;
     let config = dir.path().join("cutover.toml");
-    std::fs::write(&config, "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir = \"journal\"\n")
-        .unwrap();
     let asked = config.clone();
     let told = tokio::task::spawn_blocking(move || {
         let report = status(&asked);
@@ -165,6 +139,5 @@ async fn a_denial_names_the_verb_and_the_object() {
     assert_eq!(section(&report, "cluster")["failure"], Value::Null, "Deployments may be read");
     assert_eq!(report["split"]["stored"], 25, "what may be read is read");
     assert!(code != Some(0) && err.contains("patch ingresses"), "{code:?}: {out}{err}");
-    let kept = server.store();
-    drop(kept);
+    drop(server);
 }

@@ -118,6 +118,8 @@ fn an_unconfirmed_shift_is_taken_back_and_a_confirmed_one_stays() {
     let mut person = sit_down(&rehearsal);
     person.see("UNCONFIRMED");
     person.press("q");
+    read(&mut person, "The watchdog keeps running when this program ends");
+    person.press("q");
     person.leave();
     rehearsal.until(&["journal"], Duration::from_secs(100), |text| text.contains("taken back"));
     assert!(moved.elapsed() > Duration::from_secs(50), "too early: {:?}", moved.elapsed());

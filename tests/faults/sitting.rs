@@ -86,6 +86,7 @@ pub fn flat(screen: &str) -> String {
 }
 
 /// Waits for a sentence that may be wrapped.
+#[track_caller]
 pub fn read(person: &mut Person, sentence: &str) {
     person.wait(sentence, |screen| flat(screen).contains(sentence));
 }

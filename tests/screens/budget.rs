@@ -11,6 +11,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::fixtures as f;
+use super::moves;
 
 fn paint(painter: &mut Painter, model: &Model, now: Now) -> usize {
     let bytes = painter.paint(|frame| ui::draw(frame, model, &Look::default(), now)).unwrap();
@@ -28,6 +29,21 @@ fn a_frame_of_an_unchanged_model_changes_no_cell() {
         // Time alone changes nothing while every reading is fresh.
         assert_eq!(paint(&mut painter, &model, Now::at(f::NOW + 1)), 0);
     }
+}
+
+/// A deadline is counted down second by second, and costs next to nothing.
+#[test]
+fn a_pending_deadline_moves_every_second() {
+    let mut model = moves::unconfirmed();
+    let mut painter = Painter::new(80, 24).unwrap();
+    paint(&mut painter, &model, f::now());
+    for second in 1..=2 {
+        let bytes = paint(&mut painter, &model, Now::at(f::NOW + second));
+        assert!(bytes > 0 && bytes < 80, "{bytes} bytes");
+    }
+    model.pending = None;
+    paint(&mut painter, &model, Now::at(f::NOW + 2));
+    assert_eq!(paint(&mut painter, &model, Now::at(f::NOW + 3)), 0);
 }
 
 #[test]

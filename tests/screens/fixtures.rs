@@ -5,7 +5,7 @@ use std::time::Duration;
 use cutover::cockpit::Model;
 use cutover::cockpit::advisor::{Finding, Severity};
 use cutover::cockpit::model::{Setup, Strategy};
-use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine, Pending};
+use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine};
 use cutover::domain::backfill::{Migration, MigrationState, Table};
 use cutover::domain::cluster::{Role, Workload};
 use cutover::domain::latency::{ControllerFact, Endpoint, ShareFact};
@@ -13,8 +13,7 @@ use cutover::domain::queue::Queue;
 use cutover::domain::store::{Setting, StoreKind};
 use cutover::domain::traffic::{Owner, PathGroup, Trap};
 use cutover::domain::{Fact, Kind, Now, SourceId, Split, Trouble, Weight};
-use cutover::shift::machine::{ARM_EXPIRY, Focus, Lost};
-use cutover::shift::{Intent, Ladder, OpId, Shift};
+use cutover::shift::Ladder;
 
 use super::readings::{
     clickhouse_rows, cluster, migration, postgres_rows, probe, queue, queues, route, store, workload,
@@ -88,14 +87,14 @@ fn accumulate(model: &mut Model) {
         }
     }
     model.history.share.restart(Now::at(130).mono);
-    let counters = |v2, v3| ControllerFact {
-        v2_requests: v2,
-        v3_requests: v3,
-        replicas: 2,
-        ..ControllerFact::default()
-    };
-    model.history.share.count(&counters(90_000, 4_000));
-    model.history.share.count(&counters(91_688, 4_417));
+    for (age, fact) in [(100, counters(90_000, 4_000, 0)), (3, counters(91_688, 4_417, 0))] {
+        model.history.share.count(&fact);
+        model.history.requests.count(Now::at(NOW - age).mono, &fact);
+    }
+}
+
+fn counters(v2: u64, v3: u64, v3_errors: u64) -> ControllerFact {
+    ControllerFact { v2_requests: v2, v3_requests: v3, v3_errors, replicas: 2, ..ControllerFact::default() }
 }
 
 fn log(model: &mut Model, at: u64, level: Level, target: &str, text: &str) {
@@ -322,6 +321,7 @@ pub(crate) fn troubled() -> Model {
     for n in 0..12 {
         m.history.latency[Endpoint::V3 as usize].recent.push(n % 3 == 0);
     }
+    m.history.requests.count(Now::at(NOW - 1).mono, &counters(91_720, 4_426, 83));
     let errors = &mut m.history.latency[Endpoint::V3 as usize].errors;
     errors.extend([("503".to_owned(), 3), ("timeout".to_owned(), 1)]);
     m.findings.insert(0, Finding {
@@ -360,85 +360,6 @@ pub(crate) fn frozen_now() -> Now {
     Now::at(NOW + 25)
 }
 
-/// A shift to 50 % that waits for the operator, with this typed.
-pub(crate) fn armed(typed: &str) -> Model {
-    let mut m = happy();
-    m.findings.clear();
-    let plan = m.plan(Intent::Shift, split(50));
-    let focus = if typed == "50" { Focus::Go } else { Focus::Cancel };
-    m.shift = Shift::Armed {
-        plan,
-        typed: typed.into(),
-        focus,
-        shown: Some(Now::at(NOW - 2).mono),
-        expires: Now::at(NOW - 2).mono.after(ARM_EXPIRY),
-    };
-    m
-}
-
-/// A rollback that waits for Enter.
-pub(crate) fn taking_back() -> Model {
-    let mut m = happy();
-    let plan = m.plan(Intent::Rollback, Split::V2);
-    m.shift = Shift::Armed {
-        plan,
-        typed: String::new(),
-        focus: Focus::Go,
-        shown: None,
-        expires: now().mono.after(ARM_EXPIRY),
-    };
-    m
-}
-
-/// A plan that the API server is asked about.
-pub(crate) fn proposed() -> Model {
-    let mut m = troubled();
-    m.screen.notice = None;
-    let plan = m.plan(Intent::Shift, split(50));
-    m.shift = Shift::Proposed { plan, deadline: Now::at(NOW + 9).mono };
-    m
-}
-
-/// A write whose answer was lost.
-pub(crate) fn unknown() -> Model {
-    let mut m = happy();
-    let plan = m.plan(Intent::Shift, split(50));
-    let why =
-        Lost::Answer(Trouble::new(Kind::Timeout, "Ingress langfuse/langfuse-canary", "no answer in 10 s"));
-    m.shift = Shift::Unknown { plan, why, since: Now::at(NOW - 4).mono };
-    m
-}
-
-/// A write that somebody else beat.
-pub(crate) fn conflict() -> Model {
-    let mut m = happy();
-    let plan = m.plan(Intent::Shift, split(50));
-    let trouble = Trouble::new(
-        Kind::Conflict,
-        "Ingress langfuse/langfuse-canary",
-        "the object was changed since it was read (409)",
-    )
-    .remedy("argocd-controller wrote it last; look at the route, then decide");
-    m.shift = Shift::Failed { plan, trouble };
-    m
-}
-
-/// A write that is in the cluster.
-pub(crate) fn done() -> Model {
-    let mut m = happy();
-    let plan = m.plan(Intent::Shift, split(20));
-    m.shift = Shift::Done { plan, at: Now::at(NOW - 7).mono };
-    m
-}
-
-/// A write on its way.
-pub(crate) fn applying() -> Model {
-    let mut m = happy();
-    let plan = m.plan(Intent::Shift, split(50));
-    m.shift = Shift::Applying { plan, deadline: Now::at(NOW + 7).mono };
-    m
-}
-
 /// Long and wide names, many pods, hostile text.
 pub(crate) fn wide() -> Model {
     let mut m = happy();
@@ -473,21 +394,5 @@ pub(crate) fn wide() -> Model {
     read(&mut m, SourceId::Cluster, Fact::Cluster(c), 1);
     m.findings[0].title = "とても長い所見のタイトル".repeat(8);
     log(&mut m, 599, Level::Error, "クラスター", "制御\u{1b}[2J文字 👩‍👩‍👧 e\u{301}\u{301}");
-    m
-}
-
-/// A move that is taken back unless somebody confirms it.
-pub(crate) fn unconfirmed() -> Model {
-    let mut m = happy();
-    m.pending = Some(Pending { op: OpId(3), back_to: split(5), at: Now::at(NOW + 200).wall });
-    m
-}
-
-/// A shift that would be taken back by itself.
-pub(crate) fn armed_with_confirmation() -> Model {
-    let mut m = armed("5");
-    if let Shift::Armed { plan, .. } = &mut m.shift {
-        *plan = plan.clone().turn_confirmation();
-    }
     m
 }

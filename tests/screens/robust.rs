@@ -30,9 +30,10 @@ fn overlays() -> impl Strategy<Value = Option<Overlay>> {
         1 => (text, any::<usize>()).prop_map(|(query, selected)| Some(Overlay::Palette { query, selected })),
         1 => text.prop_map(|typed| Some(Overlay::SetSplit { typed })),
         1 => text.prop_map(|typed| Some(Overlay::LogFilter { typed })),
-        1 => any::<bool>().prop_map(|on| Some(Overlay::Hold { on, shown: None })),
+        1 => any::<[bool; 3]>()
+            .prop_map(|[on, go, early]| Some(Overlay::Hold { on, go, shown: None, early })),
         1 => text.prop_map(|typed| Some(Overlay::TakeLease { typed })),
-        1 => Just(Some(Overlay::Quit)),
+        1 => any::<bool>().prop_map(|go| Some(Overlay::Quit { go })),
     ]
 }
 
@@ -41,7 +42,7 @@ proptest! {
 
     #[test]
     fn nothing_panics_and_no_control_character_is_drawn(
-        which in 0usize..31, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
+        which in 0usize..34, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
         focus in 0usize..7, zoomed: bool, scroll in any::<u16>(), later in 0u64..100_000,
     ) {
         let (mut model, now) = {

@@ -9,6 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::fixtures as f;
+use super::moves;
 use super::picture::{buffer, grid, styled};
 
 const SMALL: (u16, u16) = (80, 24);
@@ -38,11 +39,11 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
         ("stale", f::stale(), f::stale_now()),
         ("troubled", f::troubled(), f::now()),
         ("frozen", f::frozen(), f::frozen_now()),
-        ("unknown", f::unknown(), f::now()),
-        ("conflict", f::conflict(), f::now()),
-        ("done", f::done(), f::now()),
-        ("applying", f::applying(), f::now()),
-        ("unconfirmed", f::unconfirmed(), f::now()),
+        ("unknown", moves::unknown(), f::now()),
+        ("conflict", moves::conflict(), f::now()),
+        ("done", moves::done(), f::now()),
+        ("applying", moves::applying(), f::now()),
+        ("unconfirmed", moves::unconfirmed(), f::now()),
         ("wide", f::wide(), f::now()),
     ]
 }
@@ -56,19 +57,26 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     };
     let mut read_only = with(Overlay::Help { filter: String::new(), scroll: 0 });
     read_only.setup.armed = false;
-    let mut held = with(Overlay::Hold { on: false, shown: None });
+    let mut held = with(Overlay::Hold { on: false, go: true, shown: None, early: false });
     held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
     let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
-    let mut quit = f::applying();
-    quit.screen.overlay = Some(Overlay::Quit);
+    let mut quit = moves::applying();
+    quit.screen.overlay = Some(Overlay::Quit { go: false });
+    let mut leave = moves::unconfirmed();
+    leave.screen.overlay = Some(Overlay::Quit { go: true });
+    let mut hasty = moves::armed("");
+    if let cutover::shift::Shift::Armed { early, .. } = &mut hasty.shift {
+        *early = true;
+    }
     vec![
-        ("shift-armed", f::armed("")),
-        ("shift-typed", f::armed("50")),
-        ("shift-typed-wrong", f::armed("5")),
-        ("shift-confirmation", f::armed_with_confirmation()),
-        ("shift-proposed", f::proposed()),
-        ("shift-rollback", f::taking_back()),
+        ("shift-armed", moves::armed("")),
+        ("shift-typed", moves::armed("50")),
+        ("shift-typed-wrong", moves::armed("5")),
+        ("shift-confirmation", moves::armed_with_confirmation()),
+        ("shift-proposed", moves::proposed()),
+        ("shift-rollback", moves::taking_back()),
+        ("shift-rollback-again", moves::taking_back_again()),
         ("help", with(Overlay::Help { filter: String::new(), scroll: 0 })),
         ("help-read-only", read_only),
         ("help-scrolled", with(Overlay::Help { filter: String::new(), scroll: 900 })),
@@ -78,10 +86,12 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("palette-none", with(Overlay::Palette { query: "zzz".into(), selected: 7 })),
         ("set-split", with(Overlay::SetSplit { typed: "100".into() })),
         ("log-filter", with(Overlay::LogFilter { typed: "probe".into() })),
-        ("hold", with(Overlay::Hold { on: true, shown: None })),
+        ("hold", with(Overlay::Hold { on: true, go: false, shown: None, early: true })),
         ("hold-off", held),
         ("take-lease", lease),
         ("quit", quit),
+        ("quit-unconfirmed", leave),
+        ("shift-early", hasty),
     ]
 }
 

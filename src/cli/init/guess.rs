@@ -5,6 +5,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
 use super::draft::{Draft, Sure, quoted};
+use super::env::Found;
 use super::look::{Seen, Workload};
 use super::stores::Stores;
 use crate::clients::target::KubeTarget;
@@ -34,6 +35,7 @@ pub(super) fn draft(target: &KubeTarget, namespace: &str, seen: &Seen) -> Draft 
     }
     head(&mut draft, target, namespace);
     traffic(&mut draft, seen);
+    strategy(&mut draft, seen);
     let of = |wanted| seen.workloads.iter().find(|w| part(w) == Some(wanted));
     langfuse(&mut draft, "v2", of(Part::V2), seen);
     langfuse(&mut draft, "v3", of(Part::Web), seen);
@@ -115,6 +117,27 @@ fn traffic(draft: &mut Draft, seen: &Seen) {
     );
 }
 
+/// The order of shift and backfill, as the worker is set up: it runs the background migrations unless this variable
+/// says no (langfuse.com, "Background migrations").
+fn strategy(draft: &mut Draft, seen: &Seen) {
+    const SWITCH: &str = "LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS";
+    let worker = seen.workloads.iter().find(|w| part(w) == Some(Part::Worker));
+    let (order, from) = match worker.map(|w| (w, w.env.get(SWITCH))) {
+        Some((w, Some(Found::Text(value)))) if value.eq_ignore_ascii_case("false") => {
+            ("shift-first", format!("{SWITCH} is false on {}: the history waits", w.object))
+        }
+        Some((w, Some(Found::Text(value)))) => {
+            ("backfill-first", format!("{SWITCH} is {value} on {}: the history is copied already", w.object))
+        }
+        Some((w, None)) => (
+            "backfill-first",
+            format!("{SWITCH} is not set on {}, which means true: the history is copied already", w.object),
+        ),
+        _ => ("shift-first", format!("Langfuse's documented order; no worker says otherwise by {SWITCH}")),
+    };
+    draft.text("strategy", order, Sure::Guessed, from);
+}
+
 fn is_canary(ingress: &Ingress) -> bool {
     ingress.annotations().get(CANARY).is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
@@ -149,7 +172,8 @@ fn port_for(service: &Service, workload: &Workload) -> Option<i32> {
     matches.then(|| spec.ports.as_ref()?.first().map(|p| p.port))?
 }
 
-/// The host of the Ingress beside the canary, or of any.
+/// The host of the Ingress beside the canary, or of any. Only Langfuse's own variable knows a port: an Ingress does
+/// not say where its controller listens.
 fn public(draft: &mut Draft, seen: &Seen) {
     draft.section("public");
     let canary = seen.ingresses.iter().find(|i| is_canary(i));
@@ -160,9 +184,35 @@ fn public(draft: &mut Draft, seen: &Seen) {
         draft.missing("url", "no Ingress names a host; write the address that clients use");
         return;
     };
+    if let Some((url, object)) = own_url(seen, &host) {
+        draft.text(
+            "url",
+            &url,
+            Sure::Found,
+            format!("NEXTAUTH_URL of {object}, the host of Ingress {}", ingress.name_any()),
+        );
+        return;
+    }
     let tls = ingress.spec.as_ref().and_then(|s| s.tls.as_ref()).is_some_and(|t| !t.is_empty());
     let scheme = if tls { "https" } else { "http" };
-    draft.text("url", &format!("{scheme}://{host}"), Sure::Found, format!("Ingress {}", ingress.name_any()));
+    let port = if tls { 443 } else { 80 };
+    let from = format!(
+        "the host of Ingress {}, at port {port}: write the port where clients use another",
+        ingress.name_any()
+    );
+    draft.text("url", &format!("{scheme}://{host}"), Sure::Guessed, from);
+}
+
+/// What Langfuse is told its own address is, where that is this host.
+fn own_url(seen: &Seen, host: &str) -> Option<(String, String)> {
+    seen.workloads.iter().filter(|w| part(w).is_some()).find_map(|w| match w.env.get("NEXTAUTH_URL")? {
+        Found::Text(text) => {
+            let url = reqwest::Url::parse(text).ok()?;
+            let ours = url.host_str() == Some(host) && matches!(url.scheme(), "http" | "https");
+            ours.then(|| (url.origin().ascii_serialization(), w.object.clone()))
+        }
+        Found::Secret(_) | Found::Maybe(_) => None,
+    })
 }
 
 fn host(ingress: &Ingress) -> Option<String> {

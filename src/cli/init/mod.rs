@@ -71,6 +71,9 @@ pub struct Drawn {
 pub async fn draw(target: &KubeTarget) -> Result<Drawn, crate::domain::Trouble> {
     let kube = clients::kube::connect(target).await?;
     let seen = look::look(&kube).await?;
+    if seen.workloads.is_empty() && seen.ingresses.is_empty() {
+        clients::namespace::exists(&kube).await?;
+    }
     let draft = guess::draft(target, &kube.namespace, &seen);
     let mut notes = seen.notes;
     notes.extend(draft.summary());

@@ -80,6 +80,32 @@ mod cluster {
         ]
     }
 
+    /// Langfuse knows its own port; a worker that is told not to copy means that traffic goes first.
+    #[tokio::test]
+    async fn what_langfuse_is_told_counts_more_than_a_guess() {
+        let server =
+            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
+        let told = json!([{"name": "NEXTAUTH_URL", "value": "http://lf.example.com:8080/"},
+            {"name": "LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", "value": "false"}]);
+        for object in namespace() {
+            let name = object["metadata"]["name"].clone();
+            let told = match name.as_str().filter(|_| object["kind"] == "Deployment") {
+                Some("lf-web") => deployment("lf-web", "web", "langfuse/langfuse:3", &told),
+                Some("lf-worker") => deployment("lf-worker", "worker", "langfuse/langfuse-worker:3", &told),
+                _ => object,
+            };
+            server.store().create("test", told).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, server.kubeconfig("rehearsal-admin", "lf").unwrap()).unwrap();
+        let text =
+            draw(&KubeTarget { kubeconfig: Some(kubeconfig), ..KubeTarget::default() }).await.unwrap().text;
+        let url = "url = \"http://lf.example.com:8080\"  # found: NEXTAUTH_URL of Deployment lf-web, the host of Ingress lf";
+        assert!(text.contains(url), "{text}");
+        assert!(text.contains("strategy = \"shift-first\"  # guessed: LANGFUSE_ENABLE"), "{text}");
+    }
+
     #[tokio::test]
     async fn a_namespace_becomes_a_configuration_without_a_secret_in_it() {
         let server =
@@ -105,6 +131,7 @@ mod cluster {
         for expected in [
             "kubernetes.namespace=\"lf\"",
             "traffic.ingresses=[\"lf-canary\"]",
+            "traffic.strategy=\"backfill-first\"",
             "v2.service=Service lf-v2:3000",
             "v3.service=Service lf-web:3000",
             "public.url=https://lf.example.com/",
@@ -119,6 +146,16 @@ mod cluster {
         ] {
             assert!(shown.iter().any(|s| s == expected), "{expected} is not in {shown:#?}\n{}", drawn.text);
         }
+        let guessed = |key: &str, why: &str| {
+            let found =
+                drawn.notes.iter().any(|n| n.starts_with(&format!("guessed   {key}: ")) && n.contains(why));
+            assert!(found, "{key}: {:#?}", drawn.notes);
+        };
+        guessed(
+            "traffic.strategy",
+            "LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS is not set on Deployment lf-worker",
+        );
+        guessed("public.url", "at port 443: write the port where clients use another");
         assert!(drawn.notes.iter().any(|n| n.starts_with("guessed   redis.service")), "{:#?}", drawn.notes);
         assert!(
             drawn.notes.iter().any(|n| n.starts_with("not found probe.public_key")),

@@ -2,7 +2,7 @@
 
 use crate::domain::backfill::{Migration, MigrationState, Side, Table};
 use crate::domain::cluster::Role;
-use crate::domain::units::{grouped, span};
+use crate::domain::units::{Count, grouped, span};
 use crate::domain::{Now, Split};
 
 use super::super::Model;
@@ -42,8 +42,8 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     beside_v2(model, migrations, findings);
     for table in Table::BACKFILLED {
         frozen(model, table, findings);
-        stranded(model, table, findings);
     }
+    stranded(model, findings);
 }
 
 fn worker_ready(model: &Model) -> bool {
@@ -140,21 +140,34 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
     );
 }
 
-fn stranded(model: &Model, table: Table, findings: &mut Findings) {
-    let Some(count) = model.rows(Side::Postgres, table).and_then(|r| r.stranded).filter(|c| c.value > 0)
-    else {
-        return;
+/// One finding for all tables: it is one cause, and one remedy.
+fn stranded(model: &Model, findings: &mut Findings) {
+    let of = |table: Table| {
+        let rows = model.rows(Side::Postgres, table)?;
+        Some((table, rows.stranded.filter(|c| c.value > 0)?, rows.t0))
     };
-    let finished = model.migration(table).is_some_and(|m| m.state == MigrationState::Finished);
+    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    let all = tables.iter().fold(Count::exact(0), |all, (_, c, _)| Count {
+        value: all.value.saturating_add(c.value),
+        estimate: all.estimate || c.estimate,
+    });
+    if all.value == 0 {
+        return;
+    }
+    let finished = |t: &Table| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished);
+    let evidence: Vec<String> = tables
+        .iter()
+        .map(|(table, count, t0)| {
+            let t0 = t0.map_or_else(|| "-".into(), |t| format!("{t:.0}"));
+            format!("{}: {} after T0 {t0}", table.name(), count.text())
+        })
+        .collect();
     add(
         findings,
         "rows-stranded",
-        if finished { Severity::Critical } else { Severity::Warning },
-        format!("{} rows of {} are newer than the backfill's start", count.text(), table.name()),
-        model
-            .rows(Side::Postgres, table)
-            .and_then(|r| r.t0)
-            .map_or_else(|| "T0 -".into(), |t| format!("T0 {t:.0}")),
+        if tables.iter().any(|(t, ..)| finished(t)) { Severity::Critical } else { Severity::Warning },
+        format!("{} rows are newer than the backfill's start", all.text()),
+        evidence.join("\n"),
         "nobody copies them: when v2 is drained, run the migration once more for the newest rows",
     );
 }

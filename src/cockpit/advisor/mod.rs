@@ -42,7 +42,7 @@ pub struct Finding {
     pub severity: Severity,
     /// What is so, in one sentence.
     pub title: String,
-    /// The values it was concluded from.
+    /// The values it was concluded from, a line for each subject.
     pub evidence: String,
     /// What to do.
     pub remedy: String,

@@ -1,11 +1,14 @@
 //! Queues that are not worked off.
 
+use std::time::Duration;
+
 use crate::domain::Now;
 use crate::domain::queue::Queue;
 use crate::domain::units::{grouped, span};
 
 use super::super::Model;
 use super::super::guards::QUEUE_LATE;
+use super::super::history::QueueHistory;
 use super::{Findings, Severity, add};
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
@@ -15,7 +18,8 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     for queue in &fact.queues {
         let ingestion = queue.name.contains("ingestion-queue");
         if ingestion {
-            stalled(queue, findings);
+            let still = model.history.queues.get(&queue.name).and_then(QueueHistory::still);
+            stalled(queue, still, findings);
         }
         if queue.failed > 0 && (ingestion || queue.name.contains("trace-upsert")) {
             add(
@@ -30,7 +34,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     }
 }
 
-fn stalled(queue: &Queue, findings: &mut Findings) {
+fn stalled(queue: &Queue, still: Option<Duration>, findings: &mut Findings) {
     let evidence = format!(
         "{} to do, {} active, oldest {}",
         grouped(queue.waiting + queue.overdue),
@@ -64,6 +68,17 @@ fn stalled(queue: &Queue, findings: &mut Findings) {
             "queue-late",
             Severity::Critical,
             format!("{} falls behind", queue.name),
+            evidence,
+            remedy,
+        );
+    } else if let Some(still) = still.filter(|_| queue.waiting + queue.overdue > 0) {
+        let remedy = "look at the worker's log and at ClickHouse before the next step";
+        let evidence = format!("no job was done for {}; {evidence}", span(still));
+        add(
+            findings,
+            "queue-still",
+            Severity::Warning,
+            format!("{} stands still", queue.name),
             evidence,
             remedy,
         );

@@ -3,31 +3,18 @@
 use std::time::Duration;
 
 use super::*;
-use crate::cockpit::model::{Setup, Strategy};
+use crate::cockpit::fixtures::{cluster, setup};
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
-use crate::domain::cluster::{ClusterFact, Role, Workload};
 use crate::domain::latency::{ControllerFact, Endpoint};
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::store::{StoreFact, StoreKind};
 use crate::domain::traffic::Owner;
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
-use crate::shift::Ladder;
 use crate::shift::plan::tests::route;
 
 fn model() -> Model {
-    Model::new(Setup {
-        environment: "test".into(),
-        production: false,
-        context: String::new(),
-        namespace: String::new(),
-        strategy: Strategy::ShiftFirst,
-        ladder: Ladder::default(),
-        armed: true,
-        operator: String::new(),
-        off: vec![],
-        started: Now::at(0),
-    })
+    Model::new(setup(true))
 }
 
 fn take(model: &mut Model, id: SourceId, fact: Fact) {
@@ -52,22 +39,7 @@ fn migration(table: Table, state: MigrationState) -> Migration {
 }
 
 fn worker(enabled: bool) -> Fact {
-    let workload = |name: &str, role, tag: &str| Workload {
-        kind: "Deployment".into(),
-        name: name.into(),
-        role,
-        ready: 1,
-        desired: 1,
-        updated: 1,
-        restarts: 0,
-        last_restart: None,
-        image: String::new(),
-        tag: tag.into(),
-        trouble: None,
-        migrations_enabled: Some(enabled),
-    };
-    let workloads = vec![workload("web", Role::Web, "3.29.0"), workload("worker", Role::Worker, "3.29.0")];
-    Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() })
+    cluster(|_, worker| worker.migrations_enabled = Some(enabled))
 }
 
 #[test]
@@ -126,19 +98,19 @@ fn switched_off_and_never_started_are_told_apart() {
 }
 
 #[test]
-fn a_tie_group_and_stranded_rows_are_found_by_table() {
+fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
     let mut model = model();
-    let rows = TableRows {
-        table: Table::Scores,
+    let rows = |table, stranded, tie_group| TableRows {
+        table,
         rows: Some(Count::exact(9)),
         backfill: None,
         done: None,
-        stranded: Some(Count::exact(4)),
+        stranded: Some(Count::exact(stranded)),
         v3_only: None,
         raw: None,
         newest: None,
         t0: None,
-        tie_group: Some(5_200),
+        tie_group,
     };
     take(
         &mut model,
@@ -148,9 +120,19 @@ fn a_tie_group_and_stranded_rows_are_found_by_table() {
     take(
         &mut model,
         SourceId::PostgresRows,
-        Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![rows] }),
+        Fact::Rows(RowsFact {
+            side: Side::Postgres,
+            tables: vec![
+                rows(Table::Traces, 7, None),
+                rows(Table::Observations, 0, None),
+                rows(Table::Scores, 4, Some(5_200)),
+            ],
+        }),
     );
     assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
+    let finding = &advise(&model, Now::at(2))[1];
+    assert_eq!((finding.severity, finding.title.split(' ').next()), (Severity::Critical, Some("11")));
+    assert_eq!(finding.evidence, "traces: 7 after T0 -\nscores: 4 after T0 -");
 }
 
 #[test]
@@ -227,6 +209,23 @@ fn errors_of_v3_are_critical_only_while_it_has_traffic() {
     assert_eq!(advise(&model, Now::at(2))[0].severity, Severity::Warning);
     take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(25)]));
     assert_eq!(advise(&model, Now::at(2))[0].severity, Severity::Critical);
+}
+
+#[test]
+fn real_requests_that_fail_are_found_while_every_probe_is_fine() {
+    let mut model = model();
+    take(&mut model, SourceId::Traffic, Fact::Traffic(vec![route(25)]));
+    (0..24).for_each(|_| model.history.latency[Endpoint::V3 as usize].recent.push(false));
+    let counted =
+        |all, failed| ControllerFact { v3_requests: all, v3_errors: failed, ..ControllerFact::default() };
+    model.history.requests.count(Now::at(0).mono, &counted(1_000, 900));
+    model.history.requests.count(Now::at(1).mono, &counted(1_412, 900));
+    assert_eq!(ids(&model), Vec::<&str>::new(), "what was counted before is not of now");
+    model.history.requests.count(Now::at(2).mono, &counted(1_512, 983));
+    let finding = &advise(&model, Now::at(2))[0];
+    assert_eq!((finding.id, finding.severity), ("request-errors", Severity::Critical));
+    assert!(finding.title.contains("v3 fails 16 %"), "{}", finding.title);
+    assert!(finding.evidence.contains("83 of 512 requests in 2 min"), "{}", finding.evidence);
 }
 
 #[test]

@@ -6,18 +6,20 @@ use crate::domain::{Now, Split};
 use crate::shift::Shift;
 
 use super::super::Model;
+use super::super::errors::{Errors, errors};
+use super::super::requests::Tally;
 use super::{Findings, Severity, add};
 
 /// Fewer answers than this do not contradict a weight.
 const ANSWERS_NEEDED: u64 = 200;
 
-pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
+pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
     for route in model.routes() {
         traps(route, findings);
         drift(model, route, findings);
     }
     share(model, findings);
-    errors(model, findings);
+    failures(model, now, findings);
     keep_v2(model, findings);
 }
 
@@ -83,21 +85,28 @@ fn share(model: &Model, findings: &mut Findings) {
     }
 }
 
-fn errors(model: &Model, findings: &mut Findings) {
+/// Real requests say more than probes; an address that is silent says most.
+fn failures(model: &Model, now: Now, findings: &mut Findings) {
     for endpoint in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
-        let latency = &model.history.latency[endpoint as usize];
-        let recent = &latency.recent;
-        let Some(rate) = recent.error_rate().filter(|r| *r > super::super::guards::ERRORS_BLOCK) else {
+        let known = errors(&model.history, endpoint, now.mono);
+        let name = endpoint.word();
+        let rate = |tally: Tally| tally.rate().unwrap_or_default() * 100.0;
+        let (id, title) = if known.is_silent() {
+            ("no-answer", format!("{name} does not answer"))
+        } else if let Some(requests) = known.telling().filter(|_| known.requests_bad()) {
+            ("request-errors", format!("{name} fails {:.0} % of its requests", rate(requests)))
+        } else if known.rounds_bad() {
+            ("probe-errors", format!("{name} fails {:.0} % of its probes", rate(known.rounds)))
+        } else {
             continue;
         };
-        let kinds: Vec<_> = latency.errors.iter().map(|(kind, n)| format!("{n} x {kind}")).collect();
         let bad = endpoint != Endpoint::V2 && model.split() > Some(Split::V2);
         add(
             findings,
-            "probe-errors",
+            id,
             if bad { Severity::Critical } else { Severity::Warning },
-            format!("{} fails {:.0} % of its probes", endpoint.word(), rate * 100.0),
-            format!("{} of the last {} rounds; {}", recent.failed(), recent.rounds(), kinds.join(", ")),
+            title,
+            evidence(model, endpoint, known),
             if bad {
                 "hold, or roll back; then look at its pods and stores"
             } else {
@@ -105,6 +114,20 @@ fn errors(model: &Model, findings: &mut Findings) {
             },
         );
     }
+}
+
+fn evidence(model: &Model, endpoint: Endpoint, known: Errors) -> String {
+    let mut parts = Vec::new();
+    if known.is_silent() {
+        parts.push(format!("{} rounds in a row without an answer", known.silent));
+    }
+    parts.push(known.evidence());
+    let kinds = &model.history.latency[endpoint as usize].errors;
+    if !kinds.is_empty() {
+        let kinds: Vec<_> = kinds.iter().map(|(kind, n)| format!("{n} x {kind}")).collect();
+        parts.push(format!("probes since the start: {}", kinds.join(", ")));
+    }
+    parts.join("; ")
 }
 
 /// ingress-nginx answers 503 when the main Ingress has no endpoints, whatever the canary's weight.

@@ -18,7 +18,9 @@ use super::advisor::{Finding, Severity};
 use super::model::Model;
 use super::phase;
 
-pub use parts::{EventReport, LatencyReport, QuantileReport, QueueReport, StoreReport, WorkloadReport};
+pub use parts::{
+    EventReport, LatencyReport, QuantileReport, QueueReport, StoreReport, TallyReport, WorkloadReport,
+};
 pub use rows::{CountReport, MigrationReport, TableReport};
 pub use state::{
     EnvironmentReport, HoldReport, MoveReport, PhaseReport, ShiftReport, SplitReport, StrandedReport,
@@ -139,7 +141,7 @@ pub struct FindingReport {
     pub severity: &'static str,
     /// What is so.
     pub title: String,
-    /// The values it was concluded from.
+    /// The values it was concluded from, a line for each subject.
     pub evidence: String,
     /// What to do.
     pub remedy: String,

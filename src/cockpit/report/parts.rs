@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Section, seconds, section};
-use crate::cockpit::history::{RATE_WINDOW, Window};
+use crate::cockpit::errors::errors;
+use crate::cockpit::history::{QueueHistory, Window};
 use crate::cockpit::model::Model;
+use crate::cockpit::requests::Tally;
 use crate::domain::cluster::{ClusterFact, Role};
 use crate::domain::latency::Endpoint;
 use crate::domain::store::StoreKind;
@@ -33,10 +35,12 @@ pub struct QueueReport {
     pub failed: u64,
     /// Age of the oldest job that waits or is overdue.
     pub oldest_seconds: Option<f64>,
-    /// Jobs added a second.
+    /// Jobs added a second, over the last fifteen seconds.
     pub in_per_second: Option<f64>,
-    /// Jobs taken out a second.
+    /// Jobs done a second, over the last fifteen seconds.
     pub out_per_second: Option<f64>,
+    /// For how long there has been work and none of it was done; null when some was done within ten seconds.
+    pub still_seconds: Option<f64>,
     /// Whether it is paused.
     pub paused: bool,
     /// Workers that wait for it.
@@ -56,12 +60,34 @@ pub struct LatencyReport {
     pub accept: QuantileReport,
     /// Canary write until it could be read.
     pub visible: QuantileReport,
+    /// Real requests to this version in the last two minutes, by the ingress controller's counters; null when it
+    /// was not read, and for the public address.
+    pub requests: Option<TallyReport>,
+    /// The newest rounds, two minutes of them.
+    pub recent_rounds: TallyReport,
+    /// Rounds in a row, up to the newest, that got no answer at all.
+    pub silent_rounds: u32,
     /// Rounds of the newest hundred.
     pub rounds: u32,
     /// Failed ones among them.
     pub failed_rounds: u32,
     /// Failed rounds by kind, since the start.
     pub errors: BTreeMap<String, u64>,
+}
+
+/// Attempts and failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TallyReport {
+    /// All of them.
+    pub all: u64,
+    /// Those that failed; of requests, those answered with 5xx.
+    pub failed: u64,
+}
+
+impl From<Tally> for TallyReport {
+    fn from(t: Tally) -> Self {
+        Self { all: t.all, failed: t.failed }
+    }
 }
 
 /// One round of probes.
@@ -183,8 +209,9 @@ pub(super) fn queues(model: &Model) -> Option<Vec<QueueReport>> {
             overdue: q.overdue,
             failed: q.failed,
             oldest_seconds: q.oldest.map(seconds),
-            in_per_second: history.and_then(|h| h.added.rate(RATE_WINDOW)),
-            out_per_second: history.and_then(|h| h.left.rate(RATE_WINDOW)),
+            in_per_second: history.and_then(QueueHistory::arriving),
+            out_per_second: history.and_then(QueueHistory::leaving),
+            still_seconds: history.and_then(QueueHistory::still).map(seconds),
             paused: q.paused,
             consumers: q.consumers,
         }
@@ -200,6 +227,7 @@ pub(super) fn latency(model: &Model, now: Now) -> Vec<LatencyReport> {
 
 fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
     let history = &model.history.latency[endpoint as usize];
+    let known = errors(&model.history, endpoint, now.mono);
     let probe = model.facts.probe(endpoint).value().map(|p| ProbeReport {
         version: p.version.clone(),
         health_seconds: p.health.as_ref().ok().map(std::time::Duration::as_secs_f64),
@@ -211,6 +239,9 @@ fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
         health: (&history.health).into(),
         accept: (&history.accept).into(),
         visible: (&history.visible).into(),
+        requests: known.requests.map(TallyReport::from),
+        recent_rounds: known.rounds.into(),
+        silent_rounds: known.silent,
         rounds: history.recent.rounds(),
         failed_rounds: history.recent.failed(),
         errors: history.errors.clone(),

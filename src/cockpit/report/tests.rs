@@ -8,6 +8,7 @@ use crate::cockpit::model::{Setup, Strategy};
 use crate::cockpit::msg::{Envelope, Msg};
 use crate::cockpit::update::update;
 use crate::domain::backfill::{RowsFact, Side, Table, TableRows};
+use crate::domain::latency::ControllerFact;
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind};
@@ -107,6 +108,19 @@ fn queues_without_a_history_have_no_rates() {
     let report = json(&model, 1);
     assert_eq!(report["queues"]["value"][0]["depth"], 6);
     assert_eq!(report["queues"]["value"][0]["in_per_second"], serde_json::Value::Null);
+}
+
+#[test]
+fn errors_of_real_requests_stand_beside_those_of_probes() {
+    let mut model = model();
+    for (secs, all, failed) in [(1, 100, 50), (6, 160, 59)] {
+        let counted = ControllerFact { v3_requests: all, v3_errors: failed, ..ControllerFact::default() };
+        fact(&mut model, secs, SourceId::Controller, Ok(Fact::Controller(counted)));
+    }
+    let report = json(&model, 7);
+    assert_eq!(report["latency"][1]["requests"], serde_json::json!({"all": 60, "failed": 9}));
+    assert_eq!(report["latency"][2]["requests"], serde_json::Value::Null, "the public address is no backend");
+    assert_eq!(json(&model, 200)["latency"][1]["requests"], serde_json::Value::Null, "too old to say");
 }
 
 /// `UPDATE_ASSETS=1 cargo test` writes it anew.

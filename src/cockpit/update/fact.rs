@@ -1,10 +1,10 @@
 //! Facts as they arrive: the newest reading, and what accumulates from it.
 
 use crate::domain::backfill::Table;
-use crate::domain::latency::Probe;
+use crate::domain::latency::{Probe, ProbeError};
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::traffic::Route;
-use crate::domain::{Fact, Mono, Now, SourceId, Trouble};
+use crate::domain::{Fact, Kind, Mono, Now, SourceId, Trouble};
 use crate::shift::{Event, Shift};
 
 use super::super::effect::Effect;
@@ -20,10 +20,16 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
         Ok(Fact::Probe(probe)) => accumulate_probe(&mut model.history, probe, now.mono),
         Ok(Fact::Queues(fact)) => accumulate_queues(&mut model.history, fact, now.mono),
         Ok(Fact::Share(round)) => model.history.share.push(*round),
-        Ok(Fact::Controller(counters)) => model.history.share.count(counters),
+        Ok(Fact::Controller(counters)) => {
+            model.history.share.count(counters);
+            model.history.requests.count(now.mono, counters);
+        }
         Ok(Fact::Traffic(routes)) => effects = compare(model, routes, now),
         Ok(_) => {}
-        Err(trouble) => say_once(model, id, trouble, now),
+        Err(trouble) => {
+            count_silence(&mut model.history, id, trouble);
+            say_once(model, id, trouble, now);
+        }
     }
     model.facts.take(id, answer, now.mono);
     if id == SourceId::PostgresRows {
@@ -32,8 +38,15 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
     effects
 }
 
-/// A failure is logged when it begins and when its kind changes, not at every poll.
+/// A failure is logged when it begins and when its kind changes, not at every poll; a cause that sources share is
+/// logged by the first of them, and what the configuration leaves out is no failure.
 fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
+    let left_out = model.setup.off.contains(&id);
+    let told =
+        |other: SourceId| other != id && model.facts.failure(other).is_some_and(|f| f.trouble == *trouble);
+    if left_out || SourceId::ALL.into_iter().any(told) {
+        return;
+    }
     if model.facts.failure(id).is_none_or(|f| f.trouble.kind != trouble.kind) {
         let target = id.name().to_owned();
         log(model, LogLine { at: now.wall, level: Level::Warn, target, text: trouble.to_string() });
@@ -100,6 +113,21 @@ fn accumulate_probe(history: &mut History, probe: &Probe, now: Mono) {
         }
     }
     latency.recent.push(failed);
+    let answered = !matches!(probe.health, Err(ProbeError::Transport(_)));
+    latency.silent = if answered { 0 } else { latency.silent.saturating_add(1) };
+}
+
+/// A round that ended without a probe is one that failed when the address is to blame: it hangs, or cannot be
+/// reached. A slip in the configuration or a missing right says nothing about the address.
+fn count_silence(history: &mut History, id: SourceId, trouble: &Trouble) {
+    let SourceId::Probe(endpoint) = id else { return };
+    if !matches!(trouble.kind, Kind::Timeout | Kind::Unreachable) {
+        return;
+    }
+    let latency = &mut history.latency[endpoint as usize];
+    latency.recent.push(true);
+    latency.silent = latency.silent.saturating_add(1);
+    *latency.errors.entry(trouble.kind.word().into()).or_default() += 1;
 }
 
 fn accumulate_queues(history: &mut History, fact: &QueuesFact, now: Mono) {

@@ -14,6 +14,9 @@ use super::{intent, moves, notice};
 
 /// One key press.
 pub fn key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
+    if key == Key::ctrl('c') && matches!(model.screen.overlay, Some(Overlay::Quit { .. })) {
+        return end(model);
+    }
     if key == Key::ctrl('c') && (model.shift.has_dialog() || model.screen.overlay.is_some()) {
         model.screen.overlay = None;
         return moves::disarm(model, now);
@@ -55,7 +58,7 @@ fn dialog_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
         }
         Code::Char('c') => Event::TurnConfirmation,
         Code::Backspace => Event::Erase,
-        Code::Tab | Code::BackTab | Code::Left | Code::Right => Event::Switch,
+        _ if is_switch(key) => Event::Switch,
         Code::Enter => Event::Confirm,
         Code::Esc => Event::Cancel,
         _ => return vec![],
@@ -79,13 +82,9 @@ fn overlay_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
                 model.screen.overlay = Some(Overlay::LogFilter { typed });
             }
         }
-        Some(Overlay::Hold { on, shown }) => return hold_key(model, key, on, shown, now),
+        Some(Overlay::Hold { on, go, shown, .. }) => return hold_key(model, key, (on, go), shown, now),
         Some(Overlay::TakeLease { typed }) => return lease_key(model, key, typed, now),
-        Some(Overlay::Quit) => match key.code {
-            Code::Char('y') => return vec![Effect::Quit(super::look::exit_code(model))],
-            Code::Char('n') => {}
-            _ => model.screen.overlay = Some(Overlay::Quit),
-        },
+        Some(Overlay::Quit { go }) => return quit_key(model, key, go),
         None => {}
     }
     vec![]
@@ -144,16 +143,36 @@ fn split_key(model: &mut Model, key: Key, mut typed: String, now: Now) -> Vec<Ef
 fn hold_key(
     model: &mut Model,
     key: Key,
-    on: bool,
+    (on, go): (bool, bool),
     shown: Option<crate::domain::Mono>,
     now: Now,
 ) -> Vec<Effect> {
     let ready = shown.is_some_and(|at| now.mono.since(at) >= ARM_DELAY);
     if key.code == Code::Enter && ready {
-        return vec![Effect::Hold(on)];
+        return if go { vec![Effect::Hold(on)] } else { vec![] };
     }
-    model.screen.overlay = Some(Overlay::Hold { on, shown });
+    let go = go != (ready && is_switch(key));
+    model.screen.overlay = Some(Overlay::Hold { on, go, shown, early: !ready });
     vec![]
+}
+
+/// Nobody is kept here: the key that asked, once more, ends the program.
+fn quit_key(model: &mut Model, key: Key, go: bool) -> Vec<Effect> {
+    match key.code {
+        Code::Char('q' | 'y') => return end(model),
+        Code::Enter if go => return end(model),
+        Code::Enter | Code::Char('n') => {}
+        _ => model.screen.overlay = Some(Overlay::Quit { go: go != is_switch(key) }),
+    }
+    vec![]
+}
+
+fn end(model: &mut Model) -> Vec<Effect> {
+    vec![Effect::Quit(super::look::exit_code(model))]
+}
+
+const fn is_switch(key: Key) -> bool {
+    matches!(key.code, Code::Tab | Code::BackTab | Code::Left | Code::Right)
 }
 
 /// Taken by the holder's name, so that nobody takes it from the wrong person.

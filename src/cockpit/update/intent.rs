@@ -148,7 +148,8 @@ pub fn can_hold(model: &Model, _: Now) -> Result<(), String> {
 
 /// Asks for Enter.
 pub fn open_hold(model: &mut Model, _: Now) -> Vec<Effect> {
-    model.screen.overlay = Some(Overlay::Hold { on: model.hold.is_none(), shown: None });
+    model.screen.overlay =
+        Some(Overlay::Hold { on: model.hold.is_none(), go: true, shown: None, early: false });
     vec![]
 }
 

@@ -7,7 +7,7 @@ use super::super::effect::Effect;
 use super::super::model::Model;
 use super::super::msg::Level;
 use super::super::screen::{Frozen, Overlay, PaneId};
-use super::notice;
+use super::{moves, notice};
 
 /// Exit code after an operation whose outcome is not known (`EX_TEMPFAIL`).
 const EXIT_UNKNOWN: u8 = 75;
@@ -91,10 +91,11 @@ pub fn open_palette(model: &mut Model, _: Now) -> Vec<Effect> {
     vec![]
 }
 
-/// Ends, or asks first while a write is in flight.
+/// Ends; asks first while a write is in flight, or while a move waits for its confirmation.
 pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
-    if model.shift.in_flight() {
-        model.screen.overlay = Some(Overlay::Quit);
+    let in_flight = model.shift.in_flight();
+    if in_flight || model.pending.is_some() {
+        model.screen.overlay = Some(Overlay::Quit { go: !in_flight });
         return vec![];
     }
     vec![Effect::Quit(exit_code(model))]
@@ -103,15 +104,16 @@ pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
 /// A signal: starts nothing new, and waits for what is in flight until its deadline.
 pub fn terminate(model: &mut Model, now: Now) -> Vec<Effect> {
     model.ending = true;
+    let mut effects = moves::disarm(model, now);
     if model.shift.in_flight() {
-        return notice(model, Level::Warn, "ending as soon as the write in flight is answered", now);
+        effects.extend(notice(model, Level::Warn, "ending as soon as the write in flight is answered", now));
     }
-    vec![]
+    effects
 }
 
 /// The published exit code of ending now.
 pub fn exit_code(model: &Model) -> u8 {
-    match model.shift {
+    match model.shift.beneath() {
         Shift::Unknown { .. } | Shift::Applying { .. } | Shift::Verifying { .. } => EXIT_UNKNOWN,
         _ => 0,
     }

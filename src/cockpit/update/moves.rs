@@ -18,10 +18,17 @@ pub fn step(model: &mut Model, event: Event, now: Now) -> Vec<Effect> {
     let guards = guards(model, now, to);
     let before = std::mem::take(&mut model.shift);
     let was = outcome(&before);
+    let sent =
+        matches!(before.beneath(), Shift::Applying { .. } | Shift::Unknown { .. } | Shift::Failed { .. });
     let (after, acts) = before.step(event, &guards, now.mono);
     model.shift = after;
     let mut effects: Vec<Effect> = acts.into_iter().map(|a| perform(model, a)).collect();
     if outcome(&model.shift) != was {
+        // What was sent and did not happen is not asked for any longer; where it did happen and somebody undid it,
+        // it is.
+        if let (true, Shift::Failed { plan, .. }) = (sent, &model.shift) {
+            model.intended = Some(plan.from);
+        }
         effects.extend(concluded(model, now));
     }
     effects

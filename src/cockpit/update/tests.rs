@@ -1,17 +1,16 @@
 //! The cockpit without a terminal: messages in, model and effects out.
 
 use super::*;
+use crate::cockpit::fixtures::{cluster, setup};
 use crate::cockpit::key::{Code, Key};
-use crate::cockpit::model::{Setup, Strategy};
-use crate::cockpit::msg::{Answer, JournalState, Lease};
-use crate::domain::cluster::{ClusterFact, Role, Workload};
-use crate::domain::latency::{Endpoint, Probe, ProbeError};
+use crate::cockpit::msg::{Answer, JournalState, Lease, Pending};
+use crate::domain::latency::{ControllerFact, Endpoint, Probe, ProbeError};
 use crate::domain::queue::QueuesFact;
 use crate::domain::traffic::{Owner, Route};
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
 use crate::shift::machine::ApplyError;
 use crate::shift::plan::tests::route;
-use crate::shift::{Intent, Ladder, Shift};
+use crate::shift::{Intent, Shift};
 
 /// A cockpit and its clock.
 struct Desk {
@@ -21,19 +20,7 @@ struct Desk {
 
 impl Desk {
     fn new(armed: bool) -> Self {
-        let setup = Setup {
-            environment: "rehearsal".into(),
-            production: false,
-            context: "rehearsal".into(),
-            namespace: "langfuse".into(),
-            strategy: Strategy::ShiftFirst,
-            ladder: Ladder::default(),
-            armed,
-            operator: "ops@bastion".into(),
-            off: vec![],
-            started: Now::at(0),
-        };
-        let mut desk = Self { model: Model::new(setup), ms: 1_000 };
+        let mut desk = Self { model: Model::new(setup(armed)), ms: 1_000 };
         desk.model.lease = Lease::Ours;
         desk.model.journal = JournalState { intact: true, ..JournalState::default() };
         desk.healthy(0);
@@ -69,22 +56,7 @@ impl Desk {
 
     /// Every source has just said that all is well, with the route at `percent`.
     fn healthy(&mut self, percent: u8) {
-        let workload = |name: &str, role| Workload {
-            kind: "Deployment".into(),
-            name: name.into(),
-            role,
-            ready: 1,
-            desired: 1,
-            updated: 1,
-            restarts: 0,
-            last_restart: None,
-            image: "langfuse/langfuse:3.29.0".into(),
-            tag: "3.29.0".into(),
-            trouble: None,
-            migrations_enabled: Some(false),
-        };
-        let workloads = vec![workload("langfuse-web", Role::Web), workload("langfuse-worker", Role::Worker)];
-        self.fact(SourceId::Cluster, Fact::Cluster(ClusterFact { workloads, ..ClusterFact::default() }));
+        self.fact(SourceId::Cluster, cluster(|_, _| ()));
         self.fact(SourceId::Queues, Fact::Queues(QueuesFact::default()));
         for (endpoint, version) in [(Endpoint::V2, "2.95.12"), (Endpoint::V3, "3.29.0")] {
             self.probe(endpoint, version, Ok(std::time::Duration::from_millis(4)));
@@ -172,7 +144,7 @@ fn pasted_text_never_confirms() {
     desk.say(Msg::DialogShown);
     assert!(!writes(&desk.say(Msg::Paste("\n".into()))));
     desk.model.shift = Shift::Idle;
-    desk.model.screen.overlay = Some(Overlay::Quit);
+    desk.model.screen.overlay = Some(Overlay::Quit { go: true });
     assert!(desk.say(Msg::Paste("y".into())).is_empty());
 }
 
@@ -205,6 +177,55 @@ fn errors_of_v3_block_more_traffic() {
     desk.healthy(0);
     desk.press("n");
     assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("rounds failed"));
+}
+
+#[test]
+fn real_requests_that_v3_fails_block_more_traffic_and_good_ones_let_it_through() {
+    let mut desk = Desk::new(true);
+    let count = |desk: &mut Desk, all, failed| {
+        let fact = ControllerFact { v3_requests: all, v3_errors: failed, ..ControllerFact::default() };
+        desk.fact(SourceId::Controller, Fact::Controller(fact));
+    };
+    for _ in 0..30 {
+        desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    }
+    count(&mut desk, 70_000, 0);
+    count(&mut desk, 70_040, 8);
+    desk.healthy(25);
+    desk.press("n");
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(text.contains("8 of 40 requests in 2 min failed"), "{text}");
+    desk.ms += 125_000;
+    count(&mut desk, 70_140, 9);
+    desk.healthy(25);
+    desk.press("n");
+    assert!(desk.model.shift.has_dialog(), "{:?}", desk.model.screen.notice);
+}
+
+#[test]
+fn a_v3_that_hangs_blocks_within_two_rounds_and_is_named() {
+    let mut desk = Desk::new(true);
+    for _ in 0..100 {
+        desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    }
+    desk.healthy(25);
+    let hang = |desk: &mut Desk| {
+        let trouble = Trouble::new(Kind::Timeout, "probe-v3", "no answer in 9s");
+        desk.say(Msg::Fact(SourceId::Probe(Endpoint::V3), Box::new(Err(trouble))));
+    };
+    let told = |desk: &Desk| desk.model.findings.iter().any(|f| f.title == "v3 does not answer");
+    hang(&mut desk);
+    assert!(!told(&desk), "once may be an accident");
+    hang(&mut desk);
+    assert!(told(&desk), "{:?}", desk.model.findings);
+    desk.press("n");
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(text.contains("v3 does not answer: 2 rounds in a row"), "{text}");
+    desk.probe(Endpoint::V3, "3.29.0", Ok(std::time::Duration::from_millis(4)));
+    assert!(!told(&desk), "it answers again");
+    let refused = Trouble::new(Kind::Forbidden, "pods", "port-forward is forbidden");
+    desk.say(Msg::Fact(SourceId::Probe(Endpoint::V3), Box::new(Err(refused))));
+    assert_eq!(desk.model.history.latency[Endpoint::V3 as usize].silent, 0, "not v3's fault");
 }
 
 #[test]
@@ -264,6 +285,32 @@ fn an_interrupted_operation_is_unknown_and_can_be_rolled_back() {
 }
 
 #[test]
+fn a_move_that_did_not_happen_is_not_asked_for_any_longer() {
+    let mut desk = Desk::new(true);
+    let plan = crate::shift::Plan::new(
+        crate::shift::OpId(9),
+        Intent::Shift,
+        &[route(0)],
+        Split::new(25).unwrap(),
+        None,
+    );
+    let state = JournalState {
+        unfinished: Some(Box::new(plan)),
+        next_op: 10,
+        intact: true,
+        ..JournalState::default()
+    };
+    desk.say(Msg::Answer(Answer::Journal(state)));
+    desk.routes(vec![route(0)]);
+    assert!(matches!(desk.model.shift, Shift::Unknown { .. }), "it may yet land");
+    desk.ms += 17_000;
+    desk.routes(vec![route(0)]);
+    assert!(matches!(desk.model.shift, Shift::Failed { .. }), "{:?}", desk.model.shift);
+    assert_eq!(desk.model.intended, Some(Split::V2));
+    assert!(!desk.model.findings.iter().any(|f| f.id == "weight-drift"), "{:?}", desk.model.findings);
+}
+
+#[test]
 fn terminate_waits_for_the_write_in_flight() {
     let mut desk = Desk::new(true);
     desk.press("V");
@@ -275,6 +322,25 @@ fn terminate_waits_for_the_write_in_flight() {
     desk.say(Msg::Answer(Answer::Applied(op, Ok(()))));
     let effects = desk.say(Msg::Answer(Answer::Observed(op, Ok(vec![route(0)]))));
     assert!(effects.contains(&Effect::Quit(0)), "{effects:?}");
+}
+
+#[test]
+fn leaving_an_unconfirmed_move_is_asked_once_and_nobody_is_kept() {
+    let mut desk = Desk::new(true);
+    let at = desk.now().wall;
+    desk.model.pending = Some(Pending { op: crate::shift::OpId(3), back_to: Split::V2, at });
+    assert!(desk.press("q").is_empty());
+    assert!(desk.press("n").is_empty() && desk.model.screen.overlay.is_none());
+    for again in [Key::plain(Code::Char('q')), Key::plain(Code::Enter), Key::ctrl('c')] {
+        desk.press("q");
+        assert_eq!(desk.say(Msg::Key(again)), [Effect::Quit(0)], "{again}");
+        desk.model.screen.overlay = None;
+    }
+    desk.press("q");
+    desk.say(Msg::Key(Key::plain(Code::Tab)));
+    assert!(desk.press("\n").is_empty(), "Enter on Stay stays");
+    desk.model.pending = None;
+    assert_eq!(desk.press("q"), [Effect::Quit(0)]);
 }
 
 #[test]
@@ -293,6 +359,7 @@ fn hold_takes_a_key_and_enter_and_blocks_shifts() {
     let mut desk = Desk::new(true);
     desk.press("H");
     assert!(desk.press("\n").is_empty(), "not before it was on screen");
+    assert!(matches!(desk.model.screen.overlay, Some(Overlay::Hold { early: true, .. })), "and it says so");
     desk.say(Msg::DialogShown);
     assert!(desk.press("\n").contains(&Effect::Hold(true)));
     let hold = crate::cockpit::msg::Hold { by: "ops".into(), since: Now::at(0).wall };
@@ -312,4 +379,22 @@ fn a_frozen_view_keeps_its_readings_while_data_goes_on() {
     assert_eq!(desk.model.split(), Split::new(50));
     desk.press(" ");
     assert_eq!(desk.model.shown().0.routes.value().unwrap()[0].stored.value, 50);
+}
+
+#[test]
+fn a_shared_cause_is_logged_once_and_what_is_left_out_never() {
+    let mut desk = Desk::new(false);
+    desk.model.setup.off = vec![SourceId::Share];
+    let before = desk.model.log.len();
+    let left_out = Trouble::new(Kind::NotConfigured, "Langfuse public", "not configured");
+    desk.say(Msg::Fact(SourceId::Share, Box::new(Err(left_out))));
+    assert_eq!(desk.model.log.len(), before);
+    let cause = || Trouble::new(Kind::NotConfigured, "kubeconfig", "it has no context \"prod\"");
+    for id in [SourceId::Traffic, SourceId::Cluster, SourceId::Controller, SourceId::Traffic] {
+        desk.say(Msg::Fact(id, Box::new(Err(cause()))));
+    }
+    assert_eq!(desk.model.log.len(), before + 1);
+    let other = Trouble::new(Kind::Timeout, "Kubernetes", "no answer");
+    desk.say(Msg::Fact(SourceId::Cluster, Box::new(Err(other))));
+    assert_eq!(desk.model.log.len(), before + 2, "another kind is news");
 }

@@ -67,6 +67,12 @@ pub const SECTIONS: &[Section] = &[
                 "0,5,25,50,100",
                 "The steps of a shift, per cent; 0 and 100 are always on it.",
             ),
+            set(
+                "skip_steps",
+                Kind::Flag,
+                "false",
+                "Lets `cutover shift` skip steps of the ladder, as --skip-steps does.",
+            ),
             key("ingresses", Kind::Names, "The canary Ingresses that move; unset: all of the namespace."),
         ],
     },

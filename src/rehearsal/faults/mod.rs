@@ -1,11 +1,13 @@
 //! What can go wrong in a rehearsal: the words for it, shared by scenario files and the command line.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::period::Period;
 
 pub mod levers;
+mod words;
+
+pub use words::WordsError;
 
 /// A store of the rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,92 +173,10 @@ pub const FAULTS: [(&str, &str, &str); 17] = [
     ("backfill", "enabled=true", "switches the worker's background migrations by its environment"),
 ];
 
-/// Why a fault's words were not understood.
-#[derive(Debug, thiserror::Error)]
-pub enum WordsError {
-    /// No fault of that name.
-    #[error("there is no fault {name:?}{}; `cutover rehearse fault` lists them", nearest.map(|near| format!(", did you mean {near:?}?")).unwrap_or_default())]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The known name most like it.
-        nearest: Option<&'static str>,
-    },
-    /// An argument without `=`.
-    #[error("{0:?} is no argument; write name=value")]
-    Argument(String),
-    /// An argument that the fault does not take, or a value of the wrong type.
-    #[error("fault {name}: {why}; its arguments are: {arguments}")]
-    Value {
-        /// The fault.
-        name: String,
-        /// What is wrong.
-        why: serde_json::Error,
-        /// What it takes.
-        arguments: &'static str,
-    },
-}
-
 impl Fault {
-    /// A fault from the words of a command line: a name and `argument=value`.
-    pub fn from_words(name: &str, arguments: &[String]) -> Result<Self, WordsError> {
-        let Some((_, help, _)) = FAULTS.iter().find(|(known, ..)| *known == name) else {
-            let nearest = FAULTS.iter().map(|(known, ..)| (*known, strsim::jaro_winkler(known, name)));
-            let nearest = nearest.filter(|(_, like)| *like > 0.75).max_by(|a, b| a.1.total_cmp(&b.1));
-            return Err(WordsError::Unknown {
-                name: name.to_owned(),
-                nearest: nearest.map(|(known, _)| known),
-            });
-        };
-        let mut fields = Map::new();
-        for argument in arguments {
-            let (key, value) =
-                argument.split_once('=').ok_or_else(|| WordsError::Argument(argument.clone()))?;
-            fields.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)));
-        }
-        let tagged = Value::from(Map::from_iter([(name.to_owned(), Value::from(fields))]));
-        let failed = |why| WordsError::Value { name: name.to_owned(), why, arguments: help };
-        serde_json::from_value(tagged).map_err(failed)
-    }
-
     /// Its name.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or_default();
         value.as_object().and_then(|fields| fields.keys().next().cloned()).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(text: &str) -> Result<Fault, WordsError> {
-        let mut words = text.split(' ').map(str::to_owned);
-        let name = words.next().unwrap();
-        Fault::from_words(&name, &words.collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn every_listed_fault_is_one() {
-        for (name, arguments, _) in FAULTS {
-            let text = format!("{name} {arguments}");
-            let fault = words(text.trim()).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(fault.name(), name);
-        }
-    }
-
-    #[test]
-    fn defaults_and_arguments() {
-        assert_eq!(words("v3-errors").unwrap(), Fault::V3Errors { share: 0.2, latency: Period::default() });
-        let given = Fault::V3Errors { share: 0.5, latency: Period::seconds(2) };
-        assert_eq!(words("v3-errors share=0.5 latency=2s").unwrap(), given);
-    }
-
-    #[test]
-    fn mistakes_are_sentences() {
-        assert!(words("v3-error").unwrap_err().to_string().contains("\"v3-errors\""));
-        assert!(words("v3-errors shares=1").unwrap_err().to_string().contains("share=0.2"));
-        assert!(words("store-down store=mysql").unwrap_err().to_string().contains("mysql"));
-        assert!(words("v3-errors share").unwrap_err().to_string().contains("name=value"));
     }
 }

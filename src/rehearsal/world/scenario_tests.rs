@@ -90,7 +90,7 @@ async fn gitops_puts_the_weight_back_under_its_own_name() {
     })
     .await;
     assert!(back.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some("argocd-controller")));
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +102,7 @@ async fn v3_fails_from_a_split_on() {
     assert_eq!(errors(), 0);
     shift(&rehearsal, 50).await;
     until("errors of v3", 20, || async { (errors() > 2).then_some(()) }).await;
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +126,7 @@ async fn a_dead_worker_leaves_a_fresh_lock() {
         row["finished_at"].is_null() && row["failed_at"].is_null() && !row["locked_at"].is_null(),
         "{row}"
     );
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +143,7 @@ async fn a_write_conflict_fails_one_migration_only() {
         (!row["finished_at"].is_null()).then_some(())
     })
     .await;
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,7 +158,7 @@ async fn a_tie_group_stops_the_cursor() {
     })
     .await;
     assert!(migration(&rehearsal, "migrate_traces").await["finished_at"].is_null());
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,7 +199,7 @@ async fn faults_by_hand() {
     })
     .await;
     assert!(fire("nonsense", &[]).await.unwrap_err().to_string().contains("no fault"));
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,5 +219,5 @@ async fn the_backfill_is_switched_by_the_environment() {
         std::future::pending::<()>().await;
     };
     tokio::select! { () = finished => {}, () = explain => {} }
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
 }

@@ -121,7 +121,7 @@ async fn a_small_rehearsal_from_start_to_end() {
 
     let dir = rehearsal.stage.dir().to_path_buf();
     assert!(dir.join("cutover.toml").exists() && dir.join("ledger.json").exists());
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
     assert!(!dir.exists(), "the directory is gone");
     assert!(reqwest::get(&info.v2_url).await.is_err() && reqwest::get(&info.public_url).await.is_err());
     assert!(PgConnection::connect(&info.postgres_url).await.is_err());
@@ -135,6 +135,6 @@ async fn the_default_size_is_up_in_half_a_minute() {
     let begun = clock::mono();
     let rehearsal = start(&options, |line| eprintln!("{line}")).await.unwrap();
     let took = clock::since(begun);
-    rehearsal.stop().await.unwrap();
+    rehearsal.stop(|_| ()).await.unwrap();
     assert!(took < Duration::from_secs(30), "{took:?}");
 }

@@ -17,11 +17,11 @@ use crate::domain::traffic::{ObjectRef, Owner};
 use crate::domain::units::span;
 use crate::domain::{Kind, Trouble};
 use crate::routers::FIELD_MANAGER;
-use crate::shift::machine::ApplyError;
+use crate::shift::machine::{ApplyError, SERVER_DEADLINE};
 use crate::shift::patch::{CANARY_WEIGHT, Patch, PatchKind};
 
-/// Own deadline of a write.
-pub(super) const DEADLINE: Duration = Duration::from_secs(8);
+/// Own deadline of a write; the server is told the same, so that what got no answer is soon over there too.
+pub(super) const DEADLINE: Duration = SERVER_DEADLINE;
 
 /// Texts of a 5xx answer that prove that nothing was stored: admission and patch assembly come before etcd.
 const NOT_WRITTEN: [&str; 4] = [
@@ -85,9 +85,10 @@ async fn send(client: &Client, patch: &Patch, dry_run: bool) -> Result<Answer, S
     let object = patch.object.to_string();
     let attempt = format!("patch ingresses in {}", patch.object.namespace);
     let path = format!(
-        "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore{}",
+        "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore&timeout={}s{}",
         patch.object.namespace,
         patch.object.name,
+        DEADLINE.as_secs(),
         if dry_run { "&dryRun=All" } else { "" }
     );
     let request = Request::patch(path)

@@ -20,8 +20,11 @@ pub const ARM_DELAY: Duration = Duration::from_millis(400);
 pub const ARM_EXPIRY: Duration = Duration::from_mins(1);
 /// A dry run or write that has no answer by then is lost.
 pub const APPLY_DEADLINE: Duration = Duration::from_secs(10);
-/// A write without an answer may still land for this long (the API server's own request timeout is 60 s).
-pub const SETTLE: Duration = Duration::from_secs(70);
+/// How long the API server may work on a write: each carries this as its `timeout` parameter, which bounds the
+/// request on the server's side too (kube-apiserver, `WithRequestDeadline`).
+pub const SERVER_DEADLINE: Duration = Duration::from_secs(8);
+/// A write without an answer may still land for this long: the server's deadline, and as much for the way there.
+pub const SETTLE: Duration = Duration::from_secs(16);
 /// An acknowledged write must be seen in the object within this time.
 pub const VERIFY_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -88,6 +91,8 @@ pub enum Shift {
         plan: Plan,
         /// The dry run has no answer after this.
         deadline: Mono,
+        /// Keys came that nobody was asked for yet; they were not heard.
+        early: bool,
     },
     /// The dialog waits for the operator.
     Armed {
@@ -101,6 +106,10 @@ pub enum Shift {
         shown: Option<Mono>,
         /// It closes then.
         expires: Mono,
+        /// Keys came before the dialog was on screen for [`ARM_DELAY`], and were not heard; until the first that was.
+        early: bool,
+        /// The write that this dialog lies over, and that goes on beneath it: in flight, or of unknown outcome.
+        behind: Box<Shift>,
     },
     /// The write is on its way.
     Applying {
@@ -200,9 +209,17 @@ impl Shift {
         }
     }
 
+    /// The write beneath a dialog; any other state itself.
+    pub fn beneath(&self) -> &Self {
+        match self {
+            Self::Armed { behind, .. } => behind,
+            state => state,
+        }
+    }
+
     /// Whether a write is on its way or not yet seen.
-    pub const fn in_flight(&self) -> bool {
-        matches!(self, Self::Applying { .. } | Self::Verifying { .. })
+    pub fn in_flight(&self) -> bool {
+        matches!(self.beneath(), Self::Applying { .. } | Self::Verifying { .. })
     }
 
     /// Whether a dialog is on the screen.
@@ -215,17 +232,22 @@ impl Shift {
     pub fn step(self, event: Event, guards: &Guards, now: Mono) -> (Self, Vec<Act>) {
         match (self, event) {
             (state, Event::Propose(plan)) => dialog::propose(state, plan, guards, now),
-            (Self::Proposed { plan, .. }, Event::DryRun(op, answer)) if op == plan.op => match answer {
-                Ok(()) => dialog::arm(plan, now),
-                Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
-            },
-            (Self::Proposed { plan, deadline }, Event::Tick) if now >= deadline => {
+            (Self::Proposed { plan, early, .. }, Event::DryRun(op, answer)) if op == plan.op => {
+                match answer {
+                    Ok(()) => dialog::arm(plan, early, Self::Idle, now),
+                    Err(trouble) => (Self::Failed { plan, trouble }, vec![]),
+                }
+            }
+            (Self::Proposed { plan, deadline, .. }, Event::Tick) if now >= deadline => {
                 let trouble = Trouble::new(Kind::Timeout, "dry run", "the API server gave no answer in time")
                     .remedy("nothing was written; try again when the cluster pane is fresh");
                 (Self::Failed { plan, trouble }, vec![])
             }
-            (Self::Proposed { .. } | Self::Armed { .. }, Event::Cancel) => (Self::Idle, vec![]),
-            (state @ Self::Armed { .. }, event) => dialog::step(state, &event, guards, now),
+            (Self::Proposed { .. }, Event::Cancel) => (Self::Idle, vec![]),
+            (Self::Proposed { plan, deadline, .. }, Event::Type(_) | Event::Confirm) => {
+                (Self::Proposed { plan, deadline, early: true }, vec![])
+            }
+            (state @ Self::Armed { .. }, event) => dialog::step(state, event, guards, now),
             (Self::Applying { plan, .. }, Event::Applied(op, answer)) if op == plan.op => {
                 outcome::applied(plan, answer, now)
             }

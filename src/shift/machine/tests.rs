@@ -15,7 +15,16 @@ fn trouble() -> Trouble {
 }
 
 fn armed(intent: Intent, typed: &str, focus: Focus, shown: Option<Mono>) -> Shift {
-    Shift::Armed { plan: plan(intent, 25), typed: typed.into(), focus, shown, expires: Mono::from_secs(100) }
+    let expires = Mono::from_secs(100);
+    Shift::Armed {
+        plan: plan(intent, 25),
+        typed: typed.into(),
+        focus,
+        shown,
+        expires,
+        early: false,
+        behind: Box::default(),
+    }
 }
 
 fn step(state: Shift, event: Event, at: Mono) -> (Shift, Vec<Act>) {
@@ -44,7 +53,7 @@ fn a_rollback_takes_two_keys_from_every_state() {
     let p = || plan(Intent::Shift, 25);
     let states = [
         Shift::Idle,
-        Shift::Proposed { plan: p(), deadline: Mono::from_secs(9) },
+        Shift::Proposed { plan: p(), deadline: Mono::from_secs(9), early: false },
         armed(Intent::Shift, "2", Focus::Cancel, None),
         Shift::Applying { plan: p(), deadline: Mono::from_secs(9) },
         Shift::Verifying { plan: p(), acknowledged: Mono::from_secs(1), deadline: Mono::from_secs(9) },
@@ -72,6 +81,24 @@ fn keys_before_the_dialog_was_seen_are_dropped() {
     }
     let state = armed(Intent::Rollback, "", Focus::Go, Some(Mono::from_millis(5_000)));
     assert_eq!(step(state, Event::Confirm, Mono::from_millis(5_400)).1.len(), 2);
+}
+
+#[test]
+fn digits_that_came_too_early_are_told_until_one_is_heard() {
+    let t = Mono::from_millis;
+    let early =
+        |s: &Shift| matches!(s, Shift::Proposed { early: true, .. } | Shift::Armed { early: true, .. });
+    let (s, _) = step(Shift::Idle, Event::Propose(plan(Intent::Shift, 25)), t(0));
+    assert!(!early(&s));
+    let (s, _) = step(s, Event::Type('2'), t(50));
+    let (s, _) = step(s, Event::DryRun(OpId(1), Ok(())), t(90));
+    assert!(early(&s), "typed while the server was asked");
+    let (s, _) = step(s, Event::Shown, t(100));
+    let (s, _) = step(s, Event::Type('5'), t(300));
+    assert!(early(&s));
+    let (s, _) = step(s, Event::Type('2'), t(600));
+    assert!(!early(&s));
+    assert!(matches!(s, Shift::Armed { ref typed, .. } if typed == "2"), "{s:?}");
 }
 
 #[test]
@@ -116,10 +143,36 @@ fn a_lost_answer_is_unknown_until_it_is_seen() {
     let (refused, _) =
         s.clone().step(Event::Propose(plan(Intent::Shift, 50)), &Guards::default(), Mono::from_secs(11));
     assert_eq!(refused, s, "no forward shift from Unknown");
-    let (late, _) = step(s.clone(), Event::Observed(OpId(1), vec![route(0)]), Mono::from_secs(90));
-    assert!(matches!(late, Shift::Failed { .. }), "after the server's own timeout it cannot land any more");
+    let settled = Mono::from_secs(10).after(SETTLE);
+    let (late, _) = step(s.clone(), Event::Observed(OpId(1), vec![route(0)]), settled);
+    assert!(matches!(late, Shift::Failed { .. }), "after the server's own deadline it cannot land any more");
     let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), Mono::from_secs(12));
     assert!(matches!(s, Shift::Done { .. }));
+}
+
+#[test]
+fn a_dialog_that_is_cancelled_forgets_no_write() {
+    let t = Mono::from_secs;
+    let unknown = Shift::Unknown { plan: plan(Intent::Shift, 25), why: Lost::NotObserved, since: t(1) };
+    let back = || {
+        let mut plan = plan(Intent::Rollback, 0);
+        plan.op = OpId(2);
+        plan
+    };
+    let (armed, _) = step(unknown.clone(), Event::Propose(back()), t(2));
+    assert!(matches!(armed, Shift::Armed { .. }));
+    let (s, _) = step(armed.clone(), Event::Cancel, t(3));
+    assert_eq!(s, unknown, "Esc is no answer to a lost write");
+    let (s, _) = step(armed, Event::Tick, t(100));
+    assert_eq!(s, unknown, "nor is a dialog that closed by itself");
+    let sent = Shift::Applying { plan: plan(Intent::Shift, 25), deadline: t(10) };
+    let (s, _) = step(sent, Event::Propose(back()), t(2));
+    assert!(s.in_flight());
+    let (s, acts) = step(s, Event::Applied(OpId(1), Ok(())), t(3));
+    assert_eq!(acts[0], Act::Observe(OpId(1)), "its answer is heard beneath the dialog");
+    let (s, _) = step(s, Event::Observed(OpId(1), vec![route(25)]), t(4));
+    let (s, _) = step(s, Event::Cancel, t(5));
+    assert!(matches!(s, Shift::Done { .. }), "{s:?}");
 }
 
 #[test]

@@ -136,6 +136,55 @@ async fn a_canary_is_accepted_and_later_visible() {
     assert_eq!((share.v2, share.v3, share.unknown), (0, 10, 0));
 }
 
+/// A load balancer's page in the place of v3: neither health nor a canary counts as answered.
+#[tokio::test]
+async fn pages_instead_of_answers() {
+    crate::clients::tls::install_provider();
+    let page = "<!doctype html><title>Bad Gateway \u{1b}]0;owned\u{7}</title>";
+    for (status, health, accept) in [
+        (200, None, ProbeError::Unexpected("no success in the answer".into())),
+        (502, Some(ProbeError::Status(502)), ProbeError::Status(502)),
+    ] {
+        let at = web(move |_| (status, page.into())).await;
+        let target = LangfuseTarget {
+            address: Address::url(format!("http://{at}")),
+            host_header: None,
+            probe_key: Some(ProbeKey { public: "pk".into(), secret: Secret::new("sk") }),
+            tls: TlsOptions::default(),
+        };
+        let shared = Shared::new(Targets { v3: Some(target), ..Targets::default() });
+        let Fact::Probe(probe) = Prober::new(shared, Endpoint::V3).poll().await.unwrap() else { panic!() };
+        assert_eq!((probe.version, probe.accept, probe.visible), (None, Some(Err(accept)), None));
+        match (health, probe.health) {
+            (Some(wanted), found) => assert_eq!(found, Err(wanted)),
+            (None, Err(ProbeError::Unexpected(said))) => {
+                assert!(said.starts_with("<!doctype html>") && !said.contains('\u{1b}'), "{said}");
+            }
+            (None, other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// It takes the connection and says nothing: the round is told within the driver's deadline, as a failure of v3.
+#[tokio::test]
+async fn an_address_that_hangs_is_a_probe_without_an_answer() {
+    crate::clients::tls::install_provider();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = LangfuseTarget {
+        address: Address::url(format!("http://{}", listener.local_addr().unwrap())),
+        host_header: None,
+        probe_key: Some(ProbeKey { public: "pk".into(), secret: Secret::new("sk") }),
+        tls: TlsOptions::default(),
+    };
+    let shared = Shared::new(Targets { v3: Some(target), ..Targets::default() });
+    let mut prober = Prober::new(shared, Endpoint::V3);
+    let limit = prober.id().cadence().0 * 19 / 10;
+    let answer = tokio::time::timeout(limit, prober.poll()).await.expect("told in time");
+    let Fact::Probe(probe) = answer.unwrap() else { panic!() };
+    assert_eq!(probe.health, Err(ProbeError::Transport(Kind::Timeout)));
+    assert_eq!(probe.accept, None);
+}
+
 #[tokio::test]
 async fn answers_that_are_not_langfuse() {
     crate::clients::tls::install_provider();

@@ -7,6 +7,7 @@ mod doors;
 mod driving;
 mod rows;
 mod stores;
+mod tls;
 
 use std::net::SocketAddr;
 

@@ -64,26 +64,36 @@ pub(super) fn log_filter(buf: &mut Buffer, area: Rect, typed: &str, theme: Theme
     );
 }
 
-pub(super) fn hold(buf: &mut Buffer, area: Rect, model: &Model, on: bool, theme: Theme) {
+pub(super) fn hold(
+    buf: &mut Buffer,
+    area: Rect,
+    model: &Model,
+    (on, go, early): (bool, bool, bool),
+    theme: Theme,
+) {
     let columns = window::columns(area, WIDE);
     let stored = model.split().map_or_else(|| "-".into(), |s| s.to_string());
     let (title, text, button) = if on {
         let text = format!(
             "Traffic stays at {stored} on v3. Nobody can shift forward until the hold is taken off; a rollback stays possible."
         );
-        ("Hold", text, format!(" Hold at {stored} "))
+        ("Hold", text, format!("Hold at {stored}"))
     } else {
-        let who = model.hold.as_ref().map_or("-", |h| h.by.as_str());
-        (
-            "Take the hold off",
-            format!("Held by {who}. Shifts become possible again."),
-            " Take the hold off ".into(),
-        )
+        let held = model.hold.as_ref().map_or_else(
+            || "It is held".into(),
+            |h| format!("Held by {} since {} UTC", h.by, h.since.strftime("%Y-%m-%d %H:%M:%S")),
+        );
+        let text = format!("{held}. Shifts become possible again.");
+        ("Take the hold off", text, "Take the hold off".to_owned())
     };
     let mut lines = wrapped(Tone::Plain, &text, columns, 0);
     lines.push(Line::new());
-    lines.push(Line::of(Tone::Chosen, button));
-    window::draw(buf, area, (Tone::Title, title), &lines, WIDE, "Enter does it · Esc cancels", theme);
+    if early {
+        lines.push(window::early());
+    }
+    lines.push(window::choice("Cancel", &button, go));
+    let foot = "Tab other button · Enter presses it · Esc cancels";
+    window::draw(buf, area, (Tone::Title, title), &lines, WIDE, foot, theme);
 }
 
 pub(super) fn take_lease(buf: &mut Buffer, area: Rect, model: &Model, typed: &str, theme: Theme) {
@@ -113,17 +123,26 @@ pub(super) fn take_lease(buf: &mut Buffer, area: Rect, model: &Model, typed: &st
     );
 }
 
-pub(super) fn quit(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme: Theme) {
+/// Says what goes on without the operator; ends with the key that asked, pressed once more.
+pub(super) fn quit(buf: &mut Buffer, area: Rect, model: &Model, go: bool, now: Now, theme: Theme) {
     let columns = window::columns(area, WIDE);
-    let mut lines = vec![traffic_state(&model.shift, now)];
-    let text = "A write is in flight. If you end now its outcome stays unknown: the journal keeps it, and the next start observes it.";
-    lines.extend(wrapped(Tone::Warn, text, columns, 0));
+    let mut lines = Vec::new();
+    if model.shift.in_flight() {
+        lines.push(traffic_state(&model.shift, now));
+        let text = "A write is in flight. If you end now its outcome stays unknown: the journal keeps it, and the next start observes it.";
+        lines.extend(wrapped(Tone::Warn, text, columns, 0));
+    }
+    if let Some(pending) = &model.pending {
+        let text = format!(
+            "{} is taken back to {} at {} UTC unless it is confirmed. The watchdog keeps running when this program ends; `cutover confirm` lets the move stay.",
+            pending.op,
+            pending.back_to,
+            pending.at.strftime("%H:%M:%S")
+        );
+        lines.extend(wrapped(Tone::Warn, &text, columns, 0));
+    }
     lines.push(Line::new());
-    lines.push(
-        Line::of(Tone::Danger, "y")
-            .with(Tone::Plain, " end now   ")
-            .with(Tone::Key, "n")
-            .with(Tone::Plain, " stay"),
-    );
-    window::draw(buf, area, (Tone::Alarm, "Quit?"), &lines, WIDE, "y ends · n or Esc stays", theme);
+    lines.push(window::choice("Stay", "End now", go));
+    let foot = "q ends · Tab other button · Enter presses it · Esc stays";
+    window::draw(buf, area, (Tone::Alarm, "Quit?"), &lines, WIDE, foot, theme);
 }

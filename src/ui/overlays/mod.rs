@@ -30,8 +30,8 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme:
         }
         Some(Overlay::SetSplit { typed }) => ask::set_split(buf, area, model, typed, theme),
         Some(Overlay::LogFilter { typed }) => ask::log_filter(buf, area, typed, theme),
-        Some(Overlay::Hold { on, .. }) => ask::hold(buf, area, model, *on, theme),
+        Some(Overlay::Hold { on, go, early, .. }) => ask::hold(buf, area, model, (*on, *go, *early), theme),
         Some(Overlay::TakeLease { typed }) => ask::take_lease(buf, area, model, typed, theme),
-        Some(Overlay::Quit) => ask::quit(buf, area, model, now, theme),
+        Some(Overlay::Quit { go }) => ask::quit(buf, area, model, *go, now, theme),
     }
 }

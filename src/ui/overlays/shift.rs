@@ -18,7 +18,7 @@ use crate::ui::look::{Theme, Tone};
 use crate::ui::table::{Column, Table, left, name, right};
 use crate::ui::text::fit;
 
-use super::window;
+use super::window::{self, Button};
 
 const WIDE: u16 = 104;
 
@@ -48,8 +48,8 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     must.extend(objects(plan, columns));
     let warning = warning(plan, columns);
     let checks = if plan.intent == Intent::Shift { guards(model, now, plan.to).0 } else { Vec::new() };
-    let rollback = usize::from(plan.intent == Intent::Rollback);
-    let left = room.saturating_sub(must.len() + warning.len() + rollback);
+    let back = back(plan, columns);
+    let left = room.saturating_sub(must.len() + warning.len() + back.len());
     let bodies = bodies(plan, columns, usize::MAX);
     let all = guard_rows(&checks, columns, true);
     let (all, left) = if all.len() + bodies.len() <= left {
@@ -63,10 +63,24 @@ fn fill<'a>(model: &'a Model, plan: &'a Plan, now: Now, columns: usize, room: us
     must.extend(if bodies.len() <= left { bodies } else { cut_bodies(plan, columns, left) });
     must.extend(warning);
     must.extend(all);
-    if plan.intent == Intent::Rollback {
-        must.push(Line::of(Tone::Dim, "No guard is asked: traffic may always be taken back."));
-    }
+    must.extend(back);
     must
+}
+
+/// What is special about taking traffic back.
+fn back<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
+    if plan.intent != Intent::Rollback {
+        return Vec::new();
+    }
+    let mut lines = vec![Line::of(Tone::Dim, "No guard is asked: traffic may always be taken back.")];
+    if plan.patches.iter().all(|p| p.from == p.to) {
+        let text = format!(
+            "! The routes read {} already. It is written all the same: a write still on its way fails then.",
+            plan.to
+        );
+        lines.extend(wrapped(Tone::Warn, &text, columns, 2));
+    }
+    lines
 }
 
 fn head<'a>(model: &'a Model, plan: &Plan) -> Line<'a> {
@@ -205,7 +219,7 @@ fn guard<'a>(check: &Check, columns: usize) -> Line<'a> {
 
 /// What is asked, and the buttons.
 fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
-    let Shift::Armed { typed, focus, .. } = shift else {
+    let Shift::Armed { typed, focus, early, .. } = shift else {
         let deadline = match shift {
             Shift::Proposed { deadline, .. } => deadline.since(now.mono),
             _ => APPLY_DEADLINE,
@@ -228,14 +242,16 @@ fn end<'a>(shift: &Shift, plan: &Plan, now: Now) -> Vec<Line<'a>> {
         };
         lines.push(line.and(said));
     }
+    if *early {
+        lines.push(window::early());
+    }
     let button = |here: Focus, text: &str, ready: bool| {
-        let tone = match (*focus == here, ready) {
-            (true, _) => Tone::Chosen,
-            (false, true) => Tone::Button,
-            (false, false) => Tone::Dim,
+        let state = match (*focus == here, ready) {
+            (true, _) => Button::Focused,
+            (false, true) => Button::Ready,
+            (false, false) => Button::Barred,
         };
-        let (open, close) = if *focus == here { ("▶ ", " ") } else { ("[ ", " ]") };
-        span(tone, format!("{open}{text}{close}"))
+        window::button(text, state)
     };
     let ready = plan.intent == Intent::Rollback || typed_right;
     lines.push(Line(vec![

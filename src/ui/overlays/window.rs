@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::ui::line::{Line, put};
+use crate::ui::line::{Line, Span, plain, put, span};
 use crate::ui::look::{Theme, Tone};
 use crate::ui::text::width;
 
@@ -75,6 +75,38 @@ fn frame(buf: &mut Buffer, window: Rect, (tone, title): (Tone, &str), foot: &str
         let wide = (foot.width() as u16).min(room);
         put(buf, (window.right().saturating_sub(wide + 2), window.bottom() - 1), wide, &foot, theme);
     }
+}
+
+/// What a button's looks follow from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Button {
+    /// Enter presses it.
+    Focused,
+    /// It can be given the focus.
+    Ready,
+    /// Something has to be typed first.
+    Barred,
+}
+
+/// `▶ Cancel `, `[ Cancel ]`.
+pub(super) fn button<'a>(text: &str, state: Button) -> Span<'a> {
+    match state {
+        Button::Focused => span(Tone::Chosen, format!("▶ {text} ")),
+        Button::Ready => span(Tone::Button, format!("[ {text} ]")),
+        Button::Barred => span(Tone::Dim, format!("[ {text} ]")),
+    }
+}
+
+/// Two buttons, the first of which leaves everything as it is.
+pub(super) fn choice<'a>(stay: &str, go: &str, on_go: bool) -> Line<'a> {
+    let (left, right) =
+        if on_go { (Button::Ready, Button::Focused) } else { (Button::Focused, Button::Ready) };
+    Line(vec![button(stay, left), plain("   "), button(go, right)])
+}
+
+/// Said when keys came before a dialog was on screen long enough.
+pub(super) fn early<'a>() -> Line<'a> {
+    Line::of(Tone::Warn, "! Keys typed before this was on the screen were not heard.")
 }
 
 /// `[25_]`: what is being typed.

@@ -46,7 +46,9 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     for (n, finding) in cx.model.findings.iter().enumerate() {
         lines.extend(headline(finding, cx.width));
         if !brief || n == 0 {
-            lines.extend(wrapped(Tone::Dim, &format!("  {}", finding.evidence), cx.width, 2));
+            for evidence in finding.evidence.lines() {
+                lines.extend(wrapped(Tone::Dim, &format!("  {evidence}"), cx.width, 2));
+            }
         }
         if finding.remedy.is_empty() || (brief && finding.severity == Severity::Info) {
             continue;

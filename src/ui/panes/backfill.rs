@@ -38,7 +38,7 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// Share done, time to go, worst state.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::new();
-    for table in Rows::ALL {
+    for table in Rows::BACKFILLED {
         if !line.0.is_empty() {
             line.0.push(dot());
         }
@@ -54,7 +54,7 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let roomy = cx.width >= 50;
     let mut table = if roomy { Table::new(&COLUMNS).folding() } else { Table::new(&COLUMNS) };
-    for name in Rows::ALL {
+    for name in Rows::BACKFILLED {
         table.row(row(cx, name));
     }
     let mut lines = table.lines(cx.width);
@@ -145,7 +145,7 @@ fn lock<'a>(cx: &Cx<'a>, migration: Option<&Migration>) -> Span<'a> {
 /// Why a migration stands still, first of all reasons.
 fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    for table in Rows::ALL {
+    for table in Rows::BACKFILLED {
         if let Some(m) = cx.model.migration(table).filter(|m| m.state == MigrationState::Failed) {
             let why = m.failed_reason.as_deref().unwrap_or("no reason was recorded");
             lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
@@ -163,7 +163,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Option<Count> {
-    sum(Rows::ALL.into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
+    sum(Rows::BACKFILLED.into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
@@ -197,7 +197,7 @@ fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// On a narrow pane: cursor and lock of what is being copied.
 fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    let mut tables: Vec<Rows> = Rows::ALL.to_vec();
+    let mut tables: Vec<Rows> = Rows::BACKFILLED.to_vec();
     tables.sort_by_key(|t| cx.model.migration(*t).is_none_or(|m| m.state != MigrationState::Running));
     for table in tables {
         let Some(m) = cx.model.migration(table) else {
@@ -221,7 +221,7 @@ fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 /// Migrations that move no rows of ours, and who works.
 fn others<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let all = cx.facts.migrations.value().map_or(&[][..], Vec::as_slice);
-    let ours = |m: &&Migration| Rows::ALL.iter().any(|t| t.migration() == m.name);
+    let ours = |m: &&Migration| Rows::BACKFILLED.iter().any(|t| t.migration() == m.name);
     let mut lines = Vec::new();
     for m in all.iter().filter(|m| !ours(m)) {
         let mut line = Line::label("also");

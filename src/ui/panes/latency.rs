@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use crate::cockpit::errors::{ERRORS_BLOCK, Errors, errors as errors_of};
 use crate::cockpit::history::{LatencyHistory, Window};
+use crate::cockpit::requests::Tally;
 use crate::domain::latency::Endpoint;
 use crate::domain::{Freshness, SourceId, units};
 
 use super::super::age;
 use super::super::context::Cx;
-use super::super::line::{Line, Span, dim, span};
+use super::super::line::{Line, Span, dim, joined, span};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, right, unknown};
-use super::cells::{dot, percent};
+use super::cells::percent;
 
 const ALL: [Endpoint; 3] = [Endpoint::V2, Endpoint::V3, Endpoint::Public];
 
@@ -24,18 +26,16 @@ pub(super) fn note<'a>(_: &Cx<'a>) -> Line<'a> {
 
 /// p95 and errors of each address.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
-    let mut line = Line::new();
-    for endpoint in ALL {
-        if !line.0.is_empty() {
-            line.0.push(dot());
-        }
-        line.0.push(span(tone_of(endpoint), endpoint.word()));
-        line.0.push(dim(" p95 "));
+    let label = Line::of(Tone::Dim, "p95, errors ");
+    let part = |endpoint: Endpoint| {
+        let mut line = Line::of(tone_of(endpoint), endpoint.word()).with(Tone::Plain, " ");
         line.0.push(quantile(cx, endpoint, |h| &h.accept, 0.95));
-        line.0.push(dim(" errors "));
+        line.0.push(dim(", "));
         line.0.push(errors(cx, endpoint));
-    }
-    line
+        (u8::from(endpoint == Endpoint::Public), line)
+    };
+    let columns = cx.width.saturating_sub(label.width());
+    label.and(joined(ALL.map(part).into(), columns))
 }
 
 /// All of it.
@@ -52,7 +52,12 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         cells.extend(ALL.map(cell));
         table.row(cells);
     };
-    row("errors", &|e| errors(cx, e));
+    row("errors 2m", &|e| errors(cx, e));
+    // In a low pane the quantiles are worth more than what the errors rest on.
+    let roomy = cx.height >= 9;
+    if roomy {
+        row("  of", &|e| basis(cx, e));
+    }
     row("accept  p50", &|e| quantile(cx, e, |h| &h.accept, 0.5));
     row(again("accept  p95"), &|e| quantile(cx, e, |h| &h.accept, 0.95));
     row(again("accept  p99"), &|e| quantile(cx, e, |h| &h.accept, 0.99));
@@ -66,8 +71,9 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = table.lines(cx.width);
     let sources = ALL.map(SourceId::Probe);
     // What goes wrong stands right under the errors' row, where the eye is already.
-    let told: Vec<Line<'a>> = cx.troubles(&sources).into_iter().chain(kinds(cx)).collect();
-    lines.splice(2..2, told);
+    let told = silent(cx).into_iter().chain(cx.troubles(&sources)).chain(kinds(cx));
+    let under = if roomy { 3 } else { 2 };
+    lines.splice(under..under, told.collect::<Vec<_>>());
     lines
 }
 
@@ -98,17 +104,46 @@ fn quantile<'a>(cx: &Cx<'a>, endpoint: Endpoint, of: fn(&LatencyHistory) -> &Win
 }
 
 fn errors<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
-    let recent = &history(cx, endpoint).recent;
-    let Some(rate) = recent.error_rate() else {
+    let (source, tally) = shown(cx, endpoint);
+    let Some(rate) = tally.rate() else {
         return unknown();
     };
     let tone = match rate {
         0.0 => Tone::Good,
-        r if r > crate::cockpit::guards::ERRORS_BLOCK => Tone::Bad,
+        r if r > ERRORS_BLOCK => Tone::Bad,
         _ => Tone::Warn,
     };
     let mark = if rate > 0.0 { "! " } else { "" };
-    span(cx.tone(SourceId::Probe(endpoint), tone), format!("{mark}{}", percent(rate * 100.0)))
+    span(cx.tone(source, tone), format!("{mark}{}", percent(rate * 100.0)))
+}
+
+/// Real requests when the controller counted enough of them, else our own probes.
+fn shown(cx: &Cx<'_>, endpoint: Endpoint) -> (SourceId, Tally) {
+    let known = known(cx, endpoint);
+    match known.telling() {
+        Some(requests) => (SourceId::Controller, requests),
+        None => (SourceId::Probe(endpoint), known.rounds),
+    }
+}
+
+fn known(cx: &Cx<'_>, endpoint: Endpoint) -> Errors {
+    errors_of(cx.history, endpoint, cx.now.mono)
+}
+
+/// What the share of errors rests on: `412 req`, `24 probes`.
+fn basis<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
+    let (source, tally) = shown(cx, endpoint);
+    let word = if source == SourceId::Controller { "req" } else { "probes" };
+    if tally.all == 0 { unknown() } else { dim(format!("{} {word}", units::short(tally.all as f64))) }
+}
+
+/// `✗ v3 does not answer: 3 rounds in a row`.
+fn silent<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
+    let silent = ALL.into_iter().map(|e| (e, known(cx, e))).filter(|(_, known)| known.is_silent());
+    let line = |(e, known): (Endpoint, Errors)| {
+        Line::of(Tone::Bad, format!("✗ {} does not answer: {} rounds in a row", e.word(), known.silent))
+    };
+    silent.map(line).collect()
 }
 
 fn version<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
@@ -116,7 +151,7 @@ fn version<'a>(cx: &Cx<'a>, endpoint: Endpoint) -> Span<'a> {
     version.map_or_else(unknown, |v| cx.value(SourceId::Probe(endpoint), v))
 }
 
-/// `v3: 503 ×4, timeout ×1 since the start`.
+/// `v3 503 ×4, timeout ×1 by probes since the start`.
 fn kinds<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for endpoint in ALL {
@@ -129,7 +164,7 @@ fn kinds<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         let text: Vec<String> = worst.iter().take(4).map(|(kind, n)| format!("{kind} ×{n}")).collect();
         let line =
             Line::of(tone_of(endpoint), endpoint.word()).with(Tone::Warn, format!(" {}", text.join(", ")));
-        lines.push(line.with(Tone::Dim, " since the start"));
+        lines.push(line.with(Tone::Dim, " by probes since the start"));
     }
     lines
 }

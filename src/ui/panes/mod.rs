@@ -146,7 +146,8 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme
 pub(crate) fn draw_summary(buf: &mut Buffer, area: Rect, pane: &Pane, cx: &Cx<'_>, theme: Theme) {
     let title = Line::of(Tone::Title, format!(" {} {:<9}", pane.id as u8 + 1, pane.id.title()));
     let used = put(buf, (area.x, area.y), area.width, &title, theme);
-    let line = (pane.summary)(cx);
+    let cx = Cx { width: usize::from(area.width - used), ..*cx };
+    let line = (pane.summary)(&cx);
     put(buf, (area.x + used, area.y), area.width - used, &line, theme);
 }
 

@@ -1,9 +1,10 @@
 //! Queues: whether v3 works off what it accepted. Ingestion comes first: a trace that waits there is not
 //! visible yet.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::cockpit::history::{QueueHistory, RATE_WINDOW};
+use crate::cockpit::history::QueueHistory;
 use crate::domain::SourceId;
 use crate::domain::queue::Queue;
 use crate::domain::units;
@@ -48,7 +49,7 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// What waits and what failed, over all queues.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = totals(cx);
-    let worst = sorted(cx).into_iter().find_map(|q| complaint(q).map(|(tone, text)| (q, tone, text)));
+    let worst = sorted(cx).into_iter().find_map(|q| complaint(cx, q).map(|(tone, text)| (q, tone, text)));
     if let Some((queue, tone, text)) = worst {
         line.0.push(dot());
         line.0.push(span(cx.tone(ID, tone), format!("! {} {text}", short_name(&queue.name))));
@@ -87,10 +88,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 
 fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
     let history = cx.history.queues.get(&queue.name);
-    let rate = |pick: fn(&QueueHistory) -> &crate::domain::Series| {
-        let rate = history.and_then(|h| pick(h).rate(RATE_WINDOW));
-        rate.map_or_else(unknown, |r| cx.value(ID, per_second(r)))
-    };
+    let rate = |rate: Option<f64>| rate.map_or_else(unknown, |r| cx.value(ID, per_second(r)));
     let old = match queue.oldest {
         None => unknown(),
         Some(oldest) => {
@@ -98,7 +96,7 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
             span(cx.tone(ID, tone), age::quantised(oldest))
         }
     };
-    let complaint = complaint(queue).map_or_else(nothing, |(tone, text)| span(cx.tone(ID, tone), text));
+    let complaint = complaint(cx, queue).map_or_else(nothing, |(tone, text)| span(cx.tone(ID, tone), text));
     vec![
         span(cx.tone(ID, Tone::Plain), if cx.width < 70 { short_name(&queue.name) } else { &queue.name }),
         blame(cx, ID, queue.waiting, Tone::Plain),
@@ -106,8 +104,8 @@ fn row<'a>(cx: &Cx<'a>, queue: &'a Queue) -> Vec<Span<'a>> {
         blame(cx, ID, queue.overdue, Tone::Warn),
         blame(cx, ID, queue.failed, Tone::Bad),
         old,
-        rate(|h| &h.added),
-        rate(|h| &h.left),
+        rate(history.and_then(QueueHistory::arriving)),
+        rate(history.and_then(QueueHistory::leaving)),
         queue.consumers.map_or_else(unknown, |n| cx.value(ID, n.to_string())),
         complaint,
         depth(cx, history),
@@ -132,13 +130,16 @@ fn chart<'a>(cx: &Cx<'a>, first: &Queue) -> Option<Line<'a>> {
 }
 
 /// What is wrong with a queue, in a word or two.
-fn complaint(queue: &Queue) -> Option<(Tone, &'static str)> {
+fn complaint(cx: &Cx<'_>, queue: &Queue) -> Option<(Tone, Cow<'static, str>)> {
+    let still = cx.history.queues.get(&queue.name).and_then(QueueHistory::still);
     if queue.paused {
-        Some((Tone::Warn, "paused"))
+        Some((Tone::Warn, "paused".into()))
     } else if queue.consumers == Some(0) && queue.depth() > 0 {
-        Some((Tone::Bad, "no worker"))
+        Some((Tone::Bad, "no worker".into()))
+    } else if let Some(still) = still.filter(|_| queue.waiting + queue.overdue > 0) {
+        Some((Tone::Bad, format!("still {}", age::quantised(still)).into()))
     } else if queue.oldest.is_some_and(|age| age > SLOW) {
-        Some((Tone::Warn, "slow"))
+        Some((Tone::Warn, "slow".into()))
     } else {
         None
     }
@@ -154,25 +155,29 @@ fn per_second(rate: f64) -> String {
     }
 }
 
+/// Over all queues, as the rows below have them: what waits and what is overdue are two numbers there too.
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
     let Some(fact) = cx.facts.queues.value() else {
         return Line::of(Tone::Dim, "- waiting · - failed · in - · out -");
     };
-    let waiting: u64 = fact.queues.iter().map(|q| q.waiting + q.overdue).sum();
-    let failed: u64 = fact.queues.iter().map(|q| q.failed).sum();
-    let ingestion = |pick: fn(&QueueHistory) -> &crate::domain::Series| -> Option<f64> {
-        let rates = fact.queues.iter().filter(|q| ingests(q)).filter_map(|q| cx.history.queues.get(&q.name));
-        rates.filter_map(|h| pick(h).rate(RATE_WINDOW)).reduce(|a, b| a + b)
+    let sum = |of: fn(&Queue) -> u64| fact.queues.iter().fold(0_u64, |all, q| all.saturating_add(of(q)));
+    let (waiting, overdue, failed) = (sum(|q| q.waiting), sum(|q| q.overdue), sum(|q| q.failed));
+    let flow = |of: fn(&QueueHistory) -> Option<f64>| -> Option<f64> {
+        let histories = fact.queues.iter().filter_map(|q| cx.history.queues.get(&q.name));
+        histories.filter_map(of).reduce(|a, b| a + b)
     };
     let rate = |r: Option<f64>| r.map_or_else(|| units::UNKNOWN.into(), |r| format!("{}/s", per_second(r)));
     let number = |span: Span<'a>, word| Line(vec![span, dim(word)]);
-    let flow = |word, text| Line(vec![dim(word), cx.value(ID, text)]);
-    let parts = vec![
+    let moving = |word, text| Line(vec![dim(word), cx.value(ID, text)]);
+    let mut parts = vec![
         (0, number(span(cx.tone(ID, Tone::Strong), units::grouped(waiting)), " waiting")),
-        (2, number(blame(cx, ID, failed, Tone::Bad), " failed")),
-        (1, flow("in ", rate(ingestion(|h| &h.added)))),
-        (1, flow("out ", rate(ingestion(|h| &h.left)))),
+        (3, number(blame(cx, ID, failed, Tone::Bad), " failed")),
+        (1, moving("in ", rate(flow(QueueHistory::arriving)))),
+        (1, moving("out ", rate(flow(QueueHistory::leaving)))),
     ];
+    if overdue > 0 {
+        parts.insert(1, (2, number(blame(cx, ID, overdue, Tone::Warn), " overdue")));
+    }
     joined(parts, cx.width)
 }
 

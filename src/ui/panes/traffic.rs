@@ -9,7 +9,7 @@ use crate::shift::Shift;
 use crate::shift::machine::APPLY_DEADLINE;
 
 use super::super::age;
-use super::super::context::Cx;
+use super::super::context::{Cx, Detail};
 use super::super::line::{Line, Span, dim, plain, span, wrapped};
 use super::super::look::Tone;
 use super::super::table::{Column, Table, left, right, unknown};
@@ -64,8 +64,22 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     {
         lines.extend(wrapped(Tone::Warn, &format!("! {}: {}", route.object.name, trap.text), cx.width, 2));
     }
+    lines.extend(unreported(cx, routes));
     lines.extend(cx.troubles(&[SourceId::Share, SourceId::Controller]));
     lines
+}
+
+/// Why nothing stands under `accepted`, said once: where the column has no room for it, or the pane has room for all.
+fn unreported<'a>(cx: &Cx<'a>, routes: &[Route]) -> Option<Line<'a>> {
+    let route = routes.iter().find(|r| r.accepted == Accepted::NotReported)?;
+    let text = match (roomy(cx), cx.detail) {
+        (false, _) => format!("- {} reports none", route.router.name()),
+        (_, Detail::Zoomed) => {
+            format!("no report: {} does not say what it programmed; measured shows it", route.router.name())
+        }
+        _ => return None,
+    };
+    Some(Line::label("accepted").with(Tone::Dim, text))
 }
 
 fn weights<'a>(cx: &Cx<'a>, routes: &'a [Route]) -> Vec<Line<'a>> {
@@ -94,6 +108,7 @@ fn weights<'a>(cx: &Cx<'a>, routes: &'a [Route]) -> Vec<Line<'a>> {
 
 fn accepted<'a>(cx: &Cx<'a>, route: &Route) -> Span<'a> {
     match &route.accepted {
+        Accepted::NotReported if roomy(cx) => dim("no report"),
         Accepted::NotReported => unknown(),
         Accepted::Yes => {
             span(cx.tone(SourceId::Traffic, Tone::Good), format!("✓ {}", percent(route.stored.percent())))
@@ -181,7 +196,7 @@ pub(crate) fn state(shift: &Shift, now: Now) -> Line<'static> {
     let since = |deadline: Mono| age::quantised(APPLY_DEADLINE.saturating_sub(deadline.since(now.mono)));
     match shift {
         Shift::Idle => Line::of(Tone::Plain, "idle"),
-        Shift::Proposed { plan, deadline } => Line::of(
+        Shift::Proposed { plan, deadline, .. } => Line::of(
             Tone::Warn,
             format!("dry run of the {} to {} for {}", plan.intent.word(), plan.to, since(*deadline)),
         ),

@@ -10,12 +10,12 @@ mod trace;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
 use super::LangfuseError;
 use super::process::Context;
+use super::serving::api::public_api;
 use super::serving::{answer, auth, listener};
 use super::stores::postgres;
 use super::stores::s3::EventBucket;
@@ -51,18 +51,5 @@ pub(crate) async fn run(context: Arc<Context>, socket: TcpListener) -> Result<()
 
 /// `/api/public/otel` is not among the routes: v2 answers 404 there, whatever the method.
 fn routes(state: V2) -> Router {
-    let version = state.context.kind.version();
-    Router::new()
-        .route("/", get(async move || answer::root_page(version)))
-        .route("/api/public/health", get(read::health))
-        .route("/api/public/ready", get(read::ready))
-        .route("/api/public/ingestion", post(ingest::ingestion))
-        .route("/api/public/scores", post(ingest::scores).get(read::scores))
-        .route("/api/public/traces", get(read::traces).post(ingest::traces))
-        .route("/api/public/traces/{id}", get(read::trace).delete(ingest::delete_trace))
-        .route("/api/public/observations", get(read::observations))
-        .route("/api/public/observations/{id}", get(read::observation))
-        .route("/api/public/projects", get(read::projects))
-        .fallback(answer::not_found_page)
-        .with_state(state)
+    public_api!(state.context.kind.version()).with_state(state)
 }

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use super::LangfuseError;
 use super::bullmq::{INGESTION, Queue};
 use super::process::Context;
+use super::serving::api::public_api;
 use super::serving::{answer, auth, listener};
 use super::stores::clickhouse::ClickHouse;
 use super::stores::postgres;
@@ -72,20 +73,8 @@ pub(crate) async fn run(context: Arc<Context>, socket: TcpListener) -> Result<()
 }
 
 fn routes(web: Web) -> Router {
-    let version = web.context.kind.version();
-    Router::new()
-        .route("/", get(async move || answer::root_page(version)))
-        .route("/api/public/health", get(read::health))
-        .route("/api/public/ready", get(read::ready))
-        .route("/api/public/ingestion", post(ingest::ingestion))
+    public_api!(web.context.kind.version())
         .route("/api/public/otel/v1/traces", post(otel::traces))
-        .route("/api/public/scores", post(ingest::scores).get(read::scores))
-        .route("/api/public/traces", get(read::traces).post(ingest::traces))
-        .route("/api/public/traces/{id}", get(read::trace).delete(ingest::delete_trace))
-        .route("/api/public/observations", get(read::observations))
-        .route("/api/public/observations/{id}", get(read::observation))
-        .route("/api/public/projects", get(read::projects))
         .route("/api/admin/bullmq", get(admin::queues).post(admin::manage))
-        .fallback(answer::not_found_page)
         .with_state(web)
 }
