@@ -93,6 +93,12 @@ pub enum Verb {
     /// Compare v2's rows with v3's and name each one that differs
     #[command(after_help = super::verify::AFTER)]
     Verify(super::verify::VerifyArgs),
+    /// Copy v2's history to v3, in the place of Langfuse's worker and by its protocol
+    #[command(after_help = super::backfill::AFTER)]
+    Backfill(super::backfill::BackfillArgs),
+    /// Copy what the backfill left behind: late, changed since, overwritten by v3
+    #[command(after_help = super::catch_up::AFTER)]
+    CatchUp(super::catch_up::CatchUpArgs),
     /// Print the journal, or check its chain
     #[command(after_help = "Example:\n  cutover journal --verify\n\nExits with 1 when the chain is broken.")]
     Journal(JournalArgs),

@@ -3,6 +3,9 @@
 //! One rule: a verb uses the same sources, guards, plans, machine and actuators as the cockpit.
 
 pub mod args;
+pub mod backfill;
+pub mod book;
+pub mod catch_up;
 pub mod census;
 pub mod config;
 pub mod desk;

@@ -60,6 +60,8 @@ fn connected(
             Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
             Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
             Some(Verb::Census(args)) => Box::pin(super::census::run(clock, config, args)).await.code(),
+            Some(Verb::Backfill(args)) => Box::pin(super::backfill::run(clock, config, args)).await.code(),
+            Some(Verb::CatchUp(args)) => Box::pin(super::catch_up::run(clock, config, args)).await.code(),
             Some(Verb::Hold(args)) => Box::pin(moves::hold(clock, config, args.off)).await.code(),
             _ => Box::pin(cockpit(clock, config, env)).await,
         }

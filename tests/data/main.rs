@@ -9,7 +9,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backfill;
+mod backfill_faults;
+mod catch_up;
 mod census;
+mod forward;
 mod restore;
 mod rows;
 mod sides;
