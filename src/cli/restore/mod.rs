@@ -88,7 +88,9 @@ async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs
     } else {
         print::out(words::text(&report, args));
     }
-    report.unmet.iter().for_each(|u| print::err(format!("refused: {}", u.sentence())));
+    for unmet in &report.unmet {
+        print::err(format!("refused: {}", unmet.sentence()));
+    }
     if !report.unmet.is_empty() && report.unmet.iter().all(|u| u.only_a_view) {
         print::err("the views hold no data: `cutover restore --views --yes` makes them again");
     }
@@ -143,11 +145,15 @@ async fn remake_views(config: &Config, stores: &Stores, args: &RestoreArgs) -> R
     }
     let graver: Vec<Unmet> = restore::unmet(&schema).into_iter().filter(|u| !u.only_a_view).collect();
     if !graver.is_empty() {
-        graver.iter().for_each(|u| print::err(format!("refused: {}", u.sentence())));
+        for unmet in &graver {
+            print::err(format!("refused: {}", unmet.sentence()));
+        }
         return Ok(Exit::Refused);
     }
     if !args.yes {
-        missing.iter().for_each(|(_, sql)| print::out(sql.trim_end()));
+        for (_, sql) in &missing {
+            print::out(sql.trim_end());
+        }
         print::err("nothing was sent: `cutover restore --views --yes` makes what is missing");
         return Ok(Exit::Findings);
     }

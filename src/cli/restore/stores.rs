@@ -68,6 +68,8 @@ async fn vault(config: &Config) -> Result<Vault, Exit> {
         Exit::of(&trouble)
     })?;
     let (vault, troubles) = session::read_secrets(&kube.client, &kube.namespace, &keys).await;
-    troubles.iter().for_each(|trouble| print::err(trouble.to_string()));
+    for trouble in troubles {
+        print::err(trouble.to_string());
+    }
     Ok(vault)
 }

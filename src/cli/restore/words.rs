@@ -52,9 +52,9 @@ impl Line {
         self.last = now;
         let text = self.text(progress);
         if self.terminal {
-            print::rewrite(&text)
+            print::rewrite(&text);
         } else {
-            print::err(text)
+            print::err(text);
         }
         self.shown = true;
     }
@@ -99,7 +99,9 @@ pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
     if !report.tables.is_empty() {
         out.push_str(&print::columns(&rows));
     }
-    report.tables.iter().for_each(|table| details(&mut out, table));
+    for table in &report.tables {
+        details(&mut out, table);
+    }
     if report.written {
         put(&mut out, format_args!("\n{} rows in {}", grouped(report.rows()), time(report.seconds)));
     } else if let Some(seconds) = report.estimate_seconds {
