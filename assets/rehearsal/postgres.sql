@@ -1,4 +1,4 @@
--- Langfuse v2.95's part of PostgreSQL that a migration to v3 touches: column names, types, keys and views as
+-- Langfuse v2.95's part of PostgreSQL that a migration to v3 touches: column names, types and keys as
 -- the server's own migrations leave them. Indexes and foreign keys of the large tables stand in
 -- postgres_indexes.sql, which runs after the history is loaded.
 -- Every timestamp is TIMESTAMP(3) without time zone and means UTC; ids are text.
@@ -290,48 +290,3 @@ FROM unnest(ARRAY[
     '20241024173800_add_scores_pg_to_ch_background_migration',
     '20241104111600_background_migrations_add_state_column'
 ]) AS name;
-
--- What v2 reads its lists from; v3.29.1 drops both, and every read of v2 then fails.
-CREATE VIEW traces_view AS
-SELECT t.*, o.duration
-FROM traces t
-LEFT JOIN (
-    SELECT
-        trace_id,
-        project_id,
-        (extract(epoch FROM coalesce(max(end_time), max(start_time))) - extract(epoch FROM min(start_time)))
-            ::double precision AS duration
-    FROM observations
-    GROUP BY project_id, trace_id
-) o ON o.trace_id = t.id AND o.project_id = t.project_id;
-
-CREATE VIEW observations_view AS
-SELECT
-    o.id, o.name, o.start_time, o.end_time, o.parent_observation_id, o.type, o.trace_id, o.metadata, o.model,
-    o."modelParameters", o.input, o.output, o.level, o.status_message, o.completion_start_time,
-    o.completion_tokens, o.prompt_tokens, o.total_tokens, o.version, o.project_id, o.created_at, o.updated_at,
-    o.unit, o.prompt_id, p.name AS prompt_name, p.version AS prompt_version, o.input_cost, o.output_cost,
-    o.total_cost, o.internal_model, m.id AS model_id, m.start_date AS model_start_date, m.input_price,
-    m.output_price, m.total_price, m.tokenizer_config,
-    coalesce(o.calculated_input_cost, o.input_cost,
-        CASE WHEN NOT priced THEN o.prompt_tokens * m.input_price END) AS calculated_input_cost,
-    coalesce(o.calculated_output_cost, o.output_cost,
-        CASE WHEN NOT priced THEN o.completion_tokens * m.output_price END) AS calculated_output_cost,
-    coalesce(o.calculated_total_cost, o.total_cost,
-        CASE WHEN NOT priced THEN coalesce(m.total_price * o.total_tokens,
-            o.prompt_tokens * m.input_price + o.completion_tokens * m.output_price) END) AS calculated_total_cost,
-    extract(epoch FROM o.end_time - o.start_time)::double precision AS latency,
-    extract(epoch FROM o.completion_start_time - o.start_time)::double precision AS time_to_first_token
-FROM observations o
-CROSS JOIN LATERAL (SELECT num_nonnulls(o.input_cost, o.output_cost, o.total_cost) > 0 AS priced) given
-LEFT JOIN LATERAL (
-    SELECT candidate.*
-    FROM models candidate
-    WHERE (candidate.project_id = o.project_id OR candidate.project_id IS NULL)
-        AND candidate.model_name = o.internal_model
-        AND (candidate.start_date < o.start_time OR candidate.start_date IS NULL)
-        AND candidate.unit = o.unit
-    ORDER BY candidate.project_id, candidate.start_date DESC NULLS LAST
-    LIMIT 1
-) m ON true
-LEFT JOIN prompts p ON p.id = o.prompt_id AND p.project_id = o.project_id;

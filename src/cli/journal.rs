@@ -71,6 +71,11 @@ fn row(record: &Record) -> [String; 4] {
         Entry::Hold { actor, on } => {
             (String::from("-"), format!("hold {} by {}", if *on { "on" } else { "off" }, actor.name()))
         }
+        Entry::Rows { actor, verb, step, detail, counts } => {
+            let rows: Vec<_> = counts.iter().map(|(what, n)| format!(", {n} {what}")).collect();
+            let step = format!("{step:?}").to_lowercase();
+            (String::from("-"), format!("{verb} {step} by {}: {detail}{}", actor.name(), rows.concat()))
+        }
         Entry::TakeOver { actor, from } => {
             (String::from("-"), format!("{} took the right to write from {from}", actor.name()))
         }

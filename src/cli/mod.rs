@@ -3,6 +3,10 @@
 //! One rule: a verb uses the same sources, guards, plans, machine and actuators as the cockpit.
 
 pub mod args;
+pub mod backfill;
+pub mod book;
+pub mod catch_up;
+pub mod census;
 pub mod config;
 pub mod desk;
 pub mod exit;
@@ -16,6 +20,7 @@ pub mod print;
 pub mod progress;
 #[cfg(feature = "rehearsal")]
 pub mod rehearse;
+pub mod restore;
 pub mod run;
 pub mod start;
 pub mod status;

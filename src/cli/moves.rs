@@ -154,7 +154,7 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
         return unsent(exit, &again(desk, "rollback"));
     }
     desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
-    print::err(format!("a move back strands: {}", desk.model.stranded().sentence()));
+    print::err(format!("a move back strands: {}", desk.model.stranded().offer()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
         print::err(format!("refused: {why}; nothing was sent"));

@@ -31,7 +31,7 @@ pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
         );
     }
     if let Some(strands) = &plan.strands {
-        put(&mut out, format_args!("\nstrands: {}\n", strands.sentence()));
+        put(&mut out, format_args!("\nstrands: {}\n", strands.offer()));
     }
     out.push('\n');
     for check in &checks.0 {

@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::args::{Cli, ConfigVerb, Verb};
 use super::exit::Exit;
-use super::{config, finish, init, journal, moves, print, start, status};
+use super::{config, finish, init, journal, moves, print, restore, start, status};
 use crate::config::Config;
 use crate::runtime::{Clock, session};
 
@@ -56,8 +56,12 @@ fn connected(
             Some(Verb::Plan(args)) => Box::pin(moves::plan(clock, config, args)).await.code(),
             Some(Verb::Shift(args)) => Box::pin(moves::shift(clock, config, args)).await.code(),
             Some(Verb::Rollback(args)) => Box::pin(moves::rollback(clock, config, args)).await.code(),
+            Some(Verb::Restore(args)) => Box::pin(restore::run(clock, config, args)).await.code(),
             Some(Verb::Confirm) => super::watchdog::confirm(config).await.code(),
             Some(Verb::Watchdog { op }) => super::watchdog::run(config, *op).await.code(),
+            Some(Verb::Census(args)) => Box::pin(super::census::run(clock, config, args)).await.code(),
+            Some(Verb::Backfill(args)) => Box::pin(super::backfill::run(clock, config, args)).await.code(),
+            Some(Verb::CatchUp(args)) => Box::pin(super::catch_up::run(clock, config, args)).await.code(),
             Some(Verb::Hold(args)) => Box::pin(moves::hold(clock, config, args.off)).await.code(),
             _ => Box::pin(cockpit(clock, config, env)).await,
         }

@@ -27,11 +27,16 @@ const FLOW_WINDOW: Duration = Duration::from_secs(15);
 /// A queue with work of which nothing is done for so long stands still.
 const STILL: Duration = Duration::from_secs(10);
 
+/// The rate of a backfill, whose batches may take half a minute each, is over this much.
+pub const BACKFILL_WINDOW: Duration = Duration::from_mins(5);
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     /// Rows done by the backfill, per [`crate::domain::backfill::Table`].
     pub done: [Series; Table::ALL.len()],
+    /// The T0 that they are counted up to.
+    pub t0: [Option<Timestamp>; Table::ALL.len()],
     /// Per queue name.
     pub queues: BTreeMap<String, QueueHistory>,
     /// v2, v3, public.
@@ -48,6 +53,7 @@ impl Default for History {
     fn default() -> Self {
         Self {
             done: std::array::from_fn(|_| Series::new(POINTS)),
+            t0: [None; Table::ALL.len()],
             queues: BTreeMap::new(),
             cursors: BTreeMap::new(),
             latency: std::array::from_fn(|_| LatencyHistory::default()),

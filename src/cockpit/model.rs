@@ -10,7 +10,7 @@ use crate::shift::{Intent, Ladder, OpId, Plan, Shift, Stranded};
 
 use super::advisor::Finding;
 use super::facts::Facts;
-use super::history::{History, RATE_WINDOW};
+use super::history::{BACKFILL_WINDOW, History};
 use super::msg::{Hold, JournalState, Lease, LogLine, Pending};
 use super::screen::Screen;
 
@@ -160,7 +160,7 @@ impl Model {
             (Some(done), Some(total)) => Some((done as f64 / total as f64).min(1.0)),
             _ => None,
         };
-        let rate = self.history.done[table as usize].rate(RATE_WINDOW).filter(|r| *r >= 0.0);
+        let rate = self.history.done[table as usize].slope(BACKFILL_WINDOW).filter(|r| *r >= 0.0);
         let eta = match (done, total, rate) {
             (Some(done), Some(total), Some(rate)) if rate > 0.0 && total > done => {
                 Some(std::time::Duration::from_secs_f64(((total - done) as f64 / rate).min(1e9)))

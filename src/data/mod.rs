@@ -7,9 +7,15 @@
 //! [`cell::Cell`]s that v3's own worker would have written, [`cell::rowbinary`] writes them to ClickHouse, and
 //! reads them from there; the way back uses the same cells.
 
+pub mod backfill;
+pub mod catch_up;
 pub mod cell;
+pub mod census;
+pub mod clock;
 pub mod convert;
 pub mod copy_out;
+pub mod lock;
+pub mod restore;
 pub mod rows;
 pub mod tables;
 pub mod verify;

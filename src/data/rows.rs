@@ -24,6 +24,17 @@ pub struct Key {
     pub id: String,
 }
 
+impl Key {
+    /// The key of a PostgreSQL row: every description starts with id and project_id.
+    pub fn of(fields: &[Field<'_>]) -> Self {
+        let text = |at: usize| {
+            let bytes = fields.get(at).and_then(|f| f.0).unwrap_or_default();
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        Self { id: text(0), project: text(1) }
+    }
+}
+
 /// One row: a cell for each column of the mapping, in its order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -84,10 +95,7 @@ pub async fn from_postgres(
 /// # Errors
 /// The first column whose rule cannot convert its value.
 pub fn row_of(columns: &[Mapped], fields: &[Field<'_>]) -> Result<Row, Rejected> {
-    let text =
-        |at: usize| fields.get(at).and_then(|f| f.text().ok().flatten()).unwrap_or_default().to_owned();
-    // The description starts with id and project_id.
-    let key = Key { id: text(0), project: text(1) };
+    let key = Key::of(fields);
     let (mut at, mut cells) = (0, Vec::with_capacity(columns.len()));
     for mapped in columns {
         let end = (at + mapped.column.pg.len()).min(fields.len());

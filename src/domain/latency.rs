@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::Kind;
 
+/// What the ids of our own probes' traces begin with: they are nobody's data.
+pub const CANARY: &str = "cutover-canary-";
+
 /// An address that is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {

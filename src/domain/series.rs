@@ -46,6 +46,25 @@ impl Series {
         (secs >= 1.0).then(|| (last - first) / secs)
     }
 
+    /// Change per second as the straight line through all readings of the last `window` has it: a number that
+    /// moves in steps (batches) gives a calm rate. `None` where [`Self::rate`] says nothing.
+    pub fn slope(&self, window: Duration) -> Option<f64> {
+        self.rate(window)?;
+        let (last_at, last) = self.last()?;
+        let from = last_at.0.saturating_sub(window);
+        // Relative to the newest reading, so that large counts lose no digits.
+        let points = self.iter().filter(|(at, _)| at.0 >= from);
+        let points: Vec<(f64, f64)> =
+            points.map(|(at, value)| (-last_at.since(at).as_secs_f64(), value - last)).collect();
+        let n = points.len() as f64;
+        let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), p| (x + p.0 / n, y + p.1 / n));
+        let (up, down) = points.iter().fold((0.0, 0.0), |(up, down), p| {
+            let dx = p.0 - x;
+            (up + dx * (p.1 - y), down + dx * dx)
+        });
+        (down > 0.0).then(|| up / down)
+    }
+
     /// Forgets everything: the number started anew (a counter was reset).
     pub fn clear(&mut self) {
         self.points.clear();
@@ -55,6 +74,31 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slope_of_steps_is_calm() {
+        // A batch of 1000 rows every 20 s, read every 5 s: 50 rows a second, whenever it is asked.
+        let mut series = Series::new(120);
+        let (mut rates, mut slopes) = (Vec::new(), Vec::new());
+        for n in 0..120_u64 {
+            series.push(Mono::from_secs(n * 5), (n / 4 * 1000) as f64 + 5e7);
+            if n > 70 {
+                rates.extend(series.rate(Duration::from_secs(60)));
+                slopes.extend(series.slope(Duration::from_mins(5)));
+            }
+        }
+        let spread = |all: &[f64]| {
+            let of = |pick: fn(f64, f64) -> f64, from| all.iter().copied().fold(from, pick);
+            of(f64::max, f64::MIN) - of(f64::min, f64::MAX)
+        };
+        assert!(slopes.iter().all(|s| (s - 50.0).abs() < 1.5), "{slopes:?}");
+        assert!(spread(&slopes) <= spread(&rates));
+        let mut two = Series::new(9);
+        two.push(Mono::from_secs(1), 10.0);
+        assert_eq!(two.slope(Duration::from_secs(60)), None);
+        two.push(Mono::from_secs(11), 30.0);
+        assert_eq!(two.slope(Duration::from_secs(60)), Some(2.0));
+    }
 
     #[test]
     fn rate_over_a_window_and_bound() {

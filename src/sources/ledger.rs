@@ -1,4 +1,5 @@
-//! What was counted once and need not be counted again: a small JSON file, written whole and renamed.
+//! T0 of each table, which Langfuse stores nowhere: a small JSON file, written whole and renamed. What was
+//! counted stands beside it, in the book of [`crate::data::census`].
 //!
 //! One rule: an entry counts only for the very relation it was taken from; anything else starts anew.
 
@@ -12,58 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::backfill::Table;
 
-/// A stretch of `created_at` whose rows were counted: from the bucket before it, up to `end` (not included).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
-    /// End, in milliseconds since 1970.
-    pub end: i64,
-    /// Rows in it.
-    pub rows: u64,
-}
-
-/// What is known of one table of one server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
-    /// Names the relation: server's system identifier, database, file node. Another one is another table.
-    pub relation: String,
-    /// Rows deleted in it so far (`pg_stat_user_tables.n_tup_del`): more of them, and counts may be too high.
-    pub deleted: i64,
-    /// Oldest `created_at` when the counting began, in milliseconds.
-    pub start: i64,
-    /// Contiguous from `start`.
-    pub buckets: Vec<Bucket>,
-}
-
-impl Counted {
-    /// Where the counting has come to.
-    pub fn frontier(&self) -> i64 {
-        self.buckets.last().map_or(self.start, |b| b.end)
-    }
-
-    /// Rows counted so far.
-    pub fn total(&self) -> u64 {
-        self.buckets.iter().map(|b| b.rows).sum()
-    }
-
-    /// Rows in the buckets that end at or before `at`, and where the next one begins.
-    pub fn before(&self, at: i64) -> (u64, i64) {
-        let whole = self.buckets.iter().take_while(|b| b.end <= at);
-        whole.fold((0, self.start), |(rows, _), b| (rows + b.rows, b.end))
-    }
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Book {
     version: u32,
-    tables: BTreeMap<String, Counted>,
     /// T0 by table, in milliseconds.
     t0: BTreeMap<String, i64>,
     /// The relation that each T0 belongs to.
     relation: BTreeMap<String, String>,
 }
 
-/// The ledger of all tables.
+/// T0 of all tables.
 #[derive(Debug)]
 pub struct Ledger {
     file: Option<PathBuf>,
@@ -97,19 +57,13 @@ impl Ledger {
         result
     }
 
-    /// What was counted of this relation; nothing when the table is another one now.
-    pub fn counted(&self, table: Table, relation: &str) -> Option<Counted> {
-        self.with(|book| book.tables.get(table.name()).filter(|c| c.relation == relation).cloned())
-    }
-
-    /// Remembers it. With a new relation the T0 of the old one is forgotten.
-    pub fn set_counted(&self, table: Table, counted: Counted) {
+    /// Notes which relation a table is now. With a new one the T0 of the old one is forgotten.
+    pub fn note_relation(&self, table: Table, relation: &str) {
         self.with(|book| {
-            let known = book.relation.insert(table.name().to_owned(), counted.relation.clone());
-            if known.is_some_and(|known| known != counted.relation) {
+            let known = book.relation.insert(table.name().to_owned(), relation.to_owned());
+            if known.is_some_and(|known| known != relation) {
                 book.t0.remove(table.name());
             }
-            book.tables.insert(table.name().to_owned(), counted);
         });
     }
 
@@ -143,32 +97,18 @@ fn write(file: &Path, book: &Book) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn counted() -> Counted {
-        let buckets = vec![Bucket { end: 200, rows: 5 }, Bucket { end: 300, rows: 7 }];
-        Counted { relation: "a/1".into(), deleted: 0, start: 100, buckets }
-    }
-
-    #[test]
-    fn rows_below_a_moment() {
-        assert_eq!(counted().before(99), (0, 100));
-        assert_eq!(counted().before(250), (5, 200));
-        assert_eq!(counted().before(900), (12, 300));
-        assert_eq!((counted().total(), counted().frontier()), (12, 300));
-    }
-
     #[test]
     fn remembered_for_the_same_relation_only() {
         let folder = std::env::temp_dir().join(format!("cutover-ledger-{}", uuid::Uuid::new_v4()));
         let file = folder.join("state.json");
         let ledger = Ledger::open(Some(file.clone()));
-        ledger.set_counted(Table::Traces, counted());
+        ledger.note_relation(Table::Traces, "a/1");
         ledger.note_t0(Table::Traces, Timestamp::from_millisecond(5).unwrap());
         ledger.note_t0(Table::Traces, Timestamp::from_millisecond(4).unwrap());
         let again = Ledger::open(Some(file));
-        assert_eq!(again.counted(Table::Traces, "a/1"), Some(counted()));
-        assert_eq!(again.counted(Table::Traces, "b/1"), None);
+        again.note_relation(Table::Traces, "a/1");
         assert_eq!(again.t0(Table::Traces).unwrap().as_millisecond(), 5);
-        again.set_counted(Table::Traces, Counted { relation: "b/1".into(), ..counted() });
+        again.note_relation(Table::Traces, "b/1");
         assert_eq!(again.t0(Table::Traces), None);
         std::fs::remove_dir_all(folder).unwrap();
     }

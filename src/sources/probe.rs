@@ -16,7 +16,7 @@ use super::clock::wall;
 use super::shared::{Link, Shared, absent};
 use crate::clients::http::{self, Http};
 use crate::clients::target::{LangfuseTarget, ProbeKey};
-use crate::domain::latency::{Endpoint, Probe, ProbeError};
+use crate::domain::latency::{CANARY, Endpoint, Probe, ProbeError};
 use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
 
@@ -89,8 +89,7 @@ impl Prober {
         begun: Instant,
     ) -> Result<(), Trouble> {
         if self.rounds.is_multiple_of(2) && self.pending.len() < PENDING {
-            let canary =
-                Canary { id: format!("cutover-canary-{}", uuid::Uuid::new_v4()), since: Instant::now() };
+            let canary = Canary { id: format!("{CANARY}{}", uuid::Uuid::new_v4()), since: Instant::now() };
             let accepted = write(http, key, &canary.id).await?;
             // At the public address the next request may go to the other version: what it shows proves nothing.
             if accepted.is_ok() && self.endpoint != Endpoint::Public {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ledger::Ledger;
 use crate::clients::reach::Reach;
 use crate::clients::target::Targets;
+use crate::data::census::Shelf;
 use crate::domain::traffic::Route;
 use crate::domain::{Kind, Trouble};
 
@@ -15,8 +16,10 @@ pub struct Shared {
     pub targets: Targets,
     /// The way there.
     pub reach: Arc<Reach>,
-    /// What was counted.
+    /// T0 of each table.
     pub ledger: Ledger,
+    /// What was counted.
+    pub shelf: Shelf,
     routes: Mutex<Vec<Route>>,
 }
 
@@ -25,7 +28,8 @@ impl Shared {
     pub fn new(targets: Targets) -> Arc<Self> {
         let reach = Reach::new(targets.kube.clone());
         let ledger = Ledger::open(targets.state_file.clone());
-        Arc::new(Self { targets, reach, ledger, routes: Mutex::new(Vec::new()) })
+        let shelf = Shelf::open(targets.state_file.as_deref());
+        Arc::new(Self { targets, reach, ledger, shelf, routes: Mutex::new(Vec::new()) })
     }
 
     /// The newest routes that were read.

@@ -9,6 +9,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backfill;
+mod backfill_faults;
+mod catch_up;
+mod census;
+mod forward;
+mod restore;
 mod rows;
 mod sides;
 mod verify;

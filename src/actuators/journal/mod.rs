@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-pub use record::{Entry, Outcome, PatchRecord, Record};
+pub use record::{Entry, Outcome, PatchRecord, Record, Step};
 pub use replay::{Verified, replay, verify};
 
 /// What can go wrong with the journal.

@@ -80,6 +80,19 @@ pub enum Entry {
         /// Set or taken off.
         on: bool,
     },
+    /// Rows are about to be written by the data engine, were written, or could not be.
+    Rows {
+        /// Who.
+        actor: Actor,
+        /// The verb: `restore`.
+        verb: String,
+        /// How far it is.
+        step: Step,
+        /// What was asked for, or what went wrong, in words.
+        detail: String,
+        /// Rows by table and kind: "traces inserted". Empty before.
+        counts: std::collections::BTreeMap<String, u64>,
+    },
     /// The right to write was taken from somebody.
     TakeOver {
         /// Who took it.
@@ -87,6 +100,18 @@ pub enum Entry {
         /// From whom.
         from: String,
     },
+}
+
+/// How far a write of rows is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Before the first row.
+    Begun,
+    /// All of it is written.
+    Done,
+    /// It ended early; what was committed stays.
+    Failed,
 }
 
 /// How a write was answered.

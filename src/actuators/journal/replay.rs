@@ -78,7 +78,7 @@ fn follow(state: &mut JournalState, record: &Record) {
             }
         }
         Entry::Confirmed { op, .. } => state.pending = state.pending.filter(|p| p.op.0 != *op),
-        Entry::Hold { .. } | Entry::TakeOver { .. } => {}
+        Entry::Hold { .. } | Entry::Rows { .. } | Entry::TakeOver { .. } => {}
     }
 }
 

@@ -155,11 +155,13 @@ const fn present(queue: &Queue) -> u64 {
 fn accumulate_rows(model: &mut Model, now: Mono) {
     use crate::domain::backfill::Side;
     for table in Table::BACKFILLED {
-        let Some(done) = model.rows(Side::Postgres, table).and_then(|r| r.done) else {
+        let Some((done, t0)) = model.rows(Side::Postgres, table).and_then(|r| Some((r.done?, r.t0))) else {
             continue;
         };
         let series = &mut model.history.done[table as usize];
-        if series.last().is_some_and(|(_, before)| before > done.value as f64) {
+        // Another T0 is another number of rows to do: its difference is nobody's work.
+        let other = std::mem::replace(&mut model.history.t0[table as usize], t0) != t0;
+        if other || series.last().is_some_and(|(_, before)| before > done.value as f64) {
             series.clear();
         }
         series.push(now, done.value as f64);

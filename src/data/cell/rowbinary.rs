@@ -140,7 +140,8 @@ pub(in crate::data) fn read_length(from: &mut &[u8]) -> Result<usize, RowError> 
     }
 }
 
-fn length(out: &mut Vec<u8>, mut value: usize) {
+/// Appends the length that a text, a list or a map begins with.
+pub(in crate::data) fn length(out: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
         out.push((value as u8 & 0x7f) | 0x80);
         value >>= 7;

@@ -3,7 +3,37 @@
 //! One rule: strings are copied as they are, since PostgreSQL and JavaScript escape them alike; only white space,
 //! the spelling of numbers and the order of integer-like keys differ.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Levels of JSON that are put in order; each costs a bit of the stack.
+const DEEPEST: u32 = 128;
+
+/// The entries of an object in its order, values as their text: read as numbers they would lose their last digit.
+pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut entries = vec![];
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        from.deserialize_map(Reader)
+    }
+}
 
 /// Whether JavaScript calls the JSON value falsy: `null`, `false`, `0`, `""`.
 pub fn is_falsy(text: &str) -> bool {
@@ -24,9 +54,8 @@ pub fn stringify(jsonb: &str) -> Result<String, String> {
     if !reorder {
         return Ok(out);
     }
-    let value: Value = serde_json::from_str(&out).map_err(|e| e.to_string())?;
     let mut sorted = String::with_capacity(out.len());
-    write_sorted(&value, &mut sorted);
+    write_sorted(&out, &mut sorted, DEEPEST)?;
     Ok(sorted)
 }
 
@@ -121,35 +150,38 @@ fn index(key: &str) -> Option<u64> {
     (index < 4_294_967_295 && (key == "0" || !key.starts_with('0')) && !key.starts_with('+')).then_some(index)
 }
 
-fn write_sorted(value: &Value, out: &mut String) {
-    match value {
-        Value::Array(items) => {
+/// Compact text again, keys in JavaScript's order; everything else as it stands there.
+fn write_sorted(compact: &str, out: &mut String, deeper: u32) -> Result<(), String> {
+    let deeper =
+        deeper.checked_sub(1).ok_or("it is nested too deep to put its keys in JavaScript's order")?;
+    let broken = |e: serde_json::Error| e.to_string();
+    match compact.as_bytes().first() {
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(compact).map_err(broken)?;
             out.push('[');
-            for (at, item) in items.iter().enumerate() {
+            for (at, item) in items.into_iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                write_sorted(item, out);
+                write_sorted(item.get(), out, deeper)?;
             }
             out.push(']');
         }
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
+        Some(b'{') => {
+            let Entries(mut entries) = serde_json::from_str(compact).map_err(broken)?;
             entries.sort_by_key(|(key, _)| index(key).unwrap_or(u64::MAX));
             out.push('{');
             for (at, (key, item)) in entries.into_iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push_str(&Value::from(key).to_string());
                 out.push(':');
-                write_sorted(item, out);
+                write_sorted(item.get(), out, deeper)?;
             }
             out.push('}');
         }
-        Value::Number(number) => {
-            out.push_str(&number.as_f64().map_or_else(|| number.to_string(), double_text))
-        }
-        other => out.push_str(&other.to_string()),
+        _ => out.push_str(compact),
     }
+    Ok(())
 }

@@ -2,10 +2,14 @@
 //!
 //! One rule: a value that the rule cannot convert is a [`Refusal`] with its column; nothing is guessed.
 
+pub mod back;
+pub mod direct;
 mod field;
 pub mod json;
 mod rule;
 
+#[cfg(test)]
+mod back_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,6 @@
 //! The rules of the table description, carried out.
 
-use serde_json::Value;
-
-use super::json::{double_text, is_falsy, stringify};
+use super::json::{Entries, is_falsy, stringify};
 use super::{Field, Refusal};
 use crate::data::cell::{Cell, SCALE};
 use crate::data::tables::{Column, Rule};
@@ -75,19 +73,19 @@ fn metadata(field: Field<'_>) -> Result<Cell, String> {
         Some(b'n') => return Ok(Cell::Map(vec![])),
         _ => return Err(format!("metadata is the bare value {text}, which is no map")),
     }
-    // Ordered as JavaScript orders it, then taken apart.
-    let map: serde_json::Map<String, Value> =
-        serde_json::from_str(&stringify(text)?).map_err(|e| e.to_string())?;
-    Ok(Cell::Map(map.into_iter().map(|(key, value)| (key, entry(value))).collect()))
+    // Ordered and spelt as JavaScript does it, then taken apart.
+    let text = stringify(text)?;
+    let Entries(entries) = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let texts = entries.into_iter().map(|(key, value)| Ok((key, entry(value.get())?)));
+    texts.collect::<Result<_, String>>().map(Cell::Map)
 }
 
 /// A value of metadata as ClickHouse reads it into a text: strings unquoted, null empty, the rest JSON.
-fn entry(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), double_text),
-        other => stringify(&other.to_string()).unwrap_or_default(),
+fn entry(json: &str) -> Result<String, String> {
+    match json.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(json).map_err(|e| e.to_string()),
+        Some(b'n') => Ok(String::new()),
+        _ => Ok(json.to_owned()),
     }
 }
 

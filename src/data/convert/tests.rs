@@ -26,6 +26,7 @@ fn json_as_javascript_writes_it() {
         ("123456789012345678901234567890", "1.2345678901234568e+29"),
         ("0.0000001", "1e-7"),
         (r#"{"a b": {"c": null, "d": true}}"#, r#"{"a b":{"c":null,"d":true}}"#),
+        (r#"{"1": 3.1255503723487074e-90}"#, r#"{"1":3.1255503723487074e-90}"#),
         (r#"["x: 1.0", "2: "]"#, r#"["x: 1.0","2: "]"#),
     ] {
         assert_eq!(stringify(jsonb).unwrap(), text, "{jsonb}");
@@ -115,4 +116,58 @@ fn lists_of_texts() {
     }
     assert_eq!(of("tags", Table::Traces, Some(&bytes)), Ok(Cell::List(vec!["a".into(), "é,\"b".into()])));
     assert!(of("tags", Table::Traces, Some(&bytes[..bytes.len() - 1])).is_err());
+}
+
+mod direct {
+    use proptest::prelude::*;
+
+    use super::super::direct::encode;
+    use super::super::{Field, convert};
+    use super::jsonb;
+    use crate::data::cell::{ChType, rowbinary};
+    use crate::data::tables::{Mapped, Rule, spec};
+    use crate::domain::backfill::Table;
+
+    fn columns() -> Vec<Mapped> {
+        let nullable = |kind: ChType| ChType::Nullable(Box::new(kind));
+        let text = |rule| matches!(rule, Rule::Text | Rule::Json | Rule::Fixed(_));
+        let all = Table::ALL.into_iter().flat_map(|table| spec(table).columns).filter(|c| text(c.rule));
+        all.flat_map(|column| [ChType::String, nullable(ChType::String)].map(|kind| Mapped { column, kind }))
+            .collect()
+    }
+
+    fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+        let json = prop_oneof![
+            Just("null".to_owned()),
+            Just("0".to_owned()),
+            Just("\"\"".to_owned()),
+            Just(r#"{"b": [1.50, "é\n"], "10": null, "9": 1e30}"#.to_owned()),
+            ".{0,30}".prop_map(|text| serde_json::Value::from(text).to_string()),
+        ];
+        prop_oneof![
+            Just(None),
+            ".{0,200}".prop_map(|text| Some(text.into_bytes())),
+            json.prop_map(|text| Some(jsonb(&text))),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Some),
+        ]
+    }
+
+    proptest! {
+        /// The short way and the long way write the same bytes, and refuse the same values.
+        #[test]
+        fn writes_what_cells_would(value in value()) {
+            for mapped in columns() {
+                let fields = [Field(value.as_deref())];
+                let fields = &fields[..mapped.column.pg.len()];
+                let mut short = b"before".to_vec();
+                let direct = encode(std::slice::from_ref(&mapped), fields, &mut short);
+                let mut long = b"before".to_vec();
+                let cells = convert(mapped.column, fields, mapped.kind.is_nullable())
+                    .map_err(|refusal| refusal.reason)
+                    .and_then(|cell| rowbinary::write(&mut long, &cell, &mapped.kind).map_err(|e| e.to_string()));
+                prop_assert_eq!(direct.map_err(|refusal| refusal.reason), cells, "{}", mapped.column.ch);
+                prop_assert_eq!(short, long, "{}", mapped.column.ch);
+            }
+        }
+    }
 }

@@ -51,6 +51,9 @@ pub async fn load(endpoints: &Endpoints, options: &Options) -> Result<History, S
 
     let mut main = postgres::connect(url).await.map_err(failed("connecting"))?;
     sqlx::raw_sql(postgres::TABLES).execute(&mut main).await.map_err(failed("creating Langfuse's tables"))?;
+    for (_, view) in crate::data::restore::views::VIEWS {
+        sqlx::raw_sql(view).execute(&mut main).await.map_err(failed("creating v2's views"))?;
+    }
     setting::write(&mut main, options, &projects).await.map_err(failed("writing projects and keys"))?;
     let mut counts = Counts::default();
     if options.projects > 0 {

@@ -25,7 +25,7 @@ pub const USER: &str = "langfuse";
 /// The database.
 pub const DATABASE: &str = "langfuse";
 
-/// The tables, types and views of Langfuse v2.95 without the indexes and foreign keys of the big tables.
+/// The tables and types of Langfuse v2.95 without the indexes and foreign keys of the big tables.
 pub const TABLES: &str = include_str!("../../../assets/rehearsal/postgres.sql");
 /// Those indexes and foreign keys: they come after the history, which is loaded three times as fast so.
 pub const INDEXES: &str = include_str!("../../../assets/rehearsal/postgres_indexes.sql");

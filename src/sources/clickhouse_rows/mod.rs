@@ -1,91 +1,94 @@
 //! Row counts of ClickHouse's tables: what is live, what the backfill wrote, what only v3 has.
 //!
-//! One rule: a full scan is repeated only when parts changed, and costs at most a tenth of the time.
-
-mod sql;
-mod v3_only;
+//! One rule: what the parts prove unchanged is not read again; what changed costs at most a tenth of the time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::clickhouse::Row;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Source;
 use super::shared::{Link, Shared, absent};
 use crate::clients::clickhouse::{self as client, Clickhouse};
 use crate::clients::postgres::{self, Postgres};
-use crate::domain::backfill::{RowsFact, Side, Table, TableRows};
+use crate::data::census::book::{ChBook, Totals};
+use crate::data::census::clickhouse::{self as census, Came, Server, Side};
+use crate::data::census::postgres::Session;
+use crate::data::census::strays;
+use crate::data::census::written::{self, Asked, Policy};
+use crate::data::tables::spec;
+use crate::domain::backfill::{RowsFact, Side as Of, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::{Fact, Kind, SourceId, Trouble};
 
-use v3_only::V3Only;
-
-/// Above this many raw rows distinct ids are estimated.
+/// Above this many raw rows ids that stand in two places are searched by the verb alone.
 const AFFORDABLE: u64 = 3_000_000;
-/// Time one poll may spend on looking v3's ids up in PostgreSQL, over all tables.
-const BUDGET: Duration = Duration::from_millis(1500);
+/// Time one poll may spend, over all tables.
+const BUDGET: Duration = Duration::from_millis(2500);
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(6);
+/// Ids of v3 that one poll looks up in PostgreSQL.
+const LOOK_UP: u64 = 100_000;
+/// v2 may get an id of v3's later: what it did not have is looked up again.
+const AGAIN: Duration = Duration::from_mins(2);
+/// Between two writes of what was counted.
+const KEEP: Duration = Duration::from_secs(20);
 
 /// The source.
 pub struct ClickhouseRows {
     shared: Arc<Shared>,
     clickhouse: Link<Clickhouse>,
     postgres: Link<Postgres>,
-    tables: BTreeMap<Table, Scanned>,
+    tables: BTreeMap<Table, Counted>,
+    kept: Option<Instant>,
 }
 
-/// What the last scan of a table said, and what it cost.
+/// One table's counting.
 #[derive(Debug, Default)]
-struct Scanned {
-    fingerprint: u64,
-    scan: Option<Scan>,
+struct Counted {
+    book: ChBook,
+    asked: Asked,
+    /// PostgreSQL's insertions and deletions when absent ids were last looked up.
+    at: (i64, i64),
+    looked: Option<Instant>,
+    came: Option<Came>,
+    parts_rows: u64,
     not_before: Option<Instant>,
-    v3_only: V3Only,
-}
-
-/// One scan's answer.
-#[derive(Debug, Clone, Row, Deserialize)]
-struct Scan {
-    live: u64,
-    backfilled: u64,
-    v3_written: u64,
-    newest: i64,
-    newest_copied: i64,
-}
-
-/// Parts of one table.
-#[derive(Debug, Clone, Row, Deserialize)]
-struct Parts {
-    table: String,
-    rows: u64,
-    fingerprint: u64,
+    dirty: bool,
 }
 
 impl ClickhouseRows {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, clickhouse: Link::default(), postgres: Link::default(), tables: BTreeMap::new() }
+        Self {
+            shared,
+            clickhouse: Link::default(),
+            postgres: Link::default(),
+            tables: BTreeMap::new(),
+            kept: None,
+        }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
         let target = shared.targets.clickhouse.as_ref().ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
         let ch = self.clickhouse.get(Box::pin(client::connect(&shared.reach, target))).await?;
-        let parts = self.clickhouse.judge(parts(&ch).await)?;
         let pg = self.postgres().await;
         let deadline = Instant::now() + BUDGET;
         let mut tables = Vec::new();
         for table in Table::BACKFILLED {
-            let of_table = parts.iter().find(|p| p.table == table.name());
-            let scanned = self.tables.entry(table).or_default();
-            let row = rows(&shared, &ch, pg.as_ref(), table, of_table, scanned, deadline).await;
+            let counted = self
+                .tables
+                .entry(table)
+                .or_insert_with(|| Counted { book: shared.shelf.table(table).ch, ..Counted::default() });
+            let row = rows(&shared, &ch, pg.as_ref(), table, counted, deadline).await;
             tables.push(self.clickhouse.judge(row)?);
         }
-        Ok(Fact::Rows(RowsFact { side: Side::Clickhouse, tables, verified: vec![] }))
+        self.keep();
+        Ok(Fact::Rows(RowsFact { side: Of::Clickhouse, tables, verified: vec![] }))
     }
 
     /// PostgreSQL, to look v3's ids up in; without it that number is unknown and the others are not.
@@ -104,6 +107,21 @@ impl ClickhouseRows {
     }
 }
 
+impl ClickhouseRows {
+    /// Keeps what was counted, now and then.
+    fn keep(&mut self) {
+        if self.kept.is_some_and(|at| at.elapsed() < KEEP) {
+            return;
+        }
+        for (table, counted) in &mut self.tables {
+            if std::mem::take(&mut counted.dirty) {
+                self.shared.shelf.keep_ch(*table, &counted.book);
+                self.kept = Some(Instant::now());
+            }
+        }
+    }
+}
+
 impl Source for ClickhouseRows {
     fn id(&self) -> SourceId {
         SourceId::ClickhouseRows
@@ -114,65 +132,99 @@ impl Source for ClickhouseRows {
     }
 }
 
-/// Active parts, free of charge. A user who may not read `system.parts` gets counts instead.
-async fn parts(ch: &Clickhouse) -> Result<Vec<Parts>, Trouble> {
-    match ch.all::<Parts>(ch.query(sql::PARTS)).await {
-        Err(trouble) if trouble.kind == Kind::Forbidden => ch.all::<Parts>(ch.query(sql::COUNTS)).await,
-        answer => answer,
-    }
-}
-
 async fn rows(
     shared: &Shared,
     ch: &Clickhouse,
     pg: Option<&Postgres>,
     table: Table,
-    parts: Option<&Parts>,
-    scanned: &mut Scanned,
+    counted: &mut Counted,
     deadline: Instant,
 ) -> Result<TableRows, Trouble> {
-    let raw = parts.map_or(0, |p| p.rows);
-    let fingerprint = parts.map_or(0, |p| p.fingerprint);
-    let rested = scanned.not_before.is_none_or(|at| Instant::now() >= at);
-    let changed = scanned.scan.is_none() || scanned.fingerprint != fingerprint;
-    if changed && rested {
-        let begun = Instant::now();
-        let statement = if raw <= AFFORDABLE { sql::exact(table) } else { sql::about(table) };
-        let scan: Scan = ch.one(ch.query(statement)).await?;
-        if let Ok(copied) = Timestamp::from_millisecond(scan.newest_copied)
-            && scan.backfilled > 0
-        {
-            shared.ledger.note_t0(table, copied);
+    let (begun, server, mut side) = (Instant::now(), Server { ch, limit: ANSWER }, Side::default());
+    if counted.not_before.is_none_or(|at| begun >= at) {
+        let came =
+            census::count(server, spec(table), &mut counted.book, &mut side, Some(deadline), &mut |_| {})
+                .await?;
+        if came == Came::Absent {
+            return Err(Trouble::new(
+                Kind::Missing,
+                &ch.object,
+                format!("there is no table {}", spec(table).ch),
+            )
+            .remedy("has v3's web container run its ClickHouse migrations?"));
         }
-        scanned.fingerprint = fingerprint;
-        scanned.scan = Some(scan);
-        scanned.not_before = Some(begun + begun.elapsed() * 10);
+        counted.came = Some(came);
+        counted.parts_rows = side.parts_rows;
+        counted.dirty |= side.counted > 0;
     }
-    let scan = scanned.scan.clone();
-    let estimate = raw > AFFORDABLE || scanned.fingerprint != fingerprint;
-    let count = |value: u64| Count { value, estimate };
-    let v3_only = match (pg, &scan) {
-        (_, Some(scan)) if scan.v3_written == 0 && !estimate => Some(Count::exact(0)),
-        (Some(pg), Some(scan)) => {
-            let looked_up = scanned.v3_only.look_up(ch, pg, table, scan.v3_written, deadline).await;
-            // PostgreSQL being away must not hide what ClickHouse says; the other source reports it.
-            looked_up.unwrap_or_else(|trouble| {
-                tracing::debug!(target: "rows-ch", "v3-only {}: {trouble}", table.name());
-                None
-            })
-        }
+    // PostgreSQL being away must not hide what ClickHouse says; the other source reports it.
+    let late = match pg {
+        Some(pg) if counted.came == Some(Came::Whole) => look_up(server, pg, table, counted, &mut side).await,
+        _ => Err(Trouble::new(Kind::Unreachable, "PostgreSQL", "not asked")),
+    };
+    // What was worth counting is worth a rest of ten times that; a look at the parts alone is not counted.
+    counted.not_before = (side.counted > 0 || side.read > 100_000).then(|| begun + begun.elapsed() * 10);
+    let totals = counted.book.totals();
+    if let Some(copied) = counted.book.newest_copied().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+        shared.ledger.note_t0(table, copied);
+    }
+    Ok(row(shared, table, counted, &totals, late.ok()))
+}
+
+fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: Option<u64>) -> TableRows {
+    let whole = counted.came == Some(Came::Whole);
+    let count = |value: u64| Count { value, estimate: !whole || totals.strays };
+    // Until everything was counted once, what the parts say.
+    let live = if whole { count(totals.live) } else { Count::about(counted.parts_rows) };
+    let v3_only = match late {
+        _ if whole && totals.written == 0 => Some(Count::exact(0)),
+        Some(0) => Some(count(totals.v3_only)),
+        // As many of the others as of those that were looked up.
+        Some(_) if totals.looked_up > 0 => Some(Count::about(
+            (totals.v3_only as f64 / totals.looked_up as f64 * totals.written as f64) as u64,
+        )),
         _ => None,
     };
-    Ok(TableRows {
+    TableRows {
         table,
-        rows: scan.as_ref().map(|s| count(s.live)),
-        backfill: scan.as_ref().map(|s| count(s.backfilled)),
+        rows: Some(live),
+        backfill: whole.then(|| count(totals.copied)),
         done: None,
         stranded: None,
         v3_only,
-        raw: Some(raw),
-        newest: scan.filter(|s| s.newest > 0).and_then(|s| Timestamp::from_millisecond(s.newest).ok()),
+        raw: Some(counted.parts_rows),
+        newest: counted.book.newest_copied().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         t0: shared.ledger.t0(table),
         tie_group: None,
-    })
+    }
+}
+
+/// Looks v3's new ids up in PostgreSQL, now and then all that were absent, and searches strays where that is
+/// cheap. Gives the number of ids that were not looked up.
+async fn look_up(
+    server: Server<'_>,
+    pg: &Postgres,
+    table: Table,
+    counted: &mut Counted,
+    side: &mut Side,
+) -> Result<u64, Trouble> {
+    let book = &mut counted.book;
+    let mut connection = match pg.pool.acquire().await {
+        Ok(connection) => connection,
+        Err(error) => return Err(pg.trouble(&error).await),
+    };
+    let mut session = Session { connection: &mut connection, object: &pg.object };
+    if counted.looked.is_none_or(|at| at.elapsed() > AGAIN) {
+        let look = session.look(table).await?;
+        counted.at = (look.inserted, look.deleted);
+        counted.looked = Some(Instant::now());
+        counted.asked.forget_absent();
+    }
+    let policy = Policy { at: counted.at, most: LOOK_UP };
+    let late =
+        written::look_up(server, &mut session, spec(table), book, policy, &mut counted.asked, side).await?;
+    if counted.parts_rows <= AFFORDABLE && book.totals().strays {
+        strays::search(server, &mut session, spec(table), book, counted.parts_rows, side).await?;
+    }
+    Ok(late)
 }

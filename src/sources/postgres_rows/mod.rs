@@ -1,10 +1,7 @@
-//! Row counts of PostgreSQL's tables without an unbounded count: an estimate at once, then closed stretches of
-//! `created_at` counted once each by index, then only what is new.
+//! Row counts of PostgreSQL's tables without an unbounded count: an estimate at once, then the census's closed
+//! days counted once each by index, then only what is new.
 //!
 //! One rule: a poll spends its budget and no more; what it could not count is marked `~`.
-
-mod count;
-mod sql;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,15 +15,17 @@ use super::Source;
 use super::migrations;
 use super::shared::{Link, Shared, absent};
 use crate::clients::postgres::{self, Postgres};
+use crate::data::census::postgres::Session;
+use crate::data::census::postgres::poll::Poll;
 use crate::data::verify::state::results;
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::{Fact, SourceId, Trouble};
 
-use count::Counting;
-
 /// Time one poll may spend on counting closed stretches, over all tables.
 const BUDGET: Duration = Duration::from_millis(1500);
+/// Between two writes of what was counted.
+const KEEP: Duration = Duration::from_secs(20);
 /// `batchSize` where the row does not say (Langfuse >= 3.35).
 const BATCH: u64 = 1000;
 
@@ -34,13 +33,14 @@ const BATCH: u64 = 1000;
 pub struct PostgresRows {
     shared: Arc<Shared>,
     link: Link<Postgres>,
-    counting: BTreeMap<Table, Counting>,
+    polls: BTreeMap<Table, Poll>,
+    kept: Option<Instant>,
 }
 
 impl PostgresRows {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, link: Link::default(), counting: BTreeMap::new() }
+        Self { shared, link: Link::default(), polls: BTreeMap::new(), kept: None }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
@@ -65,12 +65,29 @@ impl PostgresRows {
             {
                 self.shared.ledger.note_t0(table, cursor);
             }
-            let counting = self.counting.entry(table).or_insert_with(|| Counting::new(table));
-            tables.push(rows(pg, &self.shared, counting, migration, deadline).await?);
+            let shelf = &self.shared.shelf;
+            let poll = self.polls.entry(table).or_insert_with(|| Poll::new(table, shelf.table(table).pg));
+            tables.push(rows(pg, &self.shared, table, poll, migration, deadline).await?);
         }
+        self.keep();
         let folder = self.shared.targets.state_file.as_deref().and_then(std::path::Path::parent);
         let verified = folder.map(results).unwrap_or_default();
         Ok(RowsFact { side: Side::Postgres, tables, verified })
+    }
+}
+
+impl PostgresRows {
+    /// Keeps what was counted, now and then.
+    fn keep(&mut self) {
+        if self.kept.is_some_and(|at| at.elapsed() < KEEP) {
+            return;
+        }
+        for (table, poll) in &mut self.polls {
+            if std::mem::take(&mut poll.dirty) {
+                self.shared.shelf.keep_pg(*table, &poll.book);
+                self.kept = Some(Instant::now());
+            }
+        }
     }
 }
 
@@ -88,30 +105,37 @@ impl Source for PostgresRows {
 async fn rows(
     pg: &Postgres,
     shared: &Shared,
-    counting: &mut Counting,
+    table: Table,
+    poll: &mut Poll,
     migration: Option<&Migration>,
     deadline: Instant,
 ) -> Result<TableRows, Trouble> {
-    let table = counting.table();
-    let size = counting.look(pg, &shared.ledger).await?;
-    counting.advance(pg, &shared.ledger, &size, deadline).await?;
-    let total = counting.total(pg, &size).await?;
+    let mut connection = match pg.pool.acquire().await {
+        Ok(connection) => connection,
+        Err(error) => return Err(pg.trouble(&error).await),
+    };
+    let mut session = Session { connection: &mut connection, object: &pg.object };
+    let look = poll.look(&mut session).await?;
+    shared.ledger.note_relation(table, &look.relation);
+    poll.advance(&mut session, &look, deadline).await?;
+    let total = poll.total(&mut session, &look, deadline).await?;
     let t0 = shared.ledger.t0(table);
     let below_t0 = match t0 {
-        Some(t0) => counting.up_to(pg, t0, &total).await?,
+        Some(t0) => poll.up_to(&mut session, t0.as_millisecond(), &total).await?,
         None => None,
     };
     let cursor = migration.and_then(|m| m.cursor);
     let done = match (migration.map(|m| m.state), cursor, below_t0) {
         (Some(MigrationState::Finished), _, Some(all)) => Some(all),
         (_, Some(cursor), Some(all)) => {
-            counting.up_to(pg, cursor, &total).await?.map(|left| minus(all, left))
+            let left = poll.up_to(&mut session, cursor.as_millisecond(), &total).await?;
+            left.map(|left| minus(all, left))
         }
         _ => None,
     };
     let unfinished = migration.is_some_and(|m| m.state != MigrationState::Finished);
     let tie_group = match cursor.filter(|_| unfinished) {
-        Some(cursor) => counting.ties(pg, cursor).await?,
+        Some(cursor) => Some(poll.ties(&mut session, cursor.as_millisecond()).await?),
         None => None,
     };
     let batch = migration.and_then(|m| m.batch_size).unwrap_or(BATCH);
@@ -123,7 +147,7 @@ async fn rows(
         stranded: below_t0.map(|below| minus(total.count, below)),
         v3_only: None,
         raw: None,
-        newest: size.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        newest: look.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         t0,
         tie_group: tie_group.filter(|n| *n >= batch),
     })

@@ -164,7 +164,7 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
                 "v2 views",
                 yes(look.has_views),
                 look.has_views,
-                "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more, a rollback needs them back",
+                "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more; `cutover restore --views --yes` makes them again",
             ),
         ],
     })

@@ -143,8 +143,15 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
     for values in [copied.join(","), copied[0].clone()] {
         client.query(&format!("{insert}{values}")).execute().await.unwrap();
     }
-    let written = "('v1', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), ('v2', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), \
-                   ('late', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0)";
+    // An id of another project would be another entity.
+    let project: String = sqlx::query_scalar("SELECT project_id FROM traces WHERE id = 'late'")
+        .fetch_one(&mut connect(at).await)
+        .await
+        .unwrap();
+    let written = format!(
+        "('v1', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), ('v2', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 0), \
+         ('late', '2026-02-01 00:00:00', '{project}', now64(3), now64(3), 0)"
+    );
     client.query(&format!("{insert}{written}")).execute().await.unwrap();
     client
         .query(&format!("{insert}('gone', '2026-02-01 00:00:00', 'p', now64(3), now64(3), 1)"))

@@ -168,13 +168,7 @@ fn warning<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
         return Vec::new();
     };
     let (tone, text) = if strands.any() {
-        (
-            Tone::Bad,
-            format!(
-                "✗ Moving back strands what v2 cannot see: {}. The rows stay in ClickHouse.",
-                strands.sentence()
-            ),
-        )
+        (Tone::Bad, format!("✗ v2 cannot see what v3 took: {}", strands.offer()))
     } else {
         (Tone::Warn, format!("! {}. A dash was not counted; it is not a zero.", strands.sentence()))
     };

@@ -1,0 +1,288 @@
+//! `cutover backfill run` and `resume`: table after table, journalled before and after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::BackfillArgs;
+use super::rejects::RejectsFile;
+use crate::actuators::journal::Step;
+use crate::cli::book::Book;
+use crate::cli::exit::Exit;
+use crate::cli::print;
+use crate::cli::progress::Line;
+use crate::cli::stores::Stores;
+use crate::config::Config;
+use crate::data::backfill::{Copied, Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
+use crate::data::lock::{Denied, Start};
+use crate::domain::Kind;
+use crate::domain::backfill::Table;
+use crate::domain::units::{grouped, rate, short, span};
+use crate::runtime::Clock;
+use crate::runtime::signals::{Asked, Signals};
+use crate::sources::ledger::Ledger;
+
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Copies what is asked for; stops at the first table that cannot be copied.
+pub(super) async fn run(
+    clock: Clock,
+    config: &Config,
+    stores: &Stores,
+    tools: &Tools,
+    args: &BackfillArgs,
+    start: Start,
+) -> Exit {
+    let book = match Book::open(config, "backfill") {
+        Ok(book) => book,
+        Err(exit) => return exit,
+    };
+    let mut desk = Desk {
+        clock,
+        tools,
+        args,
+        start,
+        book,
+        ledger: Ledger::open(Some(stores.state_file.clone())),
+        worker: uuid::Uuid::new_v4().to_string(),
+        rejects: RejectsFile::new(&stores.state_dir),
+        stop: CancellationToken::new(),
+        report: vec![],
+    };
+    let signals = listen(desk.stop.clone());
+    let mut exit = Exit::Fine;
+    for table in args.tables() {
+        if let Err(halted) = desk.table(table).await {
+            exit = halted;
+            break;
+        }
+    }
+    signals.abort();
+    if desk.rejects.count > 0 && exit == Exit::Fine {
+        exit = Exit::Findings;
+    }
+    desk.tell(exit);
+    exit
+}
+
+/// The first signal asks for an orderly end.
+fn listen(stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let Ok(mut signals) = Signals::listen() else { return };
+        while signals.next().await != Asked::Terminate {}
+        stop.cancel();
+    })
+}
+
+struct Desk<'a> {
+    clock: Clock,
+    tools: &'a Tools,
+    args: &'a BackfillArgs,
+    start: Start,
+    book: Book,
+    ledger: Ledger,
+    worker: String,
+    rejects: RejectsFile,
+    stop: CancellationToken,
+    report: Vec<Value>,
+}
+
+impl Desk<'_> {
+    async fn table(&mut self, table: Table) -> Result<(), Exit> {
+        if let Err(denied) = could_begin(self.tools, table, self.start).await {
+            return self.not_begun(table, &Halt::Denied(denied));
+        }
+        let name = table.name();
+        // Without its line nothing is claimed.
+        self.book.note(Step::Begun, &format!("{name}, as worker {}", self.worker), &[])?;
+        let waits = || {
+            print::err(format!(
+                "{name}: is ours, and waits for the cost backfill, which Langfuse's worker runs"
+            ))
+        };
+        let begun = match begin(self.tools, table, &self.worker, self.start, &self.stop, &waits).await {
+            Ok(begun) => begun,
+            Err(halt) => {
+                self.book.note(Step::Failed, &format!("{name}: {halt}"), &[])?;
+                return self.not_begun(table, &halt);
+            }
+        };
+        let how = if begun.resumed { "goes on at" } else { "begins at" };
+        print::err(format!("{name}: {how} {}, newest first, as worker {}", stamp(begun.from), self.worker));
+        if let Ok(t0) = Timestamp::from_millisecond(begun.t0) {
+            self.ledger.note_t0(table, t0);
+        }
+        let rejected_before = self.rejects.count;
+        let watch = Arc::new(Watch::default());
+        let started = self.clock.now().mono;
+        let options = self.args.options();
+        let copy = copy_table(self.tools, begun, &options, &mut self.rejects, &watch, &self.stop);
+        let outcome = shown(self.clock, name, &watch, copy).await;
+        let took = self.clock.now().mono.since(started);
+        let rejected = self.rejects.count - rejected_before;
+        self.ended(table, &outcome, watch.read(), took, rejected)
+    }
+
+    fn not_begun(&mut self, table: Table, halt: &Halt) -> Result<(), Exit> {
+        let all = self.args.table.is_none();
+        match halt {
+            Halt::Denied(Denied::Finished { .. } | Denied::Absent { .. }) if all => {
+                print::err(format!("{}: {halt}", table.name()));
+                Ok(())
+            }
+            // What becomes of a failed one, and of one that is not ours to run, is for the operator.
+            _ => {
+                self.report.push(json!({"table": table.name(), "error": halt.to_string()}));
+                print::err(format!("{}: {halt}", table.name()));
+                Err(exit_of(halt))
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        table: Table,
+        outcome: &Result<Copied, Halt>,
+        progress: Progress,
+        took: Duration,
+        rejected: u64,
+    ) -> Result<(), Exit> {
+        let name = table.name();
+        let speed = progress.rows as f64 / took.as_secs_f64().max(0.001);
+        let mut line = format!(
+            "{} rows in {} ({}), cursor {}",
+            grouped(progress.rows),
+            span(took),
+            rate(Some(speed)),
+            progress.cursor.map_or_else(|| "-".into(), stamp)
+        );
+        if rejected > 0 {
+            line = format!(
+                "{rejected} ROW(S) NOT COPIED although the cursor passed them, listed in {}; {line}",
+                self.rejects.path()
+            );
+        }
+        let word = match outcome {
+            Ok(_) => "finished".to_owned(),
+            Err(halt) => halt.to_string(),
+        };
+        // The line after: when it cannot be written the row of the migration still says how it ended.
+        let step = if outcome.is_ok() { Step::Done } else { Step::Failed };
+        let counts = [(format!("{name} copied"), progress.rows), (format!("{name} NOT COPIED"), rejected)];
+        let counts: Vec<_> = counts.into_iter().filter(|(_, rows)| *rows > 0).collect();
+        let journalled = self.book.note(step, &format!("{name}: {word}; {line}"), &counts);
+        print::err(format!("{name}: {word}; {line}"));
+        self.report.push(json!({
+            "table": name,
+            "finished": outcome.is_ok(),
+            "error": outcome.as_ref().err().map(ToString::to_string),
+            "rows": progress.rows,
+            "bytes": progress.bytes,
+            "rejected": rejected,
+            "retries": progress.retries,
+            "seconds": took.as_secs_f64(),
+            "rows_per_second": speed,
+            "cursor": progress.cursor.map(stamp),
+            "t0": outcome.as_ref().ok().map(|copied| stamp(copied.t0)),
+        }));
+        match outcome {
+            Ok(_) => journalled,
+            Err(halt) => Err(exit_of(halt)),
+        }
+    }
+
+    fn tell(&self, exit: Exit) {
+        if self.args.json {
+            let document = json!({
+                "worker": self.worker,
+                "tables": self.report,
+                "rejected": self.rejects.count,
+                "rejects_file": (self.rejects.count > 0).then(|| self.rejects.path()),
+                "exit": exit.code(),
+            });
+            print::out(format!("{document:#}"));
+        }
+        if self.rejects.count == 0 {
+            return;
+        }
+        print::err(format!(
+            "\n{} row(s) could not be converted and ARE NOT IN CLICKHOUSE; the cursor has passed them, so no later run copies them:",
+            grouped(self.rejects.count)
+        ));
+        for line in &self.rejects.first {
+            print::err(format!("  {line}"));
+        }
+        print::err(format!(
+            "all of them are listed in {}; correct them in PostgreSQL, then `cutover catch-up`",
+            self.rejects.path()
+        ));
+    }
+}
+
+/// Shows progress beside the copy.
+async fn shown(
+    clock: Clock,
+    name: &str,
+    watch: &Watch,
+    copy: impl Future<Output = Result<Copied, Halt>>,
+) -> Result<Copied, Halt> {
+    let mut line = Line::new(clock.now().mono);
+    let started = clock.now().mono;
+    let mut copy = std::pin::pin!(copy);
+    loop {
+        tokio::select! {
+            outcome = &mut copy => {
+                line.clear();
+                return outcome;
+            }
+            () = tokio::time::sleep(TICK) => {
+                let now = clock.now().mono;
+                line.tell(now, &sentence(name, &watch.read(), now.since(started)));
+            }
+        }
+    }
+}
+
+fn sentence(name: &str, p: &Progress, took: Duration) -> String {
+    let speed = p.rows as f64 / took.as_secs_f64().max(0.001);
+    let mut text = format!("{name}: {}", grouped(p.rows));
+    if let Some(total) = p.total.filter(|total| *total > 0) {
+        let share = (p.rows + p.rejected) as f64 / total as f64;
+        text.push_str(&format!(" of {} rows ({:.0} %)", grouped(total), 100.0 * share.min(1.0)));
+        let left = total.saturating_sub(p.rows + p.rejected) as f64;
+        if speed > 0.0 {
+            text.push_str(&format!(", about {} to go", span(Duration::from_secs_f64(left / speed))));
+        }
+    }
+    text.push_str(&format!(", {}, {}B", rate(Some(speed)), short(p.bytes as f64)));
+    if p.rejected > 0 {
+        text.push_str(&format!(", {} not convertible", grouped(p.rejected)));
+    }
+    match p.waiting {
+        None => {}
+        Some(Wait::Rate) => text.push_str(", waits for its rate"),
+        Some(Wait::Load) => text.push_str(", waits: a database is busy"),
+        Some(Wait::Parts) => text.push_str(", waits: ClickHouse has parts to merge"),
+        Some(Wait::Trouble) => text.push_str(", tries again"),
+    }
+    text
+}
+
+/// A moment for people and scripts.
+pub(super) fn stamp(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
+}
+
+fn exit_of(halt: &Halt) -> Exit {
+    match halt {
+        Halt::Denied(Denied::Trouble(trouble)) => Exit::of(trouble),
+        Halt::Denied(_) | Halt::Lost(_) => Exit::Refused,
+        Halt::Interrupted => Exit::Unknown,
+        Halt::Failed { trouble, .. } if trouble.kind == Kind::Missing => Exit::Usage,
+        Halt::Failed { trouble, .. } => Exit::of(trouble),
+    }
+}

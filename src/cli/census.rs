@@ -1,0 +1,177 @@
+//! `cutover census`: how much each side has, exactly, and what differs.
+//!
+//! One rule: it reads both databases and writes to neither; what was counted is remembered beside the state file.
+
+use std::time::Duration;
+
+use super::args::CensusArgs;
+use super::exit::Exit;
+use super::print;
+use super::progress::Line;
+use super::stores::{Stores, failed};
+use crate::clients::work::{Access, Purpose};
+use crate::config::Config;
+use crate::data::census::report::{Number, TableReport, day};
+use crate::data::census::{self, BookFile, Filter, Note, Report};
+use crate::domain::backfill::Table;
+use crate::domain::text::clean;
+use crate::domain::units::{Count, grouped};
+use crate::runtime::Clock;
+use crate::sources::ledger::Ledger;
+
+/// One statement may take this long.
+const STATEMENT: Duration = Duration::from_mins(10);
+
+/// Counts and prints. 0 when nothing is missing or stranded, 1 otherwise.
+pub async fn run(clock: Clock, config: &Config, args: &CensusArgs) -> Exit {
+    match counted(clock, config, args).await {
+        Ok(report) => {
+            if args.json {
+                // Plain data with string keys: this cannot fail.
+                print::out(serde_json::to_string_pretty(&report).unwrap_or_default());
+            } else {
+                print::out(text(&report, args.days));
+            }
+            if report.equal { Exit::Fine } else { Exit::Findings }
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Report, Exit> {
+    let stores = Stores::open(config).await?;
+    let purpose = Purpose { name: "census", access: Access::Read, statement: STATEMENT };
+    let (pg, ch) = stores.work(purpose).await?;
+    let file = BookFile::beside(Some(&stores.state_file));
+    let mut book = if args.anew { BookFile::new_book() } else { file.read() };
+    let ledger = Ledger::open(Some(stores.state_file.clone()));
+    let t0 = |table: Table| ledger.t0(table).map(jiff::Timestamp::as_millisecond);
+    let filter = Filter { project: args.project.clone(), from: args.from.map(day), to: args.to.map(day) };
+    let tables = args.table.map_or(Table::ALL.to_vec(), |table| vec![table]);
+    let mut line = Line::new(clock.now().mono);
+    let mut note = |note: Note| {
+        let (table, rows) = (note.table.name(), grouped(note.rows));
+        line.tell(clock.now().mono, &format!("{table}: {}, {rows} rows read", note.what));
+    };
+    let at = clock.now().wall;
+    let answer = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note).await;
+    line.clear();
+    // What was counted before a failure is not counted again.
+    file.write(&book);
+    answer.map_err(|trouble| failed(&trouble))
+}
+
+/// A table per table, and the days that differ.
+fn text(report: &Report, days: bool) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(report.tables.iter().map(row));
+    let mut out = print::columns(&rows);
+    out.push('\n');
+    for table in &report.tables {
+        for line in remarks(table) {
+            print::put(&mut out, format_args!("\n{}: {line}", table.table));
+        }
+    }
+    if days {
+        for table in report.tables.iter().filter(|t| !t.days.is_empty()) {
+            print::put(&mut out, format_args!("\n\n{}\n{}", table.table, listing(table)));
+        }
+    }
+    out.trim_end().to_owned()
+}
+
+const HEAD: [&str; 9] =
+    ["table", "PG rows", "CH live", "missing", "after T0", "changed", "v3-only", "duplicates", "deleted"];
+
+fn row(table: &TableReport) -> [String; 9] {
+    let number = |n: Number| Count::from(n).text();
+    let there = |n: Number| if table.in_clickhouse { number(n) } else { "-".into() };
+    let doubles = Number {
+        value: table.duplicates_by_key + table.duplicates_by_id.value,
+        estimate: table.duplicates_by_id.estimate,
+    };
+    [
+        table.table.to_owned(),
+        number(table.postgres),
+        there(table.clickhouse),
+        there(table.missing),
+        there(table.after_t0),
+        there(table.changed),
+        there(table.v3_only),
+        there(doubles),
+        there(Number::exact(table.tombstones)),
+    ]
+}
+
+/// What the columns alone would not tell.
+fn remarks(table: &TableReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut say = |n: u64, text: &str| {
+        if n > 0 {
+            lines.push(format!("{} {text}", grouped(n)));
+        }
+    };
+    if !table.in_clickhouse {
+        return vec!["stays in PostgreSQL: this v3 has no such table in ClickHouse".into()];
+    }
+    say(table.shared.value, "are in both, and v3 wrote the newer version: `cutover catch-up` merges them");
+    say(table.gone.value, "were copied and are deleted in v2 since");
+    say(table.deleted_in_v3.value, "are deleted in v3 and still in PostgreSQL");
+    say(table.duplicates_by_key, "duplicates will be merged away by ClickHouse itself");
+    say(table.duplicates_by_id.value, "duplicates by id never merge: their day, type or name differs");
+    say(table.proof.corrected_days as u64, "closed days had changed since they were counted");
+    say(table.proof.not_looked_up, "ids of v3 were not looked up in PostgreSQL in this run");
+    if table.proof.stale_days > 0 {
+        lines.push(format!("{} closed days are to be read again: rows were updated", table.proof.stale_days));
+    }
+    if let Some(t0) = table.t0.filter(|_| table.after_t0.value > 0) {
+        lines.push(format!("T0 is {t0}: no copy comes for what is newer; `cutover catch-up` copies it"));
+    }
+    lines
+}
+
+fn listing(table: &TableReport) -> String {
+    let head =
+        ["day", "project", "PG rows", "copied", "shared", "missing", "after T0", "changed", "gone", ""];
+    let mut rows = vec![head.map(str::to_owned)];
+    for day in &table.days {
+        rows.push([
+            day.day.to_string(),
+            clean(&day.project),
+            grouped(day.postgres),
+            grouped(day.copied),
+            grouped(day.shared),
+            grouped(day.missing),
+            grouped(day.after_t0),
+            grouped(day.changed),
+            grouped(day.gone),
+            if day.by_id { String::new() } else { "by counts".into() },
+        ]);
+    }
+    print::columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_the_asset() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap() + "\n";
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/census.schema.json");
+        if std::env::var_os("UPDATE_ASSETS").is_some() {
+            std::fs::write(&file, &schema).unwrap();
+        }
+        let stored = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(stored, schema, "UPDATE_ASSETS=1 cargo test --lib census");
+    }
+
+    #[test]
+    fn a_table_that_stays_says_so() {
+        let stays = TableReport { table: "dataset_run_items", ..TableReport::default() };
+        let report = Report { version: 1, at: jiff::Timestamp::UNIX_EPOCH, tables: vec![stays], equal: true };
+        let text = text(&report, true);
+        assert!(text.contains("stays in PostgreSQL"), "{text}");
+        assert!(text.contains("dataset_run_items  0        -"), "{text}");
+    }
+}

@@ -1,0 +1,165 @@
+//! What `restore` says: the line of progress, and the report.
+//!
+//! One rule: numbers first; an estimate has its `~`; what cannot go back is named.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use crate::cli::args::RestoreArgs;
+use crate::cli::print::{self, put};
+use crate::data::restore::{Named, Progress, Report, TableReport};
+use crate::domain::Mono;
+use crate::domain::units::{grouped, span};
+use crate::runtime::Clock;
+
+/// Between two lines where standard error is no terminal.
+const SELDOM: Duration = Duration::from_secs(10);
+/// Between two on a terminal.
+const OFTEN: Duration = Duration::from_millis(200);
+
+/// What was asked for, for the journal.
+pub(super) fn asked(args: &RestoreArgs) -> String {
+    let table = args.table.map_or("all tables", |t| t.name());
+    args.project.as_ref().map_or_else(|| table.to_owned(), |project| format!("{table} of project {project}"))
+}
+
+/// The progress on standard error: one line rewritten on a terminal, a line every ten seconds elsewhere.
+pub(super) struct Line {
+    clock: Clock,
+    terminal: bool,
+    writes: bool,
+    last: Mono,
+    shown: bool,
+}
+
+impl Line {
+    pub(super) fn new(clock: Clock, writes: bool) -> Self {
+        Self {
+            clock,
+            terminal: std::io::stderr().is_terminal(),
+            writes,
+            last: clock.now().mono,
+            shown: false,
+        }
+    }
+
+    pub(super) fn show(&mut self, progress: &Progress) {
+        let now = self.clock.now().mono;
+        let each = if self.terminal { OFTEN } else { SELDOM };
+        if now.0.saturating_sub(self.last.0) < each {
+            return;
+        }
+        self.last = now;
+        let text = self.text(progress);
+        if self.terminal {
+            print::rewrite(&text)
+        } else {
+            print::err(text)
+        }
+        self.shown = true;
+    }
+
+    /// Ends the line that was rewritten.
+    pub(super) fn end(&mut self) {
+        if self.terminal && self.shown {
+            print::err("");
+        }
+    }
+
+    fn text(&self, progress: &Progress) -> String {
+        let done = if self.writes { "written" } else { "to write" };
+        let share = progress.looked_at as f64 / progress.of.max(1) as f64;
+        let left = progress.took.as_secs_f64() * (1.0 / share.max(1e-9) - 1.0).max(0.0);
+        format!(
+            "{}: {} of about {} looked at, {} {done}, ~{} to go",
+            progress.table.name(),
+            grouped(progress.looked_at),
+            grouped(progress.of),
+            grouped(progress.rows),
+            span(Duration::try_from_secs_f64(left).unwrap_or_default()),
+        )
+    }
+}
+
+/// The report as text.
+pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
+    let mut out = String::new();
+    let (insert, update) = if report.written { ("inserted", "updated") } else { ("to insert", "to update") };
+    let head =
+        ["", "written by v3", insert, update, "v2 as new", "gone in v3", "stay in v3"].map(str::to_owned);
+    let rows = report.tables.iter().map(|t| {
+        let left: u64 = t.left.values().map(|n| n.count).sum();
+        let numbers = [t.looked_at, t.inserts.count, t.updates.count, t.known, t.gone, left];
+        let mut row = vec![t.table.name().to_owned()];
+        row.extend(numbers.map(grouped));
+        row
+    });
+    let rows: Vec<[String; 7]> =
+        std::iter::once(head).chain(rows.filter_map(|row| <[String; 7]>::try_from(row).ok())).collect();
+    if !report.tables.is_empty() {
+        out.push_str(&print::columns(&rows));
+    }
+    report.tables.iter().for_each(|table| details(&mut out, table));
+    if report.written {
+        put(&mut out, format_args!("\n{} rows in {}", grouped(report.rows()), time(report.seconds)));
+    } else if let Some(seconds) = report.estimate_seconds {
+        let scope = format!(
+            "{}{}",
+            args.table.map(|t| format!(" --table {}", t.name())).unwrap_or_default(),
+            args.project.as_ref().map(|p| format!(" --project {p}")).unwrap_or_default()
+        );
+        put(
+            &mut out,
+            format_args!(
+                "\nnothing was written; `cutover restore{scope} --yes` writes {} rows in ~{}",
+                grouped(report.rows()),
+                time(seconds)
+            ),
+        );
+    }
+    out.trim_start_matches('\n').to_owned()
+}
+
+fn details(out: &mut String, table: &TableReport) {
+    let name = table.table.name();
+    for (what, named) in [("v2 lacks", &table.inserts), ("v2 has older", &table.updates)] {
+        if named.count > 0 {
+            put(out, format_args!("\n{name} that {what}: {}", examples(named)));
+        }
+    }
+    for (left, named) in &table.left {
+        put(out, format_args!("\n{name}: {} {}: {}", grouped(named.count), left.sentence(), examples(named)));
+    }
+    for (loss, named) in &table.lost {
+        put(out, format_args!("\n{name}: {} {}: {}", grouped(named.count), loss.sentence(), examples(named)));
+    }
+    if !table.unknown_columns.is_empty() {
+        put(
+            out,
+            format_args!(
+                "\n{name}: columns of v3 that v2 has no place for: {}",
+                table.unknown_columns.join(", ")
+            ),
+        );
+    }
+    if table.inserts.count > 0 && !table.empty_columns.is_empty() {
+        put(
+            out,
+            format_args!(
+                "\n{name}: empty in inserted rows, v3 does not keep them: {}",
+                table.empty_columns.join(", ")
+            ),
+        );
+    }
+}
+
+/// Examples on one line; all of them are in `--json`.
+fn examples(named: &Named) -> String {
+    const SHOWN: usize = 5;
+    let more = if named.count > named.examples.len().min(SHOWN) as u64 { ", …" } else { "" };
+    format!("{}{more}", named.examples.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+}
+
+fn time(seconds: f64) -> String {
+    span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}

@@ -1,0 +1,195 @@
+//! The forward copy: PostgreSQL to ClickHouse, by the protocol of Langfuse's own worker, several ranges at once.
+//!
+//! One rule: the cursor in `background_migrations` is true at every instant. Whoever takes over, a worker of Langfuse or
+//! this program, goes on from it and loses nothing.
+//!
+//! How it walks: [`range`] finds stretches of `created_at`, newest first; several [`copy`] jobs stream one each, binary
+//! COPY in, `RowBinary` out; [`frontier`] says how far they reach without a gap, and the cursor follows; [`heart`] keeps
+//! the lock, and whoever loses it stops at once.
+
+mod copy;
+mod cost;
+mod frontier;
+mod heart;
+mod line;
+pub mod range;
+mod run;
+pub mod survey;
+mod throttle;
+
+pub use copy::insert;
+pub use run::{begin, copy_table, could_begin};
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::data::lock::Denied;
+use crate::data::rows::Rejected;
+use crate::domain::Trouble;
+use crate::domain::backfill::Table;
+
+/// Both databases, opened for writing.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Where the rows are.
+    pub pg: PostgresWork,
+    /// Where they go.
+    pub ch: ClickhouseWork,
+}
+
+/// How the copy works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Ranges at once, at least 1.
+    pub jobs: usize,
+    /// Rows a second at most.
+    pub rate: Option<f64>,
+    /// Pauses while either database has more than so many other statements at work.
+    pub max_load: Option<u32>,
+    /// Rows of one insert.
+    pub block_rows: u64,
+    /// Bytes of one insert, before compression.
+    pub block_bytes: usize,
+    /// How long a database may be away, or refuse, before the copy is given up.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: 3,
+            rate: None,
+            max_load: None,
+            block_rows: 50_000,
+            block_bytes: 32 << 20,
+            patience: Duration::from_secs(180),
+        }
+    }
+}
+
+/// Bytes of one range, about.
+const RANGE_BYTES: u64 = 64 << 20;
+/// Rows of the first range, before anything is known of them.
+const FIRST: u64 = 5_000;
+
+impl Options {
+    /// Rows of the next range: as many as one insert holds; fewer where rows are big, where slow is asked for, and
+    /// towards the end, so that all jobs end together.
+    fn range_rows(&self, seen: &Progress) -> u64 {
+        let most = match self.rate {
+            Some(rate) => self.block_rows.min((rate * 2.0) as u64),
+            None => self.block_rows,
+        };
+        let left = seen.total.map_or(u64::MAX, |total| total.saturating_sub(seen.rows + seen.rejected));
+        let share = (left / (4 * self.jobs.max(1) as u64)).max(FIRST);
+        let fit = match seen.rows {
+            0 => FIRST,
+            rows => RANGE_BYTES.saturating_mul(rows) / seen.bytes.max(1),
+        };
+        fit.min(share).clamp(1, most.max(1))
+    }
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows there were to copy when it began; unknown until they are counted.
+    pub total: Option<u64>,
+    /// Rows copied by this run.
+    pub rows: u64,
+    /// Their bytes as ClickHouse was sent them, before compression.
+    pub bytes: u64,
+    /// Rows that could not be converted.
+    pub rejected: u64,
+    /// Attempts at a range that failed and were made again.
+    pub retries: u64,
+    /// Everything newer than this, in milliseconds, is copied.
+    pub cursor: Option<i64>,
+    /// Why it waits, if it does.
+    pub waiting: Option<Wait>,
+}
+
+/// Why a copy waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For the rate that was asked for.
+    Rate,
+    /// One of the databases is busy with others.
+    Load,
+    /// ClickHouse has more parts than it has merged.
+    Parts,
+    /// A database is away, or refused; tried again.
+    Trouble,
+}
+
+/// What a copy tells while it runs; shared with whoever prints it.
+#[derive(Debug, Default)]
+pub struct Watch(Mutex<Progress>);
+
+impl Watch {
+    /// How far it is.
+    pub fn read(&self) -> Progress {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+/// Where rows that cannot be converted are written down before the cursor passes them.
+pub trait Rejects: Send {
+    /// Writes them down, durably.
+    ///
+    /// # Errors
+    /// They cannot be written: the copy stops, for its cursor would pass them untold.
+    fn write(&mut self, table: Table, rejected: &[Rejected]) -> Result<(), Trouble>;
+}
+
+/// A copy that has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// The newest moment it covers, in milliseconds: rows created later are nobody's.
+    pub t0: i64,
+    /// The last progress.
+    pub progress: Progress,
+}
+
+/// Why a copy ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// The migration was not taken.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Another worker has the lock, or somebody took it off: everything up to the cursor is copied.
+    #[error(
+        "the lock on {0} was taken from us (another worker claimed it, or somebody cleared it): stopped; everything newer than the cursor is copied"
+    )]
+    Lost(String),
+    /// The operator asked for the end; the lock is given back.
+    #[error(
+        "interrupted: the lock is given back, and `cutover backfill run` or a worker goes on from the cursor"
+    )]
+    Interrupted,
+    /// It failed.
+    #[error("{trouble}; {}", if *.marked { MARKED } else { UNMARKED })]
+    Failed {
+        /// What went wrong.
+        trouble: Trouble,
+        /// Whether the migration could be marked as failed.
+        marked: bool,
+    },
+}
+
+/// After a failure that was written down.
+const MARKED: &str = "marked as failed: `cutover backfill resume` goes on from the cursor";
+/// After one that could not be.
+const UNMARKED: &str = "that could not be written down: the lock is nobody's in 60 s, and `cutover backfill run` goes on \
+                        from the cursor then";
+
+impl Halt {
+    pub(crate) const fn failed(trouble: Trouble) -> Self {
+        Self::Failed { trouble, marked: true }
+    }
+}

@@ -1,0 +1,303 @@
+//! The copy of one table from claim to end: ranges handed out, the cursor moved, the lock kept or given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::copy::{Done, Job, READING};
+use super::frontier::Frontier;
+use super::line::{Line, Patience};
+use super::range::{self, CREATED, Range};
+use super::throttle::Throttle;
+use super::{Copied, Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
+use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
+use crate::data::tables::{Live, Mapping, spec};
+use crate::domain::backfill::Table;
+use crate::domain::{Kind, Trouble};
+
+/// Ranges that may be copied beyond a gap: what a kill copies again at most.
+const AHEAD: usize = 48;
+/// What the session that counts and walks the index begins with.
+const WALKING: &[&str] =
+    &["SET enable_seqscan = off", "SET enable_sort = off", "SET statement_timeout = '30min'"];
+/// How long the last word to the migration's row is tried.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+/// A table whose migration is ours.
+#[derive(Debug)]
+pub struct Begun {
+    table: Table,
+    held: Arc<Held>,
+    /// Everything created up to this moment, in milliseconds, will be copied.
+    pub t0: i64,
+    /// Where the copy goes on from.
+    pub from: i64,
+    /// Whether an earlier run, of a worker or of this program, left a cursor.
+    pub resumed: bool,
+}
+
+/// Whether the migration of a table could be taken now; writes nothing.
+///
+/// # Errors
+/// Why not.
+pub async fn could_begin(tools: &Tools, table: Table, start: Start) -> Result<(), Denied> {
+    let mut session = tools.pg.session().await?;
+    let rows = standings(&tools.pg, &mut session).await?;
+    judge(&rows, table, start).map(drop)
+}
+
+/// Takes the migration of a table and writes where the copy begins. While a worker still writes costs, it waits for
+/// them first, and says so by `waits`.
+///
+/// # Errors
+/// The migration was not taken, or is given back.
+pub async fn begin(
+    tools: &Tools,
+    table: Table,
+    worker: &str,
+    start: Start,
+    stop: &CancellationToken,
+    waits: &dyn Fn(),
+) -> Result<Begun, Halt> {
+    let work = &tools.pg;
+    let mut session = work.session().await.map_err(unmarked)?;
+    let held = take(work, &mut session, table, worker, start).await?;
+    cost::wait(work, &mut session, table, &held, stop, waits).await?;
+    let cursor = held.row.cursor();
+    let from = match cursor.or_else(|| held.row.wanted_start()) {
+        Some(from) => from,
+        None => sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8")
+            .fetch_one(&mut session)
+            .await
+            .map_err(|e| unmarked(work.trouble(&e)))?,
+    };
+    if cursor.is_none() && !held.move_cursor(work, &mut session, from).await.map_err(unmarked)? {
+        return Err(Halt::Lost(held.row.name));
+    }
+    Ok(Begun { table, held: Arc::new(held), t0: from, from, resumed: cursor.is_some() })
+}
+
+/// Copies the table to its end, and says so in its row.
+///
+/// # Errors
+/// [`Halt`] says what the row says now.
+pub async fn copy_table(
+    tools: &Tools,
+    begun: Begun,
+    options: &Options,
+    rejects: &mut dyn Rejects,
+    watch: &Arc<Watch>,
+    stop: &CancellationToken,
+) -> Result<Copied, Halt> {
+    let (lost, ended) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    let heart = Line::new(&tools.pg, &[]);
+    tasks.spawn(heart::beat(Arc::clone(&begun.held), heart, lost.clone(), ended.clone()));
+    watch.change(|p| p.cursor = Some(begun.from));
+    let mut run = Run {
+        tools,
+        begun: &begun,
+        options,
+        watch,
+        line: Line::new(&tools.pg, WALKING),
+        patience: Patience::new(options.patience),
+        frontier: Frontier::default(),
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = lost.cancelled() => Err(Halt::Lost(begun.held.row.name.clone())),
+        () = stop.cancelled() => Err(Halt::Interrupted),
+        outcome = run.copy(rejects) => outcome,
+    };
+    let outcome = run.close(outcome).await;
+    ended.cancel();
+    tasks.shutdown().await;
+    outcome.map(|()| Copied { t0: begun.t0, progress: watch.read() })
+}
+
+struct Run<'a> {
+    tools: &'a Tools,
+    begun: &'a Begun,
+    options: &'a Options,
+    watch: &'a Arc<Watch>,
+    line: Line,
+    patience: Patience,
+    frontier: Frontier,
+}
+
+impl Run<'_> {
+    async fn copy(&mut self, rejects: &mut dyn Rejects) -> Result<(), Halt> {
+        let spec = spec(self.begun.table);
+        let mapping = self.mapping(spec).await.map_err(Halt::failed)?;
+        let job = Arc::new(Job {
+            tools: self.tools.clone(),
+            mapping,
+            options: self.options.clone(),
+            throttle: Throttle::new(self.tools, self.options),
+            watch: Arc::clone(self.watch),
+        });
+        let mut counting = JoinSet::new();
+        counting.spawn(count(self.tools.clone(), self.begun.table, self.begun.from, Arc::clone(self.watch)));
+        let mut jobs: JoinSet<Result<(Line, Range, Done), Trouble>> = JoinSet::new();
+        let mut idle: VecDeque<Line> =
+            (0..self.options.jobs.max(1)).map(|_| Line::new(&self.tools.pg, READING)).collect();
+        let (mut number, mut below) = (0, Some(self.begun.from + 1));
+        loop {
+            while let Some(top) = below
+                && self.frontier.beyond() < AHEAD
+                && let Some(line) = idle.pop_front()
+            {
+                let range = self.plan(number, top).await.map_err(Halt::failed)?;
+                (number, below) = (number + 1, range.from);
+                let (job, patience) = (Arc::clone(&job), Patience::new(self.options.patience));
+                jobs.spawn(persist(job, line, range, patience));
+            }
+            let Some(joined) = jobs.join_next().await else { return Ok(()) };
+            let (line, range, done) = joined
+                .map_err(|e| Trouble::new(Kind::Unexpected, "backfill", format!("a copy job broke: {e}")))
+                .and_then(|copied| copied)
+                .map_err(Halt::failed)?;
+            idle.push_back(line);
+            self.passed(&range, &done, rejects).await?;
+        }
+    }
+
+    async fn mapping(&mut self, spec: &'static crate::data::tables::Spec) -> Result<Mapping, Trouble> {
+        loop {
+            match Live::read(&self.tools.ch.ask, spec).await {
+                Ok(live) => return Ok(live.map(spec)),
+                Err(trouble) => self.patience.wait(trouble).await?,
+            }
+        }
+    }
+
+    /// The next range: rows as many as one insert holds, fewer where rows are big.
+    async fn plan(&mut self, number: u64, below: i64) -> Result<Range, Trouble> {
+        let seen = self.watch.read();
+        let rows = self.options.range_rows(&seen);
+        let spec = spec(self.begun.table);
+        loop {
+            let work = self.line.work.clone();
+            let found = match self.line.get().await {
+                Ok(session) => range::next(&work, session, spec, CREATED, number, below, rows).await,
+                Err(trouble) => Err(trouble),
+            };
+            match found {
+                Ok(range) => {
+                    self.patience.calm();
+                    return Ok(range);
+                }
+                Err(trouble) => {
+                    self.line.drop_session();
+                    self.watch.change(|p| p.waiting = Some(Wait::Trouble));
+                    self.patience.wait(trouble).await?;
+                }
+            }
+        }
+    }
+
+    /// Rejected rows are written down first, then the cursor moves: nothing is passed untold.
+    async fn passed(&mut self, range: &Range, done: &Done, rejects: &mut dyn Rejects) -> Result<(), Halt> {
+        if !done.rejected.is_empty() {
+            rejects.write(self.begun.table, &done.rejected).map_err(Halt::failed)?;
+        }
+        self.watch.change(|p| {
+            p.rows += done.rows;
+            p.bytes += done.bytes;
+            p.rejected += done.rejected.len() as u64;
+            p.waiting = None;
+        });
+        let Some(from) = self.frontier.done(range.number, range.reaches) else { return Ok(()) };
+        // Everything from this moment on is copied: whoever goes on begins just below it, past any tie group.
+        self.tell(&Word::Cursor(from - 1)).await?;
+        self.watch.change(|p| p.cursor = Some(from - 1));
+        Ok(())
+    }
+
+    /// Writes to the migration's row until it is done or the lock is known to be lost.
+    async fn tell(&mut self, word: &Word) -> Result<(), Halt> {
+        let (work, held) = (self.tools.pg.clone(), Arc::clone(&self.begun.held));
+        loop {
+            let told = match (self.line.get().await, word) {
+                (Ok(session), Word::Cursor(at)) => held.move_cursor(&work, session, *at).await,
+                (Ok(session), Word::End(end)) => held.end(&work, session, end).await,
+                (Err(trouble), _) => Err(trouble),
+            };
+            match told {
+                Ok(true) => {
+                    self.patience.calm();
+                    return Ok(());
+                }
+                Ok(false) => return Err(Halt::Lost(held.row.name.clone())),
+                Err(trouble) => {
+                    self.line.drop_session();
+                    self.patience.wait(trouble).await.map_err(Halt::failed)?;
+                }
+            }
+        }
+    }
+
+    /// Says in the migration's row how it ended.
+    async fn close(&mut self, outcome: Result<(), Halt>) -> Result<(), Halt> {
+        let end = match &outcome {
+            Ok(()) => End::Finished,
+            Err(Halt::Interrupted) => End::Released,
+            Err(Halt::Failed { trouble, .. }) => End::Failed(trouble.to_string()),
+            Err(Halt::Denied(_) | Halt::Lost(_)) => return outcome,
+        };
+        if outcome.is_err() {
+            self.patience = Patience::new(FAREWELL);
+            self.line.drop_session();
+        }
+        match (self.tell(&Word::End(end)).await, outcome) {
+            (Err(halt), Ok(())) => Err(halt),
+            (Err(_), Err(Halt::Failed { trouble, .. })) => Err(unmarked(trouble)),
+            (_, outcome) => outcome,
+        }
+    }
+}
+
+pub(super) const fn unmarked(trouble: Trouble) -> Halt {
+    Halt::Failed { trouble, marked: false }
+}
+
+/// What is written to the migration's row.
+enum Word {
+    Cursor(i64),
+    End(End),
+}
+
+/// Tries a range until it is copied.
+async fn persist(
+    job: Arc<Job>,
+    mut line: Line,
+    range: Range,
+    mut patience: Patience,
+) -> Result<(Line, Range, Done), Trouble> {
+    loop {
+        match job.copy(&mut line, &range).await {
+            Ok(done) => return Ok((line, range, done)),
+            Err(trouble) => {
+                line.drop_session();
+                job.watch.change(|p| {
+                    p.retries += 1;
+                    p.waiting = Some(Wait::Trouble);
+                });
+                patience.wait(trouble).await?;
+            }
+        }
+    }
+}
+
+/// Counts what there is to copy, beside the copy. Without it the copy goes on, only its end is not foreseen.
+async fn count(tools: Tools, table: Table, until: i64, watch: Arc<Watch>) {
+    let mut line = Line::new(&tools.pg, WALKING);
+    if let Ok(session) = line.get().await
+        && let Ok(total) = range::count(&tools.pg, session, spec(table), Some(until)).await
+    {
+        watch.change(|p| p.total = Some(total));
+    }
+}

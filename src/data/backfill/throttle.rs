@@ -1,0 +1,110 @@
+//! Back-pressure: a rate that was asked for, and databases that have other things to do.
+//!
+//! One rule: a copy waits between inserts, never within one; nothing is held open while it waits.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::line::Line;
+use super::{Options, Tools, Wait, Watch};
+use crate::data::clock;
+use crate::domain::Trouble;
+
+/// Active parts of one partition at which inserts wait for merges; the server itself slows down at 1000 and refuses at
+/// 3000 (`parts_to_delay_insert`, `parts_to_throw_insert`).
+const MANY_PARTS: u64 = 600;
+/// Between two looks at a busy database.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Shared by the jobs of one copy.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    rate: Option<f64>,
+    max_load: Option<u32>,
+    /// Statements of our own that may be at work in ClickHouse: the inserts, and the question.
+    own: u64,
+    /// When the next row may be sent at this rate.
+    due: Mutex<Instant>,
+    /// When the databases were looked at last.
+    looked: Mutex<Option<Instant>>,
+    line: tokio::sync::Mutex<Line>,
+}
+
+#[derive(::clickhouse::Row, Deserialize)]
+struct Load {
+    queries: u64,
+    parts: u64,
+}
+
+impl Throttle {
+    pub(super) fn new(tools: &Tools, options: &Options) -> Self {
+        Self {
+            rate: options.rate.filter(|rate| *rate > 0.0),
+            max_load: options.max_load,
+            own: options.jobs as u64 + 1,
+            due: Mutex::new(clock::mono()),
+            looked: Mutex::new(None),
+            line: tokio::sync::Mutex::new(Line::new(&tools.pg, &["SET statement_timeout = '5s'"])),
+        }
+    }
+
+    /// Counts rows that were sent.
+    pub(super) fn spend(&self, rows: u64) {
+        if let Some(rate) = self.rate {
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            *due = (*due).max(clock::mono()) + Duration::from_secs_f64(rows as f64 / rate);
+        }
+    }
+
+    /// Waits until more may be sent and the databases have room.
+    pub(super) async fn pass(&self, tools: &Tools, table: &str, watch: &Watch) {
+        let due = *self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = due.saturating_duration_since(clock::mono());
+        if !wait.is_zero() {
+            watch.change(|p| p.waiting = Some(Wait::Rate));
+            tokio::time::sleep(wait).await;
+        }
+        while self.time_to_look() {
+            // A question that is not answered holds nobody up: the insert itself will say what is wrong.
+            let Ok(Some(wait)) = self.look(tools, table).await else { break };
+            watch.change(|p| p.waiting = Some(wait));
+            tokio::time::sleep(LOOK).await;
+        }
+        watch.change(|p| p.waiting = None);
+    }
+
+    fn time_to_look(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = looked.is_none_or(|at| clock::since(at) >= LOOK);
+        if due {
+            *looked = Some(clock::mono());
+        }
+        due
+    }
+
+    async fn look(&self, tools: &Tools, table: &str) -> Result<Option<Wait>, Trouble> {
+        let query = tools.ch.query(
+            "SELECT (SELECT toUInt64(sum(value)) FROM system.metrics WHERE metric = 'Query') AS queries, \
+             (SELECT toUInt64(max(parts)) FROM (SELECT count() AS parts FROM system.parts \
+              WHERE active AND database = currentDatabase() AND table = ? GROUP BY partition)) AS parts",
+        );
+        let load: Load = tools.ch.ask.one(query.bind(table)).await?;
+        if load.parts > MANY_PARTS {
+            return Ok(Some(Wait::Parts));
+        }
+        let Some(most) = self.max_load.map(u64::from) else { return Ok(None) };
+        let mut line = self.line.lock().await;
+        let active: Result<i64, Trouble> = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend' \
+             AND application_name NOT LIKE 'cutover %'",
+        )
+        .fetch_one(line.get().await?)
+        .await
+        .map_err(|e| tools.pg.trouble(&e));
+        let active = active.inspect_err(|_| line.drop_session())?;
+        let busy = active.unsigned_abs() > most || load.queries.saturating_sub(self.own) > most;
+        Ok(busy.then_some(Wait::Load))
+    }
+}

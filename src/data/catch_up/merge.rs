@@ -1,0 +1,174 @@
+//! One row of both sides made one: pure.
+//!
+//! One rule: whichever side wrote last keeps what it says; what it leaves empty is taken from the other. Langfuse's own
+//! merge does the same, and keeps what an entity was created with (`immutableEntityKeys` of its ingestion service).
+
+use crate::data::cell::Cell;
+use crate::data::rows::Row;
+use crate::data::tables::{Column, Compare, Mapping, Rule};
+
+/// A version this close to the row's own time is a copy's: v3's own versions are the moment of a merge, seconds after
+/// the event. A refreshed copy is a millisecond newer than what it replaces.
+const COPY_MS: i64 = 250;
+
+/// What becomes of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Nothing: it is as it should be.
+    Fine,
+    /// Nothing: v3 has deleted it.
+    Deleted,
+    /// v2's row as it is, as the backfill would have written it.
+    Insert,
+    /// v2's row, newer than the copy; the columns that differ.
+    Refresh(Row, Vec<&'static str>),
+    /// Both made one, newer than v3's; the columns that were filled.
+    Merge(Row, Vec<&'static str>),
+}
+
+/// Judges v2's row against the winning row of v3.
+pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
+    let Some(v3) = v3 else { return Verdict::Insert };
+    if matches!(v3.get(mapping, "is_deleted"), Cell::Int(1..)) {
+        return Verdict::Deleted;
+    }
+    let newer = millis(mapping, v2, "updated_at") > millis(mapping, v3, "updated_at");
+    if is_copy(mapping, v3) {
+        let columns = differing(mapping, v2, v3);
+        if !newer || columns.is_empty() {
+            return Verdict::Fine;
+        }
+        return Verdict::Refresh(versioned(mapping, v2.clone(), v3), columns);
+    }
+    let merged = merge(mapping, v2, v3, newer);
+    let columns = differing(mapping, &merged, v3);
+    if columns.is_empty() {
+        return Verdict::Fine;
+    }
+    Verdict::Merge(versioned(mapping, merged, v3), columns)
+}
+
+/// Whether a row of ClickHouse was copied, by anybody, and not written by v3.
+pub fn is_copy(mapping: &Mapping, row: &Row) -> bool {
+    let age = millis(mapping, row, "event_ts") - millis(mapping, row, mapping.spec.time);
+    (0..=COPY_MS).contains(&age)
+}
+
+/// A moment of a row; 0 where it has none.
+pub fn millis(mapping: &Mapping, row: &Row, column: &str) -> i64 {
+    match row.get(mapping, column) {
+        Cell::Millis(at) => *at,
+        _ => 0,
+    }
+}
+
+/// A millisecond newer than what it replaces. Not the present: v3 may be merging the same entity now, and its row, made
+/// without ours, would be older than ours and lost.
+fn versioned(mapping: &Mapping, mut row: Row, over: &Row) -> Row {
+    let version = millis(mapping, over, "event_ts").max(millis(mapping, &row, "event_ts")) + 1;
+    if let Some(at) = mapping.columns.iter().position(|m| m.column.ch == "event_ts") {
+        row.cells[at] = Cell::Millis(version);
+    }
+    row
+}
+
+/// Columns whose values differ, as far as they say what the row is.
+fn differing(mapping: &Mapping, a: &Row, b: &Row) -> Vec<&'static str> {
+    let pairs = mapping.columns.iter().zip(a.cells.iter().zip(&b.cells));
+    let differ = pairs.filter(|(m, (a, b))| is_told(m.column) && a != b);
+    differ.map(|(m, _)| m.column.ch).collect()
+}
+
+/// `updated_at` alone is no difference, and neither is what v2 does not know.
+fn is_told(column: &Column) -> bool {
+    column.ch != "updated_at" && !matches!(column.rule, Rule::Version | Rule::Alive | Rule::Fixed(_))
+}
+
+/// What an entity was created with stays as it was first written: v2 had it first.
+fn is_birth(mapping: &Mapping, column: &Column) -> bool {
+    column.ch == "created_at"
+        || column.ch == mapping.spec.time
+        || (column.ch == "trace_id" && mapping.spec.sorted_by.contains(&"type"))
+}
+
+fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
+    let partial = is_partial(mapping, v2, v3);
+    let mut cells = Vec::with_capacity(v3.cells.len());
+    for (at, mapped) in mapping.columns.iter().enumerate() {
+        let (old, new) = (&v2.cells[at], &v3.cells[at]);
+        let column = mapped.column;
+        cells.push(match (column.rule, old, new) {
+            (Rule::Version | Rule::Alive | Rule::Fixed(_), ..) => new.clone(),
+            _ if matches!(column.compare, Compare::Not(_)) && !new.is_empty() => new.clone(),
+            _ if column.ch == "updated_at" => latest(old, new),
+            _ if is_birth(mapping, column) && !old.is_empty() => old.clone(),
+            (_, Cell::Map(old), Cell::Map(new)) if v2_is_newer => Cell::Map(entries(old, new)),
+            (_, Cell::Map(old), Cell::Map(new)) => Cell::Map(entries(new, old)),
+            (_, Cell::List(old), Cell::List(new)) => Cell::List(united(new, old)),
+            (_, old, new) if is_default(new) && (partial || new.is_empty()) => or(old, new),
+            (_, old, new) if v2_is_newer => or(old, new),
+            (_, old, new) => or(new, old),
+        });
+    }
+    Row { key: v3.key.clone(), cells }
+}
+
+/// Whether v3 wrote without knowing what v2 has: then its booleans and levels are defaults and no decisions. A trace
+/// that somebody made private in v3 was whole, and stays private.
+fn is_partial(mapping: &Mapping, v2: &Row, v3: &Row) -> bool {
+    let pairs = mapping.columns.iter().zip(v2.cells.iter().zip(&v3.cells));
+    pairs.into_iter().any(|(m, (old, new))| is_told(m.column) && new.is_empty() && !is_nothing(old))
+}
+
+/// Nothing worth carrying over: empty, or counts and amounts of 0.
+fn is_nothing(cell: &Cell) -> bool {
+    match cell {
+        Cell::Counts(map) => map.iter().all(|(_, count)| *count == 0),
+        Cell::Amounts(map) => map.iter().all(|(_, amount)| *amount == 0),
+        cell => cell.is_empty(),
+    }
+}
+
+/// What v3 writes where nobody said anything.
+fn is_default(cell: &Cell) -> bool {
+    match cell {
+        Cell::Bool(value) => !value,
+        Cell::Text(text) => text.is_empty() || text == "DEFAULT",
+        cell => is_nothing(cell),
+    }
+}
+
+fn or(first: &Cell, second: &Cell) -> Cell {
+    // Counts of 0 in place of no counts at all would be a difference without a meaning.
+    if is_nothing(first) { second.clone() } else { first.clone() }
+}
+
+fn latest(a: &Cell, b: &Cell) -> Cell {
+    match (a, b) {
+        (Cell::Millis(a), Cell::Millis(b)) => Cell::Millis(*a.max(b)),
+        _ => or(b, a),
+    }
+}
+
+/// The entries of `first`, and those of `second` that it does not have or has empty.
+fn entries(first: &[(String, String)], second: &[(String, String)]) -> Vec<(String, String)> {
+    let mut out = first.to_vec();
+    for (key, value) in second {
+        match out.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) if known.is_empty() => known.clone_from(value),
+            Some(_) => {}
+            None => out.push((key.clone(), value.clone())),
+        }
+    }
+    out
+}
+
+fn united(first: &[String], second: &[String]) -> Vec<String> {
+    let mut out = first.to_vec();
+    let more = second.iter().filter(|tag| !first.contains(tag));
+    out.extend(more.cloned());
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The look at one table, from the newest row to the oldest.
+
+use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
+
+use super::mend::Mender;
+use super::window::Window;
+use super::{Found, Watch};
+use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::data::backfill::range;
+use crate::data::lock::{Phase, standings};
+use crate::data::tables::{Live, spec};
+use crate::domain::backfill::Table;
+use crate::domain::{Kind, Trouble};
+
+/// Rows of v2 of one stretch: what is held in memory.
+const STRETCH: u64 = 50_000;
+/// A row may be committed so long after it was stamped: what came within it is looked at again next time.
+const IN_FLIGHT_MS: i64 = 30_000;
+
+/// Whether anything is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Only looked for.
+    Look,
+    /// Written, too.
+    Write,
+}
+
+/// Looks at one table; `None` when it is not copied yet or this version of Langfuse does not copy it.
+///
+/// # Errors
+/// A side cannot be read or written; what was written before stays and is right.
+pub async fn table(
+    pg: &PostgresWork,
+    ch: &ClickhouseWork,
+    table: Table,
+    mode: Mode,
+    watch: &Watch,
+    stop: &CancellationToken,
+) -> Result<Option<Found>, Trouble> {
+    let spec = spec(table);
+    let mut session = pg.session().await?;
+    let rows = standings(pg, &mut session).await?;
+    let Some(row) = rows.iter().find(|row| row.name == table.migration()) else { return Ok(None) };
+    let above = match (row.phase, row.cursor()) {
+        (Phase::Finished, _) => None,
+        // What is above the cursor is promised; the rest is the backfill's.
+        (_, Some(cursor)) => Some(cursor),
+        (_, None) => return Ok(None),
+    };
+    sqlx::raw_sql("SET enable_seqscan = off; SET enable_sort = off")
+        .execute(&mut session)
+        .await
+        .map_err(|e| pg.trouble(&e))?;
+    let now = now(pg, &mut session).await?;
+    let mapping = Live::read(&ch.ask, spec).await?.map(spec);
+    let window = Window { pg, ch, mapping: &mapping, above };
+    let mender = Mender { pg, ch, mapping: &mapping, write: mode == Mode::Write };
+    let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
+    let mut below = Some(i64::MAX / 2_000);
+    while let Some(top) = below {
+        if stop.is_cancelled() {
+            return Err(Trouble::new(
+                Kind::Timeout,
+                "catch-up",
+                "interrupted; what was written stays, and is right",
+            ));
+        }
+        let range = range::next(pg, &mut session, spec, spec.time, 0, top, STRETCH).await?;
+        let (candidates, looked_at) = window.candidates(&mut session, &range).await?;
+        found.looked_at += looked_at;
+        mender.mend(&mut session, &candidates, &mut found).await?;
+        watch.tell(&found);
+        below = range.from;
+    }
+    Ok(Some(found))
+}
+
+async fn now(pg: &PostgresWork, session: &mut PgConnection) -> Result<i64, Trouble> {
+    sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8")
+        .fetch_one(session)
+        .await
+        .map_err(|e| pg.trouble(&e))
+}

@@ -1,0 +1,179 @@
+//! The statements of ClickHouse's side (langfuse.md 3.1, 3.3).
+//!
+//! One rule: a unit is a project's day of the business time, the prefix of the sorting key, so that what can
+//! ever be merged stands in one unit and a unit is read without the rest of its partition.
+
+use std::fmt::Write as _;
+
+use crate::data::tables::Spec;
+
+/// Table, its `uuid` and engine.
+pub const TABLE: &str = "SELECT toString(uuid) AS relation, engine FROM system.tables \
+     WHERE database = currentDatabase() AND name = ?";
+
+/// Active parts of a table; the table stands in each of them, so that one question is enough.
+pub const PARTS: &str = "WITH (SELECT (toString(uuid), engine) FROM system.tables \
+     WHERE database = currentDatabase() AND name = ?) AS t \
+     SELECT ifNull(t.1, '') AS relation, ifNull(t.2, '') AS engine, partition_id AS partition, name, rows, min_block_number AS min, \
+     max_block_number AS max, hash_of_all_files AS hash FROM system.parts \
+     WHERE active AND database = currentDatabase() AND table = ? ORDER BY partition_id, min_block_number";
+
+/// Which units a statement is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Where {
+    /// Of this partition.
+    pub partition: Option<String>,
+    /// Just these projects; empty: all.
+    pub projects: Vec<String>,
+    /// Just these days of the business time; empty: all.
+    pub days: Vec<u16>,
+    /// One slice of the ids, of so many: what a statement holds in memory is bounded by it.
+    pub slice: Option<(u64, u64)>,
+    /// Just these ids, bound by the caller as the last one.
+    pub ids: bool,
+}
+
+impl Where {
+    /// The condition, `?` for each text.
+    fn text(&self, spec: &Spec) -> String {
+        let day = |n: &u16| format!("toDate({n})");
+        let mut text = String::from("1");
+        if self.partition.is_some() {
+            text.push_str(" AND _partition_id = ?");
+        }
+        if !self.projects.is_empty() {
+            text.push_str(" AND project_id IN ?");
+        }
+        if !self.days.is_empty() {
+            let days: Vec<_> = self.days.iter().map(day).collect();
+            let _ = write!(text, " AND toDate({}) IN ({})", spec.time, days.join(", "));
+        }
+        if let Some((slice, of)) = self.slice.filter(|(_, of)| *of > 1) {
+            let _ = write!(text, " AND cityHash64(id) % {of} = {slice}");
+        }
+        if self.ids {
+            text.push_str(" AND id IN ?");
+        }
+        text
+    }
+
+    /// Binds what [`Self::text`] left open.
+    pub fn bind(&self, mut query: ::clickhouse::query::Query) -> ::clickhouse::query::Query {
+        if let Some(partition) = &self.partition {
+            query = query.bind(partition);
+        }
+        if !self.projects.is_empty() {
+            query = query.bind(&self.projects);
+        }
+        query
+    }
+}
+
+/// What makes two rows of one id and unit two sorting keys: columns, none for traces.
+fn rest_of_key(spec: &Spec) -> String {
+    let columns: Vec<_> = spec.sorted_by.iter().filter(|c| **c != "project_id").copied().collect();
+    columns.join(", ")
+}
+
+/// Number of sorting keys.
+fn keys(spec: &Spec) -> String {
+    let columns = rest_of_key(spec);
+    if columns.is_empty() { "toUInt64(1)".into() } else { format!("uniqExact({columns})") }
+}
+
+/// Day of `created_at` of a winning version.
+const MADE: &str = "toInt32(floor(w.3 / 86400000))";
+
+/// Entities of units with their winning versions: deleted, copied, created at, updated at, version.
+/// Equal versions are the backfill's own repetitions, of which the newer `updated_at` came later.
+fn winners(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT _partition_id AS q, project_id AS p, toUInt16(toDate({time})) AS u, id AS i, count() AS n, {keys} AS k, \
+         argMax((is_deleted, event_ts = {time}, toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(updated_at), \
+                 toUnixTimestamp64Milli(event_ts)), (event_ts, updated_at)) AS w \
+         FROM {table} WHERE {on} GROUP BY q, p, u, i",
+        time = spec.time,
+        keys = keys(spec),
+        table = spec.ch,
+        on = on.text(spec),
+    )
+}
+
+/// Counts of units by day of `created_at`.
+pub fn units(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT p AS project, u AS unit, {MADE} AS made, sum(n) AS raw, sum(k) AS keys, count() AS ids, \
+         countIf(w.1 != 0) AS deleted, countIf(w.1 = 0 AND w.2) AS copied, countIf(w.1 = 0 AND NOT w.2) AS written, \
+         toInt64(bitAnd(sumIf(toUInt64(w.4), w.1 = 0 AND w.2), toUInt64(4611686018427387903))) AS updated, \
+         maxIf(w.3, w.1 = 0 AND w.2) AS newest \
+         FROM ({}) GROUP BY p, u, made",
+        winners(spec, on)
+    )
+}
+
+/// Entities that some parts hold rows of, with and without these parts. Parts are bound three times, then the
+/// partition twice and the parts again.
+pub fn entities(spec: &Spec) -> String {
+    let (time, table, columns) = (spec.time, spec.ch, rest_of_key(spec));
+    let winner = format!(
+        "(is_deleted, event_ts = {time}, toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(updated_at)), \
+         (event_ts, updated_at)"
+    );
+    let (keys, old_keys) = if columns.is_empty() {
+        ("toUInt64(1)".to_owned(), "toUInt64(countIf(_part NOT IN ?) > 0)".to_owned())
+    } else {
+        (format!("uniqExact({columns})"), format!("uniqExactIf({columns}, _part NOT IN ?)"))
+    };
+    format!(
+        "SELECT project_id AS project, toUInt16(toDate({time})) AS unit, count() AS rows, \
+         countIf(_part NOT IN ?) AS old_rows, {keys} AS keys, {old_keys} AS old_keys, argMax({winner}) AS now, \
+         argMaxIf({winner}, _part NOT IN ?) AS before \
+         FROM {table} WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
+         (SELECT project_id, toDate({time}), id FROM {table} WHERE _partition_id = ? AND _part IN ?) \
+         GROUP BY project, unit, id"
+    )
+}
+
+/// Units that some parts hold rows of.
+pub fn touched(spec: &Spec) -> String {
+    format!(
+        "SELECT DISTINCT _part AS part, project_id AS project, toUInt16(toDate({})) AS unit FROM {} \
+         WHERE _partition_id = ? AND _part IN ?",
+        spec.time, spec.ch
+    )
+}
+
+/// Entities of units whose winning version v3 wrote, deleted ones included.
+pub fn written(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT p AS project, u AS unit, i AS id, w.1 AS deleted, {MADE} AS made FROM ({}) WHERE w.1 != 0 OR NOT w.2",
+        winners(spec, on)
+    )
+}
+
+/// Copied entities of one project with their `updated_at`, made between two moments (ms).
+pub fn copied(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT i AS id, w.4 AS updated FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
+        winners(spec, on)
+    )
+}
+
+/// Ids that stand in more than one day: those of one slice of all ids.
+pub fn strays(spec: &Spec) -> String {
+    format!(
+        "SELECT DISTINCT i AS id FROM (SELECT project_id AS p, id AS i FROM {table} WHERE cityHash64(id) % ? = ? \
+         GROUP BY p, i HAVING min(toDate({time})) != max(toDate({time})))",
+        table = spec.ch,
+        time = spec.time
+    )
+}
+
+/// Where some ids stand.
+pub fn stands(spec: &Spec) -> String {
+    let all = winners(spec, &Where { ids: true, ..Where::default() });
+    format!(
+        "SELECT p AS project, i AS id, u AS unit, w.1 AS deleted, toUInt8(w.2) AS copied, {MADE} AS made, w.4 AS updated, \
+         w.5 AS version FROM ({all}) ORDER BY p, i"
+    )
+}

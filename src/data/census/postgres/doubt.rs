@@ -1,0 +1,185 @@
+//! Doubt about closed days: what the statistics do not explain is counted again by the index.
+//!
+//! One rule: a day whose count moved is read again; a day whose count did not is believed.
+
+use super::super::book::{Day, PgBook};
+use super::read::{self, Scope, Span};
+use super::{Look, Session, Side};
+use crate::domain::Trouble;
+use crate::domain::backfill::Table;
+
+/// Of so many closed days, one is counted again in each run.
+const ONE_IN: u64 = 100;
+/// Read at a time that is not known any more.
+const BEFORE: i64 = -1;
+/// Days of one index-only statement.
+const STRETCH: Day = 64;
+
+/// Why closed days may have moved.
+pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static str> {
+    let (base, now) = (book.base, look.moved());
+    if now.inserted < base.inserted || now.deleted < base.deleted || now.updated < base.updated {
+        return Some("the statistics were reset");
+    }
+    if now.deleted != base.deleted {
+        return Some("rows were deleted");
+    }
+    let (inserted, seen) = (now.inserted - base.inserted, total.cast_signed() - book.base_rows.cast_signed());
+    // Fewer insertions than new rows: the statistics come late. More: rows that no open day shows.
+    (inserted > seen).then_some("rows were inserted that no open day shows")
+}
+
+/// Counts again what is in doubt, then what chance says, then what updates may have changed.
+pub(super) async fn settle(
+    session: &mut Session<'_>,
+    table: Table,
+    book: &mut PgBook,
+    total: u64,
+    run: u64,
+    side: &mut Side,
+    scope: &mut Scope<'_>,
+) -> Result<(), Trouble> {
+    let look = side.look.clone();
+    let joined = (table == Table::DatasetRunItems).then_some("what is joined may have changed");
+    let mut doubt = reason(book, &look, total).or(joined);
+    let fresh = book.base_rows == 0;
+    if doubt.is_none() && !fresh {
+        let chosen: Vec<Day> = book.days.keys().copied().filter(|day| is_chosen(*day, run)).collect();
+        side.rechecked = chosen.len();
+        if compare(session, table, book, &chosen, side).await? {
+            doubt = Some("a closed day that was counted again at random had changed");
+        }
+    }
+    if let Some(why) = doubt.filter(|_| !fresh) {
+        tracing::info!(target: "census", "{}: {why}: closed days are counted again", table.name());
+        let mut from = book.start;
+        while from < book.frontier {
+            let to = from.saturating_add(STRETCH).min(book.frontier);
+            recount(session, table, book, Span { from, to }, side).await?;
+            (scope.progress)(side.read);
+            from = to;
+        }
+        // Where the count is the same, the rows may not be.
+        for day in book.days.values_mut() {
+            day.read_at = Some(BEFORE);
+        }
+    }
+    reread(session, table, book, side, scope).await?;
+    let open: u64 = side.open.values().flat_map(|d| d.values()).map(|b| b.rows).sum();
+    // Late statistics of rows that are counted already must not look like insertions later.
+    let known = book.closed_rows() + open;
+    let seen = known.cast_signed() - book.base_rows.cast_signed();
+    let inserted = look.inserted - book.base.inserted;
+    if fresh || doubt.is_some() || inserted >= seen {
+        (book.base, book.base_rows) = (look.moved(), known);
+    }
+    Ok(())
+}
+
+/// Whether chance picks a day in a run: the same for the same numbers.
+pub(super) fn is_chosen(day: Day, run: u64) -> bool {
+    // splitmix64's finish: every bit of both numbers counts.
+    let mut x = (u64::from(day.cast_unsigned()) << 32 ^ run).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ x >> 31).is_multiple_of(ONE_IN)
+}
+
+/// Reads chosen days whole; says whether one of them had changed.
+async fn compare(
+    session: &mut Session<'_>,
+    table: Table,
+    book: &mut PgBook,
+    chosen: &[Day],
+    side: &mut Side,
+) -> Result<bool, Trouble> {
+    let mut changed = false;
+    for day in chosen {
+        let before = bins_of(book, *day);
+        read::put(session, table, book, Span { from: *day, to: day + 1 }, side).await?;
+        let after = bins_of(book, *day);
+        if before.iter().map(|b| (b.0, b.1)).ne(after.iter().map(|b| (b.0, b.1))) {
+            side.corrected.push(*day);
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+/// Project (by number), rows and sum of a day.
+fn bins_of(book: &PgBook, day: Day) -> Vec<(usize, u64, i64)> {
+    let all = book.bins.values().enumerate();
+    all.filter_map(|(n, days)| days.get(&day).map(|b| (n, b.rows, b.updated))).collect()
+}
+
+/// Counts a stretch by the index, and reads the days whose count moved.
+async fn recount(
+    session: &mut Session<'_>,
+    table: Table,
+    book: &mut PgBook,
+    span: Span,
+    side: &mut Side,
+) -> Result<(), Trouble> {
+    let now = read::days(session, table, span, &mut side.read).await?;
+    let before = book.days.range(span.from..span.to).map(|(day, d)| (*day, d.rows));
+    let mut moved: Vec<Day> =
+        before.filter(|(day, rows)| now.get(day) != Some(rows)).map(|(d, _)| d).collect();
+    moved.extend(now.keys().filter(|day| !book.days.contains_key(day)));
+    for day in moved {
+        read::put(session, table, book, Span { from: day, to: day + 1 }, side).await?;
+        side.corrected.push(day);
+    }
+    Ok(())
+}
+
+/// Rows were updated, or one replaced another: reads days again, the newest first, as far as the scope allows.
+async fn reread(
+    session: &mut Session<'_>,
+    table: Table,
+    book: &mut PgBook,
+    side: &mut Side,
+    scope: &mut Scope<'_>,
+) -> Result<(), Trouble> {
+    let now = Some(side.look.updated + side.look.deleted);
+    let old: Vec<Day> = book.days.iter().filter(|(_, d)| d.read_at != now).map(|(day, _)| *day).collect();
+    let mut left = scope.reread;
+    for (n, span) in read::spans(&old, book, 100_000).into_iter().rev().enumerate() {
+        let rows: u64 = book.days.range(span.from..span.to).map(|(_, d)| d.rows).sum();
+        if rows > left && n > 0 {
+            side.stale += old.iter().filter(|day| **day < span.to).count();
+            break;
+        }
+        left = left.saturating_sub(rows);
+        read::put(session, table, book, span, side).await?;
+        (scope.progress)(side.read);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::census::book::Moved;
+
+    #[test]
+    fn chance_is_fair_and_repeats_itself() {
+        let chosen = |run| (18_000..20_000).filter(|day| is_chosen(*day, run)).collect::<Vec<_>>();
+        assert_eq!(chosen(7), chosen(7));
+        assert_ne!(chosen(7), chosen(8));
+        let all: usize = (0..100).map(|run| chosen(run).len()).sum();
+        assert!((1_700..2_300).contains(&all), "{all} of 200 000");
+    }
+
+    #[test]
+    fn what_raises_doubt() {
+        let base = Moved { inserted: 100, updated: 5, deleted: 0 };
+        let book = PgBook { base, base_rows: 100, ..PgBook::default() };
+        let look = |inserted, deleted| Look { inserted, deleted, updated: 5, ..Look::default() };
+        assert_eq!(reason(&book, &look(100, 0), 100), None);
+        assert_eq!(reason(&book, &look(110, 0), 110), None, "ten new rows, ten seen");
+        assert_eq!(reason(&book, &look(100, 0), 110), None, "the statistics come late");
+        assert!(reason(&book, &look(110, 0), 109).is_some(), "one went elsewhere");
+        assert!(reason(&book, &look(100, 1), 99).is_some());
+        assert!(reason(&book, &look(3, 0), 100).is_some(), "a reset");
+    }
+}

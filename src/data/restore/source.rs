@@ -1,0 +1,169 @@
+//! What v3 wrote, listed by project and day, as ClickHouse sorts it.
+//!
+//! One rule: the day and the project of a page are those of the sorting key, so a page costs one day and not the
+//! table; memory holds one page.
+
+use std::collections::HashMap;
+
+use ::clickhouse::Row;
+use serde::Deserialize;
+
+use crate::clients::work::ClickhouseWork;
+use crate::data::rows;
+use crate::data::tables::{Mapping, Spec};
+use crate::domain::backfill::Table;
+use crate::domain::{Kind, Trouble};
+
+/// Ids of one page: with them a statement stays far below the 256 KiB that ClickHouse reads of one.
+pub(super) const PAGE: usize = 2000;
+/// Bytes of ids in one statement.
+const NAMED: usize = 100_000;
+/// Bytes of input and output that are fetched at once, about; a single row may be larger.
+const FETCHED: u64 = 24 << 20;
+
+/// A project's day with rows that v3 wrote. A copied row carries its own time as `event_ts` (langfuse.md 1.6).
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub(super) struct Slice {
+    pub(super) project: String,
+    /// "2026-11-22", by the server's own zone: only ever compared with itself.
+    pub(super) day: String,
+    /// Raw rows: at least as many as entities.
+    pub(super) rows: u64,
+    /// Ids that are not UTF-8, in hexadecimal; a thousand at most.
+    pub(super) broken: Vec<String>,
+}
+
+/// An entity that v3 wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub(super) struct Written {
+    pub(super) id: String,
+    /// Milliseconds since 1970, of its newest row.
+    pub(super) updated_at: i64,
+}
+
+/// Traces of our own probes are nobody's data ([`crate::domain::latency::CANARY`]).
+pub(super) const OURS: &str = "NOT startsWith(id, 'cutover-canary-')";
+
+/// The days of a table, all projects or one.
+pub(super) async fn slices(
+    ch: &ClickhouseWork,
+    spec: &Spec,
+    project: Option<&str>,
+) -> Result<Vec<Slice>, Trouble> {
+    let statement = format!(
+        "SELECT project_id AS project, toString(toDate({time})) AS day, count() AS rows, \
+         arrayMap(id -> hex(id), groupUniqArrayIf(1000)(id, NOT isValidUTF8(id))) AS broken FROM {table} \
+         WHERE event_ts != {time} AND {OURS} AND (? = '' OR project_id = ?) \
+         GROUP BY project_id, toDate({time}) ORDER BY project_id, toDate({time})",
+        time = spec.time,
+        table = spec.ch,
+    );
+    let project = project.unwrap_or_default();
+    all(ch, ch.query(&statement).bind(project).bind(project)).await
+}
+
+/// The next ids of a day, after one.
+pub(super) async fn page(
+    ch: &ClickhouseWork,
+    spec: &Spec,
+    slice: &Slice,
+    after: &str,
+) -> Result<Vec<Written>, Trouble> {
+    let statement = format!(
+        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at FROM {table} \
+         WHERE project_id = ? AND toDate({time}) = toDate(?) AND event_ts != {time} AND {OURS} AND isValidUTF8(id) AND id > ? \
+         GROUP BY id ORDER BY id LIMIT {PAGE}",
+        time = spec.time,
+        table = spec.ch,
+    );
+    all(ch, ch.query(&statement).bind(&slice.project).bind(&slice.day).bind(after)).await
+}
+
+/// Ids in groups that fit one statement and one fetch, in their order.
+pub(super) async fn groups<'a, T>(
+    ch: &ClickhouseWork,
+    spec: &Spec,
+    slice: &Slice,
+    wanted: &'a [(&'a str, T)],
+) -> Result<Vec<&'a [(&'a str, T)]>, Trouble> {
+    let sizes = sizes(ch, spec, slice, wanted).await?;
+    let (mut groups, mut begun, mut bytes, mut named) = (vec![], 0, 0, 0);
+    for (at, (id, _)) in wanted.iter().enumerate() {
+        let size = sizes.get(*id).copied().unwrap_or_default();
+        if at > begun && (bytes + size > FETCHED || named + id.len() > NAMED) {
+            groups.push(&wanted[begun..at]);
+            (begun, bytes, named) = (at, 0, 0);
+        }
+        bytes += size;
+        named += id.len() + 4;
+    }
+    groups.extend(wanted.get(begun..).filter(|rest| !rest.is_empty()));
+    Ok(groups)
+}
+
+#[derive(Row, Deserialize)]
+struct Sized {
+    id: String,
+    bytes: u64,
+}
+
+/// How large the payload of each id is; scores have none.
+async fn sizes<T>(
+    ch: &ClickhouseWork,
+    spec: &Spec,
+    slice: &Slice,
+    wanted: &[(&str, T)],
+) -> Result<HashMap<String, u64>, Trouble> {
+    if spec.table == Table::Scores {
+        return Ok(HashMap::new());
+    }
+    let statement = format!(
+        "SELECT id, toUInt64(max(ifNull(length(input), 0) + ifNull(length(output), 0))) AS bytes FROM {table} \
+         WHERE project_id = ? AND toDate({time}) = toDate(?) AND id IN ? GROUP BY id",
+        time = spec.time,
+        table = spec.ch,
+    );
+    let mut sizes = HashMap::with_capacity(wanted.len());
+    for part in wanted.chunks(rows::PAGE) {
+        let ids: Vec<&str> = part.iter().map(|(id, _)| *id).collect();
+        let query = ch.query(&statement).bind(&slice.project).bind(&slice.day).bind(ids);
+        sizes.extend(all::<Sized>(ch, query).await?.into_iter().map(|s| (s.id, s.bytes)));
+    }
+    Ok(sizes)
+}
+
+/// The winning rows of a project's ids, on whatever day they are, by id; deleted ones as well.
+pub(super) async fn winners(
+    ch: &ClickhouseWork,
+    mapping: &Mapping,
+    project: &str,
+    ids: &[&str],
+) -> Result<Vec<rows::Row>, Trouble> {
+    let statement = format!(
+        "SELECT {} FROM {} WHERE project_id = ? AND id IN ? ORDER BY event_ts DESC LIMIT 1 BY id",
+        mapping.ch_list(),
+        mapping.spec.ch
+    );
+    let unexpected = |detail: String| Trouble::new(Kind::Unexpected, ch.object(), detail);
+    let mut cursor = ch.stream(ch.query(&statement).bind(project).bind(ids))?;
+    let (mut rest, mut found) = (Vec::new(), Vec::with_capacity(ids.len()));
+    while let Some(chunk) = cursor.next().await.map_err(|e| ch.trouble(&e))? {
+        rest.extend_from_slice(&chunk);
+        let used = rows::decode(&rest, &mapping.columns, &mut found);
+        let used = used.map_err(|e| unexpected(format!("table {}: {e}", mapping.spec.ch)))?;
+        rest.drain(..used);
+    }
+    if !rest.is_empty() {
+        return Err(unexpected(format!("table {}: the answer was cut", mapping.spec.ch)));
+    }
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+/// All rows, within the purpose's own limit: a table of years is not asked in six seconds.
+async fn all<T: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
+    ch: &ClickhouseWork,
+    query: ::clickhouse::query::Query,
+) -> Result<Vec<T>, Trouble> {
+    query.fetch_all::<T>().await.map_err(|e| ch.trouble(&e))
+}

@@ -1,0 +1,194 @@
+//! One batch, one transaction.
+//!
+//! One rule: a batch is written whole or not at all; a row that the server refuses is found by halving and named, and
+//! the others go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use sqlx::postgres::PgDatabaseError;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+use super::entity::Entity;
+use super::target::Target;
+use crate::clients::work::PostgresWork;
+use crate::data::convert::back::{Loss, Text};
+use crate::domain::Trouble;
+use crate::domain::backfill::Table;
+
+/// Tries of a batch that met a lock, a deadlock or a serialisation failure.
+const TRIES: u32 = 5;
+/// Before the second try; then twice, three times as long.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What became of one entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Inserted,
+    Updated,
+    /// v2 wrote a row as new or newer meanwhile.
+    Newer,
+    /// In the server's words.
+    Refused(String),
+}
+
+/// Whether a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// In a transaction that is committed.
+    Write,
+    /// Sent and cast by the server, and not written.
+    Rehearse,
+}
+
+/// Writes batches of one table over one session.
+pub(super) struct Writer<'a> {
+    pub(super) work: &'a PostgresWork,
+    pub(super) session: PgConnection,
+    pub(super) table: Table,
+    pub(super) target: Target,
+    pub(super) mode: Mode,
+}
+
+impl Writer<'_> {
+    /// The batch's outcomes, in its order.
+    ///
+    /// # Errors
+    /// The server went away, or does not let this user write. What was committed before stays.
+    pub(super) async fn batch(&mut self, entities: &mut [Entity]) -> Result<Vec<Outcome>, Trouble> {
+        if self.table == Table::Scores {
+            self.settle_configs(entities).await?;
+        }
+        let mut outcomes = vec![Outcome::Newer; entities.len()];
+        let mut parts = vec![0..entities.len()];
+        while let Some(part) = parts.pop() {
+            let refused = match self.tried(&entities[part.clone()]).await? {
+                Ok(written) => {
+                    for (outcome, entity) in outcomes[part.clone()].iter_mut().zip(&entities[part]) {
+                        *outcome = match (self.mode, written.get(&entity.key.id)) {
+                            (Mode::Rehearse, _) | (_, Some(true)) => Outcome::Inserted,
+                            (_, Some(false)) => Outcome::Updated,
+                            (_, None) => Outcome::Newer,
+                        };
+                    }
+                    continue;
+                }
+                Err(words) => words,
+            };
+            if part.len() == 1 {
+                outcomes[part.start] = Outcome::Refused(refused);
+                continue;
+            }
+            let middle = part.start + part.len() / 2;
+            parts.extend([middle..part.end, part.start..middle]);
+        }
+        Ok(outcomes)
+    }
+
+    /// One transaction, again when another one was in the way. `Err` inside: the server refuses a value.
+    async fn tried(&mut self, part: &[Entity]) -> Result<Result<HashMap<String, bool>, String>, Trouble> {
+        for again in 1.. {
+            let error = match self.transaction(part).await {
+                Ok(written) => return Ok(Ok(written)),
+                Err(error) => error,
+            };
+            match code(&error) {
+                // Data exceptions, integrity violations, one row named twice, limits of one value.
+                Some(code) if ["22", "23", "21", "54"].iter().any(|class| code.starts_with(class)) => {
+                    return Ok(Err(crate::domain::text::clean(&error.to_string())));
+                }
+                Some("40001" | "40P01" | "55P03") if again < TRIES => tokio::time::sleep(PAUSE * again).await,
+                _ => return Err(self.work.trouble(&error)),
+            }
+        }
+        Ok(Ok(HashMap::new()))
+    }
+
+    async fn transaction(&mut self, part: &[Entity]) -> Result<HashMap<String, bool>, sqlx::Error> {
+        if self.mode == Mode::Rehearse {
+            let query = bound(sqlx::query(sqlx::AssertSqlSafe(self.target.rehearse())), &self.target, part);
+            return query.fetch_one(&mut self.session).await.map(|_| HashMap::new());
+        }
+        let mut transaction = self.session.begin().await?;
+        if self.table == Table::Traces {
+            upsert_sessions(&mut transaction, &self.target, part).await?;
+        }
+        let query = bound(sqlx::query(sqlx::AssertSqlSafe(self.target.insert())), &self.target, part);
+        let rows = query.fetch_all(&mut *transaction).await?;
+        let written = rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("inserted")?)));
+        let written = written.collect::<Result<_, sqlx::Error>>()?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    /// A score whose configuration is gone goes back without it, as v2 itself would leave it (ON DELETE SET NULL).
+    async fn settle_configs(&mut self, entities: &mut [Entity]) -> Result<(), Trouble> {
+        let named: BTreeSet<&str> =
+            entities.iter().filter_map(|e| e.get(&self.target, "config_id")).collect();
+        let named: Vec<&str> = named.into_iter().collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let known = sqlx::query_scalar::<_, String>("SELECT id FROM score_configs WHERE id = ANY($1)");
+        let known = known.bind(&named).fetch_all(&mut self.session).await;
+        let known: BTreeSet<String> = known.map_err(|e| self.work.trouble(&e))?.into_iter().collect();
+        for entity in entities {
+            if entity.get(&self.target, "config_id").is_some_and(|config| !known.contains(config)) {
+                entity.set(&self.target, "config_id", None);
+                entity.losses.push(Loss::ScoreConfig);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One array of texts for each field.
+fn bound<'q>(
+    query: sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    target: &Target,
+    part: &[Entity],
+) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    (0..target.fields.len()).fold(query, |query, at| {
+        query.bind(part.iter().map(|e| e.values.get(at).cloned().flatten()).collect::<Vec<Text>>())
+    })
+}
+
+/// The sessions that traces name, since v2's traces refer to them: made at the time of their first trace here.
+async fn upsert_sessions(
+    session: &mut PgConnection,
+    target: &Target,
+    part: &[Entity],
+) -> Result<(), sqlx::Error> {
+    let mut sessions: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for entity in part {
+        let (Some(id), Some(at)) = (entity.get(target, "session_id"), entity.get(target, "timestamp")) else {
+            continue;
+        };
+        let first = sessions.entry((id, &entity.key.project)).or_insert(at);
+        *first = at.min(*first);
+    }
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let column =
+        |of: fn(&(&(&str, &str), &&str)) -> String| sessions.iter().map(|e| of(&e)).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO trace_sessions (id, project_id, created_at, updated_at) \
+         SELECT id, project, at::timestamp(3), at::timestamp(3) \
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS v(id, project, at) \
+         ON CONFLICT (id, project_id) DO NOTHING",
+    )
+    .bind(column(|e| e.0.0.to_owned()))
+    .bind(column(|e| e.0.1.to_owned()))
+    .bind(column(|e| (*e.1).to_owned()))
+    .execute(session)
+    .await
+    .map(drop)
+}
+
+fn code(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(e) => Some(e.try_downcast_ref::<PgDatabaseError>()?.code()),
+        _ => None,
+    }
+}

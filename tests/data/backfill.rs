@@ -1,0 +1,226 @@
+//! The forward copy: what it writes, whom it gives way to, who can go on after it.
+
+use serde_json::Value;
+
+use crate::forward::{
+    age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting,
+};
+
+fn document(output: &std::process::Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text)
+        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// All tables, all columns; what cannot be converted is told and does not stop the rest.
+#[tokio::test]
+async fn everything_is_copied_and_what_cannot_be_is_told() {
+    let rehearsal = waiting("1500", &[]).await;
+    // Odd values, and one created_at for more rows than an insert holds.
+    let big = "x".repeat(10 << 20);
+    sql(
+        &rehearsal,
+        &format!(
+            r#"
+            UPDATE traces SET created_at = '2024-05-03 10:00:00.123' WHERE id IN (SELECT id FROM traces ORDER BY id LIMIT 700);
+            CREATE TEMP TABLE p AS SELECT id FROM projects ORDER BY id LIMIT 1;
+            INSERT INTO traces (id, project_id, "timestamp", name, user_id, metadata, input, output, tags, created_at, updated_at) VALUES
+              ('bare-number', (SELECT id FROM p), now(), 'x', NULL, '7', NULL, NULL, '{{}}', now() - interval '1 h', now()),
+              ('bare-true', (SELECT id FROM p), now(), 'x', NULL, 'true', NULL, NULL, '{{}}', now() - interval '2 h', now()),
+              ('it''s "a/b" \ 🦀', (SELECT id FROM p), now(), '', '', '{{"k": ""}}', '""', '"🦀"', '{{"a,b","c\"d"}}', now() - interval '3 h', now()),
+              ('before-1970', (SELECT id FROM p), '1931-02-03 04:05:06.789', NULL, NULL, '[1, 2.50]', '0', '1e400', '{{}}', '1960-01-01', '1950-01-01'),
+              ('after-2106', (SELECT id FROM p), '2150-02-03 04:05:06.789', NULL, NULL, NULL, 'null', '{{"10": 1, "9": 2}}', '{{}}', now() - interval '4 h', '2200-01-01'),
+              ('after-2299', (SELECT id FROM p), '2400-01-01', NULL, NULL, NULL, NULL, NULL, '{{}}', now() - interval '5 h', now()),
+              ('big', (SELECT id FROM p), now(), 'big', NULL, '"text"', to_jsonb('{big}'::text), NULL, '{{}}', now() - interval '6 h', now());
+            INSERT INTO observations (id, project_id, trace_id, type, start_time, created_at, updated_at, calculated_total_cost)
+              VALUES ('dear', (SELECT id FROM p), NULL, 'GENERATION', now(), now() - interval '1 h', now(), 1000000),
+                     ('dear-enough', (SELECT id FROM p), NULL, 'SPAN', now(), now() - interval '1 h', now(), 999999.123456789012345);
+            "#
+        ),
+    )
+    .await;
+    let output = rehearsal.verb(&["backfill", "run", "--block-rows", "200", "--json"]);
+    let told = document(&output);
+    assert_eq!(output.status.code(), Some(1), "{told:#}");
+    assert_eq!(told["rejected"], 4, "{told:#}");
+    let file = std::fs::read_to_string(told["rejects_file"].as_str().unwrap()).unwrap();
+    let mut rejected: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    rejected.sort_by_key(|row| row["id"].as_str().unwrap().to_owned());
+    let ids: Vec<_> =
+        rejected.iter().map(|row| (row["id"].as_str().unwrap(), row["column"].as_str().unwrap())).collect();
+    assert_eq!(
+        ids,
+        [
+            ("after-2299", "timestamp"),
+            ("bare-number", "metadata"),
+            ("bare-true", "metadata"),
+            ("dear", "cost_details")
+        ]
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ARE NOT IN CLICKHOUSE"));
+    assert!(is_finished(&rehearsal).await);
+    let journal = rehearsal.verb(&["journal"]);
+    let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
+    assert!(journal.contains("backfill begun by") && journal.contains("3 ROW(S) NOT COPIED"), "{journal}");
+    compare(&rehearsal, &["after-2299", "bare-number", "bare-true", "dear"]).await;
+    // Again: there is nothing to do, and it is said.
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    let again = rehearsal.verb(&["backfill", "run", "--table", "traces"]);
+    assert_eq!(again.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("has finished"));
+}
+
+/// Order, foreign locks, two at once, and a lock that is taken away.
+#[tokio::test]
+async fn it_gives_way_as_a_worker_does() {
+    let rehearsal = waiting("2500", &[]).await;
+    let refused = |args: &[&str], words: &str| {
+        let output = rehearsal.verb(args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{text}");
+        assert!(text.contains(words), "{text}");
+    };
+    sql(&rehearsal, "UPDATE background_migrations SET finished_at = NULL WHERE name LIKE '%1216%'").await;
+    refused(&["backfill", "run"], "left to Langfuse's worker");
+    sql(&rehearsal, "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%'").await;
+    refused(&["backfill", "run", "--table", "scores"], "comes after 20241024_1730");
+    sql(
+        &rehearsal,
+        "UPDATE background_migrations SET worker_id = 'somebody', locked_at = (now() AT TIME ZONE 'UTC') - interval '40 s' \
+         WHERE name LIKE '%1730%'",
+    )
+    .await;
+    refused(&["backfill", "run"], "worker somebody, whose heartbeat is 4");
+    refused(&["backfill", "resume"], "worker somebody");
+    age_locks(&rehearsal).await;
+
+    // Two at once: one copies, the other is told who.
+    let mut one = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
+    let mut two = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
+    until("one of two", 20, async || one.try_wait().unwrap().is_some() || two.try_wait().unwrap().is_some())
+        .await;
+    let (mut stays, gone) = if one.try_wait().unwrap().is_some() { (two, one) } else { (one, two) };
+    let mut gone = gone;
+    assert_eq!(gone.wait().unwrap().code(), Some(4));
+    assert!(stays.try_wait().unwrap().is_none());
+
+    // Another worker takes the row: ours stops at its next word, and what it said is true.
+    sql(&rehearsal, "UPDATE background_migrations SET worker_id = 'thief', locked_at = now() AT TIME ZONE 'UTC' WHERE name LIKE '%1730%'").await;
+    assert_eq!(stays.wait().unwrap().code(), Some(4));
+    assert_eq!(
+        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await,
+        "thief"
+    );
+    cursors_are_true(&rehearsal).await;
+
+    // SIGTERM: the lock is given back, and the next one goes on.
+    age_locks(&rehearsal).await;
+    let mut third = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
+    until("a cursor", 20, async || {
+        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await
+            != "thief"
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(third.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(third.wait().unwrap().code(), Some(75));
+    assert_eq!(
+        ask(&rehearsal, "SELECT locked_at::text FROM background_migrations WHERE name LIKE '%1730%'").await,
+        ""
+    );
+    cursors_are_true(&rehearsal).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    compare(&rehearsal, &[]).await;
+}
+
+/// Killed at any moment, again and again: nothing is lost, nothing lives twice.
+#[tokio::test]
+async fn kills_lose_nothing() {
+    let rehearsal = waiting("1200", &[]).await;
+    let kills: u32 = std::env::var("CUTOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
+    let (mut seed, mut rounds) = (0x9e37_79b9_u32, 0);
+    for _ in 0..kills {
+        if is_finished(&rehearsal).await {
+            compare(&rehearsal, &[]).await;
+            forget(&rehearsal).await;
+            rounds += 1;
+        }
+        let mut child = spawn(&rehearsal, &["backfill", "run", "--block-rows", "40", "--jobs", "4"]);
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        tokio::time::sleep(std::time::Duration::from_millis(100 + u64::from(seed >> 16) % 900)).await;
+        let _ = child.kill();
+        let _ = child.wait();
+        cursors_are_true(&rehearsal).await;
+        age_locks(&rehearsal).await;
+    }
+    let output = rehearsal.verb(&["backfill", "run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(compare(&rehearsal, &[]).await, 1200 + 2400 + 600, "after {rounds} full rounds");
+}
+
+/// Ours is killed and Langfuse's worker goes on; the worker dies and ours goes on.
+#[tokio::test]
+async fn a_worker_takes_over_and_the_other_way_round() {
+    let rehearsal = waiting("3000", &[]).await;
+    let mut child =
+        spawn(&rehearsal, &["backfill", "run", "--block-rows", "50", "--rate", "1500", "--jobs", "2"]);
+    let begun = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1730%' AND locked_at IS NOT NULL \
+                 AND state ? 'maxDate'";
+    until("our copy", 20, async || ask(&rehearsal, begun).await == "1").await;
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cursors_are_true(&rehearsal).await;
+    let left = "SELECT count(*)::text FROM traces t, background_migrations m WHERE m.name LIKE '%1730%' AND m.finished_at IS NULL \
+                AND t.created_at <= ((m.state ->> 'maxDate')::timestamptz AT TIME ZONE 'UTC')";
+    let left: u64 = ask(&rehearsal, left).await.parse().unwrap();
+    assert!((1..3000).contains(&left), "{left} rows are left to the worker");
+    age_locks(&rehearsal).await;
+    sql(&rehearsal, "UPDATE background_migrations SET args = '{\"batchSize\": 500}'").await;
+    rehearsal.fault(&["worker-dies-in-batch", "table=observations"]);
+    rehearsal.fault(&["backfill", "enabled=true"]);
+    // The worker finishes the traces we began, and dies within the observations.
+    let dead = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1737%' AND locked_at IS NOT NULL \
+                AND state ? 'maxDate' AND finished_at IS NULL";
+    until("the worker among the observations", 60, async || ask(&rehearsal, dead).await == "1").await;
+    // It dies after its first insert, before the cursor moves.
+    until("the worker's first batch", 20, async || {
+        let (_, clickhouse) = crate::sides::open(&rehearsal, cutover::clients::work::Access::Read).await;
+        clickhouse.ask.one::<u64>(clickhouse.query("SELECT count() FROM observations")).await.unwrap() > 0
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    rehearsal.fault(&["backfill", "enabled=false"]);
+    let fresh = rehearsal.verb(&["backfill", "run"]);
+    assert_eq!(fresh.status.code(), Some(4), "{}", String::from_utf8_lossy(&fresh.stderr));
+    cursors_are_true(&rehearsal).await;
+    age_locks(&rehearsal).await;
+    let output = rehearsal.verb(&["backfill", "run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    compare(&rehearsal, &[]).await;
+}
+
+/// While a worker writes costs, ours holds the next migration and begins when they are there.
+#[tokio::test]
+async fn the_costs_are_waited_for() {
+    let rehearsal = waiting("300", &[]).await;
+    sql(
+        &rehearsal,
+        "UPDATE background_migrations SET finished_at = NULL, worker_id = 'w', locked_at = now() AT TIME ZONE 'UTC' \
+         WHERE name LIKE '%1216%'",
+    )
+    .await;
+    let mut child = spawn(&rehearsal, &["backfill", "run"]);
+    let held = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1730%' AND locked_at IS NOT NULL \
+                AND state = '{}'";
+    until("the next one to be held", 20, async || ask(&rehearsal, held).await == "1").await;
+    assert!(child.try_wait().unwrap().is_none());
+    sql(
+        &rehearsal,
+        "UPDATE background_migrations SET finished_at = now(), locked_at = NULL WHERE name LIKE '%1216%'",
+    )
+    .await;
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    compare(&rehearsal, &[]).await;
+}
