@@ -167,10 +167,9 @@ mod tests {
     #[rstest::rstest]
     #[case("description = \"d\"\nwat = 1", "wat")]
     #[case("description = \"d\"\n[settings]\nbackfil = \"off\"", "backfil")]
-    #[case("description = \"d\"\n[[faults]]\ndo.v3-crash = {}", "exactly one")]
     #[case(
         "description = \"d\"\n[[faults]]\nat = \"1s\"\nwhen = \"split > 1\"\ndo.v3-crash = {}",
-        "exactly one"
+        "both `at` and `when`"
     )]
     #[case("description = \"d\"\n[[faults]]\nat = \"1s\"\ndo.v3-errors = {shares = 1}", "shares")]
     #[case("description = \"d\"\n[[faults]]\nat = \"1h\"\ndo.v3-crash = {}", "length of time")]
@@ -179,6 +178,12 @@ mod tests {
     fn mistakes_are_named(#[case] text: &str, #[case] word: &str) {
         let error = Scenario::parse("x", text).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
+    }
+
+    #[test]
+    fn a_fault_without_a_moment_is_there_from_the_start() {
+        let scenario = Scenario::parse("x", "description = \"d\"\n[[faults]]\ndo.v3-crash = {}").unwrap();
+        assert!(scenario.faults[0].from_start());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::domain::text::{likely, nearest};
 type Takes = (&'static str, &'static str, fn(&Value) -> bool);
 
 /// Every argument of every fault.
-const ARGUMENTS: [Takes; 12] = [
+const ARGUMENTS: [Takes; 13] = [
     ("share", "a share from 0 to 1, like 0.2", is_share),
     ("conflicts", "a share from 0 to 1, like 0.2", is_share),
     ("throttled", "a share from 0 to 1, like 0.2", is_share),
@@ -25,6 +25,7 @@ const ARGUMENTS: [Takes; 12] = [
     ("weight", "a whole number from 0 to 100", is_weight),
     ("manager", "a name", Value::is_string),
     ("enabled", "true or false", Value::is_boolean),
+    ("table", "a table of the backfill, like traces", Value::is_string),
 ];
 
 fn is_share(value: &Value) -> bool {
