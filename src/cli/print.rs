@@ -30,13 +30,6 @@ pub fn err_raw(text: &str) {
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Writes over the last line of standard error: progress on a terminal.
-pub fn rewrite(text: &str) {
-    let mut stderr = io::stderr().lock();
-    // Whoever closed the pipe does not want the rest.
-    let _ = write!(stderr, "\r\x1b[2K{text}").and_then(|()| stderr.flush());
-}
-
 fn line(to: &mut impl Write, text: &str) {
     // Whoever closed the pipe does not want the rest.
     let _ = writeln!(to, "{text}").and_then(|()| to.flush());

@@ -55,6 +55,14 @@ impl Stores {
         })
     }
 
+    /// Sessions of one purpose on PostgreSQL alone.
+    ///
+    /// # Errors
+    /// It cannot be reached; already said on standard error.
+    pub async fn postgres(&self, purpose: Purpose) -> Result<PostgresWork, Exit> {
+        PostgresWork::new(&self.reach, &self.postgres, purpose).await.map_err(|trouble| failed(&trouble))
+    }
+
     /// Sessions of one purpose on both sides.
     ///
     /// # Errors

@@ -3,47 +3,44 @@
 //! One rule: without `--yes` every session may only read; with it, the journal knows of the write before its first
 //! row and of every row after the last.
 
-mod stores;
 mod words;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::time::Duration;
+
 use super::args::RestoreArgs;
+use super::book::Book;
 use super::exit::Exit;
 use super::print;
-use crate::actuators::Actor;
-use crate::actuators::journal::{Entry, Journal, Step};
-use crate::clients::work::{Access, PostgresWork};
-use crate::config::{Config, targets};
+use super::progress::Line;
+use super::stores::{Stores, failed};
+use crate::actuators::journal::Step;
+use crate::clients::work::{Access, PostgresWork, Purpose};
+use crate::config::Config;
 use crate::data::restore::{self, Progress, Report, Schema, Sides, Unmet, Wish, views};
 use crate::domain::Trouble;
-use crate::runtime::clock::wall;
+use crate::runtime::Clock;
 use crate::runtime::signals::Signals;
-use crate::runtime::{Clock, session};
-
-use stores::Stores;
-use words::Line;
 
 /// The verb's name in the journal and at the servers.
 const VERB: &str = "restore";
+/// Longest time one statement may run: a page of one day, or a batch.
+const STATEMENT: Duration = Duration::from_mins(10);
 
 /// Counts, or writes; `--views` makes the views.
 pub async fn run(clock: Clock, config: &Config, args: &RestoreArgs) -> Exit {
-    let stores = match Stores::read(config).await {
-        Ok(stores) => stores,
-        Err(exit) => return exit,
+    let done = match Stores::open(config).await {
+        Ok(stores) if args.views => remake_views(config, &stores, args).await,
+        Ok(stores) => rows(clock, config, &stores, args).await,
+        Err(exit) => Err(exit),
     };
-    let done = if args.views {
-        remake_views(config, &stores, args).await
-    } else {
-        rows(clock, config, &stores, args).await
-    };
-    done.unwrap_or_else(|trouble| {
-        print::err(trouble.to_string());
-        Exit::of(&trouble)
-    })
+    done.unwrap_or_else(|exit| exit)
+}
+
+const fn purpose(access: Access) -> Purpose {
+    Purpose { name: VERB, access, statement: STATEMENT }
 }
 
 /// Sets the flag at the first signal: the run ends after the batch at hand.
@@ -52,50 +49,50 @@ fn until_asked(stop: &Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
     Some(tokio::spawn(async move {
         signals.next().await;
         stop.store(true, Ordering::Relaxed);
-        print::err("\ninterrupted: the run ends after the batch at hand");
+        print::err("interrupted: the run ends after the batch at hand");
     }))
 }
 
-async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Trouble> {
-    let postgres = stores.postgres(Access::Read).await?;
-    let clickhouse = stores.clickhouse().await?;
-    let writer = if args.yes { Some(stores.postgres(Access::Write).await?) } else { None };
+async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Exit> {
+    let (postgres, clickhouse) = stores.work(purpose(Access::Read)).await?;
+    let writer = if args.yes { Some(stores.postgres(purpose(Access::Write)).await?) } else { None };
     let wish = Wish { tables: args.table.into_iter().collect(), project: args.project.clone() };
-    let journal = match &writer {
-        Some(_) => Some(Book::open(config, words::asked(args))?),
-        None => None,
-    };
-    if let Some(book) = &journal {
-        book.write(Step::Begun, "", BTreeMap::new())?;
+    let book = if args.yes { Some(Book::open(config, VERB)?) } else { None };
+    let asked = words::asked(args);
+    if let Some(book) = &book {
+        book.note(Step::Begun, &asked, &[])?;
     }
     let sides = Sides { clickhouse: &clickhouse, postgres: &postgres, writer: writer.as_ref() };
-    let mut line = Line::new(clock, args.yes);
+    let mut line = Line::new(clock.now().mono);
     let stop = Arc::new(AtomicBool::new(false));
     let signals = until_asked(&stop);
     let mut listen = |progress: &Progress| {
-        line.show(progress);
+        line.tell(clock.now().mono, &words::progress(progress, args.yes));
         !stop.load(Ordering::Relaxed)
     };
     let (report, ended) = restore::restore(sides, &wish, &mut listen).await;
     signals.iter().for_each(tokio::task::JoinHandle::abort);
-    line.end();
-    if let Some(book) = &journal {
-        let (step, detail) = outcome(&report, &ended);
-        book.write(step, &detail, counts(&report))?;
+    line.clear();
+    if let Some(book) = &book {
+        let (step, why) = outcome(&report, &ended);
+        let colon = if why.is_empty() { "" } else { ": " };
+        book.note(step, &format!("{asked}{colon}{why}"), &counts(&report))?;
     }
     if args.json {
         print::out(serde_json::to_string_pretty(&report).unwrap_or_default());
     } else {
         print::out(words::text(&report, args));
     }
-    report.unmet.iter().for_each(|u| print::err(format!("refused: {}", u.sentence())));
+    for unmet in &report.unmet {
+        print::err(format!("refused: {}", unmet.sentence()));
+    }
     if !report.unmet.is_empty() && report.unmet.iter().all(|u| u.only_a_view) {
         print::err("the views hold no data: `cutover restore --views --yes` makes them again");
     }
     if report.stopped && args.yes {
         print::err("what was committed stays; the same command writes the rest");
     }
-    ended.map(|()| verdict(&report, args.yes))
+    ended.map(|()| verdict(&report, args.yes)).map_err(|trouble| failed(&trouble))
 }
 
 /// How the journal says it ended.
@@ -122,7 +119,7 @@ fn verdict(report: &Report, writes: bool) -> Exit {
     if report.tables.iter().any(|t| !t.left.is_empty()) { Exit::Findings } else { Exit::Fine }
 }
 
-fn counts(report: &Report) -> BTreeMap<String, u64> {
+fn counts(report: &Report) -> Vec<(String, u64)> {
     let of = |t: &restore::TableReport| {
         let left = t.left.values().map(|n| n.count).sum();
         let kinds = [("inserted", t.inserts.count), ("updated", t.updates.count), ("left", left)];
@@ -132,10 +129,9 @@ fn counts(report: &Report) -> BTreeMap<String, u64> {
 }
 
 /// `--views`: shows them, or makes them.
-async fn remake_views(config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Trouble> {
-    let postgres = stores.postgres(Access::Read).await?;
-    let mut session = postgres.session().await?;
-    let schema = Schema::read(&postgres, &mut session).await?;
+async fn remake_views(config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Exit> {
+    let postgres = stores.postgres(purpose(Access::Read)).await?;
+    let schema = catalogue(&postgres).await.map_err(|trouble| failed(&trouble))?;
     let missing = views::missing(&schema);
     if missing.is_empty() {
         print::out("traces_view and observations_view are both there; nothing to do");
@@ -143,60 +139,42 @@ async fn remake_views(config: &Config, stores: &Stores, args: &RestoreArgs) -> R
     }
     let graver: Vec<Unmet> = restore::unmet(&schema).into_iter().filter(|u| !u.only_a_view).collect();
     if !graver.is_empty() {
-        graver.iter().for_each(|u| print::err(format!("refused: {}", u.sentence())));
+        for unmet in &graver {
+            print::err(format!("refused: {}", unmet.sentence()));
+        }
         return Ok(Exit::Refused);
     }
     if !args.yes {
-        missing.iter().for_each(|(_, sql)| print::out(sql.trim_end()));
+        for (_, sql) in &missing {
+            print::out(sql.trim_end());
+        }
         print::err("nothing was sent: `cutover restore --views --yes` makes what is missing");
         return Ok(Exit::Findings);
     }
     let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
-    let book = Book::open(config, format!("the views {}", names.join(" and ")))?;
-    book.write(Step::Begun, "", BTreeMap::new())?;
-    let writer = stores.postgres(Access::Write).await?;
+    let book = Book::open(config, VERB)?;
+    let asked = format!("the views {}", names.join(" and "));
+    let writer = stores.postgres(purpose(Access::Write)).await?;
+    book.note(Step::Begun, &asked, &[])?;
     match made(&writer).await {
         Ok(made) => {
-            book.write(Step::Done, "", BTreeMap::new())?;
+            book.note(Step::Done, &asked, &[])?;
             print::out(format!("made: {}", made.join(", ")));
             Ok(Exit::Fine)
         }
         Err(trouble) => {
-            book.write(Step::Failed, &trouble.to_string(), BTreeMap::new())?;
-            Err(trouble)
+            book.note(Step::Failed, &format!("{asked}: {trouble}"), &[])?;
+            Err(failed(&trouble))
         }
     }
+}
+
+async fn catalogue(postgres: &PostgresWork) -> Result<Schema, Trouble> {
+    let mut session = postgres.session().await?;
+    Schema::read(postgres, &mut session).await
 }
 
 async fn made(writer: &PostgresWork) -> Result<Vec<&'static str>, Trouble> {
     let mut session = writer.session().await?;
     views::create(writer, &mut session).await
-}
-
-/// The journal of the configuration, and who writes.
-struct Book {
-    journal: Journal,
-    actor: Actor,
-    asked: String,
-}
-
-impl Book {
-    fn open(config: &Config, asked: String) -> Result<Self, Trouble> {
-        let (context, namespace) = session::place(&targets::kube(config));
-        let path = session::journal_path(config, &context, &namespace);
-        let actor = Actor::from_env(|name| std::env::var(name).ok());
-        Journal::open(path).map(|journal| Self { journal, actor, asked }).map_err(|e| refused(&e))
-    }
-
-    /// A line before and a line after: without the journal nothing is written.
-    fn write(&self, step: Step, detail: &str, counts: BTreeMap<String, u64>) -> Result<(), Trouble> {
-        let colon = if detail.is_empty() { "" } else { ": " };
-        let detail = format!("{}{colon}{detail}", self.asked);
-        let entry = Entry::Rows { actor: self.actor.clone(), verb: VERB.into(), step, detail, counts };
-        self.journal.append(entry, wall()).map(drop).map_err(|e| refused(&e))
-    }
-}
-
-fn refused(error: &crate::actuators::JournalError) -> Trouble {
-    Trouble::new(crate::domain::Kind::Refused, "journal", error.to_string())
 }

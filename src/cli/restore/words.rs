@@ -1,21 +1,13 @@
-//! What `restore` says: the line of progress, and the report.
+//! What `restore` says: how far it is, and the report.
 //!
 //! One rule: numbers first; an estimate has its `~`; what cannot go back is named.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use crate::cli::args::RestoreArgs;
 use crate::cli::print::{self, put};
 use crate::data::restore::{Named, Progress, Report, TableReport};
-use crate::domain::Mono;
 use crate::domain::units::{grouped, span};
-use crate::runtime::Clock;
-
-/// Between two lines where standard error is no terminal.
-const SELDOM: Duration = Duration::from_secs(10);
-/// Between two on a terminal.
-const OFTEN: Duration = Duration::from_millis(200);
 
 /// What was asked for, for the journal.
 pub(super) fn asked(args: &RestoreArgs) -> String {
@@ -23,62 +15,19 @@ pub(super) fn asked(args: &RestoreArgs) -> String {
     args.project.as_ref().map_or_else(|| table.to_owned(), |project| format!("{table} of project {project}"))
 }
 
-/// The progress on standard error: one line rewritten on a terminal, a line every ten seconds elsewhere.
-pub(super) struct Line {
-    clock: Clock,
-    terminal: bool,
-    writes: bool,
-    last: Mono,
-    shown: bool,
-}
-
-impl Line {
-    pub(super) fn new(clock: Clock, writes: bool) -> Self {
-        Self {
-            clock,
-            terminal: std::io::stderr().is_terminal(),
-            writes,
-            last: clock.now().mono,
-            shown: false,
-        }
-    }
-
-    pub(super) fn show(&mut self, progress: &Progress) {
-        let now = self.clock.now().mono;
-        let each = if self.terminal { OFTEN } else { SELDOM };
-        if now.0.saturating_sub(self.last.0) < each {
-            return;
-        }
-        self.last = now;
-        let text = self.text(progress);
-        if self.terminal {
-            print::rewrite(&text)
-        } else {
-            print::err(text)
-        }
-        self.shown = true;
-    }
-
-    /// Ends the line that was rewritten.
-    pub(super) fn end(&mut self) {
-        if self.terminal && self.shown {
-            print::err("");
-        }
-    }
-
-    fn text(&self, progress: &Progress) -> String {
-        let done = if self.writes { "written" } else { "to write" };
-        let share = progress.looked_at as f64 / progress.of.max(1) as f64;
-        let left = progress.took.as_secs_f64() * (1.0 / share.max(1e-9) - 1.0).max(0.0);
-        format!(
-            "{}: {} of about {} looked at, {} {done}, ~{} to go",
-            progress.table.name(),
-            grouped(progress.looked_at),
-            grouped(progress.of),
-            grouped(progress.rows),
-            span(Duration::try_from_secs_f64(left).unwrap_or_default()),
-        )
-    }
+/// How far it is.
+pub(super) fn progress(progress: &Progress, writes: bool) -> String {
+    let done = if writes { "written" } else { "to write" };
+    let share = progress.looked_at as f64 / progress.of.max(1) as f64;
+    let left = progress.took.as_secs_f64() * (1.0 / share.max(1e-9) - 1.0).max(0.0);
+    format!(
+        "{}: {} of about {} looked at, {} {done}, ~{} to go",
+        progress.table.name(),
+        grouped(progress.looked_at),
+        grouped(progress.of),
+        grouped(progress.rows),
+        time(left),
+    )
 }
 
 /// The report as text.
@@ -99,7 +48,9 @@ pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
     if !report.tables.is_empty() {
         out.push_str(&print::columns(&rows));
     }
-    report.tables.iter().for_each(|table| details(&mut out, table));
+    for table in &report.tables {
+        details(&mut out, table);
+    }
     if report.written {
         put(&mut out, format_args!("\n{} rows in {}", grouped(report.rows()), time(report.seconds)));
     } else if let Some(seconds) = report.estimate_seconds {

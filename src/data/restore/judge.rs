@@ -2,7 +2,7 @@
 //!
 //! One rule: the newer `updated_at` wins; of equal ones v2's stays, and that makes a second run find nothing to do.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{PgConnection, Row as _};
 
@@ -67,8 +67,8 @@ pub(super) async fn gone(
     session: &mut PgConnection,
     slices: &[Slice],
 ) -> Result<BTreeSet<String>, Trouble> {
-    let asked: BTreeMap<&str, ()> = slices.iter().map(|s| (s.project.as_str(), ())).collect();
-    let asked: Vec<&str> = asked.into_keys().collect();
+    let asked: BTreeSet<&str> = slices.iter().map(|s| s.project.as_str()).collect();
+    let asked: Vec<&str> = asked.into_iter().collect();
     sqlx::query_scalar::<_, String>(
         "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS (SELECT 1 FROM projects p \
          WHERE p.id = a.id AND to_jsonb(p) ->> 'deleted_at' IS NULL)",

@@ -32,8 +32,12 @@ pub static NEEDS: [Need; 10] = [
     table("table traces", "v4.0.0", "v2's history is deleted", |s| s.has("traces")),
     table("table observations", "v4.0.0", "v2's history is deleted", |s| s.has("observations")),
     table("table scores", "v4.0.0", "v2's history is deleted", |s| s.has("scores")),
-    table("table projects", "never", "this is not a database of Langfuse", |s| s.has("projects")),
-    table("table trace_sessions", "never", "this is not a database of Langfuse", |s| s.has("trace_sessions")),
+    table("table projects", "no version of Langfuse", "this is not a database of Langfuse", |s| {
+        s.has("projects")
+    }),
+    table("table trace_sessions", "no version of Langfuse", "this is not a database of Langfuse", |s| {
+        s.has("trace_sessions")
+    }),
     table("enums ObservationType, ObservationLevel and ScoreSource", "a later v3", "v2 cannot write", |s| {
         has_labels(s, "ObservationType", &["SPAN", "EVENT", "GENERATION"])
             && has_labels(s, "ObservationLevel", &["DEBUG", "DEFAULT", "WARNING", "ERROR"])
@@ -83,7 +87,7 @@ pub struct Unmet {
 }
 
 impl Unmet {
-    /// "enum ScoreDataType is gone (v3.143 removes it): v2 cannot write scores".
+    /// "enum `ScoreDataType` is gone or changed (v3.143 does that): v2 cannot write scores".
     pub fn sentence(&self) -> String {
         format!("{} is gone or changed ({} does that): {}", self.what, self.gone_since, self.then)
     }

@@ -88,7 +88,7 @@ impl Target {
     /// `INSERT .. ON CONFLICT`, with one array of texts for each field; returns `id` and `inserted` of each row written.
     pub fn insert(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|f| quote(f.name)).collect();
-        let merges: Vec<_> = self.fields.iter().filter_map(|f| f.merged()).collect();
+        let merges: Vec<_> = self.fields.iter().filter_map(PgField::merged).collect();
         format!(
             "INSERT INTO {table} AS t ({names}) {select} ON CONFLICT (id) DO UPDATE SET {merges} \
              WHERE t.project_id = excluded.project_id AND t.updated_at < excluded.updated_at \

@@ -194,7 +194,9 @@ impl<'a> Walk<'a> {
         let key = |id: &str| Key { project: slice.project.clone(), id: id.to_owned() };
         self.report.looked_at += page.len() as u64;
         if self.gone.contains(&slice.project) {
-            page.iter().for_each(|w| self.report.leave(&key(&w.id), Left::ProjectGone, ""));
+            for written in page {
+                self.report.leave(&key(&written.id), Left::ProjectGone, "");
+            }
             return Ok(true);
         }
         let known = Known::read(self.sides.postgres, &mut self.session, self.spec.pg(), page).await?;

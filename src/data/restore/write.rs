@@ -60,7 +60,8 @@ impl Writer<'_> {
             self.settle_configs(entities).await?;
         }
         let mut outcomes = vec![Outcome::Newer; entities.len()];
-        let mut parts = vec![0..entities.len()];
+        let whole = 0..entities.len();
+        let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let refused = match self.tried(&entities[part.clone()]).await? {
                 Ok(written) => {
