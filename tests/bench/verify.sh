@@ -50,6 +50,38 @@ pg "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%
 "$COPIER" --config "$CONFIG" backfill run --table traces --yes >&2
 pg "VACUUM ANALYZE traces"
 
+# Before anything is planted: equal, once more with nothing new, and with a day that v2 wrote and nobody copied.
+cat >"$WORK/run.py" <<'PY'
+import json, os, subprocess, time
+
+def run(cutover, config, *args):
+    begun = time.monotonic()
+    command = [cutover, "--config", config, "verify", "--table", "traces", "--json", "--grace", "0", *args]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    out = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 1), out
+    wall, cpu = time.monotonic() - begun, usage.ru_utime + usage.ru_stime
+    return wall, usage.ru_maxrss / 1024, cpu, json.loads(out)
+PY
+closed() {
+    PYTHONPATH=$WORK python3 - "$CUTOVER" "$CONFIG" "$1" <<'PY'
+import sys
+from run import run
+cutover, config, what = sys.argv[1:]
+wall, _, _, told = run(cutover, config, "--columns", "scalar")
+table = told["tables"][0]
+found = ", ".join(f"{count} {kind}" for kind, count in table["differences"].items() if count) or "no difference"
+print(f"{what}: {wall:.2f} s, {table['remembered']:,} of {table['rows']:,} rows not read again, {found}")
+PY
+}
+closed "scalars for the first time"
+closed "again, nothing new"
+pg "INSERT INTO traces (id, project_id, \"timestamp\", created_at, updated_at) SELECT 'new-' || n, (SELECT min(id) FROM projects),
+    now() AT TIME ZONE 'UTC' + interval '1 day', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 1000) n"
+closed "again, 1000 rows of one new day"
+pg "DELETE FROM traces WHERE id LIKE 'new-%'"
+
 # 183 rows, in an order that has nothing to do with their place.
 mapfile -t IDS < <(pg "SELECT id FROM traces ORDER BY md5(id || 'x') LIMIT 183")
 list() { printf "'%s'," "${IDS[@]:$1:$2}" | sed 's/,$//'; }
@@ -63,24 +95,15 @@ again 168 10 "'{\"changed\":true}' AS output"
 ch "INSERT INTO traces SELECT * REPLACE (concat('extra-', id) AS id) FROM (SELECT * FROM traces WHERE id IN ($(list 178 5)))"
 
 echo
-python3 - "$CUTOVER" "$CONFIG" "$TRACES" <<'PY'
-import json, os, resource, statistics, subprocess, sys, time
+PYTHONPATH=$WORK python3 - "$CUTOVER" "$CONFIG" "$TRACES" <<'PY'
+import statistics, sys
+from run import run
 cutover, config, traces = sys.argv[1:]
-
-def run(*args):
-    begun = time.monotonic()
-    child = subprocess.Popen([cutover, "--config", config, "verify", "--table", "traces", "--json", "--grace", "0", *args], stdout=subprocess.PIPE)
-    out = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - begun
-    assert os.waitstatus_to_exitcode(status) in (0, 1), out
-    told = json.loads(out)
-    return wall, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, told
 
 print(f"{int(traces):,} traces, 137 missing, 5 extra, 41 changed rows (10 of them only in output); median of 3")
 print(f"{'columns':<10}{'wall s':>8}{'client CPU s':>14}{'client MiB':>12}{'MB moved':>10}  found")
 for columns in ("key", "scalar", "all"):
-    runs = [run("--columns", columns, "--fresh") for _ in range(3)]
+    runs = [run(cutover, config, "--columns", columns, "--fresh") for _ in range(3)]
     told = runs[0][3]
     table = told["tables"][0]
     found = ", ".join(f"{count} {kind}" for kind, count in table["differences"].items() if count)
@@ -89,9 +112,6 @@ for columns in ("key", "scalar", "all"):
     wanted = {"key": (137, 5, 0), "scalar": (137, 5, 31), "all": (137, 5, 41)}[columns]
     got = tuple(table["differences"][kind] for kind in ("missing", "extra", "changed"))
     assert got == wanted, (got, wanted)
-wall, rss, cpu, told = run("--columns", "scalar")
-table = told["tables"][0]
-print(f"again, nothing new: {wall:.2f} s, {table['remembered']:,} of {table['rows']:,} rows not read again")
 PY
 cat <<'TEXT'
 

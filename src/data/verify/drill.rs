@@ -24,6 +24,8 @@ pub struct Suspects {
     pub ids: Vec<String>,
     /// v3 does not have them in their hour.
     pub missing: Vec<(Box<str>, String)>,
+    /// v2 does not have them in their hour, and they were copied.
+    pub extra: Vec<(Box<str>, String)>,
     /// v3 wrote them; they matter only if v2 knows them, too.
     pub own: Vec<String>,
 }
@@ -93,9 +95,13 @@ pub async fn drill(
             Some(_) => suspects.ids.push(row.id.to_string()),
         }
     }
-    for ((_, id), rows) in theirs {
-        let list = if rows.iter().all(|row| row.own) { &mut suspects.own } else { &mut suspects.ids };
-        list.push(id.to_owned());
+    for ((bucket, id), rows) in theirs {
+        if rows.iter().all(|row| row.own) {
+            suspects.own.push(id.to_owned());
+        } else {
+            let project = batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
+            suspects.extra.push((project, id.to_owned()));
+        }
     }
     Ok(suspects)
 }

@@ -51,6 +51,7 @@ pub async fn compare(
     let v3_only = own.iter().filter(unknown).filter(|h| copied.binary_search(h).is_err()).count() as u64;
     let (missing, extra) = futures::try_join!(v2.named(&missing, range), v3.named(&extra, range))?;
     let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
-    let suspects = Suspects { ids: extra, missing, own: vec![] };
+    let extra = extra.into_iter().map(|id| (Box::default(), id)).collect();
+    let suspects = Suspects { missing, extra, ..Suspects::default() };
     Ok(Compared { suspects, rows, v3_only, received })
 }

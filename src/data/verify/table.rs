@@ -20,7 +20,7 @@ use super::state::{Day, Known, Witness, filled, month_of};
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
 
-/// Missing rows that are looked at one by one; of more, only that they are missing is told.
+/// Rows of one side only that are looked at one by one; of more, only that the other side lacks them is told.
 const CLOSELY: usize = 200_000;
 
 /// What is written down after each range.
@@ -153,8 +153,9 @@ impl Running<'_> {
         }
         let told = self.report.differences.values().sum::<u64>();
         let closely = CLOSELY.saturating_sub(usize::try_from(told).unwrap_or(usize::MAX));
-        let (close, coarse) = suspects.missing.split_at(closely.min(suspects.missing.len()));
-        ids.extend(close.iter().map(|(_, id)| id.clone()));
+        let (missing, many) = suspects.missing.split_at(closely.min(suspects.missing.len()));
+        let (extra, more) = suspects.extra.split_at(closely.min(suspects.extra.len()));
+        ids.extend(missing.iter().chain(extra).map(|(_, id)| id.clone()));
         let ids: Vec<String> = ids.into_iter().collect();
         for page in ids.chunks(page) {
             self.say(&format!("{} rows by id", ids.len()));
@@ -164,16 +165,17 @@ impl Running<'_> {
             self.moving.extend(seen.moving);
             self.tell(&seen.findings);
         }
-        self.coarsely(coarse);
+        self.coarsely(Difference::Missing, many);
+        self.coarsely(Difference::Extra, more);
         Ok(())
     }
 
-    /// So many rows are missing that they are only counted and named.
-    fn coarsely(&mut self, missing: &[(Box<str>, String)]) {
-        for (project, id) in missing {
+    /// So many rows are on one side only that they are just counted and named.
+    fn coarsely(&mut self, difference: Difference, rows: &[(Box<str>, String)]) {
+        for (project, id) in rows {
             let finding = Finding {
                 table: self.report.table,
-                difference: Difference::Missing,
+                difference,
                 project: project.to_string(),
                 id: id.clone(),
                 columns: vec![],
