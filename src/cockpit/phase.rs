@@ -104,6 +104,8 @@ fn moving(model: &Model, now: Timestamp) -> (Phase, String) {
 mod tests {
     use super::super::fixtures::{cluster, setup};
     use super::*;
+    use crate::domain::backfill::{Migration, RowsFact, Side};
+    use crate::domain::verified::{Depth, Verified};
     use crate::domain::{Fact, Now, SourceId};
     use crate::shift::plan::tests::route;
 
@@ -123,5 +125,36 @@ mod tests {
         assert_eq!((phase, why.as_str()), (Phase::Shift, "web 0/1, worker 1/1 ready"));
         assert_eq!(at(1, 0, 100).0, Phase::Backfill);
         assert_eq!(at(1, 1, 25).1, "v3 has 25 %");
+    }
+
+    #[test]
+    fn it_is_complete_when_every_row_was_compared_within_a_day() {
+        let mut model = Model::new(setup(true));
+        let (mono, wall) = (Now::at(1).mono, Now::at(1).wall);
+        model.facts.take(SourceId::Cluster, Ok(cluster(|_, _| {})), mono);
+        model.facts.take(SourceId::Traffic, Ok(Fact::Traffic(vec![route(100)])), mono);
+        let finished = |table: Table| Migration {
+            name: table.migration().into(),
+            state: MigrationState::Finished,
+            cursor: None,
+            lock_age: None,
+            worker: None,
+            failed_reason: None,
+            batch_size: None,
+            finished_at: None,
+        };
+        let migrations = Table::BACKFILLED.map(finished).to_vec();
+        model.facts.take(SourceId::Migrations, Ok(Fact::Migrations(migrations)), mono);
+        let (phase_now, why) = phase(&model, wall).unwrap();
+        assert_eq!(
+            (phase_now, why.as_str()),
+            (Phase::Verify, "traces was never compared: run cutover verify")
+        );
+        let result = |table| Verified { table, depth: Depth::Scalar, at: wall, rows: 5, wrong: 0 };
+        let verified = Table::BACKFILLED.map(result).to_vec();
+        let rows = RowsFact { side: Side::Postgres, tables: vec![], verified };
+        model.facts.take(SourceId::PostgresRows, Ok(Fact::Rows(rows)), mono);
+        assert_eq!(phase(&model, wall).unwrap().0, Phase::Complete);
+        assert_eq!(phase(&model, Now::at(25 * 3600).wall).unwrap().0, Phase::Verify);
     }
 }

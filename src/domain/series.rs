@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn the_slope_of_steps_is_calm() {
-        // A batch of 1000 rows every 20 s, read every 5 s: 50 rows a second, whenever it is asked.
+        // A batch of 1750 rows every 35 s, read every 5 s: 50 rows a second, whenever it is asked.
         let mut series = Series::new(120);
         let (mut rates, mut slopes) = (Vec::new(), Vec::new());
         for n in 0..120_u64 {
-            series.push(Mono::from_secs(n * 5), (n / 4 * 1000) as f64 + 5e7);
+            series.push(Mono::from_secs(n * 5), (n / 7 * 1750) as f64 + 5e7);
             if n > 70 {
                 rates.extend(series.rate(Duration::from_secs(60)));
                 slopes.extend(series.slope(Duration::from_mins(5)));
@@ -92,7 +92,7 @@ mod tests {
             of(f64::max, f64::MIN) - of(f64::min, f64::MAX)
         };
         assert!(slopes.iter().all(|s| (s - 50.0).abs() < 1.5), "{slopes:?}");
-        assert!(spread(&slopes) <= spread(&rates));
+        assert!(spread(&slopes) * 5.0 < spread(&rates), "{rates:?}");
         let mut two = Series::new(9);
         two.push(Mono::from_secs(1), 10.0);
         assert_eq!(two.slope(Duration::from_secs(60)), None);

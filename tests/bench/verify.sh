@@ -55,12 +55,12 @@ mapfile -t IDS < <(pg "SELECT id FROM traces ORDER BY md5(id || 'x') LIMIT 183")
 list() { printf "'%s'," "${IDS[@]:$1:$2}" | sed 's/,$//'; }
 ch "ALTER TABLE traces DELETE WHERE id IN ($(list 0 137))"
 # Written again with another value: what is not merged yet counts, too.
-again() { ch "INSERT INTO traces SELECT * REPLACE ($3) FROM traces WHERE id IN ($(list "$1" "$2"))"; }
+again() { ch "INSERT INTO traces SELECT * REPLACE ($3) FROM (SELECT * FROM traces WHERE id IN ($(list "$1" "$2")))"; }
 again 137 15 "concat(name, '!') AS name"
 again 152 10 "concat(ifNull(user_id, ''), '!') AS user_id"
 again 162 6 "updated_at + toIntervalMillisecond(1) AS updated_at"
 again 168 10 "'{\"changed\":true}' AS output"
-ch "INSERT INTO traces SELECT * REPLACE (concat('extra-', id) AS id) FROM traces WHERE id IN ($(list 178 5))"
+ch "INSERT INTO traces SELECT * REPLACE (concat('extra-', id) AS id) FROM (SELECT * FROM traces WHERE id IN ($(list 178 5)))"
 
 echo
 python3 - "$CUTOVER" "$CONFIG" "$TRACES" <<'PY'

@@ -259,7 +259,7 @@ fn rows_of_the_year_9999_are_told() {
     let mut model = model();
     let newest = |newest: &str| {
         let row = TableRows { newest: newest.parse().ok(), ..TableRows::unread(Table::Scores) };
-        Fact::Rows(RowsFact { side: Side::Clickhouse, tables: vec![row] })
+        Fact::Rows(RowsFact { side: Side::Clickhouse, tables: vec![row], verified: vec![] })
     };
     take(&mut model, SourceId::ClickhouseRows, newest("1970-01-01T12:00:00Z"));
     assert_eq!(ids(&model), Vec::<&str>::new());

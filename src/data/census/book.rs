@@ -131,6 +131,26 @@ impl PgBook {
         self.days.values().map(|d| d.rows).sum()
     }
 
+    /// Takes the projects of days from another book of the same relation, where they are not known here and the
+    /// counts agree.
+    pub fn adopt(&mut self, other: &Self) {
+        if self.relation != other.relation {
+            return;
+        }
+        for (day, mine) in self.days.iter_mut().filter(|(_, d)| d.read_at.is_none()) {
+            let Some(theirs) = other.days.get(day).filter(|d| d.rows == mine.rows && d.read_at.is_some())
+            else {
+                continue;
+            };
+            *mine = *theirs;
+            for (project, days) in &other.bins {
+                if let Some(bin) = days.get(day) {
+                    self.bins.entry(project.clone()).or_default().insert(*day, *bin);
+                }
+            }
+        }
+    }
+
     /// Forgets the projects of a day.
     pub fn forget_bins(&mut self, day: Day) {
         for days in self.bins.values_mut() {
@@ -307,4 +327,29 @@ pub struct Totals {
     pub looked_up: u64,
     /// Whether rows came since ids in more than one unit were searched.
     pub strays: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn projects_that_somebody_else_read_are_adopted_where_counts_agree() {
+        let day = |rows, read_at| PgDay { rows, read_at };
+        let bins = |rows| BTreeMap::from([(1, Bin { rows, updated: 3 }), (2, Bin { rows, updated: 4 })]);
+        let other = PgBook {
+            relation: "a".into(),
+            days: BTreeMap::from([(1, day(5, Some(9))), (2, day(5, Some(9)))]),
+            bins: BTreeMap::from([("p".into(), bins(5))]),
+            ..PgBook::default()
+        };
+        let days = BTreeMap::from([(1, day(5, None)), (2, day(6, None))]);
+        let mut mine = PgBook { relation: "a".into(), days: days.clone(), ..PgBook::default() };
+        mine.adopt(&other);
+        assert_eq!((mine.days[&1], mine.days[&2]), (day(5, Some(9)), day(6, None)));
+        assert_eq!(mine.bins["p"].len(), 1);
+        let mut another = PgBook { relation: "b".into(), days, ..PgBook::default() };
+        another.adopt(&other);
+        assert!(another.bins.is_empty());
+    }
 }

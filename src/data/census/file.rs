@@ -67,9 +67,12 @@ impl Shelf {
         book.tables.get(table.name()).cloned().unwrap_or_default()
     }
 
-    /// Keeps PostgreSQL's side.
+    /// Keeps PostgreSQL's side. Projects that another program read meanwhile stay where the counts agree.
     pub fn keep_pg(&self, table: Table, side: &PgBook) {
-        self.keep(table, |book| book.pg.clone_from(side));
+        self.keep(table, |book| {
+            let before = std::mem::replace(&mut book.pg, side.clone());
+            book.pg.adopt(&before);
+        });
     }
 
     /// Keeps ClickHouse's side.
@@ -79,6 +82,10 @@ impl Shelf {
 
     fn keep(&self, table: Table, change: impl FnOnce(&mut TableBook)) {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.file.0.is_some() {
+            // The verb may have written it meanwhile.
+            *book = self.file.read();
+        }
         change(book.tables.entry(table.name().to_owned()).or_default());
         self.file.write(&book);
     }
