@@ -17,7 +17,7 @@
 use serde::de::IgnoredAny;
 
 use super::Refusal;
-use super::json::number;
+use super::json::{is_falsy, number};
 use super::rule::PARTS;
 use crate::data::cell::{Cell, amount_text};
 use crate::data::tables::{Column, Rule};
@@ -216,6 +216,8 @@ fn json(text: &str, losses: &mut Vec<Loss>) -> Result<Text, String> {
     let text = plain(text)?;
     Ok(Some(match reads(&text)? {
         Reads::Nested => text,
+        // v3 keeps no falsy value: what reads like one was a string.
+        Reads::Scalar if is_falsy(&text) => quoted(&text),
         Reads::Scalar => {
             losses.push(Loss::JsonScalar);
             text
