@@ -8,8 +8,8 @@
 //! * v3 stores an input or output that is a string raw (`hi`), and everything else as JSON. Text that is JSON goes
 //!   back as that JSON, other text as a JSON string. The string `"5"` and the number 5 look the same in v3: it
 //!   becomes the number, and is counted ([`Loss::JsonScalar`]).
-//! * v3 turns every value of metadata into text. An object or a list goes back as JSON; so do `true`, `false`, `null`
-//!   and numbers exactly as JavaScript spells them, counted ([`Loss::MetadataScalar`]). "007", "1.0" and digits
+//! * v3 turns every value of metadata into text. An object or a list goes back as JSON; so do `true`, `false`
+//!   and numbers exactly as JavaScript spells them, counted ([`Loss::MetadataScalar`]). "null", "007", "1.0" and digits
 //!   beyond a double's precision stay strings. v2 filters metadata by its text, so both read alike there.
 //! * v3 wraps metadata that is a string or a list as `{"metadata": ..}`: a map with that key alone is unwrapped.
 //! * An empty text where ClickHouse cannot hold NULL was NULL.
@@ -17,7 +17,7 @@
 use serde::de::IgnoredAny;
 
 use super::Refusal;
-use super::json::number;
+use super::json::{is_falsy, number};
 use super::rule::PARTS;
 use crate::data::cell::{Cell, amount_text};
 use crate::data::tables::{Column, Rule};
@@ -216,6 +216,8 @@ fn json(text: &str, losses: &mut Vec<Loss>) -> Result<Text, String> {
     let text = plain(text)?;
     Ok(Some(match reads(&text)? {
         Reads::Nested => text,
+        // v3 keeps no falsy value: what reads like one was a string.
+        Reads::Scalar if is_falsy(&text) => quoted(&text),
         Reads::Scalar => {
             losses.push(Loss::JsonScalar);
             text
@@ -266,9 +268,10 @@ fn entry(value: &str, losses: &mut Vec<Loss>) -> Result<String, String> {
     })
 }
 
-/// Whether JavaScript would have written this text for a boolean, null or a number.
+/// Whether JavaScript would have written this text for a boolean or a number. Not `null`: a copy of it would be the
+/// empty text, and no longer what v3 has.
 fn is_scalar(text: &str) -> bool {
-    matches!(text, "true" | "false" | "null") || number(text).is_ok_and(|spelt| spelt == text)
+    matches!(text, "true" | "false") || number(text).is_ok_and(|spelt| spelt == text)
 }
 
 /// A JSON string.
