@@ -165,6 +165,9 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     write_both(&mut g, 0, A_DAY, low, now).await;
     g.change("VACUUM (ANALYZE) traces").await;
     g.put("OPTIMIZE TABLE traces FINAL").await;
+    // A part that is merged away between two statements has its month counted whole, and the remembered history
+    // has no rows to be counted.
+    g.put("SYSTEM STOP MERGES").await;
 
     let seen = look(&mut g).await;
     let mut poll = Poll::new(Table::Traces, pg_book(&seen, &history, A_DAY));
