@@ -325,9 +325,9 @@ mod tests {
         while let Some(mut command) = todo.pop() {
             let help = command.render_help().to_string();
             let name = command.get_name().to_owned();
-            // The program's own help lists every verb.
-            let rows = if name == "cutover" { 44 } else { 36 };
-            assert!(help.lines().count() <= rows, "{name}: {} lines\n{help}", help.lines().count());
+            // The list of verbs is as long as there are verbs.
+            let most = if name == "cutover" { 48 } else { 36 };
+            assert!(help.lines().count() <= most, "{name}: {} lines\n{help}", help.lines().count());
             let leaf = command.get_subcommands().next().is_none();
             assert!(!leaf || help.contains("Example"), "{name} has no example");
             todo.extend(command.get_subcommands().cloned());

@@ -165,6 +165,9 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     write_both(&mut g, 0, A_DAY, low, now).await;
     g.change("VACUUM (ANALYZE) traces").await;
     g.put("OPTIMIZE TABLE traces FINAL").await;
+    // A part that is merged away between two statements has its month counted whole, and the remembered history
+    // has no rows to be counted.
+    g.put("SYSTEM STOP MERGES").await;
 
     let seen = look(&mut g).await;
     let mut poll = Poll::new(Table::Traces, pg_book(&seen, &history, A_DAY));
@@ -220,15 +223,22 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     }
     // What the engine's process itself computes, which a busy machine does not stretch; its HTTP front included.
     let (mut ticks, rounds) = (0, 10);
+    let (mut least, mut floor) = (Duration::MAX, Duration::MAX);
     for _ in 0..rounds {
         write_both(&mut g, number, 25, now, now + 4_000).await;
         number += 25;
         let before = g.engine_ticks();
-        poll_ch(&g, &mut book).await;
+        least = least.min(poll_ch(&g, &mut book).await.0.server);
         ticks += g.engine_ticks() - before;
         assert_eq!(book.totals().live, HISTORY + seeds + number - A_DAY);
+        let (server, mut side) = (Server { ch: &g.ch.ask, limit: Duration::from_secs(30) }, Side::default());
+        server.all::<u8>(g.ch.query("SELECT toUInt8(1)"), &mut side).await.unwrap();
+        floor = floor.min(side.server);
     }
-    eprintln!("ClickHouse's process: {} ms of CPU a poll, merges of its own included", ticks * 10 / rounds);
+    let cpu = ticks * 10 / rounds;
+    eprintln!(
+        "ClickHouse: {least:?} at best (two statements; SELECT 1 takes {floor:?}), {cpu} ms of CPU a poll with HTTP front and merges"
+    );
     let size = serde_json::to_vec(&book).unwrap().len() + serde_json::to_vec(&poll.book).unwrap().len();
     assert!(size < 4_000_000, "{size} bytes remembered");
     g.stop().await;

@@ -120,7 +120,7 @@ impl Server<'_> {
     /// The table and its active parts by partition: `None` for the parts when the user may not see them, and
     /// `None` for all of it when there is no such table.
     async fn parts(&self, spec: &Spec, side: &mut Side) -> Result<Option<(Known, Option<Parts>)>, Trouble> {
-        let query = self.ch.query(sql::PARTS).bind(spec.ch).bind(spec.ch);
+        let query = self.ch.query(sql::PARTS).bind(spec.ch);
         let (rows, shown): (Vec<PartRow>, bool) = match self.all(query, side).await {
             Err(trouble) if trouble.kind == Kind::Forbidden => (vec![], false),
             answer => (answer?, true),
