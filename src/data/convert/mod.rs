@@ -3,6 +3,7 @@
 //! One rule: a value that the rule cannot convert is a [`Refusal`] with its column; nothing is guessed.
 
 pub mod direct;
+mod entries;
 mod field;
 pub mod json;
 mod rule;
