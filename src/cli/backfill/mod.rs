@@ -48,8 +48,8 @@ pub struct BackfillArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub jobs: Option<u8>,
     /// Rows a second at most
-    #[arg(long, value_name = "ROWS")]
-    pub rate: Option<f64>,
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
     /// Rows of one insert at most, and of one stretch about
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub block_rows: Option<u32>,
@@ -116,7 +116,7 @@ impl BackfillArgs {
         let defaults = Options::default();
         Options {
             jobs: self.jobs.map_or(defaults.jobs, usize::from),
-            rate: self.rate,
+            rate: self.rate.map(f64::from),
             max_load: self.max_load,
             block_rows: self.block_rows.map_or(defaults.block_rows, u64::from),
             ..defaults

@@ -4,7 +4,7 @@
 //! not worth a way of its own; a test holds the two against each other.
 
 use super::json::{is_falsy, stringify};
-use super::{Field, Refusal, convert};
+use super::{Field, Refusal, convert, entries};
 use crate::data::cell::{ChType, rowbinary};
 use crate::data::tables::{Mapped, Rule};
 
@@ -39,6 +39,9 @@ fn long(mapped: &Mapped, fields: &[Field<'_>], out: &mut Vec<u8>) -> Result<(), 
 /// The rules that most bytes go through; `None` for the rest.
 fn short(mapped: &Mapped, fields: &[Field<'_>], out: &mut Vec<u8>) -> Option<Result<(), String>> {
     let field = fields.first().copied().unwrap_or(Field(None));
+    if let (Rule::Metadata, ChType::Map(_)) = (mapped.column.rule, &mapped.kind) {
+        return entries::encode(field.jsonb().ok()??, out).map(Ok);
+    }
     let nullable = match &mapped.kind {
         ChType::Nullable(inner) if **inner == ChType::String => true,
         ChType::String => false,

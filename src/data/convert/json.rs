@@ -76,7 +76,10 @@ fn compact(text: &str, out: &mut String) -> Result<bool, String> {
             b'-' | b'0'..=b'9' => {
                 let more = |b: &u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
                 let end = at + bytes[at..].iter().take_while(|b| more(b)).count();
-                out.push_str(&number(&text[at..end])?);
+                match &text[at..end] {
+                    plain if is_plain(plain) => out.push_str(plain),
+                    other => out.push_str(&number(other)?),
+                }
                 at = end;
             }
             _ => {
@@ -110,14 +113,16 @@ fn string_end(bytes: &[u8], from: usize) -> Option<usize> {
 /// # Errors
 /// The text is not a number.
 pub fn number(text: &str) -> Result<String, String> {
-    let plain = text.len() <= 15
-        && text.bytes().all(|b| b.is_ascii_digit())
-        && (text == "0" || !text.starts_with('0'));
-    if plain {
+    if is_plain(text) {
         return Ok(text.to_owned());
     }
     let double: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     Ok(double_text(double))
+}
+
+/// A whole number that every double holds and that is spelled as JavaScript does.
+fn is_plain(text: &str) -> bool {
+    text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
 }
 
 /// A double as JavaScript's `Number::toString` writes it (ECMA-262, 6.1.6.1.20); infinity becomes `null`, as JSON has

@@ -4,6 +4,7 @@
 
 pub mod back;
 pub mod direct;
+mod entries;
 mod field;
 pub mod json;
 mod rule;

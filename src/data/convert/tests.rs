@@ -142,7 +142,21 @@ mod direct {
             Just("0".to_owned()),
             Just("\"\"".to_owned()),
             Just(r#"{"b": [1.50, "é\n"], "10": null, "9": 1e30}"#.to_owned()),
+            Just(r#"{"huge": 1e400, "x": [1e400], "-": -0.0, "": ""}"#.to_owned()),
             ".{0,30}".prop_map(|text| serde_json::Value::from(text).to_string()),
+            prop::collection::vec((".{0,8}", ".{0,30}"), 0..5).prop_map(|entries| {
+                let entry = |(at, (key, text)): (usize, (String, String))| {
+                    let value = match at % 4 {
+                        0 => serde_json::Value::from(text),
+                        1 => serde_json::json!({"in, side]": [text, 1.50, null], "n": true}),
+                        2 => serde_json::Value::Null,
+                        _ => serde_json::json!(text.len() as f64 * 1.25),
+                    };
+                    (key, value)
+                };
+                let map: serde_json::Map<_, _> = entries.into_iter().enumerate().map(entry).collect();
+                serde_json::to_string(&map).unwrap().replace("\":", "\": ")
+            }),
         ];
         prop_oneof![
             Just(None),
