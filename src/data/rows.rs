@@ -25,7 +25,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of a PostgreSQL row: every description starts with id and project_id.
+    /// The key of a PostgreSQL row: every description starts with id and `project_id`.
     pub fn of(fields: &[Field<'_>]) -> Self {
         let text = |at: usize| {
             let bytes = fields.get(at).and_then(|f| f.0).unwrap_or_default();

@@ -233,11 +233,11 @@ async fn plant(rehearsal: &Rehearsal) {
     copy(rehearsal, &copied).await;
     sql(
         rehearsal,
-        r#"DELETE FROM traces WHERE id IN ('extra', 'v3-only');
+        r"DELETE FROM traces WHERE id IN ('extra', 'v3-only');
            UPDATE traces SET name = 'later', updated_at = '2026-05-05' WHERE id = 'stale';
            UPDATE traces SET metadata = '7' WHERE id = 'refused';
            UPDATE traces SET user_id = NULL WHERE id = 'null';
-           UPDATE traces SET tags = '{t,t2}' WHERE id = 'tags';"#,
+           UPDATE traces SET tags = '{t,t2}' WHERE id = 'tags';",
     )
     .await;
     let (_, work) = sides::open(rehearsal, Access::Write).await;

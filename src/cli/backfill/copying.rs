@@ -102,7 +102,7 @@ impl Desk<'_> {
         let waits = || {
             print::err(format!(
                 "{name}: is ours, and waits for the cost backfill, which Langfuse's worker runs"
-            ))
+            ));
         };
         let begun = match begin(self.tools, table, &self.worker, self.start, &self.stop, &waits).await {
             Ok(begun) => begun,

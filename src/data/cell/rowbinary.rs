@@ -1,4 +1,4 @@
-//! Cells as ClickHouse's `RowBinary`, in both directions (ClickHouse documentation, "RowBinary").
+//! Cells as ClickHouse's `RowBinary`, in both directions (ClickHouse documentation, "`RowBinary`").
 //!
 //! One rule: a cell that does not fit its column is an error with the column's name, never a silent default.
 
@@ -44,10 +44,10 @@ pub fn write(out: &mut Vec<u8>, cell: &Cell, kind: &ChType) -> Result<(), RowErr
         }
         (ChType::Map(_), Cell::Map(map)) => entries(out, map, |out, value| bytes(out, value.as_bytes())),
         (ChType::Map(_), Cell::Counts(map)) => {
-            entries(out, map, |out, value| out.extend(value.to_le_bytes()))
+            entries(out, map, |out, value| out.extend(value.to_le_bytes()));
         }
         (ChType::Map(_), Cell::Amounts(map)) => {
-            entries(out, map, |out, value| out.extend(value.to_le_bytes()))
+            entries(out, map, |out, value| out.extend(value.to_le_bytes()));
         }
         (kind, _) => return Err(RowError::Mismatch(format!("{kind:?}"))),
     }

@@ -93,12 +93,9 @@ fn take_off(pairs: &mut Pairs, ch: &ChBook) {
 /// A day in the report.
 pub fn judge(project: &str, day: Day, pair: &Pair, drill: Option<&Drill>, t0: Option<Day>) -> DayReport {
     let there = pair.shared + pair.deleted;
-    let (missing, gone) = match drill {
-        Some(d) => (d.uncopied.saturating_sub(there), d.gone),
-        None => {
-            let there = pair.copied.rows + there;
-            (pair.pg.rows.saturating_sub(there), there.saturating_sub(pair.pg.rows))
-        }
+    let (missing, gone) = if let Some(d) = drill { (d.uncopied.saturating_sub(there), d.gone) } else {
+        let there = pair.copied.rows + there;
+        (pair.pg.rows.saturating_sub(there), there.saturating_sub(pair.pg.rows))
     };
     let after_t0 = match (t0, drill) {
         (Some(t0), _) if day > t0 => missing,

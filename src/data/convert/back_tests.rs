@@ -59,7 +59,7 @@ fn list(literal: &str) -> Vec<u8> {
 fn binary_list(items: &[String]) -> Vec<u8> {
     let mut bytes = vec![];
     let words = if items.is_empty() { vec![0, 0, 25] } else { vec![1, 0, 25, items.len() as i32, 1] };
-    words.into_iter().for_each(|word: i32| bytes.extend(word.to_be_bytes()));
+    for word in words.into_iter() { bytes.extend(word.to_be_bytes()); }
     for item in items {
         bytes.extend((item.len() as i32).to_be_bytes());
         bytes.extend(item.as_bytes());
@@ -145,7 +145,7 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 /// Equal as JSON, numbers as the doubles that Langfuse's own copy makes of them. (The exact digits are held by
-/// [`stays`]; serde_json itself reads a double to within its last digit.)
+/// [`stays`]; `serde_json` itself reads a double to within its last digit.)
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {

@@ -116,7 +116,7 @@ pub(super) fn amount(double: f64) -> Result<i64, String> {
     // Display never uses exponents and is the shortest text that reads back as this double.
     let text = format!("{}", double.abs());
     let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
-    let digits = format!("{:0<12.12}", rest);
+    let digits = format!("{rest:0<12.12}");
     let whole: i64 = whole.parse().map_err(|_| refuse())?;
     let part: i64 = digits.parse().map_err(|_| refuse())?;
     let amount = whole * SCALE + part;

@@ -177,7 +177,7 @@ impl Step {
             Rule::Json if is_null => hash_null(seed),
             Rule::Json => hash_text(take_bytes(from)?, seed),
             Rule::Metadata => hashint8(metadata(from)?, seed),
-            Rule::Counts => parts(from, 0, |bytes| i64::from_le_bytes(bytes), seed, hashint8)?,
+            Rule::Counts => parts(from, 0, i64::from_le_bytes, seed, hashint8)?,
             Rule::Costs => parts(from, 1.0, |bytes| amount(i64::from_le_bytes(bytes)), seed, hashfloat8)?,
             Rule::Cost if is_null => hashfloat8(NULL_AMOUNT, seed),
             Rule::Cost => hashfloat8(amount(i64::from_le_bytes(eight(from)?)), seed),

@@ -23,7 +23,7 @@ pub fn hash_null(seed: u64) -> u64 {
 /// The hash of a JSON text. A text that is no JSON (what v3 itself stores for a plain string) hashes as that string.
 pub fn hash_text(text: &[u8], seed: u64) -> u64 {
     let node = std::str::from_utf8(text).ok().and_then(parse);
-    let node = node.unwrap_or_else(|| Node::Text(Cow::Borrowed(text)));
+    let node = node.unwrap_or(Node::Text(Cow::Borrowed(text)));
     match &node {
         Node::Array(items) if items.is_empty() => return seed,
         Node::Object(items) if items.is_empty() => return seed,
@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
         self.escaped(start).map(Cow::Owned)
     }
 
-    /// From the opening quote to its end, which serde_json unescapes.
+    /// From the opening quote to its end, which `serde_json` unescapes.
     fn escaped(&mut self, start: usize) -> Option<Vec<u8>> {
         let bytes = self.text.as_bytes();
         loop {

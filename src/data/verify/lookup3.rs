@@ -150,7 +150,7 @@ mod tests {
         fn a_number_hashes_alike_however_it_is_written(whole in 0_u64..1_000_000_000_000, zeros in 0_usize..9, part in 0_u32..100_000) {
             let plain = format!("{whole}.{part:05}");
             let padded = format!("{plain}{}", "0".repeat(zeros));
-            let shifted = format!("{}{part:05}e-5", whole);
+            let shifted = format!("{whole}{part:05}e-5");
             let negative = format!("-{plain}");
             let hash = hash_numeric(&plain, 7);
             prop_assert!(hash.is_some());

@@ -237,7 +237,7 @@ impl Running<'_> {
                 self.report.wrong += 1;
                 match (finding.days.as_slice(), &mut self.remembering) {
                     ([], Some(remembering)) => remembering.tainted = None,
-                    (days, _) => self.taint(&days.to_vec()),
+                    (days, _) => self.taint(days),
                 }
             }
             (self.found)(finding);

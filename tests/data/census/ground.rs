@@ -113,8 +113,7 @@ impl Ground {
                 .skip(1)
                 .map(|v| format!("', ' || {}", literal(v)))
                 .collect::<Vec<_>>()
-                .join(" || ")
-                .to_owned()
+                .join(" || ").clone()
                 + if values.is_empty() { "''" } else { "" },
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut self.main).await.unwrap();

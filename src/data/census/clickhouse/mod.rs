@@ -273,13 +273,10 @@ fn add(unit: &mut Unit, row: &UnitRow) {
     unit.keys += row.keys;
     unit.ids += row.ids;
     unit.deleted += row.deleted;
-    let made = match unit.made.iter_mut().find(|(day, _)| *day == row.made) {
-        Some((_, made)) => made,
-        None => {
-            unit.made.push((row.made, Made::default()));
-            let Some((_, made)) = unit.made.last_mut() else { return };
-            made
-        }
+    let made = if let Some((_, made)) = unit.made.iter_mut().find(|(day, _)| *day == row.made) { made } else {
+        unit.made.push((row.made, Made::default()));
+        let Some((_, made)) = unit.made.last_mut() else { return };
+        made
     };
     made.copied.add(Bin { rows: row.copied, updated: row.updated });
     made.written += row.written;

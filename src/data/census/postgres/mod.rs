@@ -114,7 +114,7 @@ impl Session<'_> {
         let day = Day::try_from((at + 1).div_euclid(DAY_MS)).unwrap_or(Day::MAX).min(book.frontier);
         let whole: u64 = book.days.range(..day).map(|(_, d)| d.rows).sum();
         let from = i64::from(day) * DAY_MS;
-        if at + 1 <= from {
+        if at < from {
             return Ok(whole);
         }
         Ok(whole + self.between(table, from, at + 1).await?)
