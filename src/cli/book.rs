@@ -27,7 +27,7 @@ impl Book {
     pub fn open(config: &Config, verb: &'static str) -> Result<Self, Exit> {
         let (context, namespace) = session::place(&config::targets::kube(config));
         let path = session::journal_path(config, &context, &namespace);
-        let journal = Journal::open(path).map_err(said)?;
+        let journal = Journal::open(path).map_err(|e| said(&e))?;
         Ok(Self { journal, actor: Actor::from_env(|name| std::env::var(name).ok()), verb })
     }
 
@@ -43,11 +43,11 @@ impl Book {
             detail: detail.to_owned(),
             counts: counts.iter().cloned().collect::<BTreeMap<_, _>>(),
         };
-        self.journal.append(entry, wall()).map(drop).map_err(said)
+        self.journal.append(entry, wall()).map(drop).map_err(|e| said(&e))
     }
 }
 
-fn said(error: JournalError) -> Exit {
+fn said(error: &JournalError) -> Exit {
     print::err(error.to_string());
     Exit::Usage
 }

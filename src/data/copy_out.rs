@@ -34,7 +34,7 @@ impl CopyOut {
     ///
     /// # Errors
     /// The bytes are not a binary COPY.
-    pub fn next(&mut self) -> Result<Option<Vec<Field<'_>>>, Broken> {
+    pub fn row(&mut self) -> Result<Option<Vec<Field<'_>>>, Broken> {
         if !self.begun && !self.begin()? {
             return Ok(None);
         }
@@ -135,7 +135,7 @@ mod tests {
             let (mut copy, mut rows) = (CopyOut::default(), vec![]);
             for chunk in bytes.chunks(size) {
                 copy.push(chunk);
-                while let Some(fields) = copy.next().unwrap() {
+                while let Some(fields) = copy.row().unwrap() {
                     rows.push(fields.iter().map(|f| f.0.map(<[u8]>::to_vec)).collect::<Vec<_>>());
                 }
             }
@@ -149,10 +149,10 @@ mod tests {
         let bytes = stream();
         let mut copy = CopyOut::default();
         copy.push(&bytes[..bytes.len() - 2]);
-        while copy.next().unwrap().is_some() {}
+        while copy.row().unwrap().is_some() {}
         assert_eq!(copy.finish(), Err(Broken));
         let mut other = CopyOut::default();
         other.push(b"id\tname\n and more than nineteen bytes");
-        assert_eq!(other.next().unwrap_err(), Broken);
+        assert_eq!(other.row().unwrap_err(), Broken);
     }
 }

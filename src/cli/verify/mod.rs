@@ -46,6 +46,7 @@ const TICK: Duration = Duration::from_millis(500);
 const SHOWN: usize = 10_000;
 
 /// Flags of `verify`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// Only this table: traces, observations, scores, dataset_run_items

@@ -66,7 +66,7 @@ impl Job {
         let mut sink = Sink::new(self);
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);
-            while let Some(fields) = copy.next().map_err(|e| broken(&work.object, &e))? {
+            while let Some(fields) = copy.row().map_err(|e| broken(&work.object, &e))? {
                 match encode(&self.mapping.columns, &fields, &mut sink.buffer) {
                     Ok(()) => sink.rows += 1,
                     Err(why) => done.rejected.push(Rejected { key: Key::of(&fields), why }),

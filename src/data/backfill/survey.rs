@@ -143,7 +143,7 @@ async fn sample(
     let (mut rows, mut bytes) = (0, 0);
     while let Some(chunk) = stream.next().await {
         copy.push(&chunk?);
-        while let Ok(Some(fields)) = copy.next() {
+        while let Ok(Some(fields)) = copy.row() {
             // What cannot be converted is for the copy to report.
             let _ = encode(&mapping.columns, &fields, &mut out);
             rows += 1;

@@ -96,7 +96,7 @@ impl Window<'_> {
         let mut copy = CopyOut::default();
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);
-            while let Some(fields) = copy.next().map_err(|e| broken(&e))? {
+            while let Some(fields) = copy.row().map_err(|e| broken(&e))? {
                 let light = light(&fields).map_err(|e| broken(&e))?;
                 rows.insert(Key::of(&fields), light);
             }

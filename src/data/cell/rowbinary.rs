@@ -40,7 +40,9 @@ pub fn write(out: &mut Vec<u8>, cell: &Cell, kind: &ChType) -> Result<(), RowErr
         }
         (ChType::Array(_), Cell::List(list)) => {
             length(out, list.len());
-            list.iter().for_each(|item| bytes(out, item.as_bytes()));
+            for item in list {
+                bytes(out, item.as_bytes());
+            }
         }
         (ChType::Map(_), Cell::Map(map)) => entries(out, map, |out, value| bytes(out, value.as_bytes())),
         (ChType::Map(_), Cell::Counts(map)) => {

@@ -73,7 +73,9 @@ fn take_off(pairs: &mut Pairs, ch: &ChBook) {
             }
         }
     }
-    let kinds: [(&BTreeMap<String, Vec<(Day, u64)>>, fn(&mut Pair) -> &mut u64); 3] = [
+    type Days = BTreeMap<String, Vec<(Day, u64)>>;
+    type Number = fn(&mut Pair) -> &mut u64;
+    let kinds: [(&Days, Number); 3] = [
         (&ch.strays.shared, |pair| &mut pair.shared),
         (&ch.strays.deleted, |pair| &mut pair.deleted),
         (&ch.strays.v3_only, |pair| &mut pair.v3_only),
@@ -93,7 +95,9 @@ fn take_off(pairs: &mut Pairs, ch: &ChBook) {
 /// A day in the report.
 pub fn judge(project: &str, day: Day, pair: &Pair, drill: Option<&Drill>, t0: Option<Day>) -> DayReport {
     let there = pair.shared + pair.deleted;
-    let (missing, gone) = if let Some(d) = drill { (d.uncopied.saturating_sub(there), d.gone) } else {
+    let (missing, gone) = if let Some(d) = drill {
+        (d.uncopied.saturating_sub(there), d.gone)
+    } else {
         let there = pair.copied.rows + there;
         (pair.pg.rows.saturating_sub(there), there.saturating_sub(pair.pg.rows))
     };

@@ -59,7 +59,9 @@ fn list(literal: &str) -> Vec<u8> {
 fn binary_list(items: &[String]) -> Vec<u8> {
     let mut bytes = vec![];
     let words = if items.is_empty() { vec![0, 0, 25] } else { vec![1, 0, 25, items.len() as i32, 1] };
-    for word in words.into_iter() { bytes.extend(word.to_be_bytes()); }
+    for word in words {
+        bytes.extend(word.to_be_bytes());
+    }
     for item in items {
         bytes.extend((item.len() as i32).to_be_bytes());
         bytes.extend(item.as_bytes());

@@ -47,7 +47,7 @@ fn entries(text: &str, out: &mut Vec<u8>) -> Option<()> {
 
 fn put_value(value: &str, out: &mut Vec<u8>) -> Option<()> {
     match value.as_bytes().first()? {
-        b'"' => put_string(value, out),
+        b'"' => put_string(value, out)?,
         b'n' => put(&[], out),
         _ => match stringify(value).ok()?.as_str() {
             // A number beyond every double.
@@ -55,21 +55,23 @@ fn put_value(value: &str, out: &mut Vec<u8>) -> Option<()> {
             text => put(text.as_bytes(), out),
         },
     }
+    Some(())
 }
 
 fn put_string(quoted: &str, out: &mut Vec<u8>) -> Option<()> {
     let plain = &quoted[1..quoted.len() - 1];
     if plain.contains('\\') {
         let text: String = serde_json::from_str(quoted).ok()?;
-        return put(text.as_bytes(), out);
+        put(text.as_bytes(), out);
+    } else {
+        put(plain.as_bytes(), out);
     }
-    put(plain.as_bytes(), out)
+    Some(())
 }
 
-fn put(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn put(bytes: &[u8], out: &mut Vec<u8>) {
     rowbinary::length(out, bytes.len());
     out.extend_from_slice(bytes);
-    Some(())
 }
 
 /// Where the string that `bytes` begin with ends.

@@ -139,6 +139,7 @@ pub struct Values {
     pub v3: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
 pub(super) fn table_name<S: serde::Serializer>(table: &Table, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(table.name())
 }

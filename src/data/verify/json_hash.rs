@@ -84,7 +84,9 @@ fn walk(node: &Node<'_>, hash: &mut u64, seed: u64) {
         Node::Text(text) => scalar(hash, hashtext(text, seed)),
         Node::Array(items) => {
             *hash ^= ARRAY << 32 | ARRAY;
-            items.iter().for_each(|item| walk(item, hash, seed));
+            for item in items {
+                walk(item, hash, seed);
+            }
         }
         Node::Object(items) => {
             *hash ^= OBJECT << 32 | OBJECT;
@@ -196,7 +198,7 @@ impl<'a> Parser<'a> {
         }
         self.at += 1;
         let start = self.at;
-        let rest = self.text[start..].as_bytes();
+        let rest = &self.text.as_bytes()[start..];
         let end = rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
         if rest[end] == b'"' {
             self.at = start + end + 1;

@@ -151,13 +151,13 @@ impl V2 {
         again(|| async {
             let mut session = self.session().await?;
             let condition = self.condition(&mut session, range).await?;
-            let sql = format!("SELECT {} FROM {} WHERE {condition}", self.id_hash(), self.from);
+            let sql = format!("SELECT {} FROM {} WHERE {condition}", ID_HASH, self.from);
             let cut = |e| Trouble::new(Kind::Unreachable, &self.work.object, format!("{e}"));
             let (mut copy, mut ids) = (CopyOut::default(), Vec::new());
             let mut chunks = self.work.copy_out(&mut session, &sql).await?;
             while let Some(chunk) = chunks.next().await {
                 copy.push(&chunk?);
-                while let Some(fields) = copy.next().map_err(cut)? {
+                while let Some(fields) = copy.row().map_err(cut)? {
                     let bytes = fields.first().and_then(|f| f.0).and_then(|b| b.try_into().ok());
                     ids.push(u64::from_be_bytes(bytes.unwrap_or_default()));
                 }
@@ -180,8 +180,7 @@ impl V2 {
         again(|| async {
             let mut session = self.session().await?;
             let condition = self.condition(&mut session, range).await?;
-            let sql =
-                format!("SELECT t.id FROM {} WHERE {} = ANY($1) AND {condition}", self.from, self.id_hash());
+            let sql = format!("SELECT t.id FROM {} WHERE {} = ANY($1) AND {condition}", self.from, ID_HASH);
             let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(&wanted);
             query.fetch_all(&mut session).await.map_err(|e| self.work.trouble(&e))
         })
@@ -228,11 +227,10 @@ impl V2 {
         })
         .await
     }
-
-    fn id_hash(&self) -> &'static str {
-        "hashtextextended(t.id COLLATE \"C\", 0)"
-    }
 }
+
+/// What an id is known by: bytes, whatever the collation.
+const ID_HASH: &str = "hashtextextended(t.id COLLATE \"C\", 0)";
 
 /// Carries out, and once more where a replica was in its own way.
 pub(super) async fn again<T, F: Future<Output = Result<T, Trouble>>>(

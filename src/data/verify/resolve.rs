@@ -76,7 +76,7 @@ impl Resolver<'_> {
     pub async fn look(&self, ids: &[String]) -> Result<Seen, Trouble> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (v2, v3) = futures::try_join!(self.postgres(&ids), self.v3.by_id(self.mapping, &ids))?;
-        let mut all: BTreeMap<Key, (Option<Result<Row, Rejected>>, Vec<Row>)> = BTreeMap::new();
+        let mut all: BTreeMap<Key, Both> = BTreeMap::new();
         for row in v2 {
             let key = row.as_ref().map_or_else(|why| why.key.clone(), |row| row.key.clone());
             all.entry(key).or_default().0 = Some(row);
@@ -267,6 +267,9 @@ impl Resolver<'_> {
         Ok(findings)
     }
 }
+
+/// An entity on both sides: what v2 has, and every version that v3 has.
+type Both = (Option<Result<Row, Rejected>>, Vec<Row>);
 
 struct Differing<'r> {
     column: &'static str,

@@ -27,10 +27,10 @@ struct Month {
 }
 
 #[derive(Row, Deserialize)]
-struct Digest {
+struct DayDigest {
     day: i64,
     rows: u64,
-    digest: u64,
+    hash: u64,
 }
 
 /// Updates of the PostgreSQL table so far; nothing on a replica, whose counters do not see them.
@@ -112,13 +112,13 @@ async fn digests(
     let months: Vec<u32> = months.iter().copied().collect();
     let query = ch.query(&format!(
         "SELECT intDiv(toUnixTimestamp64Milli({time}), 86400000) AS day, count() AS rows, \
-         sum(cityHash64(tuple(event_ts, {columns}))) AS digest FROM {table} FINAL \
+         sum(cityHash64(tuple(event_ts, {columns}))) AS hash FROM {table} FINAL \
          WHERE toYYYYMM({time}) IN ? GROUP BY day",
         time = spec.time,
         table = spec.ch,
         columns = chain.ch(),
     ));
     let query = query.with_setting("do_not_merge_across_partitions_select_final", "1").bind(months);
-    let days = query.fetch_all::<Digest>().await.map_err(|e| ch.trouble(&e))?;
-    Ok(days.into_iter().map(|d| (d.day, (d.rows, d.digest))).collect())
+    let days = query.fetch_all::<DayDigest>().await.map_err(|e| ch.trouble(&e))?;
+    Ok(days.into_iter().map(|d| (d.day, (d.rows, d.hash))).collect())
 }

@@ -25,16 +25,21 @@ struct Knobs {
 
 /// Something that happens once, in the next migration batch of one table or of any.
 #[derive(Debug, Default)]
-struct Fuse(Mutex<Option<Option<String>>>);
+struct Fuse(Mutex<Option<Lit>>);
+
+/// For this table, or for any.
+#[derive(Debug)]
+struct Lit(Option<String>);
 
 impl Fuse {
     fn light(&self, table: Option<&str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(table.map(str::to_owned));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Lit(table.map(str::to_owned)));
     }
 
     fn take(&self, table: &str) -> bool {
         let mut lit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let meant = lit.as_ref().is_some_and(|wanted| wanted.as_deref().is_none_or(|wanted| wanted == table));
+        let meant =
+            lit.as_ref().is_some_and(|Lit(wanted)| wanted.as_deref().is_none_or(|wanted| wanted == table));
         meant && lit.take().is_some()
     }
 }

@@ -113,7 +113,8 @@ impl Ground {
                 .skip(1)
                 .map(|v| format!("', ' || {}", literal(v)))
                 .collect::<Vec<_>>()
-                .join(" || ").clone()
+                .join(" || ")
+                .clone()
                 + if values.is_empty() { "''" } else { "" },
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut self.main).await.unwrap();

@@ -273,7 +273,9 @@ fn add(unit: &mut Unit, row: &UnitRow) {
     unit.keys += row.keys;
     unit.ids += row.ids;
     unit.deleted += row.deleted;
-    let made = if let Some((_, made)) = unit.made.iter_mut().find(|(day, _)| *day == row.made) { made } else {
+    let made = if let Some((_, made)) = unit.made.iter_mut().find(|(day, _)| *day == row.made) {
+        made
+    } else {
         unit.made.push((row.made, Made::default()));
         let Some((_, made)) = unit.made.last_mut() else { return };
         made
