@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a test has a clock of its own")]
 #![cfg(feature = "rehearsal")]
+#![allow(clippy::items_after_statements, reason = "a test reads from top to bottom")]
+#![allow(clippy::print_stderr, reason = "a test says what it starts and what it skips")]
 #![allow(unreachable_pub, reason = "the rooms of a test are seen by nobody else")]
 
 #[path = "../common/mod.rs"]

@@ -121,7 +121,7 @@ async fn events_sent_to_v3(bench: &mut Bench) {
             "tags": ["b", "a\"\\"], "input": {"a": [1, 2.5]}, "output": "plain text", "public": true,
             "metadata": {"k": "v", "n": 5, "o": {"x": 1}, "pad": "007"}, "environment": "staging"})),
         event("e2", "generation-create", json!({"id": "way-back-g", "traceId": "way-back", "startTime": now, "model": "gpt-4",
-            "usage": {"input": 10, "output": 5, "totalCost": 0.000125}, "usageDetails": {"cached": 3}, "metadata": ["x"]})),
+            "usage": {"input": 10, "output": 5, "totalCost": 0.000_125}, "usageDetails": {"cached": 3}, "metadata": ["x"]})),
         event("e3", "score-create", json!({"id": "way-back-s", "traceId": "way-back", "name": "q", "value": 0.75})),
     ]});
     let (status, answer) = bench.api("v3_url", "/api/public/ingestion", Some(batch)).await;
@@ -155,7 +155,7 @@ async fn events_sent_to_v3(bench: &mut Bench) {
         (&json!("GENERATION"), &json!("gpt-4"), &json!(["x"]))
     );
     assert_eq!((&generation["promptTokens"], &generation["completionTokens"]), (&json!(10), &json!(5)));
-    assert_eq!(generation["calculatedTotalCost"], json!(0.000125));
+    assert_eq!(generation["calculatedTotalCost"], json!(0.000_125));
     assert_eq!((&trace["scores"][0]["value"], &trace["scores"][0]["source"]), (&json!(0.75), &json!("API")));
     assert_eq!(bench.one::<i64>("SELECT count(*) FROM trace_sessions WHERE id = 's-9'").await, 1);
 

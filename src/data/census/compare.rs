@@ -64,6 +64,11 @@ pub fn pairs(closed: &Bins, open: &Bins, ch: &ChBook) -> Pairs {
     pairs
 }
 
+/// Numbers by project and day.
+type Days = BTreeMap<String, Vec<(Day, u64)>>;
+/// Where a number of a pair stands.
+type Place = fn(&mut Pair) -> &mut u64;
+
 fn take_off(pairs: &mut Pairs, ch: &ChBook) {
     for (project, days) in &ch.strays.copied {
         for (day, bin) in days {
@@ -73,9 +78,7 @@ fn take_off(pairs: &mut Pairs, ch: &ChBook) {
             }
         }
     }
-    type Days = BTreeMap<String, Vec<(Day, u64)>>;
-    type Number = fn(&mut Pair) -> &mut u64;
-    let kinds: [(&Days, Number); 3] = [
+    let kinds: [(&Days, Place); 3] = [
         (&ch.strays.shared, |pair| &mut pair.shared),
         (&ch.strays.deleted, |pair| &mut pair.deleted),
         (&ch.strays.v3_only, |pair| &mut pair.v3_only),

@@ -4,7 +4,7 @@
 //! stays where it is.
 //!
 //! How it walks: [`source`] lists what v3 wrote, by project and day; [`judge`] holds it against PostgreSQL;
-//! [`entity`] converts what v2 lacks or has older; [`target`] is the statement that writes it, in transactions of
+//! [`mod@entity`] converts what v2 lacks or has older; [`target`] is the statement that writes it, in transactions of
 //! at most [`BATCH`] rows. What is written is found as new the next time: a second run, or a run after a kill, writes
 //! only the rest.
 

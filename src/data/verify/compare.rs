@@ -56,7 +56,7 @@ fn doubles(value: Value) -> Value {
 
 /// Entries by key; values that are JSON containers or numbers as JSON, anything else as text.
 fn entries(cell: &Cell) -> std::collections::BTreeMap<&str, Value> {
-    let Cell::Map(map) = cell else { return BTreeMap::default() };
+    let Cell::Map(map) = cell else { return std::collections::BTreeMap::default() };
     let value = |text: &str| match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => doubles(value),
         _ => Value::String(text.to_owned()),
