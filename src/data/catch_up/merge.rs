@@ -117,16 +117,7 @@ fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
 /// that somebody made private in v3 was whole, and stays private.
 fn is_partial(mapping: &Mapping, v2: &Row, v3: &Row) -> bool {
     let pairs = mapping.columns.iter().zip(v2.cells.iter().zip(&v3.cells));
-    pairs.into_iter().any(|(m, (old, new))| is_told(m.column) && new.is_empty() && !is_nothing(old))
-}
-
-/// Nothing worth carrying over: empty, or counts and amounts of 0.
-fn is_nothing(cell: &Cell) -> bool {
-    match cell {
-        Cell::Counts(map) => map.iter().all(|(_, count)| *count == 0),
-        Cell::Amounts(map) => map.iter().all(|(_, amount)| *amount == 0),
-        cell => cell.is_empty(),
-    }
+    pairs.into_iter().any(|(m, (old, new))| is_told(m.column) && new.is_empty() && !old.is_nothing())
 }
 
 /// What v3 writes where nobody said anything.
@@ -134,13 +125,13 @@ fn is_default(cell: &Cell) -> bool {
     match cell {
         Cell::Bool(value) => !value,
         Cell::Text(text) => text.is_empty() || text == "DEFAULT",
-        cell => is_nothing(cell),
+        cell => cell.is_nothing(),
     }
 }
 
 fn or(first: &Cell, second: &Cell) -> Cell {
     // Counts of 0 in place of no counts at all would be a difference without a meaning.
-    if is_nothing(first) { second.clone() } else { first.clone() }
+    if first.is_nothing() { second.clone() } else { first.clone() }
 }
 
 fn latest(a: &Cell, b: &Cell) -> Cell {

@@ -64,6 +64,16 @@ impl Cell {
             Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Millis(_) | Self::Amount(_) => false,
         }
     }
+
+    /// Whether it tells nothing: empty, or counts and amounts that are all 0, which is what PostgreSQL's columns
+    /// hold where nobody counted. What has nothing in it cannot be lost.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::Counts(map) => map.iter().all(|(_, count)| *count == 0),
+            Self::Amounts(map) => map.iter().all(|(_, amount)| *amount == 0),
+            cell => cell.is_empty(),
+        }
+    }
 }
 
 /// An amount as text: "0.000125", without trailing zeros.

@@ -44,6 +44,15 @@ fn amounts_as_text() {
     }
 }
 
+#[test]
+fn zeros_are_nothing_and_a_number_is_something() {
+    let counts = |of: &[u64]| Cell::Counts(of.iter().map(|n| ("input".to_owned(), *n)).collect());
+    assert!(counts(&[0, 0]).is_nothing() && counts(&[]).is_nothing() && !counts(&[0, 3]).is_nothing());
+    assert!(!counts(&[0]).is_empty());
+    assert!(Cell::Amounts(vec![("total".into(), 0)]).is_nothing());
+    assert!(Cell::Null.is_nothing() && !Cell::Int(0).is_nothing());
+}
+
 fn cell() -> impl Strategy<Value = (Cell, ChType)> {
     let text = ".{0,40}";
     let of = |kind: ChType| move |cell: Cell| (cell, kind.clone());

@@ -191,7 +191,7 @@ impl Resolver<'_> {
     fn both(&self, key: &Key, v2: &Row, winner: &Row, v3: &[Row]) -> Option<Finding> {
         let time = self.mapping.spec.time;
         let columns = self.columns(v2, winner);
-        let lost = |v: &Differing<'_>| !v.v2.is_empty() && v.v3.is_empty();
+        let lost = |v: &Differing<'_>| !v.v2.is_nothing() && v.v3.is_nothing();
         let day = |row: &Row| self.millis(row, time).map(|at| at.div_euclid(DAY));
         let sorted = |row: &Row| -> Vec<String> {
             self.mapping.spec.sorted_by.iter().map(|ch| text(row.get(self.mapping, ch))).collect()
