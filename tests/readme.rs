@@ -42,6 +42,17 @@ fn everything_it_names_is_there() {
     for link in
         text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.starts_with("http"))
     {
-        assert!(root.join(link).exists(), "{link}");
+        let there = match link.strip_prefix('#') {
+            Some(heading) => text.lines().any(|line| line.starts_with('#') && anchor(line) == heading),
+            None => root.join(link).exists(),
+        };
+        assert!(there, "{link}");
     }
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
