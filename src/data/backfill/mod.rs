@@ -3,8 +3,8 @@
 //! One rule: the cursor in `background_migrations` is true at every instant. Whoever takes over, a worker of Langfuse or
 //! this program, goes on from it and loses nothing.
 //!
-//! How it walks: [`range`] finds stretches of `created_at`, newest first; several [`copy`] jobs stream one each, binary
-//! COPY in, `RowBinary` out; [`frontier`] says how far they reach without a gap, and the cursor follows; [`heart`] keeps
+//! How it walks: [`range`] finds stretches of `created_at`, newest first; several `copy` jobs stream one each, binary
+//! COPY in, `RowBinary` out; `frontier` says how far they reach without a gap, and the cursor follows; `heart` keeps
 //! the lock, and whoever loses it stops at once.
 
 mod copy;

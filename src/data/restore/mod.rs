@@ -3,8 +3,8 @@
 //! One rule: a row of v2 that is as new or newer is never touched; a row that cannot go back whole is named and
 //! stays where it is.
 //!
-//! How it walks: [`source`] lists what v3 wrote, by project and day; [`judge`] holds it against PostgreSQL;
-//! [`mod@entity`] converts what v2 lacks or has older; [`target`] is the statement that writes it, in transactions of
+//! How it walks: `source` lists what v3 wrote, by project and day; `judge` holds it against PostgreSQL;
+//! `entity` converts what v2 lacks or has older; `target` is the statement that writes it, in transactions of
 //! at most [`BATCH`] rows. What is written is found as new the next time: a second run, or a run after a kill, writes
 //! only the rest.
 

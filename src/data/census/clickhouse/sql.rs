@@ -57,7 +57,7 @@ impl Where {
         text
     }
 
-    /// Binds what [`Self::text`] left open.
+    /// Binds what `Self::text` left open.
     pub fn bind(&self, mut query: ::clickhouse::query::Query) -> ::clickhouse::query::Query {
         if let Some(partition) = &self.partition {
             query = query.bind(partition);
