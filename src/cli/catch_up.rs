@@ -111,7 +111,7 @@ impl Desk {
                 Ok(None) => {
                     if !args.json {
                         print::out(format!(
-                            "{}: not copied yet: `cutover backfill` comes first",
+                            "{}: nothing was copied of it: `cutover backfill` comes first, or this v3 keeps it in PostgreSQL",
                             table.name()
                         ));
                     }
@@ -143,7 +143,7 @@ impl Desk {
                 Ok(Some(found)) => {
                     (Step::Done, summary(found), vec![(format!("{} written", table.name()), found.written)])
                 }
-                Ok(None) => (Step::Done, "not copied yet".into(), vec![]),
+                Ok(None) => (Step::Done, "nothing was copied of it".into(), vec![]),
                 Err(trouble) => (Step::Failed, trouble.to_string(), vec![]),
             };
             book.note(step, &format!("{}: {detail}", table.name()), &counts)?;
