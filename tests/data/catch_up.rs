@@ -68,7 +68,7 @@ async fn both_write(rehearsal: &Rehearsal) {
 async fn what_was_left_behind_is_found_and_copied() {
     let rehearsal = waiting("700", &[]).await;
     let nothing = rehearsal.verb(&["catch-up"]);
-    assert!(String::from_utf8_lossy(&nothing.stdout).contains("not copied yet"), "{nothing:?}");
+    assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing was copied of it"), "{nothing:?}");
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let clean = catch_up(&rehearsal, &[], 0);
     assert_eq!(counts(&clean, "traces"), [0; 4], "{clean:#}");
