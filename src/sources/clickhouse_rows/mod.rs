@@ -186,17 +186,21 @@ fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: 
         _ => None,
     };
     TableRows {
-        table,
         rows: Some(live),
         backfill: whole.then(|| count(totals.copied)),
-        done: None,
-        stranded: None,
         v3_only,
         raw: Some(counted.parts_rows),
-        newest: counted.book.newest_copied().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        newest: counted.book.newest_copied().map(moment),
         t0: shared.ledger.t0(table),
-        tie_group: None,
+        ..TableRows::unread(table)
     }
+}
+
+/// A time of ClickHouse, which counts beyond the last one this program can hold: rows of 9999-12-31, as Langfuse gets
+/// them from ClickHouse 26.8 on, must not look unread.
+fn moment(ms: i64) -> Timestamp {
+    let beyond = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_millisecond(ms).unwrap_or(beyond)
 }
 
 /// Looks v3's new ids up in PostgreSQL, now and then all that were absent, and searches strays where that is
@@ -227,4 +231,17 @@ async fn look_up(
         strays::search(server, &mut session, spec(table), book, counted.parts_rows, side).await?;
     }
     Ok(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_year_9999_is_read_to_its_end() {
+        let last = 253_402_300_799_000; // 9999-12-31 23:59:59
+        assert!(Timestamp::from_millisecond(last).is_err());
+        assert_eq!(moment(last), Timestamp::MAX);
+        assert_eq!(moment(1_700_000_000_123).as_millisecond(), 1_700_000_000_123);
+    }
 }
