@@ -290,8 +290,8 @@ pub struct InitArgs {
     pub output: PathBuf,
 }
 
-/// Reads a table's name.
-fn table(text: &str) -> Result<Table, String> {
+/// Reads a table's name, for every verb of the data engine.
+pub fn table(text: &str) -> Result<Table, String> {
     let names = Table::ALL.map(Table::name).join(", ");
     Table::ALL.into_iter().find(|t| t.name() == text).ok_or_else(|| format!("one of {names}"))
 }

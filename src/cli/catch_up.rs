@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::backfill::table;
+use super::args::table;
 use super::book::Book;
 use super::exit::Exit;
 use super::print;

@@ -54,18 +54,7 @@ pub(crate) fn migration(table: Table, state: MigrationState) -> Migration {
 }
 
 pub(crate) fn counted(table: Table, rows: Option<Count>) -> TableRows {
-    TableRows {
-        table,
-        rows,
-        backfill: None,
-        done: None,
-        stranded: None,
-        v3_only: None,
-        raw: None,
-        newest: None,
-        t0: None,
-        tie_group: None,
-    }
+    TableRows { rows, ..TableRows::unread(table) }
 }
 
 pub(crate) fn postgres_rows() -> RowsFact {

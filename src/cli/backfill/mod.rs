@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::args::table;
 use super::exit::Exit;
 use super::print;
 use super::stores::Stores;
@@ -75,12 +76,6 @@ pub enum Action {
     Resume,
     /// Say where the migrations stand
     Status,
-}
-
-/// A table by its name in PostgreSQL.
-pub fn table(name: &str) -> Result<Table, String> {
-    let names = Table::ALL.map(Table::name).join(", ");
-    Table::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| format!("one of {names}"))
 }
 
 /// Runs the verb.

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::args::table;
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
@@ -111,12 +112,6 @@ pub enum Complete {
     V3,
     /// PostgreSQL must have what v3 has
     Pg,
-}
-
-/// A table by its name in PostgreSQL.
-fn table(name: &str) -> Result<Table, String> {
-    let names = Table::ALL.map(Table::name).join(", ");
-    Table::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| format!("one of {names}"))
 }
 
 impl VerifyArgs {

@@ -62,16 +62,9 @@ fn readings_carry_age_failures_and_estimates() {
     let mut model = model();
     fact(&mut model, 1, SourceId::Traffic, Ok(Fact::Traffic(vec![route(25)])));
     let rows = TableRows {
-        table: Table::Traces,
         rows: Some(Count::about(1_000)),
-        backfill: None,
-        done: None,
         stranded: Some(Count::exact(0)),
-        v3_only: None,
-        raw: None,
-        newest: None,
-        t0: None,
-        tie_group: None,
+        ..TableRows::unread(Table::Traces)
     };
     let fact_rows = RowsFact { side: Side::Postgres, tables: vec![rows], verified: vec![] };
     fact(&mut model, 2, SourceId::PostgresRows, Ok(Fact::Rows(fact_rows)));
