@@ -146,10 +146,12 @@ impl Resolver<'_> {
 
     fn is_moving(&self, v2: Option<&Result<Row, Rejected>>, v3: &[Row]) -> bool {
         let v2 = v2.and_then(|row| row.as_ref().ok());
-        let touched = v2.into_iter().chain(v3).flat_map(|row| {
-            ["created_at", "updated_at", "event_ts"].into_iter().filter_map(|ch| self.millis(row, ch))
-        });
-        touched.max().is_some_and(|at| at > self.young)
+        let touched = v2.into_iter().chain(v3);
+        let touched = touched
+            .flat_map(|row| ["created_at", "updated_at"].into_iter().filter_map(|ch| self.millis(row, ch)));
+        // The version of a copy is the client's own time, which may lie in the future.
+        let own = v3.iter().filter(|row| self.is_own(row)).filter_map(|row| self.millis(row, "event_ts"));
+        touched.chain(own).max().is_some_and(|at| at > self.young)
     }
 
     /// One entity; nothing when both sides mean the same.

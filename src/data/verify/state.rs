@@ -24,8 +24,8 @@ pub struct V2Mark {
     pub moved: Option<Moved>,
     /// Since when it counts.
     pub reset: String,
-    /// Rows created shortly before the run, which the next run counts once more.
-    pub recent: u64,
+    /// Rows created shortly before the run, by day, which the next run counts once more.
+    pub recent: BTreeMap<i64, u64>,
 }
 
 /// What ClickHouse's table was made of.

@@ -88,7 +88,7 @@ impl Question<'_> {
         let whole = Range::default();
         let (moved, reset) = self.movements().await?;
         let recent = self.v2.days(&whole, &since("created_at", self.begun)).await?;
-        let mark = V2Mark { moved, reset, recent: recent.iter().map(|(_, rows)| rows).sum() };
+        let mark = V2Mark { moved, reset, recent: recent.into_iter().collect() };
         let Some(known) = known else { return Ok((mark, None, BTreeSet::new())) };
         if let Some(came) = self.proven(known, &mark).await? {
             return Ok((mark, None, came));
@@ -114,14 +114,14 @@ impl Question<'_> {
         if known.v2.reset != now.reset || then.updated != moved.updated || then.deleted != moved.deleted {
             return Ok(None);
         }
-        let came = self.v2.days(&Range::default(), &since("created_at", known.since)).await?;
-        let rows: u64 = came.iter().map(|(_, rows)| rows).sum();
-        let expected = rows.cast_signed() - known.v2.recent.cast_signed();
-        if moved.inserted - then.inserted != expected {
+        let now = self.v2.days(&Range::default(), &since("created_at", known.since)).await?;
+        let (then_recent, now): (_, BTreeMap<_, _>) = (&known.v2.recent, now.into_iter().collect());
+        let sum = |rows: &BTreeMap<i64, u64>| rows.values().sum::<u64>().cast_signed();
+        if moved.inserted - then.inserted != sum(&now) - sum(then_recent) {
             return Ok(None);
         }
-        let came = came.into_iter().map(|(day, _)| day);
-        Ok(Some(if expected == 0 { BTreeSet::new() } else { came.collect() }))
+        let days = now.keys().chain(then_recent.keys());
+        Ok(Some(days.filter(|day| now.get(day) != then_recent.get(day)).copied().collect()))
     }
 
     /// Rows that came, changed and went so far, and since when it is counted; nothing on a replica, whose
