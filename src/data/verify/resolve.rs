@@ -15,9 +15,8 @@ use crate::data::cell::Cell;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
+use crate::domain::latency::CANARY;
 
-/// What the ids of our own canaries begin with.
-const PROBE: &str = "cutover-canary-";
 const DAY: i64 = super::range::DAY;
 
 /// How far the backfill has come.
@@ -95,7 +94,7 @@ impl Resolver<'_> {
         for (key, (v2, v3)) in &all {
             let mut finding = self.classify(key, v2.as_ref(), v3, deleted.contains(&key.id));
             if let Some(finding) = &mut finding {
-                if key.id.starts_with(PROBE) {
+                if key.id.starts_with(CANARY) {
                     finding.difference = Difference::Probe;
                 }
                 let ours = v2.as_ref().and_then(|row| row.as_ref().ok());
