@@ -6,6 +6,7 @@ use cutover::cockpit::Model;
 use cutover::cockpit::advisor::{Finding, Severity};
 use cutover::cockpit::model::{Setup, Strategy};
 use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine};
+use cutover::cockpit::remedy::Remedy;
 use cutover::domain::backfill::{Migration, MigrationState, Table};
 use cutover::domain::cluster::{Role, Workload};
 use cutover::domain::latency::{ControllerFact, Endpoint, ShareFact};
@@ -147,8 +148,8 @@ pub(crate) fn happy() -> Model {
             severity: Severity::Warning,
             title: "v2 goes on writing rows that nobody copies".into(),
             evidence: "412 traces and 1 073 observations were written by v2 after T0".into(),
-            remedy: "shift to 100 % soon, then catch up with `cutover copy --forward`".into(),
-            act: None,
+            remedy: "shift to 100 % soon, then `cutover catch-up`".into(),
+            act: Some(Remedy::CatchUp),
         },
         Finding {
             id: "worker-restarted",

@@ -23,6 +23,9 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 
 /// The worst finding, and how many more there are.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
+    if let Some(working) = working(cx) {
+        return working;
+    }
     let Some(worst) = cx.model.findings.first() else {
         return none(cx);
     };
@@ -60,7 +63,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 /// The verb that was started from here.
-pub(crate) fn working<'a>(cx: &Cx<'a>) -> Option<Line<'a>> {
+fn working<'a>(cx: &Cx<'a>) -> Option<Line<'a>> {
     let work = cx.model.work.as_ref()?;
     let what = if work.stopping { "is stopping" } else { "is running" };
     let since = crate::domain::units::span(cx.now.mono.since(work.since));
