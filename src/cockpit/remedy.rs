@@ -3,9 +3,8 @@
 //! One rule: a remedy is a verb and its arguments and nothing else, so that the cockpit and the shell do the same
 //! thing; the verb journals what it writes.
 
-use super::model::Model;
 use crate::domain::backfill::Table;
-use crate::domain::{Mono, Split, Trouble};
+use crate::domain::{Mono, Trouble};
 
 /// A verb that does something about what was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +109,4 @@ pub enum Told {
     Line(String),
     /// It ended, or could not be started.
     Done(Result<Ended, Trouble>),
-}
-
-/// What can be done now: what the findings ask for, the worst first, then what is always possible.
-pub fn offered(model: &Model) -> Vec<Remedy> {
-    let mut offered: Vec<Remedy> = vec![];
-    let back = model.split() == Some(Split::V2) && model.stranded().any();
-    let asked = model.findings.iter().filter_map(|finding| finding.act);
-    for remedy in asked.chain(back.then_some(Remedy::Restore)).chain([Remedy::Verify]) {
-        if !offered.contains(&remedy) {
-            offered.push(remedy);
-        }
-    }
-    offered
 }

@@ -6,15 +6,28 @@ use super::super::effect::Effect;
 use super::super::key::{Code, Key};
 use super::super::model::Model;
 use super::super::msg::{Lease, Level, LogLine};
-use super::super::remedy::{Ended, Remedy, Told, Work, offered};
+use super::super::remedy::{Ended, Remedy, Told, Work};
 use super::super::screen::Overlay;
 use super::input::is_switch;
 use super::notice;
-use crate::domain::{Now, Trouble};
+use crate::domain::{Now, Split, Trouble};
 use crate::shift::machine::ARM_DELAY;
 
 /// Lines of a verb that go into the log when it has ended.
 const LOGGED: usize = 12;
+
+/// What can be done now: what the findings ask for, the worst first, then what is always possible.
+pub fn offered(model: &Model) -> Vec<Remedy> {
+    let mut offered: Vec<Remedy> = vec![];
+    let back = model.split() == Some(Split::V2) && model.stranded().any();
+    let asked = model.findings.iter().filter_map(|finding| finding.act);
+    for remedy in asked.chain(back.then_some(Remedy::Restore)).chain([Remedy::Verify]) {
+        if !offered.contains(&remedy) {
+            offered.push(remedy);
+        }
+    }
+    offered
+}
 
 /// Opens the list, or the question whether to stop what runs.
 pub fn open(model: &mut Model, _: Now) -> Vec<Effect> {

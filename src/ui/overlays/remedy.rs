@@ -6,9 +6,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::cockpit::Model;
-use crate::cockpit::remedy::offered;
 use crate::cockpit::screen::Overlay;
-use crate::cockpit::update::remedy::blocked;
+use crate::cockpit::update::remedy::{blocked, offered};
 use crate::domain::Now;
 use crate::domain::units::span;
 use crate::ui::line::{Line, wrapped};
