@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup rehearse test lint clean
+.PHONY: help setup rehearse test lint msrv clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -26,6 +26,10 @@ lint: ## formatting, clippy, documentation, without changing anything
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D rustdoc::broken_intra_doc_links' cargo doc --locked --no-deps --document-private-items
+
+msrv: ## build with the oldest compiler that Cargo.toml promises
+	@version=$$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml); \
+	  rustup toolchain install "$$version" --profile minimal && cargo +"$$version" check --locked --tests --target-dir target/msrv
 
 clean: ## remove what was built here
 	cargo clean
