@@ -94,6 +94,9 @@ async fn compare(number: usize, case: Case, theirs: &Server, ours: &Server) -> O
 }
 
 fn describe(out: &mut String, step: usize, request: &Request, real: &[Value], ours: &[Value]) {
+    if std::env::var_os("CONFORMANCE_SHOW").is_some() {
+        eprintln!("{} {}\n{:#}", request.method, request.path, json!(real));
+    }
     for (real, ours) in real.iter().zip(ours) {
         let found = differences(real, ours, &request.beside);
         if !found.is_empty() {

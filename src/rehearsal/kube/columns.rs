@@ -76,8 +76,8 @@ static PODS: &[Column] = &[
 static DEPLOYMENTS: &[Column] = &[
     NAME,
     column("Ready", |o| json!(ready(o))),
-    count("Up-to-date", |o| json!(number(o, &["status", "updatedReplicas"]))),
-    count("Available", |o| json!(number(o, &["status", "availableReplicas"]))),
+    column("Up-to-date", |o| json!(number(o, &["status", "updatedReplicas"]))),
+    column("Available", |o| json!(number(o, &["status", "availableReplicas"]))),
     AGE,
     CONTAINERS,
     IMAGES,
@@ -169,9 +169,9 @@ static NODES: &[Column] = &[
     column("Version", |o| json!(text(o, &["status", "nodeInfo", "kubeletVersion"]))),
 ];
 static CONFIG_MAPS: &[Column] =
-    &[NAME, count("Data", |o| json!(size(o, "data") + size(o, "binaryData"))), AGE];
+    &[NAME, column("Data", |o| json!(size(o, "data") + size(o, "binaryData"))), AGE];
 static SECRETS: &[Column] =
-    &[NAME, column("Type", |o| json!(text(o, &["type"]))), count("Data", |o| json!(size(o, "data"))), AGE];
+    &[NAME, column("Type", |o| json!(text(o, &["type"]))), column("Data", |o| json!(size(o, "data"))), AGE];
 static LEASES: &[Column] = &[NAME, column("Holder", |o| json!(text(o, &["spec", "holderIdentity"]))), AGE];
 static ENDPOINT_SLICES: &[Column] = &[
     NAME,

@@ -30,6 +30,7 @@ mod list;
 mod logs;
 mod managed_fields;
 mod objects;
+mod options;
 mod patch;
 mod portforward;
 mod prepare;

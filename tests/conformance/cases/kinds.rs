@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::objects::{
     CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, PODS, SERVICES, WEB, event, lease, pod, service, web,
 };
-use crate::request::{Case, Request, apply, case, delete, get, merge, operations, post, put, strategic};
+use crate::request::{Case, Request, case, delete, get, merge, operations, post, put, strategic};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases/cutover";
 const SCALE: &str = "/apis/apps/v1/namespaces/{ns}/deployments/web/scale";
@@ -48,7 +48,8 @@ fn leases() -> Vec<Case> {
                     LEASES,
                     &json!({"metadata": {"name": "cutover"}, "spec": {"leaseDurationSeconds": 15, "leaseTransitions": -1}}),
                 ),
-                post(LEASES, &json!({"metadata": {"name": "cutover"}, "spec": {"renewTime": "yesterday"}})),
+                post(LEASES, &json!({"metadata": {"name": "cutover"}, "spec": {"renewTime": "yesterday"}}))
+                    .in_go_words(),
                 post(LEASES, &json!({"metadata": {"name": "cutover"}})),
             ],
         ),
@@ -116,7 +117,7 @@ fn scales() -> Vec<Case> {
             [
                 made(),
                 put(SCALE, &scale(-1)),
-                merge(SCALE, &json!({"spec": {"replicas": "many"}})),
+                merge(SCALE, &json!({"spec": {"replicas": "many"}})).in_go_words(),
                 put(SCALE, &at(scale(5), "1")),
                 get("/apis/apps/v1/namespaces/{ns}/deployments/none/scale"),
                 merge(
@@ -130,14 +131,7 @@ fn scales() -> Vec<Case> {
             "a scale under a version",
             [made(), put(SCALE, &at(scale(3), "{rv}")), put(SCALE, &at(scale(4), "{rv}"))],
         ),
-        case(
-            "a scale, strategically and applied",
-            [
-                made(),
-                strategic(SCALE, &json!({"spec": {"replicas": 3}})),
-                apply(&format!("{SCALE}?fieldManager=x"), &scale(4)),
-            ],
-        ),
+        case("a scale, strategically", [made(), strategic(SCALE, &json!({"spec": {"replicas": 3}}))]),
     ]
 }
 

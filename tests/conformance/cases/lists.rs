@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::objects::{CANARY, CONFIGMAPS, DEPLOYMENTS, INGRESSES, PODS, WEB, canary, config, pod, web};
+use super::objects::{
+    CANARY, CONFIGMAPS, DEPLOYMENTS, EVENTS, INGRESSES, LEASES, PODS, SERVICES, WEB, canary, config, lease,
+    pod, service, web,
+};
 use crate::request::{Case, Request, case, delete, get, post};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -53,7 +56,7 @@ pub fn cases() -> Vec<Case> {
         case(
             "continue tokens that are none",
             five([
-                get(&of(CONFIGMAPS, "limit=2&continue=nonsense")),
+                get(&of(CONFIGMAPS, "limit=2&continue=nonsense")).in_go_words(),
                 get(&of(CONFIGMAPS, "limit=2")).keep("next", "/metadata/continue"),
                 get(&of(CONFIGMAPS, "limit=2&continue={next}&resourceVersion=1")),
             ]),
@@ -66,7 +69,7 @@ pub fn cases() -> Vec<Case> {
                 get(&of(CONFIGMAPS, "labelSelector=tier%20in%20(back,front),tier%20notin%20(back)")),
                 get(&of(CONFIGMAPS, "labelSelector=!tier")),
                 get(&of(CONFIGMAPS, "labelSelector=tier")),
-                get(&of(CONFIGMAPS, "labelSelector=tier%20in%20(")),
+                get(&of(CONFIGMAPS, "labelSelector=tier%20in%20(")).in_go_words(),
             ]),
         ),
         case(
@@ -124,6 +127,18 @@ pub fn cases() -> Vec<Case> {
                 post(DEPLOYMENTS, &web()),
                 post(PODS, &pod("one")),
                 post(CONFIGMAPS, &config("a", "front")),
+                post(SERVICES, &service()),
+                post(LEASES, &lease("mia")),
+                post("/api/v1/namespaces/{ns}/secrets", &json!({"metadata": {"name": "db"}})),
+                table(SERVICES),
+                table(LEASES),
+                table("/api/v1/namespaces/{ns}/secrets"),
+                table("/api/v1/namespaces/{ns}"),
+                table("/apis/networking.k8s.io/v1/ingressclasses"),
+                table("/apis/apps/v1/namespaces/{ns}/statefulsets"),
+                table("/apis/apps/v1/namespaces/{ns}/replicasets"),
+                table("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"),
+                table(EVENTS),
                 table(CANARY),
                 table(INGRESSES),
                 table(&of(INGRESSES, "includeObject=None")),

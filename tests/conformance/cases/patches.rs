@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::objects::{
-    CANARY, CONFIGMAPS, DEPLOYMENTS, INGRESSES, PODS, WEB, WEIGHT, WEIGHT_POINTER, canary, config, pod, web,
+    CANARY, CONFIGMAPS, DEPLOYMENTS, INGRESSES, LEASES, PODS, WEB, WEIGHT, WEIGHT_POINTER, canary, config,
+    lease, pod, web,
 };
 use crate::request::{Case, Request, case, delete, get, merge, operations, post, put, strategic};
 
@@ -57,8 +58,10 @@ fn creating() -> Vec<Case> {
         case(
             "of another kind than the path's",
             [
-                post(CONFIGMAPS, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})),
-                post(INGRESSES, &with(canary("5"), "", "apiVersion", json!("networking.k8s.io/v9"))),
+                post(CONFIGMAPS, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}))
+                    .in_go_words(),
+                post(INGRESSES, &with(canary("5"), "", "apiVersion", json!("networking.k8s.io/v9")))
+                    .in_go_words(),
             ],
         ),
         case(
@@ -116,12 +119,12 @@ fn patching() -> Vec<Case> {
         case(
             "a merge patch that does not fit",
             begun([
-                merge(CANARY, &notes(&json!({WEIGHT: 25}))),
-                merge(CANARY, &json!([1])),
-                merge(CANARY, &json!({})).text("{"),
+                merge(CANARY, &notes(&json!({WEIGHT: 25}))).in_go_words(),
+                merge(CANARY, &json!([1])).in_go_words(),
+                merge(CANARY, &json!({})).text("{").in_go_words(),
                 merge(CANARY, &json!({"metadata": {"name": "other"}})),
                 merge(CANARY, &json!({"metadata": {"namespace": "other"}})),
-                merge(CANARY, &json!({"kind": "Service"})),
+                merge(CANARY, &json!({"kind": "Service"})).in_go_words(),
                 merge(CANARY, &json!({"spec": {"rules": []}})),
                 merge(
                     CANARY,
@@ -157,10 +160,10 @@ fn patching() -> Vec<Case> {
                 operations(CANARY, &json!([{"op": "remove", "path": "/spec/none"}])),
                 operations(CANARY, &json!([{"op": "add", "path": "/spec/none/below", "value": 1}])),
                 operations(CANARY, &json!([{"op": "shout", "path": "/spec", "value": 1}])),
-                operations(CANARY, &json!({})),
-                operations(CANARY, &json!([])).text("[{"),
+                operations(CANARY, &json!({})).in_go_words(),
+                operations(CANARY, &json!([])).text("[{").in_go_words(),
                 operations(CANARY, &json!([])),
-                operations(CANARY, &json!([{"op": "add", "path": WEIGHT_POINTER, "value": 7}])),
+                operations(CANARY, &json!([{"op": "add", "path": WEIGHT_POINTER, "value": 7}])).in_go_words(),
             ]),
         ),
         case(
@@ -183,7 +186,7 @@ fn patching() -> Vec<Case> {
                     &json!({"spec": {"template": {"spec": {"containers": [{"name": "side", "image": "b"}], "$setElementOrder/containers": [{"name": "side"}, {"name": "web"}]}}}}),
                 ),
                 strategic(WEB, &json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}})),
-                strategic(WEB, &json!({"spec": {"replicas": "two"}})),
+                strategic(WEB, &json!({"spec": {"replicas": "two"}})).in_go_words(),
             ]),
         ),
         case(
@@ -236,6 +239,18 @@ fn guarded() -> Vec<Case> {
                 put(CANARY, &with(canary("10"), "/metadata", "uid", json!(OTHER_UID))),
                 operations(CANARY, &json!([{"op": "test", "path": "/metadata/uid", "value": OTHER_UID}])),
             ]),
+        ),
+        case(
+            "a wrong uid of other kinds",
+            [
+                post(CONFIGMAPS, &config("a", "front")),
+                merge(&format!("{CONFIGMAPS}/a"), &json!({"metadata": {"uid": OTHER_UID}})),
+                post(DEPLOYMENTS, &web()),
+                merge(WEB, &json!({"metadata": {"uid": OTHER_UID}})),
+                post(LEASES, &lease("mia")),
+                merge(&format!("{LEASES}/cutover"), &json!({"metadata": {"uid": OTHER_UID}})),
+                put(&format!("{CONFIGMAPS}/a"), &json!({"metadata": {"name": "a", "uid": OTHER_UID}})),
+            ],
         ),
         case(
             "a test of the version in a JSON patch",

@@ -85,12 +85,12 @@ pub fn cases() -> Vec<Case> {
         case(
             "400",
             [
-                post(CONFIGMAPS, &json!({})).text("{"),
-                post(CONFIGMAPS, &json!({})).text(""),
-                post(CONFIGMAPS, &json!([])),
-                post(CONFIGMAPS, &json!("text")),
-                post(CONFIGMAPS, &json!({"metadata": "text"})),
-                post(CONFIGMAPS, &json!({"metadata": {"name": "a"}, "data": {"a": 1}})),
+                post(CONFIGMAPS, &json!({})).text("{").in_go_words(),
+                post(CONFIGMAPS, &json!({})).text("").in_go_words(),
+                post(CONFIGMAPS, &json!([])).in_go_words(),
+                post(CONFIGMAPS, &json!("text")).in_go_words(),
+                post(CONFIGMAPS, &json!({"metadata": "text"})).in_go_words(),
+                post(CONFIGMAPS, &json!({"metadata": {"name": "a"}, "data": {"a": 1}})).in_go_words(),
             ],
         ),
         case(
