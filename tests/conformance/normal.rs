@@ -59,7 +59,9 @@ impl Words {
             Value::String(text) => match key {
                 "uid" if is_uuid(text) => *text = word(&mut self.uids, text, "uid"),
                 "creationTimestamp" | "deletionTimestamp" | "time" => "a time".clone_into(text),
-                "clusterIP" | "clusterIPs" if text.starts_with("10.") => "an address".clone_into(text),
+                "clusterIP" | "clusterIPs" | "cells" if text.starts_with("10.") => {
+                    "an address".clone_into(text)
+                }
                 "cells" if is_age(text) => "an age".clone_into(text),
                 _ => {}
             },

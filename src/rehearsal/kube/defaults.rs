@@ -44,6 +44,8 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
             mark.insert("kubernetes.io/metadata.name".into(), name);
             fill(map_at(object, &["status"]), &[("phase", json!("Active"))]);
         }
+        "Lease" | "IngressClass" => fill(map(object), &[("spec", json!({}))]),
+        "Event" => event(kind, map(object)),
         "EndpointSlice" => {
             for port in object.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 fill(map(port), &[("name", json!("")), ("protocol", json!("TCP"))]);
@@ -77,7 +79,11 @@ pub(super) fn skeleton(kind: &Kind) -> Value {
         "ReplicaSet" => json!({"metadata": {}, "spec": {"template": template}, "status": {}}),
         "Pod" => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
         "Service" | "Ingress" => json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}),
-        "Event" => json!({"metadata": {}, "source": {}}),
+        "Event" => {
+            let mut empty = json!({"metadata": {}});
+            event(kind, map(&mut empty));
+            empty
+        }
         "Lease" | "IngressClass" => json!({"metadata": {}, "spec": {}}),
         _ => json!({"metadata": {}, "spec": {}, "status": {}}),
     }
@@ -228,6 +234,21 @@ fn admitted(spec: &mut Map<String, Value>) {
                 json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
             );
         }
+    }
+}
+
+/// The fields of an event that are written even where they are empty: its type has no `omitempty` for them.
+fn event(kind: &Kind, event: &mut Map<String, Value>) {
+    let [source, first, last, component] = match kind.group {
+        "" => ["source", "firstTimestamp", "lastTimestamp", "reportingComponent"],
+        _ => ["deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", ""],
+    };
+    fill(
+        event,
+        &[(source, json!({})), (first, Value::Null), (last, Value::Null), ("eventTime", Value::Null)],
+    );
+    if !component.is_empty() {
+        fill(event, &[(component, json!("")), ("reportingInstance", json!(""))]);
     }
 }
 

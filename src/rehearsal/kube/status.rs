@@ -179,7 +179,9 @@ impl Status {
     }
 
     fn invalid_of(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let bodies: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let mut bodies: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        // What is wrong twice is one sentence, though two causes.
+        bodies.dedup();
         let joined = if bodies.len() == 1 { bodies.concat() } else { format!("[{}]", bodies.join(", ")) };
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let message = format!("{qualified} \"{name}\" is invalid: {joined}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::defaults;
 use super::last_applied;
 use super::managed_fields::{self, Entry, Owner};
-use super::objects::{items, meta, set_meta};
+use super::objects::{items, meta, number, set_meta};
 use super::patch;
 use super::prepare;
 use super::resources::{Kind, by_plural};
@@ -238,7 +238,11 @@ fn update(
     let mut owners = managed_fields::decode(if named.is_empty() { live } else { &proposed });
     // An object whose owners were taken away stays without until somebody applies.
     if !owners.is_empty() {
-        let difference = managed_fields::compare(live, &object, &Place::top(target.kind.kind));
+        let mut difference = managed_fields::compare(live, &object, &Place::top(target.kind.kind));
+        if target.subresource == "scale" && number(&object, &["spec", "replicas"]) == 0 {
+            // A scale to nothing leaves its one field out, and so nobody owns it.
+            difference.removed = std::mem::take(&mut difference.modified);
+        }
         let owner = owner(target, terms, false);
         managed_fields::after_update(&mut owners, owner, &difference, target.kind.status);
     }

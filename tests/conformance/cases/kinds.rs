@@ -197,7 +197,9 @@ fn reviews() -> Vec<Case> {
     let patch = json!({"resourceAttributes": {"verb": "patch", "group": "networking.k8s.io", "resource": "ingresses", "namespace": "{ns}"}});
     let list = json!({"resourceAttributes": {"verb": "list", "group": "networking.k8s.io", "resource": "ingresses", "namespace": "{ns}"}});
     let why = |request: Request| {
-        request.beside("/body/status/reason", "which rule allows it is RBAC's own wording")
+        request
+            .beside("/body/status/reason", "which rule allows it is RBAC's own wording")
+            .beside("/body/metadata/managedFields", "nobody keeps a review")
     };
     let who = || {
         post(

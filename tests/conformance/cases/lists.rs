@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::objects::{
-    CANARY, CONFIGMAPS, DEPLOYMENTS, EVENTS, INGRESSES, LEASES, PODS, SERVICES, WEB, canary, config, lease,
-    pod, service, web,
+    CANARY, CONFIGMAPS, DEPLOYMENTS, EVENTS, INGRESSES, LEASES, PODS, SERVICES, WEB, canary, config, event,
+    lease, pod, service, web,
 };
 use crate::request::{Case, Request, case, delete, get, post};
 
@@ -138,6 +138,7 @@ pub fn cases() -> Vec<Case> {
                 table("/apis/apps/v1/namespaces/{ns}/statefulsets"),
                 table("/apis/apps/v1/namespaces/{ns}/replicasets"),
                 table("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"),
+                post(EVENTS, &event("canary.1")),
                 table(EVENTS),
                 table(CANARY),
                 table(INGRESSES),
