@@ -13,6 +13,7 @@ mod common;
 mod answer;
 mod cases;
 mod normal;
+mod rbac;
 mod real;
 mod request;
 mod suite;

@@ -43,8 +43,12 @@ impl Words {
             Value::Array(list) => {
                 list.iter_mut().for_each(|item| self.walk(key, item));
                 if key == "body" {
-                    // The last mark before the end may come twice, as the tick of a second has it.
+                    // Whether a mark comes before the end, and how often, hangs on what others write meanwhile and on
+                    // the tick of a second; that it comes when there is news is a case of its own.
                     list.dedup_by(|next, mark| mark["type"] == "BOOKMARK" && next == mark);
+                    while list.len() > 1 && list.last().is_some_and(is_mark) {
+                        list.pop();
+                    }
                 }
                 if key == "causes" && list.iter().all(|cause| cause["reason"] == "FieldManagerConflict") {
                     // A real server walks a Go map: the order is another each time.
@@ -90,6 +94,11 @@ impl Words {
 fn word(known: &mut BTreeMap<String, String>, value: &str, kind: &str) -> String {
     let next = format!("{kind} {}", known.len() + 1);
     known.entry(value.to_owned()).or_insert(next).clone()
+}
+
+/// A bookmark other than the one that ends the initial events.
+fn is_mark(event: &Value) -> bool {
+    event["type"] == "BOOKMARK" && event["object"]["metadata"].get("annotations").is_none()
 }
 
 fn is_uuid(text: &str) -> bool {
