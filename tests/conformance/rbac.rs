@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use super::answer::{Kept, Server};
 use super::common::rehearsal::CUTOVER;
@@ -36,6 +38,7 @@ struct Right {
 /// A right that is not in here is one that nobody needs, and fails the test.
 fn exercise(right: &Right) -> (&'static [&'static str], String) {
     const STATUS: &[&str] = &["status", "--wait", "6"];
+    const WATCH: &[&str] = &["status", "--watch"];
     let (verb, resource, ns) = (right.verb.as_str(), right.resource.as_str(), "NAMESPACE");
     let here = || format!("{verb} {resource} in {ns}");
     match (right.role.as_str(), resource, verb) {
@@ -45,10 +48,11 @@ fn exercise(right: &Right) -> (&'static [&'static str], String) {
         ("cutover-viewer", "leases", "get") => (&["hold"], "get leases".into()),
         ("cutover-viewer", "services", "get") => (STATUS, format!("get services in {ns}")),
         ("cutover-viewer", "pods/portforward", _) => (STATUS, format!("get and create {resource} in {ns}")),
+        ("cutover-viewer", _, "watch") => (WATCH, here()),
         ("cutover-viewer", ..) => (STATUS, here()),
         ("cutover-operator", "ingresses", "patch") => (&["rollback", "--yes"], here()),
-        ("cutover-operator", "leases", "create") => (&["rollback", "--yes"], "create leases".into()),
-        ("cutover-operator", "leases", "update") => (&["rollback", "--yes"], "update leases".into()),
+        // A rollback goes ahead without the lease.
+        ("cutover-operator", "leases", _) => (&["hold"], format!("{verb} leases")),
         ("cutover-operator", "events", "create") => (&["rollback", "--yes"], here()),
         ("cutover-controller-metrics", "pods", "list") => (STATUS, "list pods in ingress-nginx".into()),
         ("cutover-controller-metrics", "pods/portforward", _) => {
@@ -128,7 +132,10 @@ async fn is_named(dir: &Path, namespace: &str, right: &Right) -> Option<String> 
     let (args, wanted) = exercise(right);
     let wanted = wanted.replace("NAMESPACE", namespace);
     // A role takes effect when the authorizer's own watch has it: moments after it was made.
-    let (code, text) = run(dir, args).await;
+    let (code, text) = match args {
+        [.., "--watch"] => (0, look_on(dir, args, &wanted).await),
+        args => run(dir, args).await,
+    };
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let label = format!("without {} of {} ({})", right.verb, right.resource, right.role);
     if !flat.contains(&wanted) {
@@ -147,23 +154,34 @@ fn denials(text: &str) -> Vec<String> {
         .collect()
 }
 
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(CUTOVER);
+    command.args(["--kubeconfig", "kubeconfig"]).args(args).current_dir(dir).env_clear().kill_on_drop(true);
+    command.env("HOME", dir).env("USER", "mia").env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// What the program says in one look after the other, up to the one that has `wanted` in it, 20 s at most.
+async fn look_on(dir: &Path, args: &[&str], wanted: &str) -> String {
+    let mut program = command(dir, args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    let reading = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            text += &line;
+            text.push('\n');
+            if text.split_whitespace().collect::<Vec<_>>().join(" ").contains(wanted) {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    program.kill().await.unwrap();
+    text
+}
+
 async fn run(dir: &Path, args: &[&str]) -> (i32, String) {
-    let (dir, args) = (dir.to_owned(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(CUTOVER)
-            .args(["--kubeconfig", "kubeconfig"])
-            .args(&args)
-            .current_dir(&dir)
-            .env_clear()
-            .env("HOME", &dir)
-            .env("USER", "mia")
-            .env("COLUMNS", "400")
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let output = command(dir, args).output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout) + &text(&output.stderr))
 }
