@@ -12,6 +12,8 @@ mod common;
 
 mod answer;
 mod cases;
+mod flight;
+mod kubectl;
 mod normal;
 mod rbac;
 mod real;

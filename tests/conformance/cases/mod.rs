@@ -3,7 +3,7 @@
 mod applies;
 mod kinds;
 mod lists;
-mod objects;
+pub mod objects;
 mod patches;
 mod refusals;
 mod watches;
