@@ -18,8 +18,9 @@ fn a_rehearsal_flies_on_a_real_api_server() {
             status["split"]["stored"] == percent
         }
     };
-    let status = rehearsal.until(&["status", "--json"], Duration::from_secs(60), stored(0));
-    assert!(status.contains("\"server_version\": \"v1.36") || status.contains("v1.36"), "{status}");
+    rehearsal.until(&["status", "--json"], Duration::from_secs(60), stored(0));
+    // The certificate that a real one makes for itself.
+    assert!(rehearsal.dir().join("kubernetes/apiserver.crt").is_file());
 
     let shift = rehearsal.verb(&["shift", "--to", "5", "--yes"]);
     assert!(shift.status.success(), "{}", String::from_utf8_lossy(&shift.stderr));

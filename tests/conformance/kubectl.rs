@@ -33,7 +33,7 @@ impl Desk {
             ("more.json", canary("25")),
             ("web.json", web()),
             ("pod.json", pod("one")),
-            ("service.json", service()),
+            ("service.json", headless()),
         ] {
             std::fs::write(home.path().join(name), object.to_string()).unwrap();
         }
@@ -58,6 +58,13 @@ impl Desk {
         let text = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes));
         json!({"code": output.status.code(), "out": text(&output.stdout), "err": text(&output.stderr)})
     }
+}
+
+/// A Service without an address: a server that has just started may tell of one that it gives anew.
+fn headless() -> Value {
+    let mut object = service();
+    object["spec"]["clusterIP"] = json!("None");
+    object
 }
 
 /// What people do, line by line; each builds on those before it.

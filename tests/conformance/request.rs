@@ -21,6 +21,9 @@ pub struct Request {
     pub kept: Vec<(&'static str, &'static str)>,
     /// How often it is sent at once.
     pub times: usize,
+    /// How often it may be asked until both answer alike: more than once only where a real server's answer hangs on
+    /// its own timers.
+    pub tries: usize,
     /// Members of the answer (`/a/*/b`) in which the servers may differ, each with the reason.
     pub beside: Vec<(&'static str, &'static str)>,
 }
@@ -28,7 +31,7 @@ pub struct Request {
 fn request(method: &'static str, path: &str, media: &'static str, body: Option<String>) -> Request {
     let path = path.to_owned();
     let (accept, user) = ("application/json", "admin");
-    Request { method, path, body, media, accept, user, kept: vec![], times: 1, beside: vec![] }
+    Request { method, path, body, media, accept, user, kept: vec![], times: 1, tries: 1, beside: vec![] }
 }
 
 /// GET.
@@ -105,6 +108,12 @@ impl Request {
     /// Sends it so often at once; the answers are compared in the order of their codes.
     pub fn at_once(mut self, times: usize) -> Self {
         self.times = times;
+        self
+    }
+
+    /// Asks again, so often at most, while the answers differ.
+    pub fn tries(mut self, tries: usize) -> Self {
+        self.tries = tries;
         self
     }
 

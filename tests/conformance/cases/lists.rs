@@ -127,6 +127,9 @@ pub fn cases() -> Vec<Case> {
                 post(DEPLOYMENTS, &web()),
                 post(PODS, &pod("one")),
                 post(CONFIGMAPS, &config("a", "front")),
+                // Before there is a Service: a server that has just started may tell of its address.
+                post(EVENTS, &event("canary.1")),
+                table(EVENTS),
                 post(SERVICES, &service()),
                 post(LEASES, &lease("mia")),
                 post("/api/v1/namespaces/{ns}/secrets", &json!({"metadata": {"name": "db"}})),
@@ -138,8 +141,6 @@ pub fn cases() -> Vec<Case> {
                 table("/apis/apps/v1/namespaces/{ns}/statefulsets"),
                 table("/apis/apps/v1/namespaces/{ns}/replicasets"),
                 table("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"),
-                post(EVENTS, &event("canary.1")),
-                table(EVENTS),
                 table(CANARY),
                 table(INGRESSES),
                 table(&of(INGRESSES, "includeObject=None")),
