@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup rehearse test lint msrv clean
+.PHONY: help setup rehearse test lint msrv clean apiserver conformance
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -15,7 +15,13 @@ rehearse: setup ## build release and open the cockpit on a running rehearsal; AR
 	cargo build --release --locked
 	./target/release/cutover rehearse $(ARGS)
 
-test: setup ## run every test
+apiserver: ## build kube-apiserver, etcd and kubectl into target/apiserver; 5 minutes once, needs Go 1.26
+	@./tests/apiserver/build
+
+conformance: setup apiserver ## the embedded API server beside the real one, RBAC, kubectl, a flight on it
+	cargo test --locked --test conformance
+
+test: setup apiserver ## run every test
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --locked && cargo test --doc --locked; \
 	else \
