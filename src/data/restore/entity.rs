@@ -21,6 +21,8 @@ pub struct Entity {
     pub values: Vec<Text>,
     /// What is not the same in v2, each once.
     pub losses: Vec<Loss>,
+    /// When v3 wrote it last, in milliseconds: its screens leave `updated_at` as it was.
+    pub touched: i64,
 }
 
 impl Entity {
@@ -78,7 +80,12 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
     }
     losses.sort_unstable();
     losses.dedup();
-    let mut entity = Entity { key: row.key.clone(), values, losses };
+    let moment = |column: &str| match row.get(mapping, column) {
+        Cell::Millis(at) => *at,
+        _ => 0,
+    };
+    let touched = moment("event_ts").max(moment("updated_at"));
+    let mut entity = Entity { key: row.key.clone(), values, losses, touched };
     // A total that stands only beside the details.
     if let Cell::Amount(total) = row.get(mapping, "total_cost")
         && entity.get(target, "calculated_total_cost").is_none()

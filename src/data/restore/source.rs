@@ -39,6 +39,11 @@ pub(super) struct Written {
     pub(super) id: String,
     /// Milliseconds since 1970, of its newest row.
     pub(super) updated_at: i64,
+    /// When v3 wrote that, in milliseconds.
+    pub(super) touched: i64,
+    pub(super) public: bool,
+    pub(super) bookmarked: bool,
+    pub(super) tags: Vec<String>,
 }
 
 /// Traces of our own probes are nobody's data ([`crate::domain::latency::CANARY`]).
@@ -69,8 +74,18 @@ pub(super) async fn page(
     slice: &Slice,
     after: &str,
 ) -> Result<Vec<Written>, Trouble> {
+    // Only traces have what v3's screens decide.
+    let flags = match spec.table {
+        Table::Traces => {
+            ["argMax(public, event_ts)", "argMax(bookmarked, event_ts)", "argMax(tags, event_ts)"]
+        }
+        _ => ["false", "false", "[]::Array(String)"],
+    };
+    let [public, bookmarked, tags] = flags;
     let statement = format!(
-        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at FROM {table} \
+        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at, \
+         toUnixTimestamp64Milli(max(event_ts)) AS touched, {public} AS public, {bookmarked} AS bookmarked, \
+         {tags} AS tags FROM {table} \
          WHERE project_id = ? AND toDate({time}) = toDate(?) AND event_ts != {time} AND {OURS} AND isValidUTF8(id) AND id > ? \
          GROUP BY id ORDER BY id LIMIT {PAGE}",
         time = spec.time,
