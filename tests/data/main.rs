@@ -13,6 +13,7 @@ mod common;
 
 mod backfill;
 mod backfill_faults;
+mod both;
 mod catch_up;
 mod census;
 mod forward;
