@@ -17,6 +17,7 @@ mod both;
 mod catch_up;
 mod census;
 mod forward;
+mod kills;
 mod restore;
 mod rows;
 mod sides;
