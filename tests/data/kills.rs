@@ -10,7 +10,7 @@ use cutover::domain::backfill::Table;
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::forward::{ask, compare_but, spawn, sql, waiting};
+use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
 use crate::sides;
 
 /// Kills, and the seed of their moments.
@@ -32,13 +32,21 @@ impl Iterator for Moments {
     fn next(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Some(Duration::from_millis(50 + u64::from(self.seed >> 16) % 1200))
+        Some(Duration::from_millis(u64::from(self.seed >> 16) % 900))
     }
 }
 
-/// Starts the verb and kills it; whether it had ended before.
+/// Starts the verb, waits until PostgreSQL hears of it, and kills it a moment later; whether it had ended before.
 async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> bool {
+    let there = format!(
+        "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'cutover {}' AND state = 'active'",
+        args[0]
+    );
     let mut child = spawn(rehearsal, args);
+    until("a session", 30, async || {
+        ask(rehearsal, &there).await != "0" || child.try_wait().unwrap().is_some()
+    })
+    .await;
     tokio::time::sleep(moment).await;
     let ended = child.try_wait().unwrap().is_some();
     let _ = child.kill();
@@ -174,18 +182,18 @@ async fn both_write(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork, round: u
 
 #[tokio::test]
 async fn catch_up_survives_kills() {
-    let rehearsal = waiting("1500", &[]).await;
+    let rehearsal = waiting("4000", &[]).await;
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
     let (mut within, mut whole) = (0, 0);
     for (round, moment) in (0..).zip(Moments::new(15)) {
-        if round % 3 == 0 {
+        if round % 2 == 0 {
             both_write(&rehearsal, &clickhouse, round).await;
         }
-        let raw = raw(&clickhouse).await;
+        let before = winners(&clickhouse).await;
         let ended = kill_after(&rehearsal, &["catch-up", "--yes"], moment).await;
         whole += u32::from(ended);
-        within += u32::from(!ended && self::raw(&clickhouse).await > raw);
+        within += u32::from(!ended && winners(&clickhouse).await != before);
     }
     both_write(&rehearsal, &clickhouse, 1_000_000).await;
     let output = rehearsal.verb(&["catch-up", "--yes"]);
@@ -198,13 +206,15 @@ async fn catch_up_survives_kills() {
     assert!(within > 0, "no kill came within a write");
 }
 
-/// Rows of all tables as they lie there, versions and all.
-async fn raw(clickhouse: &ClickhouseWork) -> u64 {
-    let mut all = 0;
+/// Changes with every row that wins over another.
+async fn winners(clickhouse: &ClickhouseWork) -> Vec<u64> {
+    let mut all = vec![];
     for table in Table::BACKFILLED {
-        // Rows inserted, merged ones with them.
-        let rows = format!("SELECT toUInt64(max(event_ts)) + count() FROM {}", spec(table).ch);
-        all += clickhouse.ask.one::<u64>(clickhouse.query(&rows)).await.unwrap();
+        let sum = format!(
+            "SELECT sum(cityHash64(project_id, id, is_deleted, toUnixTimestamp64Milli(event_ts))) FROM {} FINAL",
+            spec(table).ch
+        );
+        all.push(clickhouse.ask.one::<u64>(clickhouse.query(&sum)).await.unwrap());
     }
     all
 }

@@ -22,3 +22,4 @@ mod restore;
 mod rows;
 mod sides;
 mod verify;
+mod whole;

@@ -86,11 +86,17 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
     };
     let touched = moment("event_ts").max(moment("updated_at"));
     let mut entity = Entity { key: row.key.clone(), values, losses, touched };
-    // A total that stands only beside the details.
-    if let Cell::Amount(total) = row.get(mapping, "total_cost")
-        && entity.get(target, "calculated_total_cost").is_none()
-    {
-        entity.set(target, "calculated_total_cost", Some(amount_text(*total)));
+    if mapping.columns.iter().any(|m| m.column.ch == "total_cost") {
+        let total = row.get(mapping, "total_cost");
+        match (total, entity.get(target, "calculated_total_cost")) {
+            // A total that stands only beside the details.
+            (Cell::Amount(total), None) => {
+                entity.set(target, "calculated_total_cost", Some(amount_text(*total)));
+            }
+            // The details of a copy have 0 where nobody calculated; the total beside them tells.
+            (Cell::Null, Some("0")) => entity.set(target, "calculated_total_cost", None),
+            _ => {}
+        }
     }
     Ok(entity)
 }
