@@ -156,7 +156,7 @@ async fn both_write(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork, round: u
                      '{{"a": 1}}', '{{x}}', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 40) AS n;
             -- Another day: the old place in v3 has to go.
             UPDATE traces SET "timestamp" = "timestamp" - interval '2 days', updated_at = now() AT TIME ZONE 'UTC'
-              WHERE hashtext(id || '{round}') % 40 = 0;
+              WHERE hashtext(id || '{round}') % 400 = 0;
             "#
         ),
     )
@@ -182,7 +182,7 @@ async fn both_write(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork, round: u
 
 #[tokio::test]
 async fn catch_up_survives_kills() {
-    let rehearsal = waiting("4000", &[]).await;
+    let rehearsal = waiting("2500", &[]).await;
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
     let (mut within, mut whole) = (0, 0);
