@@ -168,9 +168,13 @@ fn operations(operator: &Operator) -> Vec<Op> {
 /// said to be there is not.
 fn settle_accounts(states: &[Seen], others: &[String], operators: [&Operator; 2]) -> Tally {
     let ops: Vec<Op> = operators.into_iter().flat_map(operations).collect();
-    let mut open: Vec<&Op> =
-        ops.iter().filter(|op| matches!(op.outcome, None | Some(Outcome::Lost | Outcome::Partial))).collect();
-    let mut tally = Tally { sent: ops.len(), lost: open.len(), ..Tally::default() };
+    let lost = |op: &Op| matches!(op.outcome, None | Some(Outcome::Lost | Outcome::Partial));
+    // A rollback is sent again when an answer is lost; the try before may be carried out after the one that was
+    // acknowledged.
+    let again = |op: &Op| !op.forward && op.outcome == Some(Outcome::Applied);
+    let mut open: Vec<&Op> = ops.iter().filter(|op| lost(op) || again(op)).collect();
+    let mut tally =
+        Tally { sent: ops.len(), lost: ops.iter().filter(|op| lost(op)).count(), ..Tally::default() };
     for op in &ops {
         match op.outcome {
             Some(Outcome::Applied) => {
@@ -298,6 +302,7 @@ fn in_a_thousand_storms_no_write_is_wrong_or_lost() {
     let begun = std::time::Instant::now();
     let next = std::sync::atomic::AtomicU64::new(seeds.start);
     let total = std::sync::Mutex::new(Tally::default());
+    let failed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
@@ -306,8 +311,10 @@ fn in_a_thousand_storms_no_write_is_wrong_or_lost() {
                     if seed >= seeds.end {
                         return;
                     }
-                    let ended = std::panic::catch_unwind(|| run(seed));
-                    let tally = ended.unwrap_or_else(|_| panic!("CUTOVER_SEED={seed}"));
+                    let Ok(tally) = std::panic::catch_unwind(|| run(seed)) else {
+                        failed.lock().unwrap().push(seed);
+                        continue;
+                    };
                     let mut total = total.lock().unwrap();
                     total.sent += tally.sent;
                     total.applied += tally.applied;
@@ -320,7 +327,13 @@ fn in_a_thousand_storms_no_write_is_wrong_or_lost() {
     });
     let storms = seeds.end - seeds.start;
     let total = total.into_inner().unwrap();
+    let failed = failed.into_inner().unwrap();
+    assert!(
+        failed.is_empty(),
+        "{} of {storms} storms; look at one with CUTOVER_SEED: {failed:?}",
+        failed.len()
+    );
     eprintln!("{storms} storms in {:?}: {total:?}", begun.elapsed());
-    assert!(total.applied > 0 && total.refused > 0 && total.writes > 0, "{total:?}");
-    assert!(storms < 20 || total.lost > 0, "no answer was ever lost: {total:?}");
+    assert!(total.applied > 0 && total.writes > 0, "{total:?}");
+    assert!(storms < 20 || total.lost > 0 && total.refused > 0, "the weather was too good: {total:?}");
 }
