@@ -82,7 +82,7 @@ fn copied(rehearsal: &Rehearsal) {
 }
 
 /// So many traces, twice as many observations and half as many scores, copied by both.
-pub fn rows(traces: u64) -> Vec<Row> {
+pub fn rows(traces: u64, out: &mut Vec<Row>) {
     let settings = "backfill = \"off\"\nbatch_size = 1000";
     let rehearsal = Rehearsal::start(settings, &["--rate", "0", "--traces", &traces.to_string()]);
     let reset = "WITH r AS (UPDATE background_migrations SET state = '{}', locked_at = NULL, worker_id = NULL, \
@@ -97,7 +97,7 @@ pub fn rows(traces: u64) -> Vec<Row> {
     let seconds = worker(&rehearsal);
     copied(&rehearsal);
 
-    let (mut out, mut rows, mut our_seconds) = (vec![], 0.0, 0.0);
+    let (mut rows, mut our_seconds) = (0.0, 0.0);
     for (table, worker_seconds) in TABLES.iter().zip(&seconds) {
         let told = document["tables"].as_array().unwrap().iter().find(|t| t["table"] == *table).unwrap();
         let (count, our) = (told["rows"].as_f64().unwrap(), told["seconds"].as_f64().unwrap());
@@ -113,5 +113,4 @@ pub fn rows(traces: u64) -> Vec<Row> {
         Row::new("backfill beside the worker's stand-in", Budget::Least(TIMES_FASTER), times, "x").note(note),
     );
     out.push(Row::new("backfill, peak memory", Budget::Most(MOST_MEMORY), memory, "MiB"));
-    out
 }

@@ -17,7 +17,7 @@ fn rate(value: &Value) -> Option<(f64, f64)> {
 }
 
 /// Runs the comparison on so many traces.
-pub fn rows(traces: u64) -> Vec<Row> {
+pub fn rows(traces: u64, out: &mut Vec<Row>) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let status = Command::new("tests/bench/verify.sh")
         .env("SIZE", traces.to_string())
@@ -27,14 +27,11 @@ pub fn rows(traces: u64) -> Vec<Row> {
         .status();
     let told: Value = match status {
         Ok(status) if status.success() => serde_json::from_reader(file.reopen().unwrap()).unwrap(),
-        Ok(status) => {
-            return vec![Row::missing("verify", Budget::Least(1.0), "", format!("verify.sh: {status}"))];
-        }
-        Err(error) => {
-            return vec![Row::missing("verify", Budget::Least(1.0), "", format!("verify.sh: {error}"))];
+        other => {
+            let why = other.map_or_else(|error| error.to_string(), |status| status.to_string());
+            return out.push(Row::new(format!("verify.sh failed: {why}"), Budget::Most(0.0), 1.0, ""));
         }
     };
-    let mut out = vec![];
     for (columns, what) in [("key", "ids"), ("scalar", "12 columns"), ("all", "every column, with JSON")] {
         let cost = &told[format!("ours {columns}")];
         if let Some((rows, wall)) = rate(cost) {
@@ -55,8 +52,7 @@ pub fn rows(traces: u64) -> Vec<Row> {
     let memory = told.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("ours"));
     let most = memory.filter_map(|(_, cost)| cost["mib"].as_f64()).fold(0.0, f64::max);
     out.push(Row::new("verify, peak memory", Budget::Most(256.0), most, "MiB"));
-    beside(&told, traces, &mut out);
-    out
+    beside(&told, traces, out);
 }
 
 fn beside(told: &Value, traces: u64, out: &mut Vec<Row>) {

@@ -64,7 +64,7 @@ fn cpu(rehearsal: &Rehearsal) -> Vec<Duration> {
 }
 
 /// Beside the same rehearsal without a cockpit, which nobody else uses.
-pub fn rows() -> Vec<Row> {
+pub fn rows(out: &mut Vec<Row>) {
     let rehearsal = Rehearsal::start("", &["--traces", "20000", "--rate", "0", "--seed", "7"]);
     let (config, taps) = tapped(&rehearsal);
     let mut meter = Meter::start(120, 36, cutover(&rehearsal.config(), &[]));
@@ -88,7 +88,6 @@ pub fn rows() -> Vec<Row> {
     let (before, asked) = (cpu(&rehearsal), taps.iter().map(Tap::asked).collect::<Vec<_>>());
     meter.watch(SPAN);
     let watched = spent(before);
-    let mut out = vec![];
     for (n, (name, unit, _, _, word)) in SERVERS.into_iter().enumerate() {
         let rate = (taps[n].asked() - asked[n]) as f64 / SPAN.as_secs_f64();
         let own = watched[n] - alone[n];
@@ -98,5 +97,4 @@ pub fn rows() -> Vec<Row> {
         out.push(Row::new(format!("watching asks {name}"), Budget::None, rate, unit).note(note.trim_end()));
     }
     meter.quit("q");
-    out
 }

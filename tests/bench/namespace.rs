@@ -1,5 +1,7 @@
 //! A namespace with many pods on an API server of our own, which changes as often as it is told.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +48,7 @@ fn pod(n: usize) -> Value {
         "spec": {"nodeName": format!("node-{}", n % 7), "serviceAccountName": "langfuse",
             "containers": [{"name": "app", "image": "langfuse/langfuse:3.29.0", "env": env,
                 "livenessProbe": probe, "readinessProbe": probe,
-                "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}]},
-        "status": status(true, 0)})
+                "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}]}})
 }
 
 fn app(n: usize) -> String {
@@ -69,15 +70,42 @@ fn status(ready: bool, restarts: u64) -> Value {
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]})
 }
 
+/// Who serves a Service: without it the routes would be in trouble.
+fn endpoints(service: &str) -> Value {
+    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": format!("{service}-1"), "namespace": "lf",
+            "labels": {"kubernetes.io/service-name": service}},
+        "ports": [{"port": 3000}], "endpoints": [{"addresses": ["10.0.0.7"], "conditions": {"ready": true}}]})
+}
+
+/// The counters of an ingress controller that gets no requests.
+fn metrics() -> SocketAddr {
+    let page = "nginx_ingress_controller_requests{canary=\"\",ingress=\"lf\",namespace=\"lf\",service=\"lf-v2\",status=\"200\"} 90\n";
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(answer.as_bytes()));
+        }
+    });
+    address
+}
+
 impl Namespace {
     /// Starts the server and creates the pods.
     pub fn start(pods: usize) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let dir = tempfile::tempdir().unwrap();
+        let more = format!("[controller]\nurls = [\"http://{}/metrics\"]\n", metrics());
         let tokens = vec![Token::admin("bench", "bench")];
-        let server = runtime.block_on(cluster::start(dir.path(), tokens, "bench", ""));
+        let server = runtime.block_on(cluster::start(dir.path(), tokens, "bench", &more));
         let store = server.store();
+        for service in ["lf-v2", "lf-web"] {
+            store.create("bench", endpoints(service)).unwrap();
+        }
         for name in (0..pods).step_by(EACH).map(app) {
             store.create("bench", deployment(&name)).unwrap();
             let count = EACH.min(pods);
@@ -86,7 +114,13 @@ impl Namespace {
             store.merge("bench", "deployments", "lf", &name, "status", status).unwrap();
         }
         for n in 0..pods {
-            store.create("bench", pod(n)).unwrap();
+            let pod = pod(n);
+            let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+            store.create("bench", pod).unwrap();
+            // A status is written for itself, as kubelet does.
+            store
+                .merge("kubelet", "pods", "lf", &name, "status", json!({"status": status(true, 0)}))
+                .unwrap();
         }
         let rate = Arc::new(AtomicU64::new(0));
         let namespace = Self { runtime, server, dir, pods, rate };
@@ -119,6 +153,10 @@ impl Namespace {
             loop {
                 tick.tick().await;
                 owed += rate.load(Ordering::Relaxed) as f64 * 0.005;
+                // Whoever lost its readiness gets it back before it is quiet.
+                if rate.load(Ordering::Relaxed) == 0 {
+                    owed = f64::from(u8::from(n % 2 == 1));
+                }
                 while owed >= 1.0 {
                     owed -= 1.0;
                     let (which, ready) = (n / 2 % pods, n % 2 == 1);

@@ -54,7 +54,7 @@ fn measure(namespace: &Namespace, command: CommandBuilder, pods: &str, quit: &st
 }
 
 /// One row for each program.
-pub fn rows() -> Vec<Row> {
+pub fn rows(out: &mut Vec<Row>) {
     let namespace = Namespace::start(500);
     let row = |name: &str, measured: Option<[f64; 6]>, why: &str| match measured {
         Some([data, idle, idle_cpu, flood, flood_cpu, resident]) => {
@@ -66,8 +66,7 @@ pub fn rows() -> Vec<Row> {
         None => Row::missing(name, Budget::None, "MiB", why),
     };
     let ours = cutover(&namespace.config(), &[]);
-    let mut out =
-        vec![row("cutover", measure(&namespace, ours, "500/500 pods", "q"), "no pods on the screen")];
+    out.push(row("cutover", measure(&namespace, ours, "500/500 pods", "q"), "no pods on the screen"));
     for (name, version) in PEERS {
         let Some(program) = installed(name, version) else {
             out.push(row(name, None, "not installed; PEERS=1 installs it"));
@@ -84,5 +83,4 @@ pub fn rows() -> Vec<Row> {
             "no pods on its screen",
         ));
     }
-    out
 }

@@ -18,18 +18,16 @@ fn milliseconds(span: Duration) -> f64 {
 }
 
 /// On a rehearsal whose clients send 20 events a second.
-pub fn rows() -> Vec<Row> {
+pub fn rows(out: &mut Vec<Row>) {
     let rehearsal = Rehearsal::start("", &["--traces", "2000", "--rate", "20", "--seed", "7"]);
-    let mut out = vec![];
     // The worker copies its history first: an open backfill would move numbers of its own.
     let mut meter = Meter::start(120, 36, cutover(&rehearsal.config(), &["--arm"]));
     meter.when("the backfill of every table", |s| s.matches("finished 100%").count() == 3);
-    moves(&rehearsal, &mut meter, &mut out);
+    moves(&rehearsal, &mut meter, out);
     meter.quit("q");
-    starts(&rehearsal, &mut out);
-    steady(&rehearsal, &mut out);
-    frozen(&rehearsal, &mut out);
-    out
+    starts(&rehearsal, out);
+    steady(&rehearsal, out);
+    frozen(&rehearsal, out);
 }
 
 /// The first frame, and the first value that a server gave.
