@@ -93,7 +93,7 @@ def measure(command, **more):
 
 
 def ours(*args):
-    command = [CUTOVER, "--config", INFO["config"], "verify", "--table", "traces", "--json", "--grace", "0", *args]
+    command = [CUTOVER, "--config", INFO["config"], "verify", "--table", "traces", "--json", *args]
     text, cost = measure(command)
     assert cost["code"] in (0, 1), text
     told = json.loads(text)
