@@ -67,10 +67,6 @@ fn cpu(rehearsal: &Rehearsal) -> Vec<Duration> {
 pub fn rows(out: &mut Vec<Row>) {
     let rehearsal = Rehearsal::start("", &["--traces", "20000", "--rate", "0", "--seed", "7"]);
     let (config, taps) = tapped(&rehearsal);
-    let mut meter = Meter::start(120, 36, cutover(&rehearsal.config(), &[]));
-    meter.when("the backfill of every table", |s| s.matches("finished 100%").count() == 3);
-    meter.quit("q");
-
     let spent = |before: Vec<Duration>| -> Vec<f64> {
         let now = cpu(&rehearsal);
         now.iter()
