@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup rehearse test lint msrv clean apiserver conformance
+.PHONY: help setup rehearse test lint msrv clean apiserver conformance bench
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
@@ -27,6 +27,14 @@ test: setup apiserver ## run every test
 	else \
 	  cargo test --locked; \
 	fi
+
+bench: setup ## build release and print one table of budgets; SIZE=full for 5 000 000 traces, PEERS=1 beside others, PART="screen load"
+	cargo build --release --locked --no-default-features
+	mkdir -p target/bench && cp target/release/cutover target/bench/cutover-lean
+	cargo build --release --locked
+	cargo test --locked --quiet --test bench --no-run
+	CUTOVER_BENCH=$(CURDIR)/target/release/cutover CUTOVER_BENCH_LEAN=$(CURDIR)/target/bench/cutover-lean \
+	  cargo test --locked --quiet --test bench -- $(PART)
 
 lint: ## formatting, clippy, documentation, without changing anything
 	cargo fmt --all --check
