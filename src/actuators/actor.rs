@@ -7,7 +7,7 @@ use crate::domain::text::clean;
 /// The operator in journal, lease and Events. All text is cleaned.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Actor {
-    /// `SUDO_USER`, or `USER`, or `LOGNAME`.
+    /// `SUDO_USER`, or `USER`, or `LOGNAME`, or the number of the user.
     pub user: String,
     /// The bastion's host name.
     pub host: String,
@@ -27,7 +27,10 @@ impl Actor {
         let first = |names: &[&str]| names.iter().find_map(|n| get(n).filter(|v| !v.is_empty()));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self {
-            user: clean(&first(&["SUDO_USER", "USER", "LOGNAME"]).unwrap_or_else(|| "unknown".into())),
+            user: clean(
+                &first(&["SUDO_USER", "USER", "LOGNAME"])
+                    .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw())),
+            ),
             host: clean(&host),
             ssh: get("SSH_CONNECTION").map(|s| clean(&s)),
             kubernetes: None,

@@ -3,11 +3,12 @@
 //! One rule: it ends with the cockpit that started it, in order; whatever it was doing, it can be started again.
 
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::cockpit::Msg;
 use crate::cockpit::msg::Answer;
@@ -25,7 +26,8 @@ pub struct Verbs {
     pub flags: Vec<String>,
     /// Where lines go while one runs.
     pub to: mpsc::Sender<Msg>,
-    stop: Arc<Notify>,
+    /// Stops the one that was started last.
+    stop: Arc<Mutex<CancellationToken>>,
 }
 
 impl Verbs {
@@ -36,19 +38,34 @@ impl Verbs {
 
     /// Asks the one that runs to stop.
     pub fn stop(&self) {
-        self.stop.notify_waiters();
+        self.last(|token| token.cancel());
     }
 
-    /// Shows what a remedy would do.
-    pub async fn plan(self, remedy: Remedy) -> Answer {
-        let outcome = self.start(&remedy.plan());
-        Answer::Remedy(remedy, Told::Plan(async { self.follow(outcome?, None).await }.await))
+    /// A new token; what ran before it is asked to stop.
+    fn next(&self) -> CancellationToken {
+        self.last(|token| {
+            token.cancel();
+            *token = CancellationToken::new();
+            token.clone()
+        })
+    }
+
+    fn last<R>(&self, with: impl FnOnce(&mut CancellationToken) -> R) -> R {
+        with(&mut self.stop.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows what a remedy would do. `asked` is the number of the question, for the answer.
+    pub async fn plan(self, remedy: Remedy, asked: u64) -> Answer {
+        let (stop, outcome) = (self.next(), self.start(&remedy.plan()));
+        let outcome = async { self.follow(outcome?, None, &stop).await }.await;
+        Answer::Remedy(remedy, Told::Plan(asked, outcome))
     }
 
     /// Carries it out, and tells each line.
     pub async fn run(self, remedy: Remedy) -> Answer {
-        let outcome = self.start(&remedy.run());
-        Answer::Remedy(remedy, Told::Done(async { self.follow(outcome?, Some(remedy)).await }.await))
+        let (stop, outcome) = (self.next(), self.start(&remedy.run()));
+        let outcome = async { self.follow(outcome?, Some(remedy), &stop).await }.await;
+        Answer::Remedy(remedy, Told::Done(outcome))
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Child, Trouble> {
@@ -70,7 +87,12 @@ impl Verbs {
     }
 
     /// Reads both of its outputs to their ends.
-    async fn follow(&self, mut child: Child, telling: Option<Remedy>) -> Result<Ended, Trouble> {
+    async fn follow(
+        &self,
+        mut child: Child,
+        telling: Option<Remedy>,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Trouble> {
         let (lines, mut read) = mpsc::channel(64);
         for output in [
             child.stdout.take().map(|o| Box::pin(o) as std::pin::Pin<Box<dyn AsyncRead + Send>>),
@@ -91,18 +113,21 @@ impl Verbs {
         }
         drop(lines);
         let mut kept: std::collections::VecDeque<String> = std::collections::VecDeque::new();
+        let mut stopped = false;
         loop {
             let line = tokio::select! {
                 line = read.recv() => line,
-                () = self.stop.notified(), if telling.is_some() => {
+                () = stop.cancelled(), if !stopped => {
+                    stopped = true;
                     terminate(&child);
                     continue;
                 }
             };
             let Some(line) = line.map(|line| clean(&line)) else { break };
             if let Some(remedy) = telling {
+                // A line that finds no room is no loss: the next one says more.
                 let told = Told::Line(line.trim().to_owned());
-                let _ = self.to.send(Msg::Answer(Answer::Remedy(remedy, told))).await;
+                let _ = self.to.try_send(Msg::Answer(Answer::Remedy(remedy, told)));
             }
             if kept.len() == KEPT {
                 kept.pop_front();

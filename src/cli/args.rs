@@ -209,6 +209,9 @@ pub struct RollbackArgs {
     /// All the way to v2, not only to the last safe split
     #[arg(long)]
     pub all: bool,
+    /// Take the right to write from its holder, by the name that the refusal says
+    #[arg(long, value_name = "HOLDER")]
+    pub take_over: Option<String>,
     /// Really do it
     #[arg(long)]
     pub yes: bool,

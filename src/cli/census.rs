@@ -8,7 +8,7 @@ use super::args::CensusArgs;
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
-use super::stores::{Stores, failed};
+use super::stores::{Stores, failed, known_project};
 use crate::clients::work::{Access, Purpose};
 use crate::config::Config;
 use crate::data::census::report::{Number, TableReport, day};
@@ -42,6 +42,7 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     let stores = Stores::open(config).await?;
     let purpose = Purpose { name: "census", access: Access::Read, statement: STATEMENT };
     let (pg, ch) = stores.work(purpose).await?;
+    known_project(&pg, args.rows.project.as_deref()).await?;
     let file = BookFile::beside(Some(&stores.state_file));
     let mut book = if args.anew { BookFile::new_book() } else { file.read() };
     let ledger = Ledger::open(Some(stores.state_file.clone()));

@@ -141,12 +141,31 @@ pub async fn rollback(clock: Clock, config: &Config, args: &RollbackArgs) -> Exi
         Err(exit) => return unsent(exit, ""),
     };
     desk.lease(true).await;
+    if let Err(exit) = take_over(&mut desk, args.take_over.as_deref()).await {
+        Box::pin(desk.close()).await;
+        return exit;
+    }
     let exit = match desk.gather(&[SourceId::Traffic], GATHER).await {
         Waited::Interrupted => interrupted(),
         _ => back(&mut desk, args.all).await,
     };
     Box::pin(desk.close()).await;
     exit
+}
+
+/// Takes the lease from the holder who was named; from nobody else, and never by itself.
+async fn take_over(desk: &mut Desk, named: Option<&str>) -> Result<(), Exit> {
+    let Lease::Other(holder, _) = &desk.model.lease else { return Ok(()) };
+    if named == Some(holder.as_str()) {
+        desk.perform(vec![Effect::TakeLease]);
+        desk.wait(APPLY_DEADLINE, |d| matches!(d.model.lease, Lease::Ours | Lease::Failed(_))).await;
+        return Ok(());
+    }
+    print::err(format!(
+        "refused: {holder} holds the right to write; nothing was sent -> talk first, then take it over: add \
+         --take-over '{holder}'"
+    ));
+    Err(Exit::Refused)
 }
 
 async fn back(desk: &mut Desk, all: bool) -> Exit {
@@ -259,6 +278,10 @@ fn outcome(model: &Model, waited: Waited, written: bool) -> Exit {
 
 /// `cutover hold`.
 pub async fn hold(clock: Clock, config: &Config, off: bool) -> Exit {
+    if !config.environment.arm {
+        print::err("refused: read-only; nothing was sent -> start with --arm");
+        return Exit::Refused;
+    }
     let mut desk = match Box::pin(Desk::open(clock, config, true, true)).await {
         Ok(desk) => desk,
         Err(exit) => return exit,

@@ -76,6 +76,27 @@ impl Stores {
     }
 }
 
+/// A project that nobody has is a slip of the pen, not a project without rows.
+///
+/// # Errors
+/// PostgreSQL has no such project, or cannot be asked; already said on standard error.
+pub async fn known_project(postgres: &PostgresWork, id: Option<&str>) -> Result<(), Exit> {
+    let Some(id) = id else { return Ok(()) };
+    let ids = async {
+        let mut session = postgres.session().await?;
+        let all = sqlx::query_scalar::<_, String>("SELECT id FROM projects ORDER BY id LIMIT 10000");
+        all.fetch_all(&mut session).await.map_err(|e| postgres.trouble(&e))
+    };
+    let ids = ids.await.map_err(|trouble| failed(&trouble))?;
+    if ids.iter().any(|known| known == id) {
+        return Ok(());
+    }
+    let near = ids.iter().max_by(|a, b| strsim::jaro(a, id).total_cmp(&strsim::jaro(b, id)));
+    let near = near.map(|near| format!(" -> is it {near}?")).unwrap_or_default();
+    print::err(format!("PostgreSQL has no project {id:?}{near}"));
+    Err(Exit::Usage)
+}
+
 /// Says what went wrong; gives the exit code.
 pub fn failed(trouble: &Trouble) -> Exit {
     print::err(trouble.to_string());

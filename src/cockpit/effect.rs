@@ -22,9 +22,11 @@ pub enum Effect {
     Hold(bool),
     /// Take the lease from whoever holds it.
     TakeLease,
-    /// Show what a verb would do (`false`), or run it.
-    Remedy(Remedy, bool),
-    /// Ask the verb that runs to stop.
+    /// Show what a verb would do; the number comes back with the answer.
+    PlanRemedy(Remedy, u64),
+    /// Run it.
+    RunRemedy(Remedy),
+    /// Ask the verb that was started last to stop.
     StopRemedy,
     /// Poll this source now; all of them with `None`.
     PollNow(Option<SourceId>),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::backfill::{MigrationState, Table};
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
+use crate::domain::store::StoreKind;
 use crate::domain::traffic::RANDOM_PER_REQUEST;
 use crate::domain::verified::all_fresh;
 use crate::domain::{Freshness, Now, SourceId, Split, units};
@@ -36,6 +37,7 @@ const GUARDS: &[Guard] = &[
     Guard { id: "ladder", label: "one step of the ladder", ask: ladder },
     Guard { id: "version", label: "v2 and v3 can run side by side", ask: version },
     Guard { id: "v3-ready", label: "v3 web and worker are ready", ask: ready },
+    Guard { id: "stores", label: "every store answers", ask: stores },
     Guard { id: "v3-errors", label: "v3 answers without errors", ask: errors },
     Guard { id: "queues", label: "v3's queues are worked off", ask: queues },
     Guard { id: "backfill", label: "the backfill fits the strategy", ask: backfill },
@@ -76,6 +78,25 @@ fn lease(model: &Model, _: Now, _: Split) -> (Verdict, String) {
         Lease::None => pass("nobody holds the lease; it is taken before the write"),
         Lease::Other(who, _) => block(format!("{who} holds it; take it over by name")),
         Lease::Failed(trouble) => block(trouble.to_string()),
+    }
+}
+
+/// v3 accepts what it can write to S3 and Redis, and shows what is in ClickHouse; both need PostgreSQL.
+fn stores(model: &Model, now: Now, _: Split) -> (Verdict, String) {
+    let known = StoreKind::ALL.into_iter().filter(|kind| !model.setup.off.contains(&SourceId::Store(*kind)));
+    let (mut down, mut late, mut asked) = (vec![], vec![], 0);
+    for kind in known {
+        asked += 1;
+        if let Some(failure) = model.facts.store(kind).failure() {
+            down.push(format!("{}: {}", kind.name(), failure.trouble.kind.word()));
+        } else if !model.facts.freshness(SourceId::Store(kind), now.mono).is_fresh() {
+            late.push(kind.name());
+        }
+    }
+    match (down.as_slice(), late.as_slice()) {
+        ([], []) => pass(format!("{asked} of {asked} answer")),
+        ([], late) => warn(format!("not read lately: {}", late.join(", "))),
+        (down, _) => block(down.join(", ")),
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Model {
     pub journal: JournalState,
     /// Ranked findings.
     pub findings: Vec<Finding>,
+    /// Dry runs of verbs so far.
+    pub asked: u64,
     /// A verb that was started from here and has not ended.
     pub work: Option<Work>,
     /// The newest log lines, oldest first.
@@ -118,6 +120,7 @@ impl Model {
             lease: Lease::None,
             journal: JournalState::default(),
             findings: Vec::new(),
+            asked: 0,
             work: None,
             log: VecDeque::new(),
             screen: Screen::default(),

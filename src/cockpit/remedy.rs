@@ -103,8 +103,8 @@ pub struct Ended {
 /// What is told of a remedy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
-    /// Its dry run ended, or could not be started.
-    Plan(Result<Ended, Trouble>),
+    /// The dry run of this number ended, or could not be started.
+    Plan(u64, Result<Ended, Trouble>),
     /// A line while it runs.
     Line(String),
     /// It ended, or could not be started.

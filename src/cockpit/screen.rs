@@ -99,6 +99,8 @@ pub enum Overlay {
     Remedy {
         /// Which.
         remedy: Remedy,
+        /// The number of its dry run.
+        asked: u64,
         /// What its dry run said; nothing until it has ended.
         plan: Option<Result<Ended, Trouble>>,
         /// First line shown of it.

@@ -30,6 +30,9 @@ use super::writer::{Writer, Written};
 /// How long journal lines and the lease may take at the end.
 const LAST_TASKS: Duration = Duration::from_secs(2);
 
+/// How long a verb that was started from here may take to end what it is writing.
+const LAST_VERB: Duration = Duration::from_secs(30);
+
 /// A task that carries out an effect and may answer.
 pub type Task = Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
 
@@ -105,8 +108,18 @@ pub async fn run(
         let woken = cockpit.wait(&mut input, &mut signals).await;
         cockpit.handle(woken, &terminal)?;
     }
-    let last_tasks = async { while cockpit.tasks.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LAST_TASKS, last_tasks).await;
+    let patience = if cockpit.model.work.is_some() { LAST_VERB } else { LAST_TASKS };
+    let (tasks, inbox) = (&mut cockpit.tasks, &mut cockpit.wiring.inbox);
+    let last_tasks = async {
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => if ended.is_none() { return },
+                // Nobody reads it any more, and nobody must wait for room in it.
+                Some(_) = inbox.recv() => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(patience, last_tasks).await;
     cockpit.writer.end(terminal::RESTORE.to_vec());
     terminal::restored();
     Ok(cockpit.exit.unwrap_or(0))

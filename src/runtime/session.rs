@@ -194,11 +194,11 @@ pub async fn run(
 /// The task of an effect: the actuators', or the answer that there is no connection yet.
 fn task(shared: &Shared, verbs: &Verbs, effect: Effect, model: &Model, clock: Clock) -> Task {
     match effect {
-        Effect::Remedy(remedy, false) => {
+        Effect::PlanRemedy(remedy, asked) => {
             let verbs = verbs.clone();
-            return Box::pin(async move { Some(verbs.plan(remedy).await) });
+            return Box::pin(async move { Some(verbs.plan(remedy, asked).await) });
         }
-        Effect::Remedy(remedy, true) => {
+        Effect::RunRemedy(remedy) => {
             let verbs = verbs.clone();
             return Box::pin(async move { Some(verbs.run(remedy).await) });
         }

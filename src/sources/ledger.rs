@@ -39,8 +39,9 @@ const VERSION: u32 = 1;
 impl Ledger {
     /// Reads the file if there is one; an unreadable or older one is as good as none.
     pub fn open(file: Option<PathBuf>) -> Self {
-        let read = file.as_deref().and_then(read);
+        // First the stamp: what is written in between is read again.
         let stamp = file.as_deref().and_then(stamp);
+        let read = file.as_deref().and_then(read);
         let book = read.unwrap_or_else(|| Book { version: VERSION, ..Book::default() });
         Self { file, book: Mutex::new((book, stamp)) }
     }
@@ -49,6 +50,8 @@ impl Ledger {
         let mut held = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let (book, seen) = &mut *held;
         let Some(file) = &self.file else { return work(book) };
+        // Held until this returns: between reading and writing nobody else writes.
+        let _alone = alone(file);
         let now = stamp(file);
         if now != *seen
             && let Some(theirs) = read(file)
@@ -99,6 +102,14 @@ fn read(file: &Path) -> Option<Book> {
     (book.version == VERSION).then_some(book)
 }
 
+/// Waits for other processes; without the lock (a folder that cannot be written) there is nothing to lose.
+fn alone(file: &Path) -> Option<std::fs::File> {
+    std::fs::create_dir_all(file.parent()?).ok()?;
+    let lock = std::fs::File::create(file.with_extension("lock")).ok()?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).ok()?;
+    Some(lock)
+}
+
 fn stamp(file: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let data = std::fs::metadata(file).ok()?;
@@ -109,7 +120,7 @@ fn write(file: &Path, book: &Book) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let beside = file.with_extension("tmp");
+    let beside = file.with_extension(format!("{}.new", std::process::id()));
     let mut out = std::fs::File::create(&beside)?;
     out.write_all(&serde_json::to_vec_pretty(book)?)?;
     std::fs::rename(&beside, file)

@@ -67,7 +67,7 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
     let remedy = |plan, go| {
         let remedy = Remedy::CatchUp;
-        with(Overlay::Remedy { remedy, plan, scroll: 0, go, shown: None, early: false })
+        with(Overlay::Remedy { remedy, asked: 1, plan, scroll: 0, go, shown: None, early: false })
     };
     let ids =
         (1..=18).map(|n| format!("    4f4910fa-6067-4f20-a808-6498c72e30{n:02} of project cl-payments"));

@@ -14,7 +14,7 @@ use super::book::Book;
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
-use super::stores::{Stores, failed};
+use super::stores::{Stores, failed, known_project};
 use crate::actuators::journal::Step;
 use crate::clients::work::{Access, PostgresWork, Purpose};
 use crate::config::Config;
@@ -54,6 +54,7 @@ fn until_asked(stop: &Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
 
 async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs) -> Result<Exit, Exit> {
     let (postgres, clickhouse) = stores.work(purpose(Access::Read)).await?;
+    known_project(&postgres, args.project.as_deref()).await?;
     let writer = if args.yes { Some(stores.postgres(purpose(Access::Write)).await?) } else { None };
     let wish = Wish { tables: args.table.into_iter().collect(), project: args.project.clone() };
     let book = if args.yes { Some(Book::open(config, VERB)?) } else { None };

@@ -18,7 +18,7 @@ use super::args::{Rows, table};
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
-use super::stores::{Stores, failed};
+use super::stores::{Stores, failed, known_project};
 use crate::clients::work::{Access, Purpose};
 use crate::config::Config;
 use crate::data::tables::Tier;
@@ -152,6 +152,7 @@ async fn compared(clock: Clock, config: &Config, args: &VerifyArgs) -> Result<Ex
     let stores = Stores::open(config).await?;
     let purpose = Purpose { name: "verify", access: Access::Read, statement: STATEMENT };
     let (postgres, clickhouse) = stores.work(purpose).await?;
+    known_project(&postgres, args.rows.project.as_deref()).await?;
     let progress = Arc::new(Progress::default());
     let mut csv = match &args.csv {
         Some(path) => Some(file::Csv::create(path).map_err(|error| {

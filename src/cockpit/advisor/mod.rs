@@ -55,9 +55,9 @@ pub struct Finding {
 /// What a rule adds its findings to.
 type Findings = Vec<Finding>;
 
-/// The rules, one room of the screen each.
+/// The rules, one room of the screen each: what may break now before what is left to do.
 const RULES: &[fn(&Model, Now, &mut Findings)] =
-    &[traffic::advise, backfill::advise, data::advise, queues::advise, stores::advise, cluster::advise];
+    &[traffic::advise, stores::advise, cluster::advise, queues::advise, data::advise, backfill::advise];
 
 /// All findings of the moment, worst first; within a rank in the order of the rules.
 pub fn advise(model: &Model, now: Now) -> Vec<Finding> {

@@ -18,8 +18,9 @@ pub fn key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
         return end(model);
     }
     if key == Key::ctrl('c') && (model.shift.has_dialog() || model.screen.overlay.is_some()) {
-        model.screen.overlay = None;
-        return moves::disarm(model, now);
+        let mut effects = remedy::close(model);
+        effects.extend(moves::disarm(model, now));
+        return effects;
     }
     if model.shift.has_dialog() {
         return dialog_key(model, key, now);
@@ -68,8 +69,7 @@ fn dialog_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
 
 fn overlay_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
     if key.code == Code::Esc {
-        model.screen.overlay = None;
-        return vec![];
+        return remedy::close(model);
     }
     match model.screen.overlay.take() {
         Some(Overlay::Help { filter, scroll }) => help_key(model, key, filter, scroll),
@@ -171,7 +171,8 @@ fn quit_key(model: &mut Model, key: Key, go: bool) -> Vec<Effect> {
 }
 
 fn end(model: &mut Model) -> Vec<Effect> {
-    vec![Effect::Quit(super::look::exit_code(model))]
+    let stop = model.work.is_some().then_some(Effect::StopRemedy);
+    stop.into_iter().chain([Effect::Quit(super::look::exit_code(model))]).collect()
 }
 
 pub(super) const fn is_switch(key: Key) -> bool {

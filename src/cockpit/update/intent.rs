@@ -93,7 +93,7 @@ pub fn can_roll_back(model: &Model, _: Now) -> Result<(), String> {
         return Err("no route was read yet".into());
     }
     if let Lease::Other(who, _) = &model.lease {
-        return Err(format!("{who} holds the right to write; take it over by name"));
+        return Err(format!("{who} holds the right to write; T takes it over by name"));
     }
     Ok(())
 }

@@ -105,6 +105,7 @@ pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
 pub fn terminate(model: &mut Model, now: Now) -> Vec<Effect> {
     model.ending = true;
     let mut effects = moves::disarm(model, now);
+    effects.extend(model.work.is_some().then_some(Effect::StopRemedy));
     if model.shift.in_flight() {
         effects.extend(notice(model, Level::Warn, "ending as soon as the write in flight is answered", now));
     }

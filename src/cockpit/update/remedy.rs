@@ -44,10 +44,11 @@ pub(super) fn list_key(model: &mut Model, key: Key, mut selected: usize) -> Vec<
     match key.code {
         Code::Enter => {
             let Some(remedy) = offered.get(selected).copied() else { return vec![] };
-            let go = remedy.writes().is_none();
+            model.asked += 1;
+            let (asked, go) = (model.asked, remedy.writes().is_none());
             model.screen.overlay =
-                Some(Overlay::Remedy { remedy, plan: None, scroll: 0, go, shown: None, early: false });
-            return vec![Effect::Remedy(remedy, false)];
+                Some(Overlay::Remedy { remedy, asked, plan: None, scroll: 0, go, shown: None, early: false });
+            return vec![Effect::PlanRemedy(remedy, asked)];
         }
         Code::Up | Code::Char('k') => selected = selected.saturating_sub(1),
         Code::Down | Code::Char('j') => selected = (selected + 1).min(offered.len().saturating_sub(1)),
@@ -58,7 +59,9 @@ pub(super) fn list_key(model: &mut Model, key: Key, mut selected: usize) -> Vec<
 }
 
 pub(super) fn dialog_key(model: &mut Model, key: Key, overlay: Overlay, now: Now) -> Vec<Effect> {
-    let Overlay::Remedy { remedy, plan, mut scroll, mut go, shown, .. } = overlay else { return vec![] };
+    let Overlay::Remedy { remedy, asked, plan, mut scroll, mut go, shown, .. } = overlay else {
+        return vec![];
+    };
     let ready = shown.is_some_and(|at| now.mono.since(at) >= ARM_DELAY);
     match key.code {
         Code::Enter if ready && go => return run(model, remedy, plan.as_ref(), now),
@@ -70,22 +73,18 @@ pub(super) fn dialog_key(model: &mut Model, key: Key, overlay: Overlay, now: Now
         _ => go = go != (ready && is_switch(key)),
     }
     let early = !ready && key.code == Code::Enter;
-    model.screen.overlay = Some(Overlay::Remedy { remedy, plan, scroll, go, shown, early });
+    model.screen.overlay = Some(Overlay::Remedy { remedy, asked, plan, scroll, go, shown, early });
     vec![]
 }
 
 pub(super) fn stop_key(model: &mut Model, key: Key, go: bool) -> Vec<Effect> {
-    match key.code {
-        Code::Enter => {
-            let Some(work) = model.work.as_mut().filter(|_| go) else { return vec![] };
-            work.stopping = true;
-            vec![Effect::StopRemedy]
-        }
-        _ => {
-            model.screen.overlay = Some(Overlay::StopRemedy { go: go != is_switch(key) });
-            vec![]
-        }
+    if key.code != Code::Enter {
+        model.screen.overlay = Some(Overlay::StopRemedy { go: go != is_switch(key) });
+        return vec![];
     }
+    let Some(work) = model.work.as_mut().filter(|_| go) else { return vec![] };
+    work.stopping = true;
+    vec![Effect::StopRemedy]
 }
 
 /// Why it cannot be run now.
@@ -100,9 +99,22 @@ pub fn blocked(model: &Model, remedy: Remedy, plan: Option<&Result<Ended, Troubl
     match &model.lease {
         _ if remedy.writes().is_none() => Ok(()),
         _ if !model.setup.armed => Err("read-only: start with --arm".into()),
+        Lease::Ours => Ok(()),
         Lease::Other(who, _) => Err(format!("{who} holds the right to write")),
-        _ => Ok(()),
+        Lease::Failed(trouble) => Err(format!("the right to write is not ours: {trouble}")),
+        Lease::None => Err("the right to write is not ours yet".into()),
     }
+}
+
+/// Closes what lies over the panes. Nobody waits for the answer of a dry run any more.
+pub(super) fn close(model: &mut Model) -> Vec<Effect> {
+    let asking = matches!(model.screen.overlay, Some(Overlay::Remedy { plan: None, .. }));
+    // A filter that was left by Esc must not hide lines later.
+    if matches!(model.screen.overlay, Some(Overlay::LogFilter { .. })) {
+        model.screen.log_filter.clear();
+    }
+    model.screen.overlay = None;
+    asking.then_some(Effect::StopRemedy).into_iter().collect()
 }
 
 fn run(model: &mut Model, remedy: Remedy, plan: Option<&Result<Ended, Trouble>>, now: Now) -> Vec<Effect> {
@@ -114,16 +126,16 @@ fn run(model: &mut Model, remedy: Remedy, plan: Option<&Result<Ended, Trouble>>,
     }
     model.work = Some(Work { remedy, since: now.mono, line: String::new(), stopping: false });
     let mut effects = notice(model, Level::Info, format!("{} is running", remedy.command()), now);
-    effects.push(Effect::Remedy(remedy, true));
+    effects.push(Effect::RunRemedy(remedy));
     effects
 }
 
 /// What a verb says.
 pub(super) fn told(model: &mut Model, remedy: Remedy, told: Told, now: Now) -> Vec<Effect> {
     match told {
-        Told::Plan(outcome) => {
-            if let Some(Overlay::Remedy { remedy: open, plan, .. }) = &mut model.screen.overlay
-                && *open == remedy
+        Told::Plan(number, outcome) => {
+            if let Some(Overlay::Remedy { asked, plan, .. }) = &mut model.screen.overlay
+                && *asked == number
             {
                 *plan = Some(outcome);
             }
@@ -184,6 +196,7 @@ mod tests {
         /// A cockpit that sees a failed migration.
         fn new(armed: bool) -> Self {
             let mut desk = Self { model: Model::new(setup(armed)), ms: 1_000 };
+            desk.model.lease = Lease::Ours;
             let failed = Migration {
                 name: Table::Traces.migration().into(),
                 state: MigrationState::Failed,
@@ -228,22 +241,24 @@ mod tests {
         let mut desk = Desk::new(true);
         assert_eq!(offered(&desk.model), [RESUME, Remedy::Verify]);
         desk.key(Code::Char('a'));
-        assert_eq!(desk.key(Code::Enter), [Effect::Remedy(RESUME, false)]);
+        assert_eq!(desk.key(Code::Enter), [Effect::PlanRemedy(RESUME, 1)]);
         // Before there is a plan, no key does anything.
         desk.say(Msg::DialogShown);
         for code in [Code::Tab, Code::Enter] {
             assert_eq!(desk.key(code), []);
         }
-        desk.told(RESUME, Told::Plan(ended(1, &["traces: 5 rows"])));
+        desk.told(RESUME, Told::Plan(1, ended(1, &["traces: 5 rows"])));
         assert_eq!(desk.key(Code::Enter), [], "its first frame was not shown yet");
         desk.say(Msg::DialogShown);
         desk.key(Code::Tab);
         let effects = desk.key(Code::Enter);
-        assert!(effects.contains(&Effect::Remedy(RESUME, true)), "{effects:?}");
+        assert!(effects.contains(&Effect::RunRemedy(RESUME)), "{effects:?}");
         assert_eq!(desk.model.work.as_ref().map(|w| w.remedy), Some(RESUME));
-        // One at a time, and leaving asks.
+        // One at a time; leaving asks, and stops it in order.
         desk.key(Code::Char('q'));
         assert!(matches!(desk.model.screen.overlay, Some(Overlay::Quit { .. })));
+        let mut leaving = Desk { model: desk.model.clone(), ms: desk.ms };
+        assert_eq!(leaving.key(Code::Char('q')), [Effect::StopRemedy, Effect::Quit(0)]);
         desk.key(Code::Esc);
         desk.told(RESUME, Told::Line("4 of 5 rows".into()));
         assert_eq!(desk.model.work.as_ref().unwrap().line, "4 of 5 rows");
@@ -257,11 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn an_old_answer_fills_no_new_dialog_and_a_closed_one_stops_its_question() {
+        let mut desk = Desk::new(true);
+        for n in [1, 2] {
+            desk.key(Code::Char('a'));
+            assert_eq!(desk.key(Code::Enter), [Effect::PlanRemedy(RESUME, n)]);
+            if n == 1 {
+                assert_eq!(desk.key(Code::Esc), [Effect::StopRemedy]);
+            }
+        }
+        desk.told(RESUME, Told::Plan(1, ended(0, &["old"])));
+        assert!(matches!(desk.model.screen.overlay, Some(Overlay::Remedy { plan: None, .. })));
+        desk.told(RESUME, Told::Plan(2, ended(0, &["new"])));
+        assert!(matches!(desk.model.screen.overlay, Some(Overlay::Remedy { plan: Some(_), .. })));
+        assert_eq!(desk.key(Code::Esc), []);
+    }
+
+    #[test]
     fn what_may_not_run_says_why_and_does_not() {
         let asked = |desk: &mut Desk, plan| {
             desk.key(Code::Char('a'));
             desk.key(Code::Enter);
-            desk.told(RESUME, Told::Plan(plan));
+            desk.told(RESUME, Told::Plan(desk.model.asked, plan));
             desk.say(Msg::DialogShown);
             desk.key(Code::Tab);
             desk.key(Code::Enter);
@@ -275,13 +307,16 @@ mod tests {
         let mut beside = Desk::new(true);
         beside.model.lease = Lease::Other("mia@vm pid 7".into(), None);
         assert!(asked(&mut beside, ended(0, &[])).contains("mia@vm pid 7 holds the right to write"));
+        let mut unknown = Desk::new(true);
+        unknown.model.lease = Lease::None;
+        assert!(asked(&mut unknown, ended(0, &[])).contains("is not ours yet"));
         // What only reads needs no right to write.
         let mut looking = Desk::new(false);
         looking.key(Code::Char('a'));
         looking.key(Code::Down);
-        assert_eq!(looking.key(Code::Enter), [Effect::Remedy(Remedy::Verify, false)]);
-        looking.told(Remedy::Verify, Told::Plan(ended(0, &["one pass"])));
+        assert_eq!(looking.key(Code::Enter), [Effect::PlanRemedy(Remedy::Verify, 1)]);
+        looking.told(Remedy::Verify, Told::Plan(1, ended(0, &["one pass"])));
         looking.say(Msg::DialogShown);
-        assert!(looking.key(Code::Enter).contains(&Effect::Remedy(Remedy::Verify, true)));
+        assert!(looking.key(Code::Enter).contains(&Effect::RunRemedy(Remedy::Verify)));
     }
 }

@@ -20,8 +20,9 @@ const FAR: i64 = 200_000;
 /// What both servers say now, to hold remembered days against.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Witness {
-    /// Rows per day in PostgreSQL, where they had to be counted; nothing where its statistics prove that only
-    /// the touched days can have changed.
+    /// PostgreSQL proves nothing: every day may have changed.
+    pub unproven: bool,
+    /// Rows per day in PostgreSQL, where they had to be counted.
     pub rows: Option<BTreeMap<i64, u64>>,
     /// Days with rows of PostgreSQL that came or were updated since.
     pub touched: BTreeSet<i64>,
@@ -38,9 +39,14 @@ impl Known {
         days.extend(self.rest.iter().flatten());
         for month in &now.rewritten {
             let next = if month % 100 == 12 { month + 89 } else { month + 1 };
-            if let Some((first, end)) = first_day(*month).zip(first_day(next)) {
-                days.extend(first..end);
+            // Months are those of the server's zone: a day more on both sides.
+            match first_day(*month).zip(first_day(next)) {
+                Some((first, end)) => days.extend(first - 1..=end),
+                None => days.extend(self.days.keys()),
             }
+        }
+        if now.unproven {
+            days.extend(self.days.keys());
         }
         if let Some(rows) = &now.rows {
             days.extend(rows.keys().filter(|day| !self.days.contains_key(day)));
@@ -148,8 +154,10 @@ mod tests {
         let counted =
             Witness { rows: Some(BTreeMap::from([(20_454, 5), (20_490, 6), (20_491, 1)])), ..now.clone() };
         assert_eq!(doubt(&counted), [20_460, 20_490, 20_491]);
-        let rewritten = Witness { rewritten: BTreeSet::from([202_602]), ..now };
-        assert_eq!(doubt(&rewritten).len(), 29, "all of February, and one of January");
+        let rewritten = Witness { rewritten: BTreeSet::from([202_602]), ..now.clone() };
+        assert_eq!(doubt(&rewritten).len(), 31, "February, a day on both sides of it, and one of January");
+        let unproven = Witness { unproven: true, ..Witness::default() };
+        assert_eq!(doubt(&unproven), [20_454, 20_455, 20_460, 20_490]);
         let chosen = (0..1000).filter(|run| known.doubtful(&Witness::default(), *run).len() > 1).count();
         assert!((5..80).contains(&chosen), "three days in a thousand runs: {chosen}");
     }

@@ -123,7 +123,10 @@ impl Verify<'_> {
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
         let (remembering, left) = self.known(&prepared, old, begun).await?;
-        let inside = remembering.iter().flat_map(|r| &r.known.days).filter(|(day, _)| range.has_day(**day));
+        // Days between two stretches may be read with them.
+        let again = |day: i64| left.iter().any(|left| left.has_day(day));
+        let inside = remembering.iter().flat_map(|r| &r.known.days);
+        let inside = inside.filter(|(day, _)| range.has_day(**day) && !again(**day));
         let remembered: u64 = inside.map(|(_, rows)| rows).sum();
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
@@ -140,6 +143,8 @@ impl Verify<'_> {
             report,
             moving: vec![],
             remembering,
+            host: prepared.servers.host.clone(),
+            servers: &self.clickhouse,
             options: &self.options,
             progress: self.progress,
             clock: self.now,
@@ -147,19 +152,13 @@ impl Verify<'_> {
         };
         running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
         running.settle().await?;
+        running.same_replica(notes).await?;
         if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
             remembering.complete();
             note(notes, state.remember(&key, remembering.known));
         }
         let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        let first = prepared.servers.host;
-        if replicas::host(&self.clickhouse).await? != first {
-            notes.push(format!(
-                "more than one replica of ClickHouse answered ({first} and others): what looks missing may not have \
-                 been replicated yet; point [clickhouse] at one of them"
-            ));
-        }
         if range.is_whole() && self.options.against == Against::V3 {
             let (rows, wrong) = (report.rows, report.wrong);
             let result = Verified { table: spec.table, depth: depth(*tier), at: begun.wall, rows, wrong };
@@ -198,7 +197,7 @@ impl Verify<'_> {
         let answer = question.ask(old.as_ref()).await?;
         let Some(v3) = answer.v3 else { return Ok((None, vec![range.clone()])) };
         let relation = at.servers.relation.clone();
-        let mut known = Known { relation, since: begun, v2: answer.v2, v3, ..Known::default() };
+        let mut known = Known { relation, v2: answer.v2, v3, ..Known::default() };
         let Some(mut old) = old else {
             return Ok((Some(Remembering::new(known)), vec![range.clone()]));
         };

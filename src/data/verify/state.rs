@@ -20,10 +20,12 @@ pub const FILE: &str = "verify.json";
 /// What PostgreSQL's statistics said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V2Mark {
+    /// When it was asked, in milliseconds.
+    pub at: i64,
     /// Rows that came, changed and went so far; nothing where it does not say.
     pub moved: Option<Moved>,
-    /// Since when it counts.
-    pub reset: String,
+    /// In which life of the server that was counted.
+    pub life: String,
     /// Rows created shortly before the run, by day, which the next run counts once more.
     pub recent: BTreeMap<i64, u64>,
 }
@@ -35,6 +37,8 @@ pub struct V3Mark {
     pub parts: BTreeMap<String, Vec<Part>>,
     /// Newest block of the whole table.
     pub newest: i64,
+    /// When the server began, in seconds.
+    pub started: i64,
 }
 
 /// What is known of one table, columns and project.
@@ -42,8 +46,6 @@ pub struct V3Mark {
 pub struct Known {
     /// Both tables, as their servers name them.
     pub relation: String,
-    /// When the run that found this began, in milliseconds.
-    pub since: i64,
     /// Days since 1970 that were found equal, with their rows in PostgreSQL.
     pub days: BTreeMap<i64, u64>,
     /// All other days that have rows; nothing as long as not all of the table was read.
@@ -153,7 +155,7 @@ mod tests {
     fn a_file_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut state = State::open(Some(folder.path()));
-        let known = Known { relation: "a".into(), since: 5, ..Known::default() };
+        let known = Known { relation: "a".into(), days: BTreeMap::from([(5, 6)]), ..Known::default() };
         state.remember("traces", known.clone()).unwrap();
         let result = Verified {
             table: Table::Scores,

@@ -16,9 +16,11 @@ use super::options::{Options, Progress, TableReport};
 use super::pace::Pace;
 use super::postgres::V2;
 use super::range::Range;
+use super::replicas;
 use super::resolve::{Cursor, Resolver};
 use super::run::note;
 use super::state::Known;
+use crate::clients::work::ClickhouseWork;
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
 
@@ -101,6 +103,9 @@ pub(super) struct Running<'a> {
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
     pub(super) remembering: Option<Remembering>,
+    /// The replica of ClickHouse whose parts were looked at.
+    pub(super) host: String,
+    pub(super) servers: &'a ClickhouseWork,
     pub(super) options: &'a Options,
     pub(super) progress: &'a Progress,
     pub(super) clock: &'a (dyn Fn() -> Now + Sync),
@@ -122,10 +127,27 @@ impl Running<'_> {
             }
             let begun = (self.clock)().mono;
             self.range(range).await?;
+            self.same_replica(notes).await?;
             if let Some(remembering) = &self.remembering {
                 note(notes, remember(&remembering.known));
             }
             tokio::time::sleep(pace.pause((self.clock)().mono.since(begun))).await;
+        }
+        Ok(())
+    }
+
+    /// What one replica said of its parts proves nothing about rows that another one sent.
+    pub(super) async fn same_replica(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
+        let (first, now) = (&self.host, replicas::host(self.servers).await?);
+        if now != *first {
+            self.remembering = None;
+            let note = format!(
+                "more than one replica of ClickHouse answered ({first} and {now}): what looks missing may not have been \
+                 replicated yet, and nothing is remembered; point [clickhouse] at one of them"
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
         Ok(())
     }

@@ -4,11 +4,15 @@
 //!
 //! | side | proof | otherwise |
 //! |---|---|---|
-//! | PostgreSQL | no row was updated or deleted (`n_tup_upd`, `n_tup_del`), and as many came (`n_tup_ins`) as were created since | rows are counted per day, and those updated since are looked for |
+//! | PostgreSQL | no row was updated or deleted (`n_tup_upd`, `n_tup_del`), and as many came (`n_tup_ins`) as were created since | everything is read again |
 //! | ClickHouse | every part was seen before, or is made of parts that were | the days that new parts hold rows of; the month, where old ones were changed |
 //!
-//! PostgreSQL writes its statistics down to a minute late: they are believed only where rows that were touched
-//! within that time are looked at twice anyway (`--grace`), and never on a replica, which has none.
+//! An interrupted run goes on behind its own back, as a run that takes as long does: for it, counts per day and
+//! `updated_at` are enough. What it remembers is held against the statistics of its first beginning the next time.
+//!
+//! PostgreSQL 15 and newer write their statistics down to a minute late: they are believed only where rows that
+//! were touched within that time are looked at twice anyway (`--grace`), never on a replica, which has none, and
+//! never across a restart. An update counts whatever it changed: `updated_at` is the writer's word, not a proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -35,6 +39,17 @@ const SKEW: i64 = 600_000;
 const LATE: Duration = Duration::from_secs(60);
 /// Longest wait for the list of parts.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Seconds by which the same start may seem to differ.
+const RESTART: i64 = 5;
+
+#[derive(Row, Deserialize)]
+struct Standing {
+    /// Where its definition speaks of a TTL, 0 for nowhere.
+    ttl: u64,
+    /// When the server began, in seconds.
+    started: i64,
+}
 
 #[derive(Row, Deserialize)]
 struct Held {
@@ -70,40 +85,42 @@ pub struct Answer {
     pub now: Witness,
 }
 
+/// What PostgreSQL says of the days that are known.
+#[derive(Debug, Default)]
+struct V2Says {
+    rows: Option<BTreeMap<i64, u64>>,
+    touched: BTreeSet<i64>,
+    unproven: bool,
+}
+
 impl Question<'_> {
     /// Asks both servers at once.
     ///
     /// # Errors
     /// A side cannot be asked.
     pub async fn ask(&self, known: Option<&Known>) -> Result<Answer, Trouble> {
-        let ((v2, rows, touched), (v3, grown, rewritten)) =
+        let ((v2, says), (v3, grown, rewritten)) =
             futures::try_join!(self.postgres(known), self.clickhouse(known))?;
-        Ok(Answer { v2, v3, now: Witness { rows, touched, grown, rewritten } })
+        let V2Says { rows, touched, unproven } = says;
+        Ok(Answer { v2, v3, now: Witness { rows, touched, unproven, grown, rewritten } })
     }
 
-    async fn postgres(
-        &self,
-        known: Option<&Known>,
-    ) -> Result<(V2Mark, Option<BTreeMap<i64, u64>>, BTreeSet<i64>), Trouble> {
+    async fn postgres(&self, known: Option<&Known>) -> Result<(V2Mark, V2Says), Trouble> {
         let whole = Range::default();
-        let (moved, reset) = self.movements().await?;
+        let (moved, life) = self.movements().await?;
         let recent = self.v2.days(&whole, &since("created_at", self.begun)).await?;
-        let mark = V2Mark { moved, reset, recent: recent.into_iter().collect() };
-        let Some(known) = known else { return Ok((mark, None, BTreeSet::new())) };
+        let mark = V2Mark { at: self.begun, moved, life, recent: recent.into_iter().collect() };
+        let Some(known) = known else { return Ok((mark, V2Says::default())) };
         if let Some(came) = self.proven(known, &mark).await? {
-            return Ok((mark, None, came));
+            return Ok((mark, V2Says { touched: came, ..V2Says::default() }));
+        }
+        if known.rest.is_some() {
+            return Ok((mark, V2Says { unproven: true, ..V2Says::default() }));
         }
         let rows = self.v2.days(&whole, "").await?.into_iter().collect();
-        let then = &known.v2;
-        let quiet = then.reset == mark.reset
-            && then.moved.zip(mark.moved).is_some_and(|(then, now)| then.updated == now.updated);
-        let touched = if quiet {
-            BTreeSet::new()
-        } else {
-            let touched = self.v2.days(&whole, &since("updated_at", known.since)).await?;
-            touched.into_iter().map(|(day, _)| day).collect()
-        };
-        Ok((mark, Some(rows), touched))
+        let touched = self.v2.days(&whole, &since("updated_at", known.v2.at)).await?;
+        let touched = touched.into_iter().map(|(day, _)| day).collect();
+        Ok((known.v2.clone(), V2Says { rows: Some(rows), touched, unproven: false }))
     }
 
     /// The days of rows that came since, where the statistics prove that nothing else happened.
@@ -111,35 +128,36 @@ impl Question<'_> {
         // What the worker copies of run items depends on other tables, too.
         let believed = self.grace >= LATE && self.spec.table != Table::DatasetRunItems;
         let Some((then, moved)) = known.v2.moved.zip(now.moved).filter(|_| believed) else { return Ok(None) };
-        if known.v2.reset != now.reset || then.updated != moved.updated || then.deleted != moved.deleted {
+        if known.v2.life != now.life || then.updated != moved.updated || then.deleted != moved.deleted {
             return Ok(None);
         }
-        let now = self.v2.days(&Range::default(), &since("created_at", known.since)).await?;
-        let (then_recent, now): (_, BTreeMap<_, _>) = (&known.v2.recent, now.into_iter().collect());
+        let came = self.v2.days(&Range::default(), &since("created_at", known.v2.at)).await?;
+        let (recent, came): (_, BTreeMap<_, _>) = (&known.v2.recent, came.into_iter().collect());
         let sum = |rows: &BTreeMap<i64, u64>| rows.values().sum::<u64>().cast_signed();
-        if moved.inserted - then.inserted != sum(&now) - sum(then_recent) {
+        if moved.inserted - then.inserted != sum(&came) - sum(recent) {
             return Ok(None);
         }
-        let days = now.keys().chain(then_recent.keys());
-        Ok(Some(days.filter(|day| now.get(day) != then_recent.get(day)).copied().collect()))
+        let days = came.keys().chain(recent.keys());
+        Ok(Some(days.filter(|day| came.get(day) != recent.get(day)).copied().collect()))
     }
 
-    /// Rows that came, changed and went so far, and since when it is counted; nothing on a replica, whose
-    /// counters do not see them.
+    /// Rows that came, changed and went so far, and in which life of the server that is counted; nothing where it
+    /// is not counted, or not soon enough: on a replica, before PostgreSQL 15, with `track_counts` off.
     async fn movements(&self) -> Result<(Option<Moved>, String), Trouble> {
         if self.replica {
             return Ok((None, String::new()));
         }
         let mut session = self.v2.session().await?;
-        let sql = "SELECT s.n_tup_ins, s.n_tup_upd, s.n_tup_del, coalesce((SELECT stats_reset::text \
-                   FROM pg_stat_database WHERE datname = current_database()), '') \
-                   FROM pg_stat_user_tables s WHERE s.relid = $1::regclass";
+        let sql = "SELECT s.n_tup_ins, s.n_tup_upd, s.n_tup_del, pg_postmaster_start_time()::text || ' ' || \
+                   coalesce((SELECT stats_reset::text FROM pg_stat_database WHERE datname = current_database()), '') \
+                   FROM pg_stat_user_tables s WHERE s.relid = $1::regclass \
+                   AND current_setting('server_version_num')::int >= 150000 AND current_setting('track_counts') = 'on'";
         let found: Option<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(self.spec.pg())
             .fetch_optional(&mut session)
             .await
             .map_err(|e| self.v2.work.trouble(&e))?;
-        let moved = |(inserted, updated, deleted, reset)| (Some(Moved { inserted, updated, deleted }), reset);
+        let moved = |(inserted, updated, deleted, life)| (Some(Moved { inserted, updated, deleted }), life);
         Ok(found.map(moved).unwrap_or_default())
     }
 
@@ -152,17 +170,25 @@ impl Question<'_> {
         let Some((table, Some(parts))) = server.parts(self.spec, &mut Side::default()).await? else {
             return Ok((None, grown, rewritten));
         };
+        let standing = self.standing().await?;
+        if standing.ttl > 0 {
+            tracing::info!(target: "verify", "{} has a TTL, whose merges take rows away: days are not remembered", self.spec.ch);
+            return Ok((None, grown, rewritten));
+        }
         let Some(months) = parts.keys().map(|id| month(id)).collect::<Option<Vec<_>>>() else {
             tracing::info!(target: "verify", "{} is not partitioned by month: days are not remembered", self.spec.ch);
             return Ok((None, grown, rewritten));
         };
         let known = known.map(|known| &known.v3);
         if let Some(known) = known {
+            // Block numbers of a table that is not replicated may begin anew with the server.
+            let restarted = (known.started - standing.started).abs() > RESTART;
+            let by_block = table.is_replicated() || restarted;
             rewritten
                 .extend(known.parts.keys().filter(|id| !parts.contains_key(*id)).filter_map(|id| month(id)));
             for ((id, active), month) in parts.iter().zip(months) {
                 let then: &[Part] = known.parts.get(id).map_or(&[], Vec::as_slice);
-                match compare(then, active, known.newest, table.is_replicated()) {
+                match compare(then, active, known.newest, by_block) {
                     Change::None => {}
                     Change::Rewritten => _ = rewritten.insert(month),
                     Change::Grown(names, _) => match self.held(id, &names).await? {
@@ -175,7 +201,15 @@ impl Question<'_> {
         let newest = parts.values().flatten().map(|a| a.part.max).max().unwrap_or(-1);
         let parts =
             parts.into_iter().map(|(id, all)| (id, all.into_iter().map(|a| a.part).collect())).collect();
-        Ok((Some(V3Mark { parts, newest }), grown, rewritten))
+        Ok((Some(V3Mark { parts, newest, started: standing.started }), grown, rewritten))
+    }
+
+    async fn standing(&self) -> Result<Standing, Trouble> {
+        let query = self.ch.query(
+            "SELECT toUInt64(position(engine_full, ' TTL ')) AS ttl, toInt64(now()) - toInt64(uptime()) AS started \
+             FROM system.tables WHERE database = currentDatabase() AND name = ?",
+        );
+        self.ch.ask.one(query.bind(self.spec.ch)).await
     }
 
     /// The days that these parts hold rows of; nothing when one of them was merged away meanwhile.

@@ -59,7 +59,7 @@ pub(super) fn log_filter(buf: &mut Buffer, area: Rect, typed: &str, theme: Theme
         (Tone::Title, "Filter the log"),
         &lines,
         WIDE,
-        "Enter keeps it · Esc closes",
+        "Enter keeps it · Esc shows every line",
         theme,
     );
 }

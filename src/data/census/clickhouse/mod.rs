@@ -54,7 +54,7 @@ pub struct Server<'a> {
 pub struct Known {
     /// Names it: a table made anew is another one.
     pub relation: String,
-    /// "ReplacingMergeTree", "ReplicatedReplacingMergeTree".
+    /// `ReplacingMergeTree`, `ReplicatedReplacingMergeTree`.
     pub engine: String,
 }
 

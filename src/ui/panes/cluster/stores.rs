@@ -72,14 +72,9 @@ fn store<'a>(
     let blank = |text: &'a str| {
         if text.is_empty() { unknown() } else { cx.value(id, text) }
     };
-    vec![
-        title,
-        cx.value(id, units::latency(fact.latency)),
-        blank(&fact.version),
-        blank(&fact.role),
-        used(cx, id, fact),
-        settings,
-    ]
+    // What does not answer has no time to answer.
+    let ping = if failure.is_some() { unknown() } else { cx.value(id, units::latency(fact.latency)) };
+    vec![title, ping, blank(&fact.version), blank(&fact.role), used(cx, id, fact), settings]
 }
 
 /// `61 %` of its limit, or the bytes alone.
