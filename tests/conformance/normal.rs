@@ -16,6 +16,8 @@ pub struct Words {
 impl Words {
     /// Replaces what differs by nature.
     pub fn normalise(&mut self, value: &mut Value) {
+        // In one order, so that the same value is met first.
+        value.sort_all_objects();
         self.walk("", value);
         self.messages(value);
     }
