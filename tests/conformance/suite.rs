@@ -31,7 +31,7 @@ async fn both_servers_answer_alike() {
     let all: Vec<Case> = cases::all().into_iter().filter(|case| case.name.contains(&only)).collect();
     assert!(!all.is_empty(), "no case has {only:?} in its name");
     let count = all.len();
-    let found: Vec<String> = futures::stream::iter(all.into_iter().enumerate())
+    let found: Vec<String> = futures::stream::iter(all.iter().enumerate())
         .map(|(number, case)| compare(number, case, &theirs, &ours))
         .buffered(AT_ONCE)
         .filter_map(|found| async { found })
@@ -139,7 +139,7 @@ async fn let_the_looker_look(server: &Server) {
 }
 
 /// Sends a case's requests to both; none when every answer was the same.
-async fn compare(number: usize, case: Case, theirs: &Server, ours: &Server) -> Option<String> {
+async fn compare(number: usize, case: &Case, theirs: &Server, ours: &Server) -> Option<String> {
     let namespace = format!("case-{number}");
     let first = post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
     let (mut kept, mut words) = ([Kept::new(), Kept::new()], [Words::default(), Words::default()]);
