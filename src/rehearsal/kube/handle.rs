@@ -71,7 +71,22 @@ pub(super) async fn answer(
     match fault {
         None => {}
         Some(Fault::Refuse) => return Err(Cut),
-        Some(Fault::Freeze) => std::future::pending().await,
+        Some(Fault::Freeze) => {
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
+        Some(Fault::Swallow) => {
+            let _ = respond(&app, request, route, &stop).await;
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
+        Some(Fault::Late(after)) => {
+            if let Some(Route::Objects(path)) = route {
+                carry_out_late(&app, request, path, after).await;
+            }
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
         Some(Fault::DropAnswer) => {
             // Only the answer is lost; the write itself is done, or refused, as ever.
             let _ = respond(&app, request, route, &stop).await;
@@ -88,6 +103,20 @@ pub(super) async fn answer(
         }
     }
     Ok(respond(&app, request, route, &stop).await.unwrap_or_else(|status| refuse(&status)))
+}
+
+/// A write that outlives its connection.
+async fn carry_out_late(app: &Arc<App>, request: Request<Incoming>, path: Objects, after: Duration) {
+    let query = Query::of(request.uri());
+    let (Ok(verb), headers) = (verb(request.method(), &path, &query), request.headers().clone()) else {
+        return;
+    };
+    let Ok(body) = read_body(request).await else { return };
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let _ = handle_write::carry_out(&app, &headers, &body, &path, verb, &query);
+    });
 }
 
 /// Waits as long as the faults ask for, and says which of them strikes; users who are spared meet none.

@@ -39,6 +39,18 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Status> {
     let headers = request.headers().clone();
     let body = read_body(request).await?;
+    carry_out(app, &headers, &body, path, verb, query)
+}
+
+/// The same, of a request that was read.
+pub(super) fn carry_out(
+    app: &App,
+    headers: &HeaderMap,
+    body: &Bytes,
+    path: &Objects,
+    verb: &str,
+    query: &Query,
+) -> Result<Response<Body>, Status> {
     let target = Target {
         kind: path.kind,
         namespace: path.namespace.clone(),
@@ -46,20 +58,20 @@ pub(super) async fn answer(
         subresource: path.subresource.clone(),
     };
     match verb {
-        "delete" => return delete_one(app, &target, &body, query),
-        "deletecollection" => return delete_all(app, &target, &body, query),
+        "delete" => return delete_one(app, &target, body, query),
+        "deletecollection" => return delete_all(app, &target, body, query),
         _ => {}
     }
     let terms = Terms {
-        manager: query.manager(&headers),
+        manager: query.manager(headers),
         dry_run: query.dry_run(),
         unknown: query.unknown(),
         force: query.is_on("force"),
     };
     let change = match verb {
-        "create" => Change::Create(object(&headers, &body, query, verb)?),
-        "update" => Change::Replace(object(&headers, &body, query, verb)?),
-        _ => patch(&headers, &body, query)?,
+        "create" => Change::Create(object(headers, body, query, verb)?),
+        "update" => Change::Replace(object(headers, body, query, verb)?),
+        _ => patch(headers, body, query)?,
     };
     if matches!(change, Change::Create(_)) {
         in_namespace_of(&target, &change)?;
