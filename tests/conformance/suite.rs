@@ -155,7 +155,9 @@ async fn compare(number: usize, case: &Case, theirs: &Server, ours: &Server) -> 
             let [a, b] = &mut kept;
             let (mut real, mut embedded) = tokio::join!(theirs.ask(request, a), ours.ask(request, b));
             for (answers, words) in [&mut real, &mut embedded].into_iter().zip(&mut words) {
-                answers.iter_mut().for_each(|answer| words.normalise(answer));
+                for answer in answers {
+                    words.normalise(answer);
+                }
             }
             found.clear();
             describe(&mut found, step, request, &real, &embedded);
@@ -177,9 +179,9 @@ fn describe(out: &mut String, step: usize, request: &Request, real: &[Value], ou
         if !found.is_empty() {
             let Request { method, path, .. } = request;
             let _ = writeln!(out, "  {}. {method} {path}", step + 1);
-            found.iter().for_each(|line| {
+            for line in found {
                 let _ = writeln!(out, "    {line}");
-            });
+            }
         }
     }
 }
