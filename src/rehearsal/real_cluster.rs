@@ -72,6 +72,7 @@ impl Binaries {
 /// A running kube-apiserver with its etcd.
 pub struct RealCluster {
     url: String,
+    etcd_url: String,
     certificate: PathBuf,
     tokens: Vec<(String, String)>,
     processes: Mutex<Vec<Process>>,
@@ -99,7 +100,7 @@ impl RealCluster {
             stage.spawn(apiserver_program(&binaries.apiserver, &room, &etcd_url, secure)).await?;
         let certificate = room.join("apiserver.crt");
         let url = format!("https://127.0.0.1:{secure}");
-        let cluster = Self { url, certificate, tokens, processes: Mutex::new(vec![etcd]) };
+        let cluster = Self { url, etcd_url, certificate, tokens, processes: Mutex::new(vec![etcd]) };
         let text = cluster.kubeconfig(users.first().map_or("", |(user, _)| *user), "default");
         await_ready(&mut server, PATIENCE, || is_ready(&text)).await?;
         cluster.processes.lock().await.push(server);
@@ -123,6 +124,11 @@ impl RealCluster {
     /// Its address, `https://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The address of its etcd, `http://127.0.0.1:PORT`.
+    pub fn etcd_url(&self) -> &str {
+        &self.etcd_url
     }
 
     /// The secret of one of the users, empty for another.

@@ -52,7 +52,9 @@ impl Traffic {
                 for trouble in self.watching.iter().flat_map(Watching::troubles) {
                     // Without a watch only the next beat tells what somebody else wrote.
                     let trap = Trap { id: "unwatched", text: trouble.to_string(), blocks: false };
-                    routes.iter_mut().for_each(|route| route.traps.push(trap.clone()));
+                    for route in &mut routes {
+                        route.traps.push(trap.clone());
+                    }
                 }
                 self.shared.set_routes(&routes);
                 Ok(Fact::Traffic(routes))

@@ -69,7 +69,7 @@ impl Server {
         let code = answer.status().as_u16();
         let text = answer.text().await.unwrap_or_else(|e| panic!("{} {path}: {e}", request.method));
         json!({"code": code, "media": header(CONTENT_TYPE), "warnings": warnings,
-            "retry-after": header(RETRY_AFTER), "body": body(&text)})
+            "retry-after": header(RETRY_AFTER), "body": body(&text, path.contains("watch=true"))})
     }
 
     fn token(&self, user: &str) -> Option<&str> {
@@ -81,10 +81,10 @@ impl Server {
     }
 }
 
-/// One JSON document as itself, lines of JSON as a list, anything else as text.
-fn body(text: &str) -> Value {
-    if let Ok(document) = serde_json::from_str(text) {
-        return document;
+/// One JSON document as itself, the lines of a watch as a list, anything else as text.
+fn body(text: &str, watch: bool) -> Value {
+    if !watch {
+        return serde_json::from_str(text).unwrap_or_else(|_| json!(text));
     }
     let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
     lines.map_or_else(|_| json!(text), Value::Array)

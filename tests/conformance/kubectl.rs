@@ -97,7 +97,7 @@ const LINES: &[&str] = &[
     "apply --server-side --field-manager=argocd -f more.json",
     "apply --server-side --field-manager=argocd --force-conflicts -f more.json",
     "apply --server-side --field-manager=argocd --dry-run=server -f canary.json",
-    "get ingress canary --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}",
+    "get ingress canary --show-managed-fields -o jsonpath={.metadata.managedFields[?(@.manager==\"argocd\")].fieldsV1}",
     "scale deployment web --replicas=5",
     "scale deployment web --replicas=6 --current-replicas=2",
     "scale deployment nothing --replicas=5",

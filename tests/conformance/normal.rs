@@ -16,6 +16,8 @@ pub struct Words {
 impl Words {
     /// Replaces what differs by nature.
     pub fn normalise(&mut self, value: &mut Value) {
+        // In one order, so that the same value is met first.
+        value.sort_all_objects();
         self.walk("", value);
         self.messages(value);
     }
@@ -41,7 +43,9 @@ impl Words {
                 }
             }
             Value::Array(list) => {
-                list.iter_mut().for_each(|item| self.walk(key, item));
+                for item in list.iter_mut() {
+                    self.walk(key, item);
+                }
                 if key == "body" {
                     // Whether a mark comes before the end, and how often, hangs on what others write meanwhile and on
                     // the tick of a second; that it comes when there is news is a case of its own.
@@ -64,7 +68,7 @@ impl Words {
                 "uid" if is_uuid(text) => *text = word(&mut self.uids, text, "uid"),
                 "creationTimestamp" | "deletionTimestamp" | "time" => "a time".clone_into(text),
                 "clusterIP" | "clusterIPs" | "cells" if text.starts_with("10.") => {
-                    "an address".clone_into(text)
+                    "an address".clone_into(text);
                 }
                 "cells" if is_age(text) => "an age".clone_into(text),
                 _ => {}

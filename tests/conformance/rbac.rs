@@ -131,7 +131,6 @@ async fn everything_works(dir: &Path, server: &Server, namespace: &str) -> Optio
 async fn is_named(dir: &Path, namespace: &str, right: &Right) -> Option<String> {
     let (args, wanted) = exercise(right);
     let wanted = wanted.replace("NAMESPACE", namespace);
-    // A role takes effect when the authorizer's own watch has it: moments after it was made.
     let (code, text) = match args {
         [.., "--watch"] => (0, look_on(dir, args, &wanted).await),
         args => run(dir, args).await,
@@ -234,10 +233,12 @@ fn rules(role: &str, object: &Value, missing: Option<&Right>) -> Vec<Value> {
         for resource in rule["resources"].as_array().unwrap() {
             let mut own = rule.clone();
             own["resources"] = json!([resource]);
-            if let Some(right) = missing {
-                if right.role == role && right.rule == number && right.resource == *resource {
-                    own["verbs"].as_array_mut().unwrap().retain(|verb| *verb != right.verb);
-                }
+            if let Some(right) = missing
+                && right.role == role
+                && right.rule == number
+                && right.resource == *resource
+            {
+                own["verbs"].as_array_mut().unwrap().retain(|verb| *verb != right.verb);
             }
             if own["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()) {
                 out.push(own);
@@ -268,9 +269,28 @@ async fn grant(server: &Server, roles: &BTreeMap<String, Value>, number: usize, 
         let binding = json!({"metadata": {"name": own}, "roleRef": {"apiGroup": group, "kind": kind, "name": own},
             "subjects": [{"apiGroup": group, "kind": "Group", "name": format!("group-{number}")}]});
         made(server, post(&format!("{path}/{plural}bindings"), &binding)).await;
+        if let Some(rule) = rules.last() {
+            in_force(server, number, namespace.as_deref(), rule).await;
+        }
     }
-    // Until the authorizer has seen the last of them.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+}
+
+/// Waits until the authorizer, which follows the roles by watches of its own, has a rule.
+async fn in_force(server: &Server, number: usize, namespace: Option<&str>, rule: &Value) {
+    let resource = rule["resources"][0].as_str().unwrap();
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let attributes = json!({"verb": rule["verbs"][0], "group": rule["apiGroups"][0], "resource": resource,
+        "subresource": subresource, "namespace": namespace.unwrap_or_default(), "name": rule["resourceNames"][0]});
+    let spec = json!({"user": format!("user-{number}"), "groups": [format!("group-{number}")],
+        "resourceAttributes": attributes});
+    let ask = post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &json!({"spec": spec}));
+    for _ in 0..200 {
+        if made(server, ask.clone()).await["status"]["allowed"] == true {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("a rule never took effect: {spec}");
 }
 
 /// What all share: the class, and a pod of the ingress controller.

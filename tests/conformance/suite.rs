@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
 use cutover::rehearsal::kube::{Options, Rule, Server as Embedded, Token};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::answer::{Kept, Server};
 use super::cases;
+use super::cases::objects::{CONFIGMAPS, config};
 use super::normal::{Words, differences};
 use super::real::{ADMIN, Real};
-use super::request::{Case, Request, post};
+use super::request::{Case, Request, get, merge, post};
 
 /// Cases that are asked at the same time; most of the time of some is waiting.
 const AT_ONCE: usize = 6;
@@ -29,7 +31,7 @@ async fn both_servers_answer_alike() {
     let all: Vec<Case> = cases::all().into_iter().filter(|case| case.name.contains(&only)).collect();
     assert!(!all.is_empty(), "no case has {only:?} in its name");
     let count = all.len();
-    let found: Vec<String> = futures::stream::iter(all.into_iter().enumerate())
+    let found: Vec<String> = futures::stream::iter(all.iter().enumerate())
         .map(|(number, case)| compare(number, case, &theirs, &ours))
         .buffered(AT_ONCE)
         .filter_map(|found| async { found })
@@ -38,6 +40,71 @@ async fn both_servers_answer_alike() {
     embedded.shutdown().await;
     real.stop().await;
     assert!(found.is_empty(), "{} of {count} cases differ:\n{}", found.len(), found.concat());
+}
+
+/// A page that comes too late: its token has expired, and the refusal has one that goes on all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_page_goes_on_alike() {
+    let Some(real) = Real::start(&[]).await else { return };
+    let theirs = Server::new(real.cluster.url(), &[(ADMIN, real.cluster.token(ADMIN).to_owned())]);
+    let embedded = embedded().await;
+    let ours = Server::new(&embedded.url(), &[(ADMIN, ADMIN.to_owned())]);
+    let (mut answers, mut words) = ([vec![], vec![]], [Words::default(), Words::default()]);
+    for (number, server) in [&theirs, &ours].into_iter().enumerate() {
+        let mut kept = Kept::new();
+        kept.insert("ns", "default".into());
+        let mut ask = async |request: Request| server.ask(&request, &mut kept).await.remove(0);
+        for name in ["a", "b", "c"] {
+            ask(post(CONFIGMAPS, &config(name, "front"))).await;
+        }
+        ask(get(&format!("{CONFIGMAPS}?limit=1")).keep("next", "/metadata/continue")).await;
+        let mut last = Value::Null;
+        for n in 0..5 {
+            let note = json!({"metadata": {"annotations": {"n": n.to_string()}}});
+            last = ask(merge(&format!("{CONFIGMAPS}/a"), &note)).await;
+        }
+        let revision: u64 = last["body"]["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        let page = get(&format!("{CONFIGMAPS}?limit=1&continue={{next}}"));
+        if number == 0 {
+            compact(real.cluster.etcd_url(), revision).await;
+            // A real server looks every 15 s what was compacted, and keeps what it has in memory till then.
+            for _ in 0..80 {
+                if ask(page.clone()).await["code"] == 410 {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            }
+        } else {
+            embedded.store().compact(revision);
+        }
+        for request in [
+            page.clone().keep("next", "/metadata/continue"),
+            page.clone().keep("next", "/metadata/continue"),
+            page,
+        ] {
+            let mut answer = ask(request).await;
+            words[number].normalise(&mut answer);
+            answers[number].push(answer);
+        }
+    }
+    embedded.shutdown().await;
+    real.stop().await;
+    let [real, ours] = answers;
+    assert_eq!(real[0]["code"], 410, "{:#}", real[0]);
+    let found = differences(&json!(real), &json!(ours), &[]);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Forgets the history up to a revision, and says so where the API server's own compactor does.
+async fn compact(etcd: &str, revision: u64) {
+    let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let key = json!({"key": encoded("compact_rev_key"), "value": encoded(&revision.to_string())});
+    let compaction = json!({"revision": revision, "physical": true});
+    for (path, body) in [("compaction", compaction), ("put", key)] {
+        let path = format!("{etcd}/v3/kv/{path}");
+        let done = reqwest::Client::new().post(path).json(&body).send().await.unwrap();
+        assert!(done.status().is_success(), "{done:?}");
+    }
 }
 
 async fn embedded() -> Embedded {
@@ -72,7 +139,7 @@ async fn let_the_looker_look(server: &Server) {
 }
 
 /// Sends a case's requests to both; none when every answer was the same.
-async fn compare(number: usize, case: Case, theirs: &Server, ours: &Server) -> Option<String> {
+async fn compare(number: usize, case: &Case, theirs: &Server, ours: &Server) -> Option<String> {
     let namespace = format!("case-{number}");
     let first = post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
     let (mut kept, mut words) = ([Kept::new(), Kept::new()], [Words::default(), Words::default()]);
@@ -88,7 +155,9 @@ async fn compare(number: usize, case: Case, theirs: &Server, ours: &Server) -> O
             let [a, b] = &mut kept;
             let (mut real, mut embedded) = tokio::join!(theirs.ask(request, a), ours.ask(request, b));
             for (answers, words) in [&mut real, &mut embedded].into_iter().zip(&mut words) {
-                answers.iter_mut().for_each(|answer| words.normalise(answer));
+                for answer in answers {
+                    words.normalise(answer);
+                }
             }
             found.clear();
             describe(&mut found, step, request, &real, &embedded);
@@ -110,9 +179,9 @@ fn describe(out: &mut String, step: usize, request: &Request, real: &[Value], ou
         if !found.is_empty() {
             let Request { method, path, .. } = request;
             let _ = writeln!(out, "  {}. {method} {path}", step + 1);
-            found.iter().for_each(|line| {
+            for line in found {
                 let _ = writeln!(out, "    {line}");
-            });
+            }
         }
     }
 }

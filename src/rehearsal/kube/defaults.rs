@@ -26,14 +26,17 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
         "ReplicaSet" => {
             fill(map_at(object, &["spec"]), &[("replicas", json!(1))]);
             pod_spec(map_at(object, &["spec", "template", "spec"]));
+            fill(map_at(object, &["status"]), &[("replicas", json!(0))]);
         }
         "Pod" => {
             pod_spec(map_at(object, &["spec"]));
             fill(map_at(object, &["spec"]), &[("enableServiceLinks", json!(true))]);
-            fill(
-                map_at(object, &["status"]),
-                &[("phase", json!("Pending")), ("qosClass", json!("BestEffort"))],
-            );
+            let class = quality(&object["spec"]);
+            pod_status(map_at(object, &["status"]), class);
+        }
+        "PersistentVolumeClaim" => {
+            fill(map_at(object, &["spec"]), &[("volumeMode", json!("Filesystem"))]);
+            fill(map_at(object, &["status"]), &[("phase", json!("Pending"))]);
         }
         "Service" => service(object),
         "Ingress" => ingress(object),
@@ -78,6 +81,7 @@ pub(super) fn skeleton(kind: &Kind) -> Value {
         }
         "ReplicaSet" => json!({"metadata": {}, "spec": {"template": template}, "status": {}}),
         "Pod" => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
+        "PersistentVolumeClaim" => json!({"metadata": {}, "spec": {"resources": {}}, "status": {}}),
         "Service" | "Ingress" => json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}),
         "Event" => {
             let mut empty = json!({"metadata": {}});
@@ -123,6 +127,41 @@ fn stateful_set(object: &mut Value) {
         ],
     );
     pod_spec(map_at(object, &["spec", "template", "spec"]));
+    fill(map_at(object, &["status"]), &[("availableReplicas", json!(0)), ("replicas", json!(0))]);
+}
+
+/// A pod's quality of service class (`GetPodQOS` of `pkg/apis/core/helper/qos`).
+fn quality(spec: &Value) -> &'static str {
+    let lists =
+        ["initContainers", "containers"].map(|list| spec[list].as_array().cloned().unwrap_or_default());
+    let containers = lists.concat();
+    let asked = |container: &Value, what: &str, name: &str| container["resources"][what].get(name).cloned();
+    let none = |container: &Value| {
+        ["cpu", "memory"].iter().all(|name| {
+            asked(container, "requests", name).is_none() && asked(container, "limits", name).is_none()
+        })
+    };
+    let all = |container: &Value| {
+        ["cpu", "memory"].iter().all(|name| {
+            let (limit, request) = (asked(container, "limits", name), asked(container, "requests", name));
+            limit.is_some() && (request.is_none() || request == limit)
+        })
+    };
+    match (containers.iter().all(none), containers.iter().all(all)) {
+        (true, _) => "BestEffort",
+        (_, true) => "Guaranteed",
+        _ => "Burstable",
+    }
+}
+
+fn pod_status(status: &mut Map<String, Value>, class: &str) {
+    fill(status, &[("phase", json!("Pending")), ("qosClass", json!(class))]);
+    if let Some(address) = status.get("podIP").filter(|address| address.is_string()).cloned() {
+        fill(status, &[("podIPs", json!([{"ip": address}]))]);
+    }
+    for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        fill(map(condition), &[("lastProbeTime", Value::Null), ("lastTransitionTime", Value::Null)]);
+    }
 }
 
 fn pod_spec(spec: &mut Map<String, Value>) {

@@ -16,7 +16,7 @@
 //! * Deletion is immediate unless the object has finalizers: no grace period, no garbage collection by owner.
 //!   A namespace takes its objects with it at once.
 //! * Authorization is a list of rules for each token, not Role objects; no impersonation, no admission webhooks, no
-//!   quotas. What admission does to a pod is done here; a ServiceAccount's token is not mounted.
+//!   quotas. What admission does to a pod is done here; a `ServiceAccount`'s token is not mounted.
 //! * Of the pod subresources there are `log`, `status` and `portforward`; no `exec`, `attach`, `eviction`.
 //! * The eleventh `Update` manager of an object is not folded into `ancient-changes`.
 

@@ -1,6 +1,8 @@
 //! The table of cases. A case is added by one entry in the list of its subject.
+#![allow(clippy::too_many_lines, reason = "a table is as long as it is")]
 
 mod applies;
+mod defaults;
 mod kinds;
 mod lists;
 pub mod objects;
@@ -12,6 +14,14 @@ use super::request::Case;
 
 /// All of them.
 pub fn all() -> Vec<Case> {
-    [lists::cases(), watches::cases(), patches::cases(), applies::cases(), kinds::cases(), refusals::cases()]
-        .concat()
+    [
+        lists::cases(),
+        watches::cases(),
+        patches::cases(),
+        applies::cases(),
+        kinds::cases(),
+        defaults::cases(),
+        refusals::cases(),
+    ]
+    .concat()
 }
