@@ -38,9 +38,11 @@ impl From<&Queue> for Seen {
 /// `getJobCounts` and `isPaused`.
 fn told(answer: &Value) -> Seen {
     let count = |key: &str| answer["counts"][key].as_u64().unwrap_or_else(|| panic!("no {key}: {answer}"));
+    // 6.x has no such state any more: a paused queue's jobs wait.
+    let paused = answer["counts"]["paused"].as_u64().unwrap_or(0);
     Seen {
         delayed: count("delayed"),
-        waiting: count("waiting") + count("paused") + count("prioritized"),
+        waiting: count("waiting") + paused + count("prioritized"),
         active: count("active"),
         failed: count("failed"),
         paused: answer["paused"].as_bool().unwrap(),

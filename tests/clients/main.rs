@@ -12,8 +12,12 @@ mod common;
 
 mod bullmq;
 mod foreign;
+mod gateway;
 mod javascript;
 mod python;
 mod sdk;
 mod sides;
+#[path = "../faults/sitting.rs"]
+#[allow(dead_code, reason = "of what the fault tests do only the watching is needed")]
+mod sitting;
 mod stores;

@@ -61,7 +61,8 @@ fn clickhouse_connect_of_python_reads_and_writes() {
     let stores = Stores::start(&[]);
     let report = python.run("stores.py", &clickhouse(&stores));
     assert_eq!((&report["same"], &report["streamed"]), (&json!(true), &json!(200_000)), "{report}");
-    assert_eq!(report["error"], true, "{report}");
+    assert_eq!((&report["error"], &report["foreign_session"]), (&json!(true), &json!(true)), "{report}");
+    assert_eq!(report["session"], json!([3, 9, 7]), "{report}");
     assert!(report["wrong_password"].as_str().is_some_and(|why| why.contains("516")), "{report}");
 }
 

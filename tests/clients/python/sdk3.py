@@ -9,7 +9,9 @@ import sys
 
 import httpx
 from langfuse import Langfuse, observe, propagate_attributes
+from langfuse.api.resources.commons.errors import UnauthorizedError
 from langfuse.version import __version__
+from pydantic.v1 import ValidationError
 
 JOB = json.loads(sys.argv[1])
 RUN = JOB["run"]
@@ -35,7 +37,7 @@ complaints = Complaints()
 logging.getLogger().addHandler(complaints)
 
 
-def client(secret_key=JOB["secret_key"]):
+def client(secret_key=JOB["secret_key"], public_key=JOB["public_key"]):
     answered = {
         "response": [
             lambda response: ANSWERS.append(
@@ -44,7 +46,7 @@ def client(secret_key=JOB["secret_key"]):
         ]
     }
     return Langfuse(
-        public_key=JOB["public_key"], secret_key=secret_key, host=JOB["host"], timeout=10,
+        public_key=public_key, secret_key=secret_key, host=JOB["host"], timeout=10,
         httpx_client=httpx.Client(event_hooks=answered, timeout=20),
     )
 
@@ -59,15 +61,17 @@ def told():
 def authorised(langfuse):
     try:
         return langfuse.auth_check()
-    except Exception as error:
-        return type(error).__name__
+    except UnauthorizedError:
+        return "401"
+    except ValidationError as error:
+        return ".".join(str(part) for part in error.errors()[-1]["loc"])
 
 
 def tree(langfuse):
     """A trace of spans, a generation and an event, with scores on trace and observation."""
     with langfuse.start_as_current_span(name=f"{RUN} chat", input={"question": "why?"}) as root:
-        with propagate_attributes(user_id="ada", session_id=f"{RUN}-session", tags=["a", "b"]):
-            root.update_trace(user_id="ada", session_id=f"{RUN}-session", output={"answer": "because"})
+        with propagate_attributes(user_id="ada", session_id=f"{RUN}-session"):
+            root.update_trace(user_id="ada", session_id=f"{RUN}-session", tags=["a", "b"])
             with langfuse.start_as_current_observation(
                 as_type="generation", name="answer", model="gpt-4o", model_parameters={"max_tokens": 50}
             ) as generation:
@@ -84,15 +88,29 @@ def decorated(word):
     return word.upper()
 
 
-def main():
-    langfuse = client()
-    report = {"sdk": __version__, "auth": authorised(langfuse)}
-    report["ids"] = tree(langfuse)
-    decorated("word")
+def span(langfuse, name, size=1):
+    with langfuse.start_as_current_span(name=name, input="x" * size) as it:
+        return it.trace_id
+
+
+langfuse = client()
+report = {"sdk": __version__, "auth": authorised(langfuse), "ids": tree(langfuse)}
+decorated("word")
+langfuse.flush()
+report["sent"] = told()
+
+if JOB.get("large"):
+    report["ids"]["large"] = span(langfuse, "large", JOB["large"])
     langfuse.flush()
-    report["sent"] = told()
-    langfuse.shutdown()
-    print(json.dumps(report))
+    report["too_large"] = told()
+report["ids"]["after"] = span(langfuse, "after")
+langfuse.flush()
+report["after"] = told()
 
-
-main()
+# One project has one client in a process: the stranger has a public key of its own.
+stranger = client("sk-lf-wrong", JOB["public_key"] + "x")
+report["bad_key"] = {"auth": authorised(stranger)}
+report["ids"]["stranger"] = span(stranger, "never")
+stranger.flush()
+report["bad_key"].update(told())
+print(json.dumps(report))

@@ -42,6 +42,21 @@ read = [tuple(row) for row in client.query(f"SELECT * FROM {TABLE} ORDER BY id")
 report["same"] = read == SENT
 report["read"] = repr(read)
 
+# The client asks in a session of its own: what a statement sets stays in it, what a request sets does not.
+client.command("CREATE TEMPORARY TABLE mine (n UInt8)")
+client.insert("mine", [[1], [2]], column_names=["n"])
+client.command("SET max_block_size = 7")
+setting = "SELECT getSetting('max_block_size')"
+report["session"] = [
+    client.query("SELECT sum(n) FROM mine").result_rows[0][0],
+    client.query(setting, settings={"max_block_size": 9}).result_rows[0][0],
+    client.query(setting).result_rows[0][0],
+]
+try:
+    connect(JOB["password"]).query("SELECT * FROM mine")
+except DatabaseError as error:
+    report["foreign_session"] = "UNKNOWN_TABLE" in str(error)
+
 # Many blocks, compressed, read as they come.
 report["streamed"] = 0
 with client.query_row_block_stream("SELECT number FROM system.numbers LIMIT 200000") as stream:
