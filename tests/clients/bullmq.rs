@@ -12,12 +12,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::foreign::{self, Foreign, Talk};
-use crate::sides::Stores;
+use crate::sides::{Side, Stores};
 
 /// A reading that does not agree by then never will.
 const AGREED: Duration = Duration::from_secs(20);
-/// How long a lock lives where a worker is killed, milliseconds.
-const LOCK: u64 = 1_500;
 
 /// What both must count: delayed, waiting (paused and prioritized among them), active, failed, whether paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -181,7 +179,7 @@ fn killed(node: &Foreign, version: &str, redis: &str, both: &mut Both, prefix: O
     both.step(json!({"do": "add", "count": 4}), Seen { waiting: 4, ..delayed });
     let mut other = node.talk("bullmq.mjs", &[version, redis]);
     other.ask(&json!({"do": "open", "name": both.name, "prefix": prefix}));
-    let held = other.ask(&json!({"do": "work", "mode": "hold", "count": 4, "lock": LOCK}));
+    let held = other.ask(&json!({"do": "work", "mode": "hold", "count": 4}));
     let active = Seen { active: 4, ..delayed };
     assert_eq!(told(&held), active);
     both.agree("four jobs in hand", active);
@@ -189,7 +187,52 @@ fn killed(node: &Foreign, version: &str, redis: &str, both: &mut Both, prefix: O
     other.kill();
     both.consumers(0);
     both.step(json!({"do": "count"}), active);
-    let came = both.step(json!({"do": "work", "mode": "done", "count": 4, "lock": LOCK}), delayed);
+    let came = both.step(json!({"do": "work", "mode": "done", "count": 4}), delayed);
     assert_eq!(came["stalled"], 4, "{came}");
     both.step(json!({"do": "stop"}), delayed);
+}
+
+/// Jobs of either side are worked by the other, events and failures included.
+#[rstest]
+#[case::five("bullmq5")]
+#[case::six("bullmq6")]
+fn jobs_pass_between_bullmq_and_the_rehearsal(#[case] version: &str) {
+    let Some(node) = foreign::node() else { return };
+    let stores = Stores::start(&[]);
+    let redis = stores.rehearsal.field("redis_url");
+    let mut both = Both::open(&node, version, redis, "ingestion-queue", None);
+
+    // The rehearsal's worker does BullMQ's jobs, and says so in the stream of events.
+    let nobody = json!({"payload": {
+        "data": {"type": "trace-create", "eventBodyId": "nobody"},
+        "authCheck": {"validKey": true, "scope": {"projectId": "nobody"}},
+    }});
+    let options = json!({"attempts": 1, "removeOnComplete": true, "removeOnFail": 10});
+    let finish =
+        |data: &Value| json!({"do": "finish", "name": "ingestion-job", "data": data, "options": options});
+    let came = both.step(finish(&nobody), Seen::default());
+    assert_eq!(came["failed"], Value::Null, "{came}");
+    let failed = Seen { failed: 1, ..Seen::default() };
+    let came = both.step(finish(&json!({})), failed);
+    assert!(came["failed"].as_str().is_some_and(|why| why.contains("names no project")), "{came}");
+
+    // And BullMQ's worker does v3 web's jobs, delayed as Langfuse delays them.
+    stores.rehearsal.fault(&["queue-stall"]);
+    let at = jiff::Timestamp::now().to_string();
+    let event = json!({"id": "event", "type": "trace-create", "timestamp": at, "body": {"id": "passed", "name": "passed"}});
+    stores.ingest("v3_url", &json!({"batch": [event]}));
+    both.step(json!({"do": "count"}), Seen { delayed: 1, ..failed });
+    let came = both.step(json!({"do": "work", "mode": "done", "count": 1}), failed);
+    assert_eq!(came["jobs"][0]["name"], "ingestion-job", "{came}");
+    assert_eq!(came["jobs"][0]["data"]["payload"]["data"]["eventBodyId"], "passed", "{came}");
+    both.step(json!({"do": "stop"}), failed);
+    stores.rehearsal.fault(&["queue-stall", "--lift"]);
+    assert!(stores.rows(Side::V3, "traces", &["passed".into()]).is_empty(), "BullMQ's worker wrote nothing");
+
+    // Last, because its probes write to v3, and that is a job more.
+    stores.rehearsal.until(&["status", "--json", "--wait", "3"], AGREED, |text| {
+        let status: Value = serde_json::from_str(text).unwrap_or_default();
+        let queues = status["queues"]["value"].as_array().cloned().unwrap_or_default();
+        queues.iter().any(|queue| queue["name"] == "ingestion-queue" && queue["failed"] == 1)
+    });
 }

@@ -75,7 +75,7 @@ fn told_of_old_server(report: &Value) {
 /// What the exporter complained of, in short.
 fn exports(part: &Value) -> Vec<String> {
     let lines = part["complaints"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
-    lines.filter_map(|line| Some(line.split_once("Failed to export span batch ")?.1.to_owned())).collect()
+    lines.filter_map(|line| Some(line.split_once("Failed to export spans batch ")?.1.to_owned())).collect()
 }
 
 fn check(stores: &Stores, run: &str, ids: &Value) -> Result<(), String> {

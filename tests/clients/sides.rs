@@ -61,12 +61,23 @@ impl Stores {
         rows.into_iter().map(plain).collect()
     }
 
+    /// Sends a batch to the ingestion API; all of it must be taken.
+    pub fn ingest(&self, address: &str, batch: &Value) {
+        let url = format!("{}/api/public/ingestion", self.rehearsal.field(address));
+        let key = (self.told("probe", "public_key"), self.told("probe", "secret_key"));
+        let answer: Value = self.runtime.block_on(async {
+            let request = reqwest::Client::new().post(url).basic_auth(key.0, Some(key.1)).json(batch);
+            request.send().await.unwrap().json().await.unwrap()
+        });
+        assert_eq!(answer["errors"], serde_json::json!([]), "{answer}");
+    }
+
     /// Looks until `look` finds nothing wrong; v2 has written before it answers, so it is looked at once.
     pub fn find(&self, side: Side, look: impl Fn(&Self) -> Result<(), String>) {
         let start = Instant::now();
         while let Err(wrong) = look(self) {
             assert!(side == Side::V3 && start.elapsed() < VISIBLE, "{side:?}: {wrong}");
-            self.runtime.block_on(tokio::time::sleep(LOOK));
+            self.runtime.block_on(async { tokio::time::sleep(LOOK).await });
         }
     }
 

@@ -13,8 +13,9 @@ const connection = {
 
 let queue, events, worker, where;
 
-// A worker whose jobs end as `mode` says; answers when `count` of them have.
-function work({ mode, count, lock = 30000 }) {
+// A worker whose jobs end as `mode` says; answers when `count` of them have. Its locks are short, so that what a
+// killed worker held is soon taken back.
+function work({ mode, count, lock = 1500 }) {
   const seen = { jobs: [], stalled: 0 };
   const never = new Promise(() => {});
   let begun = 0;
