@@ -38,6 +38,11 @@ pub fn python(name: &str) -> Option<Foreign> {
 pub fn node() -> Option<Foreign> {
     let source = source("node");
     let folder = home().join("node");
+    // As the packages ask for; npm only warns.
+    let old = "if (parseInt(process.versions.node) < 20) throw `Node.js ${process.version}, 20 is needed`";
+    if let Err(why) = run(Command::new("node").args(["-e", old])) {
+        return available("node", Err(why), Foreign { program: "node".into(), scripts: folder });
+    }
     // A module finds its packages beside itself: the scripts go where the packages are.
     let files: Vec<PathBuf> = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::foreign;
+use crate::foreign::{self, Foreign};
 use crate::python::{refused_by_v2, taken_by_v3};
-use crate::sdk::send;
+use crate::sdk::{job, send};
 use crate::sides::{Side, Stores};
 use crate::sitting::{Watching, finding};
 
@@ -32,11 +32,30 @@ fn sdks_through_the_gateway_before_and_after_the_shift() {
     assert_eq!(exact, Some(3), "three exports were refused; nothing else is counted");
     drop(watching);
 
+    shift(&stores.rehearsal, "50");
+    halved(&stores, &python2);
+
     shift(&stores.rehearsal, "100");
     send(&stores, &python2, "sdk2.py", "public_url", "py2-after", Side::V3);
     send(&stores, &node, "sdk.mjs", "public_url", "js-after", Side::V3);
     // nginx's limit here is 5 MB.
     taken_by_v3(&stores, &python3, "public_url", "py3-after", 6_000_000);
+}
+
+/// Each request goes to one side, and nothing is on neither.
+fn halved(stores: &Stores, python: &Foreign) {
+    let mut job = job(stores, "public_url", "half");
+    job["do"] = "many".into();
+    job["count"] = 40.into();
+    let report = python.run("sdk2.py", &job);
+    assert_eq!(report["answers"], serde_json::json!(["POST 207"]), "{report}");
+    let ids: Vec<String> = serde_json::from_value(report["ids"].clone()).unwrap();
+    let on_v2 = stores.rows(Side::V2, "traces", &ids).len();
+    assert!((1..40).contains(&on_v2), "half of 40 requests, and {on_v2} on v2");
+    stores.find(Side::V3, |stores| match stores.rows(Side::V3, "traces", &ids).len() {
+        n if n == 40 - on_v2 => Ok(()),
+        n => Err(format!("{on_v2} of 40 on v2, {n} on v3")),
+    });
 }
 
 fn v2(status: &serde_json::Value) -> &serde_json::Value {

@@ -43,11 +43,11 @@ logging.getLogger().addHandler(complaints)
 ANSWERS = []
 
 
-def client(secret_key=JOB["secret_key"]):
+def client(secret_key=JOB["secret_key"], **more):
     answered = {"response": [lambda response: ANSWERS.append(f"{response.request.method} {response.status_code}")]}
     return Langfuse(
         public_key=JOB["public_key"], secret_key=secret_key, host=JOB["host"], max_retries=1, timeout=20,
-        httpx_client=httpx.Client(event_hooks=answered, timeout=20),
+        httpx_client=httpx.Client(event_hooks=answered, timeout=20), **more,
     )
 
 
@@ -142,4 +142,14 @@ def write(langfuse):
     return report
 
 
-print(json.dumps((read if JOB.get("do") == "read" else write)(client())))
+def many(_):
+    """Traces that are a request each."""
+    langfuse = client(flush_at=1)
+    ids = [f"{RUN}-{number}" for number in range(JOB["count"])]
+    for it in ids:
+        langfuse.trace(id=it, name="many")
+    langfuse.flush()
+    return {"ids": ids, **told()}
+
+
+print(json.dumps({"read": read, "write": write, "many": many}[JOB.get("do", "write")](client())))
