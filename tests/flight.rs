@@ -22,10 +22,7 @@ fn shift_to(person: &mut Person, percent: u8) {
     person.see("split");
     person.press(&format!("{percent}\r"));
     person.see("Type the number");
-    // Keys before the dialog was on screen for 400 ms are dropped: a person reads first.
-    person.look(Duration::from_millis(900));
-    person.press(&format!("{percent}"));
-    person.see(&format!("▶ Send {percent} % to v3"));
+    person.answer(&format!("{percent}"), &format!("▶ Send {percent} % to v3"));
     person.press("\r");
     person.see(&format!("-> {percent} % done"));
 }
@@ -49,14 +46,10 @@ fn a_person_shifts_step_by_step_and_takes_it_back_with_two_keys() {
     assert!(status.contains("langfuse-canary"));
     person.press("R");
     person.see("Roll back to 5 %");
-    person.look(Duration::from_millis(900));
-    person.press("\r");
-    person.see("25 % -> 5 % done");
+    person.answer("\r", "25 % -> 5 % done");
     person.press("V");
     person.see("Take all traffic back to v2");
-    person.look(Duration::from_millis(900));
-    person.press("\r");
-    person.see("5 % -> 0 % done");
+    person.answer("\r", "5 % -> 0 % done");
     person.press("q");
     assert_eq!(person.leave(), 0);
     assert_eq!(rehearsal.stop(), Some(0));

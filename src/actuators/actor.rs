@@ -46,9 +46,36 @@ impl Actor {
     }
 }
 
+/// What makes a process id mean something: the boot and the namespace of process ids it was given in. `None` where
+/// the system does not say.
+pub fn birthplace() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.to_str()?))
+}
+
+/// Whether the process of an [`Actor::identity`] that was born where we were has ended.
+pub fn is_gone(identity: &str) -> bool {
+    let pid = identity.rsplit_once(" pid ").and_then(|(_, pid)| pid.parse().ok());
+    let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { return false };
+    rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_gone_only_when_it_is() {
+        let me = Actor::from_env(|_| None);
+        assert!(!is_gone(&me.identity()), "we run");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = Actor { pid: child.id(), ..me.clone() };
+        child.wait().unwrap();
+        assert!(is_gone(&dead.identity()));
+        assert!(!is_gone("argocd"), "no number says nothing");
+        assert_eq!(birthplace(), birthplace());
+    }
 
     #[test]
     fn the_person_behind_sudo_is_named() {

@@ -14,7 +14,7 @@ use crate::domain::traffic::{ObjectRef, Route, RouterKind};
 use crate::domain::{Kind, Trouble};
 use crate::routers;
 use crate::shift::machine::{APPLY_DEADLINE, ApplyError, VERIFY_DEADLINE};
-use crate::shift::{Intent, OpId, Plan};
+use crate::shift::{Intent, OpId, Patch, Plan};
 
 use super::Actor;
 use super::journal::{Entry, Journal};
@@ -101,17 +101,7 @@ impl Actuators {
     async fn send(&self, plan: &Plan) -> Result<Vec<String>, ApplyError> {
         let mut versions = Vec::new();
         for (i, patch) in plan.patches.iter().enumerate() {
-            let router = routers::of(patch.router);
-            let answer = loop {
-                match router.apply(&self.client, patch).await {
-                    Err(error) if plan.intent == Intent::Rollback && may_pass(&error) => {
-                        tracing::warn!("{}: {}; once more", patch.object, why(&error));
-                        tokio::time::sleep(wait(&error)).await;
-                    }
-                    answer => break answer,
-                }
-            };
-            match answer {
+            match self.send_one(patch, plan.intent).await {
                 Ok(version) => versions.push(version),
                 Err(error) if i == 0 => return Err(error),
                 Err(error) => {
@@ -121,6 +111,24 @@ impl Actuators {
             }
         }
         Ok(versions)
+    }
+
+    /// One patch; of a rollback again and again while the answer may be another one.
+    async fn send_one(&self, patch: &Patch, intent: Intent) -> Result<String, ApplyError> {
+        let router = routers::of(patch.router);
+        let mut lost = false;
+        loop {
+            match router.apply(&self.client, patch).await {
+                Err(error) if intent == Intent::Rollback && may_pass(&error) => {
+                    tracing::warn!("{}: {}; once more", patch.object, why(&error));
+                    lost |= matches!(error, ApplyError::Lost(_));
+                    tokio::time::sleep(wait(&error)).await;
+                }
+                // A refusal is about this try alone: one before it, whose answer was lost, may have been carried out.
+                Err(error) if lost => return Err(ApplyError::Lost(why(&error))),
+                answer => return answer,
+            }
+        }
     }
 
     /// Renews the lease right before a forward write: whoever lost it must not write.

@@ -6,13 +6,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 
+use crate::clients::kube::call;
+use crate::domain::Trouble;
 use crate::domain::traffic::ObjectRef;
 
 /// Longest message that the API server takes (core/v1 Event validation).
 const LONGEST: usize = 1024;
 
-/// Tells the cluster what was done to `object`. A cluster that does not want to hear it is only logged:
-/// the journal on disk is the record.
+/// Tells the cluster what was done to `object`.
+///
+/// # Errors
+/// When the cluster does not take it. Nothing is lost then: the journal on disk is the record.
 pub async fn tell(
     client: Client,
     object: &ObjectRef,
@@ -20,7 +24,8 @@ pub async fn tell(
     message: &str,
     warning: bool,
     now: Timestamp,
-) {
+) -> Result<(), Trouble> {
+    let tried = format!("create events in {}", object.namespace);
     let api: Api<Event> = Api::namespaced(client, &object.namespace);
     let event = Event {
         metadata: ObjectMeta {
@@ -44,12 +49,6 @@ pub async fn tell(
         count: Some(1),
         ..Event::default()
     };
-    let sent =
-        tokio::time::timeout(std::time::Duration::from_secs(5), api.create(&PostParams::default(), &event))
-            .await;
-    match sent {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!("Event on {object} was not taken: {error}"),
-        Err(_) => tracing::warn!("Event on {object}: no answer in 5 s"),
-    }
+    let name = format!("Event on {object}");
+    call(&name, &tried, api.create(&PostParams::default(), &event)).await.map(drop)
 }

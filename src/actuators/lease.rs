@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
 
+use super::actor;
 use crate::cockpit::msg;
 use crate::domain::text::clean;
 use crate::domain::{Kind, Trouble};
@@ -24,6 +25,8 @@ pub const DURATION: Duration = Duration::from_secs(30);
 pub const RENEWAL: Duration = Duration::from_secs(10);
 const HOLD_BY: &str = "cutover/hold-by";
 const HOLD_SINCE: &str = "cutover/hold-since";
+/// Where the holder's process id means something, so that the next program on that host need not wait for a dead one.
+const BORN: &str = "cutover/holder-born";
 
 /// What one look at the Lease gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,7 @@ pub struct Seen {
 pub struct Keeper {
     api: Api<Lease>,
     identity: String,
+    birthplace: Option<String>,
     object: String,
 }
 
@@ -48,6 +52,7 @@ impl Keeper {
         Self {
             api: Api::namespaced(client, namespace),
             identity,
+            birthplace: actor::birthplace(),
             object: format!("Lease {namespace}/{NAME}"),
         }
     }
@@ -121,6 +126,11 @@ impl Keeper {
     /// The Lease as ours, renewed now.
     fn written(&self, mut lease: Lease, now: Timestamp) -> Lease {
         lease.metadata = ObjectMeta { name: Some(NAME.into()), ..lease.metadata };
+        let notes = lease.metadata.annotations.get_or_insert_default();
+        match &self.birthplace {
+            Some(place) => notes.insert(BORN.into(), place.clone()),
+            None => notes.remove(BORN),
+        };
         let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             spec.holder_identity = Some(self.identity.clone());
@@ -141,10 +151,18 @@ impl Keeper {
         let alive = renewed.is_some_and(|t| now.duration_since(t).unsigned_abs() < length);
         let lease_state = match holder {
             Some(h) if h == self.identity => msg::Lease::Ours,
-            Some(h) if alive => msg::Lease::Other(clean(&h), spec.acquire_time.map(|t| t.0)),
+            Some(h) if alive && !self.died(lease, &h) => {
+                msg::Lease::Other(clean(&h), spec.acquire_time.map(|t| t.0))
+            }
             _ => msg::Lease::None,
         };
         Seen { lease: lease_state, hold: hold_of(lease) }
+    }
+
+    /// Whether the holder was a process of this host that has ended without giving the Lease back.
+    fn died(&self, lease: &Lease, holder: &str) -> bool {
+        let born = lease.metadata.annotations.as_ref().and_then(|notes| notes.get(BORN));
+        born.is_some() && born == self.birthplace.as_ref() && actor::is_gone(holder)
     }
 
     async fn get(&self) -> Result<Option<Lease>, Trouble> {

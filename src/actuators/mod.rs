@@ -7,6 +7,7 @@ pub mod apply;
 pub mod event;
 pub mod lease;
 mod records;
+pub mod verb;
 pub mod watchdog;
 
 pub mod journal;

@@ -54,11 +54,14 @@ impl Actuators {
         let recorded = self.record(entry).await;
         let message =
             format!("{}: {text} (op {}, by {})", self.actor.name(), plan.op.0, self.actor.identity());
+        let mut trouble = recorded.err();
         for patch in &plan.patches {
             let (client, now) = (self.client.clone(), (self.wall)());
-            event::tell(client, &patch.object, "TrafficShift", &message, text.contains("failed"), now).await;
+            let failed = text.contains("failed");
+            let told = event::tell(client, &patch.object, "TrafficShift", &message, failed, now).await;
+            trouble = trouble.or(told.err());
         }
-        recorded.err().map(|trouble| Answer::Said(Err(trouble)))
+        trouble.map(|trouble| Answer::Said(Err(trouble)))
     }
 
     /// Journals that a move stays.

@@ -214,6 +214,20 @@ pub struct RollbackArgs {
     pub yes: bool,
 }
 
+/// Which rows a count or a comparison is about.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rows {
+    /// Only this project's id
+    #[arg(long, value_name = "ID")]
+    pub project: Option<String>,
+    /// First day, UTC: of created_at for a census, of the rows' own time for a comparison
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// Last day, included
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+}
+
 /// Flags of `census`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CensusArgs {
@@ -223,15 +237,9 @@ pub struct CensusArgs {
     /// Just this table: traces, observations, scores, dataset_run_items
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub table: Option<Table>,
-    /// Just this project's id
-    #[arg(long, value_name = "ID")]
-    pub project: Option<String>,
-    /// First day of created_at, UTC
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<Date>,
-    /// Last day, included
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<Date>,
+    /// Which rows, by their `created_at`.
+    #[command(flatten)]
+    pub rows: Rows,
     /// List the days that differ
     #[arg(long)]
     pub days: bool,

@@ -46,7 +46,11 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     let mut book = if args.anew { BookFile::new_book() } else { file.read() };
     let ledger = Ledger::open(Some(stores.state_file.clone()));
     let t0 = |table: Table| ledger.t0(table).map(jiff::Timestamp::as_millisecond);
-    let filter = Filter { project: args.project.clone(), from: args.from.map(day), to: args.to.map(day) };
+    let filter = Filter {
+        project: args.rows.project.clone(),
+        from: args.rows.from.map(day),
+        to: args.rows.to.map(day),
+    };
     let tables = args.table.map_or(Table::ALL.to_vec(), |table| vec![table]);
     let mut line = Line::new(clock.now().mono);
     let mut note = |note: Note| {

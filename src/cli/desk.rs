@@ -272,9 +272,16 @@ impl Desk {
         self.wait(limit, |desk| wanted.iter().all(|id| desk.heard.contains(id))).await
     }
 
-    /// Waits for journal lines and Events, gives the lease back, and ends the sources.
+    /// Waits for journal lines and Events, says which of them was not taken, gives the lease back, and ends the
+    /// sources.
     pub async fn close(mut self) {
-        let last = async { while self.tasks.join_next().await.is_some() {} };
+        let last = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Ok(Some(Answer::Said(Err(trouble)))) = ended {
+                    self.tell(&trouble);
+                }
+            }
+        };
         let _ = tokio::time::timeout(FAREWELL, last).await;
         if let Some(actuators) = &self.actuators
             && self.model.setup.armed

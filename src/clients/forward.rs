@@ -127,7 +127,7 @@ async fn carry(mut local: TcpStream, kube: &Kube, to: &ServicePort) -> Result<()
         Way::Pod { pod, port } => {
             let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &to.namespace);
             let object = format!("pod {}/{pod}:{port}", to.namespace);
-            let tried = format!("create pods/portforward in {}", to.namespace);
+            let tried = permission(&to.namespace);
             let mut forwarder = within(OPEN, &object, &tried, async {
                 pods.portforward(&pod, &[port]).await.map_err(|e| refused(&object, &tried, &e))
             })
@@ -147,8 +147,14 @@ async fn carry(mut local: TcpStream, kube: &Kube, to: &ServicePort) -> Result<()
     }
 }
 
+/// What a port-forward needs: Kubernetes asks for `get`, as the request is one, and since 1.35 for `create` as well;
+/// its answer does not tell which was missing.
+pub(super) fn permission(namespace: &str) -> String {
+    format!("get and create pods/portforward in {namespace}")
+}
+
 /// A port-forward that was not upgraded: the status is in the text of the upgrade error.
-fn refused(object: &str, tried: &str, error: &kube::Error) -> Trouble {
+pub(super) fn refused(object: &str, tried: &str, error: &kube::Error) -> Trouble {
     if let kube::Error::UpgradeConnection(e) = error {
         let text = e.to_string();
         for code in [401, 403, 404] {

@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
 use super::failure::within;
-use super::kube::{READ, trouble};
+use super::forward;
+use super::kube::READ;
 use crate::domain::{Kind, Trouble};
 
 /// The body of `GET path`, at most `limit` bytes.
@@ -27,9 +28,10 @@ async fn exchange(
     limit: usize,
     object: &str,
 ) -> Result<String, Trouble> {
+    let tried = forward::permission(pods.namespace().unwrap_or_default());
     let broken = |text: String| Trouble::new(Kind::Unreachable, object, text);
     let mut forward =
-        pods.portforward(pod, &[port]).await.map_err(|e| trouble(object, "create pods/portforward", &e))?;
+        pods.portforward(pod, &[port]).await.map_err(|e| forward::refused(object, &tried, &e))?;
     let stream = forward.take_stream(port).ok_or_else(|| broken("no stream for the port".into()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

@@ -7,7 +7,7 @@ use crate::domain::Now;
 use super::effect::Effect;
 use super::key::{Code, Key};
 use super::model::Model;
-use super::update::{intent, look};
+use super::update::{intent, look, remedy};
 
 /// What a command can do to the migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Danger {
 pub enum Group {
     /// Moving traffic.
     Traffic,
+    /// Counting, comparing and copying rows.
+    Data,
     /// Looking around.
     View,
     /// The program itself.
@@ -36,6 +38,7 @@ impl Group {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Traffic => "Traffic",
+            Self::Data => "Data",
             Self::View => "View",
             Self::Program => "Program",
         }
@@ -130,6 +133,8 @@ commands! {
         Traffic, None, false, intent::can_dismiss, intent::dismiss;
     "take-lease" [c('T')] "take over", "Take the right to write from who holds it, by typing the name.",
         Traffic, Writes, false, intent::can_take_lease, intent::open_take_lease;
+    "act" [c('a')] "act", "Do something about a finding with a verb of this program: what it would do is shown first.",
+        Data, Writes, false, always, remedy::open;
     "refresh" [c('r')] "refresh", "Poll every source now.",
         View, None, true, always, look::refresh;
     "zoom" [c('z'), k(Code::Enter)] "zoom", "Give the focused pane the whole screen, or put it back.",

@@ -1,5 +1,6 @@
 //! What the cockpit asks the world for, as data.
 
+use super::remedy::Remedy;
 use crate::domain::traffic::{ObjectRef, RouterKind};
 use crate::domain::{Mono, SourceId};
 use crate::shift::{OpId, Plan};
@@ -21,6 +22,10 @@ pub enum Effect {
     Hold(bool),
     /// Take the lease from whoever holds it.
     TakeLease,
+    /// Show what a verb would do (`false`), or run it.
+    Remedy(Remedy, bool),
+    /// Ask the verb that runs to stop.
+    StopRemedy,
     /// Poll this source now; all of them with `None`.
     PollNow(Option<SourceId>),
     /// Send a tick at this time.

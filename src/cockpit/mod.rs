@@ -16,6 +16,7 @@ pub mod key;
 pub mod model;
 pub mod msg;
 pub mod phase;
+pub mod remedy;
 pub mod report;
 pub mod requests;
 pub mod screen;

@@ -12,6 +12,7 @@ use super::advisor::Finding;
 use super::facts::Facts;
 use super::history::{BACKFILL_WINDOW, History};
 use super::msg::{Hold, JournalState, Lease, LogLine, Pending};
+use super::remedy::Work;
 use super::screen::Screen;
 
 /// Log lines kept.
@@ -89,6 +90,8 @@ pub struct Model {
     pub journal: JournalState,
     /// Ranked findings.
     pub findings: Vec<Finding>,
+    /// A verb that was started from here and has not ended.
+    pub work: Option<Work>,
     /// The newest log lines, oldest first.
     pub log: VecDeque<LogLine>,
     /// The screen.
@@ -115,6 +118,7 @@ impl Model {
             lease: Lease::None,
             journal: JournalState::default(),
             findings: Vec::new(),
+            work: None,
             log: VecDeque::new(),
             screen: Screen::default(),
             next_op: 1,

@@ -6,6 +6,7 @@ use crate::shift::machine::ApplyError;
 use crate::shift::{OpId, Plan};
 
 use super::key::Key;
+use super::remedy::{Remedy, Told};
 
 /// A message and the one reading of the clocks that belongs to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +66,8 @@ pub enum Answer {
     Journal(JournalState),
     /// A move was confirmed, and stays.
     Confirmed(OpId, Result<(), Trouble>),
+    /// What a verb that was started from here says.
+    Remedy(Remedy, Told),
     /// Something else that was asked for ended, in one sentence.
     Said(Result<String, Trouble>),
 }

@@ -1,10 +1,11 @@
 //! What the operator has done to the screen: focus, zoom, overlays. No fact of the migration lives here.
 
-use crate::domain::{Mono, Now};
+use crate::domain::{Mono, Now, Trouble};
 
 use super::facts::Facts;
 use super::history::History;
 use super::msg::Level;
+use super::remedy::{Ended, Remedy};
 
 /// The panes, in the order of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +89,31 @@ pub enum Overlay {
         shown: Option<Mono>,
         /// Keys came before it was on screen long enough, and were not heard.
         early: bool,
+    },
+    /// What can be done about the findings.
+    Remedies {
+        /// The selected row.
+        selected: usize,
+    },
+    /// One of them: its dry run, then waits for Enter.
+    Remedy {
+        /// Which.
+        remedy: Remedy,
+        /// What its dry run said; nothing until it has ended.
+        plan: Option<Result<Ended, Trouble>>,
+        /// First line shown of it.
+        scroll: u16,
+        /// Whether the button that does it has the focus.
+        go: bool,
+        /// When the plan was first on screen.
+        shown: Option<Mono>,
+        /// Keys came before it was on screen long enough, and were not heard.
+        early: bool,
+    },
+    /// Stop the verb that runs?
+    StopRemedy {
+        /// Whether the button that stops it has the focus.
+        go: bool,
     },
     /// Take the lease from its holder: waits for the holder's name being typed.
     TakeLease {

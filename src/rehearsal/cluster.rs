@@ -4,7 +4,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::kube::{Faults, Logs, Options, Server, Token};
-use super::real_cluster::{RealCluster, RealClusterError};
+use super::real_cluster::{Binaries, MASTERS, RealCluster, RealClusterError};
 use super::stage::Stage;
 
 /// The user that the written kubeconfig is for.
@@ -52,7 +52,10 @@ impl Cluster {
                 let tokens = vec![Token::admin(&secret(), OPERATOR), Token::admin(&secret(), CONTROLLERS)];
                 Ok(Self::Embedded(Server::start(Options { tokens, ..Options::default() }).await?))
             }
-            Mode::Real => Ok(Self::Real(RealCluster::start(stage, &[OPERATOR, CONTROLLERS]).await?)),
+            Mode::Real => {
+                let users = [(OPERATOR, MASTERS), (CONTROLLERS, MASTERS)];
+                Ok(Self::Real(RealCluster::start(stage, &Binaries::find()?, &users).await?))
+            }
         }
     }
 

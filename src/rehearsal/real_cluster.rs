@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub enum RealClusterError {
     /// A program is not installed.
     #[error(
-        "--kube real needs {0}, found neither in $KUBEBUILDER_ASSETS nor on PATH; install the Kubernetes test \
-         binaries (setup-envtest) and set KUBEBUILDER_ASSETS to their folder, or leave --kube out"
+        "--kube real needs {0}, found neither in $KUBEBUILDER_ASSETS nor on PATH; build it with `make apiserver` or \
+         install the Kubernetes test binaries (setup-envtest), set KUBEBUILDER_ASSETS to their folder, or leave \
+         --kube out"
     )]
     Missing(&'static str),
     /// A program ended or was not ready in time.
@@ -36,6 +37,38 @@ pub enum RealClusterError {
     Key(String),
 }
 
+/// The group whose members may do everything.
+pub const MASTERS: &str = "system:masters";
+
+/// The two programs.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    etcd: PathBuf,
+    apiserver: PathBuf,
+}
+
+impl Binaries {
+    /// Those in `folder`.
+    pub fn of(folder: &Path) -> Self {
+        Self { etcd: folder.join("etcd"), apiserver: folder.join("kube-apiserver") }
+    }
+
+    /// Those in the folder that `$KUBEBUILDER_ASSETS` names, or else on PATH.
+    ///
+    /// # Errors
+    /// [`RealClusterError::Missing`] with the name of the one that is not there.
+    pub fn find() -> Result<Self, RealClusterError> {
+        if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") {
+            let named = Self::of(Path::new(&folder));
+            if named.etcd.is_file() && named.apiserver.is_file() {
+                return Ok(named);
+            }
+        }
+        let find = |name| find_program(&[name], &[]).ok_or(RealClusterError::Missing(name));
+        Ok(Self { etcd: find("etcd")?, apiserver: find("kube-apiserver")? })
+    }
+}
+
 /// A running kube-apiserver with its etcd.
 pub struct RealCluster {
     url: String,
@@ -45,25 +78,29 @@ pub struct RealCluster {
 }
 
 impl RealCluster {
-    /// Starts etcd, then the API server, with an administrator's token for each of `users`.
-    pub async fn start(stage: &Stage, users: &[&str]) -> Result<Self, RealClusterError> {
-        let (etcd, apiserver) = (find("etcd")?, find("kube-apiserver")?);
+    /// Starts etcd, then the API server, with a token for each of `users`: name and group. The first must be of
+    /// [`MASTERS`]; what the others may do is what roles are bound to them.
+    pub async fn start(
+        stage: &Stage,
+        binaries: &Binaries,
+        users: &[(&str, &str)],
+    ) -> Result<Self, RealClusterError> {
         let room = stage.room("kubernetes")?;
         let (client, peer, secure) = (free_port()?, free_port()?, free_port()?);
         let etcd_url = format!("http://127.0.0.1:{client}");
-        let mut etcd = stage.spawn(etcd_program(&etcd, &room, &etcd_url, peer)).await?;
+        let mut etcd = stage.spawn(etcd_program(&binaries.etcd, &room, &etcd_url, peer)).await?;
         await_ready(&mut etcd, PATIENCE, || get(format!("{etcd_url}/health"))).await?;
-        let tokens: Vec<(String, String)> = users
-            .iter()
-            .map(|user| ((*user).to_owned(), uuid::Uuid::new_v4().simple().to_string()))
-            .collect();
-        write_tokens(&room, &tokens)?;
+        let secret = || uuid::Uuid::new_v4().simple().to_string();
+        let tokens: Vec<(String, String)> =
+            users.iter().map(|(user, _)| ((*user).to_owned(), secret())).collect();
+        write_tokens(&room, &tokens, users)?;
         make_key(&room).await?;
-        let mut server = stage.spawn(apiserver_program(&apiserver, &room, &etcd_url, secure)).await?;
+        let mut server =
+            stage.spawn(apiserver_program(&binaries.apiserver, &room, &etcd_url, secure)).await?;
         let certificate = room.join("apiserver.crt");
         let url = format!("https://127.0.0.1:{secure}");
         let cluster = Self { url, certificate, tokens, processes: Mutex::new(vec![etcd]) };
-        let text = cluster.kubeconfig(users.first().copied().unwrap_or_default(), "default");
+        let text = cluster.kubeconfig(users.first().map_or("", |(user, _)| *user), "default");
         await_ready(&mut server, PATIENCE, || is_ready(&text)).await?;
         cluster.processes.lock().await.push(server);
         Ok(cluster)
@@ -71,7 +108,6 @@ impl RealCluster {
 
     /// A kubeconfig (YAML) for one of the users.
     pub fn kubeconfig(&self, user: &str, namespace: &str) -> String {
-        let token = self.tokens.iter().find(|(name, _)| name == user).map(|(_, token)| token.as_str());
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: rehearsal\n\
              clusters:\n- name: rehearsal\n  cluster:\n    server: \"{}\"\n    certificate-authority: \"{}\"\n\
@@ -80,8 +116,18 @@ impl RealCluster {
              namespace: \"{namespace}\"\n",
             self.url,
             self.certificate.display(),
-            token.unwrap_or_default(),
+            self.token(user),
         )
+    }
+
+    /// Its address, `https://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The secret of one of the users, empty for another.
+    pub fn token(&self, user: &str) -> &str {
+        self.tokens.iter().find(|(name, _)| name == user).map_or("", |(_, token)| token)
     }
 
     /// Ends the API server, then etcd.
@@ -90,12 +136,6 @@ impl RealCluster {
             process.stop(Duration::from_secs(5)).await;
         }
     }
-}
-
-fn find(name: &'static str) -> Result<PathBuf, RealClusterError> {
-    let assets: Vec<PathBuf> =
-        std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).into_iter().collect();
-    find_program(&[name], &assets).ok_or(RealClusterError::Missing(name))
 }
 
 fn etcd_program(file: &Path, room: &Path, url: &str, peer: u16) -> Program {
@@ -131,10 +171,17 @@ fn apiserver_program(file: &Path, room: &Path, etcd: &str, port: u16) -> Program
     Program::new("kube-apiserver", file, options)
 }
 
-fn write_tokens(room: &Path, tokens: &[(String, String)]) -> Result<(), RealClusterError> {
+fn write_tokens(
+    room: &Path,
+    tokens: &[(String, String)],
+    users: &[(&str, &str)],
+) -> Result<(), RealClusterError> {
     let path = room.join("tokens.csv");
-    let line = |(user, token): &(String, String)| format!("{token},{user},{user},\"system:masters\"");
-    let lines: Vec<String> = tokens.iter().map(line).collect();
+    let lines: Vec<String> = tokens
+        .iter()
+        .zip(users)
+        .map(|((user, token), (_, group))| format!("{token},{user},{user},\"{group}\""))
+        .collect();
     std::fs::write(&path, lines.join("\n") + "\n").map_err(|source| RealClusterError::File { path, source })
 }
 

@@ -274,5 +274,8 @@ impl Cockpit {
 /// Whether a dialog is in the model that no frame has shown yet.
 fn waits_to_be_shown(model: &Model) -> bool {
     matches!(model.shift, Shift::Armed { shown: None, .. })
-        || matches!(model.screen.overlay, Some(Overlay::Hold { shown: None, .. }))
+        || matches!(
+            model.screen.overlay,
+            Some(Overlay::Hold { shown: None, .. } | Overlay::Remedy { shown: None, plan: Some(_), .. })
+        )
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::actuators::journal::replay;
+use crate::actuators::verb::Verbs;
 use crate::actuators::{Actor, Actuators, Journal, JournalError};
 use crate::clients::kube::{self as cluster, Kube};
 use crate::clients::target::{KubeTarget, Targets};
@@ -77,8 +78,8 @@ pub fn place(target: &KubeTarget) -> (String, String) {
     (context, namespace.unwrap_or_else(|| "default".into()))
 }
 
-/// The arguments that start this program as a watchdog for the same cluster and journal.
-pub fn watchdog(config: &Config) -> Vec<String> {
+/// The flags that start this program for the same cluster and journal.
+pub fn flags(config: &Config) -> Vec<String> {
     let target = config::targets::kube(config);
     let (context, namespace) = place(&target);
     let kubeconfig = target.kubeconfig.map(|p| p.display().to_string());
@@ -92,7 +93,14 @@ pub fn watchdog(config: &Config) -> Vec<String> {
     let given = given
         .into_iter()
         .filter_map(|(flag, value)| value.filter(|v| !v.is_empty()).map(|v| [flag.to_owned(), v]));
-    given.flatten().chain(["watchdog".to_owned()]).collect()
+    given.flatten().collect()
+}
+
+/// The arguments that start it as a watchdog.
+pub fn watchdog(config: &Config) -> Vec<String> {
+    let mut arguments = flags(config);
+    arguments.push("watchdog".into());
+    arguments
 }
 
 /// What the model is told at the start.
@@ -150,6 +158,7 @@ pub async fn run(
     let _ = to.try_send(Msg::Answer(Answer::Journal(state)));
     let shared = Arc::new(Shared { actuators: OnceLock::new(), sources: Mutex::new(None) });
     let mut background = JoinSet::new();
+    let to_verbs = to.clone();
     let link = Link {
         config: config.clone(),
         actor,
@@ -160,11 +169,12 @@ pub async fn run(
     };
     background.spawn(link.connect());
 
+    let verbs = Verbs::new(flags(config), to_verbs);
     let for_polls = Arc::clone(&shared);
     let for_tasks = Arc::clone(&shared);
     let wiring = Wiring {
         inbox,
-        perform: Arc::new(move |effect, model| task(&for_tasks, effect, model, clock)),
+        perform: Arc::new(move |effect, model| task(&for_tasks, &verbs, effect, model, clock)),
         poll_now: Box::new(move |id| {
             if let Ok(sources) = for_polls.sources.lock()
                 && let Some(handle) = sources.as_ref()
@@ -182,7 +192,22 @@ pub async fn run(
 }
 
 /// The task of an effect: the actuators', or the answer that there is no connection yet.
-fn task(shared: &Shared, effect: Effect, model: &Model, clock: Clock) -> Task {
+fn task(shared: &Shared, verbs: &Verbs, effect: Effect, model: &Model, clock: Clock) -> Task {
+    match effect {
+        Effect::Remedy(remedy, false) => {
+            let verbs = verbs.clone();
+            return Box::pin(async move { Some(verbs.plan(remedy).await) });
+        }
+        Effect::Remedy(remedy, true) => {
+            let verbs = verbs.clone();
+            return Box::pin(async move { Some(verbs.run(remedy).await) });
+        }
+        Effect::StopRemedy => {
+            verbs.stop();
+            return Box::pin(async { None });
+        }
+        _ => {}
+    }
     let Some(actuators) = shared.actuators.get().cloned() else {
         let answer = unconnected(&effect);
         return Box::pin(async move { answer });

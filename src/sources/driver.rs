@@ -124,9 +124,17 @@ fn pause_after(
             } else {
                 Duration::ZERO
             };
-            Some(back_off(id, *failures).max(told))
+            // A server that is away is asked as often as one that is there, so that it is seen within two cadences
+            // when it is back; one that refuses is asked less and less.
+            let again = if is_away(trouble.kind) { back_off(id, 0) } else { back_off(id, *failures) };
+            Some(again.max(told))
         }
     }
+}
+
+/// Nobody is there, or nobody who is able to answer.
+const fn is_away(kind: Kind) -> bool {
+    matches!(kind, Kind::Timeout | Kind::Unreachable | Kind::Unexpected)
 }
 
 /// Full jitter between a quarter of the cadence and an end that doubles with each failure, up to `CAP`.

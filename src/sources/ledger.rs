@@ -1,7 +1,8 @@
 //! T0 of each table, which Langfuse stores nowhere: a small JSON file, written whole and renamed. What was
 //! counted stands beside it, in the book of [`crate::data::census`].
 //!
-//! One rule: an entry counts only for the very relation it was taken from; anything else starts anew.
+//! One rule: an entry counts only for the very relation it was taken from; anything else starts anew. The file is
+//! shared: what another process wrote into it (`cutover catch-up`, beside an open cockpit) counts at once.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -27,32 +28,42 @@ struct Book {
 #[derive(Debug)]
 pub struct Ledger {
     file: Option<PathBuf>,
-    book: Mutex<Book>,
+    book: Mutex<(Book, Stamp)>,
 }
+
+/// Which version of the file was read: its inode, and the time it was written. Nothing when there is no file.
+type Stamp = Option<(u64, std::time::SystemTime)>;
 
 const VERSION: u32 = 1;
 
 impl Ledger {
     /// Reads the file if there is one; an unreadable or older one is as good as none.
     pub fn open(file: Option<PathBuf>) -> Self {
-        let book = file
-            .as_deref()
-            .and_then(|file| std::fs::read(file).ok())
-            .and_then(|bytes| serde_json::from_slice::<Book>(&bytes).ok())
-            .filter(|book| book.version == VERSION)
-            .unwrap_or_else(|| Book { version: VERSION, ..Book::default() });
-        Self { file, book: Mutex::new(book) }
+        let read = file.as_deref().and_then(read);
+        let stamp = file.as_deref().and_then(stamp);
+        let book = read.unwrap_or_else(|| Book { version: VERSION, ..Book::default() });
+        Self { file, book: Mutex::new((book, stamp)) }
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut Book) -> R) -> R {
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = book.clone();
-        let result = work(&mut book);
-        if *book != before
-            && let Some(file) = &self.file
-            && let Err(error) = write(file, &book)
+        let mut held = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let (book, seen) = &mut *held;
+        let Some(file) = &self.file else { return work(book) };
+        let now = stamp(file);
+        if now != *seen
+            && let Some(theirs) = read(file)
         {
-            tracing::warn!(target: "ledger", "{}: cannot be written: {error}", file.display());
+            (*book, *seen) = (theirs, now);
+        }
+        let before = book.clone();
+        let result = work(book);
+        if *book != before {
+            match write(file, book) {
+                Ok(()) => *seen = stamp(file),
+                Err(error) => {
+                    tracing::warn!(target: "ledger", "{}: cannot be written: {error}", file.display());
+                }
+            }
         }
         result
     }
@@ -83,6 +94,17 @@ impl Ledger {
     }
 }
 
+fn read(file: &Path) -> Option<Book> {
+    let book = serde_json::from_slice::<Book>(&std::fs::read(file).ok()?).ok()?;
+    (book.version == VERSION).then_some(book)
+}
+
+fn stamp(file: &Path) -> Stamp {
+    use std::os::unix::fs::MetadataExt as _;
+    let data = std::fs::metadata(file).ok()?;
+    Some((data.ino(), data.modified().ok()?))
+}
+
 fn write(file: &Path, book: &Book) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
@@ -111,5 +133,21 @@ mod tests {
         again.note_relation(Table::Traces, "b/1");
         assert_eq!(again.t0(Table::Traces), None);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_another_process_noted_counts_and_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.json");
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let cockpit = Ledger::open(Some(file.clone()));
+        cockpit.note_relation(Table::Traces, "a/1");
+        cockpit.note_t0(Table::Traces, at(5));
+        let verb = Ledger::open(Some(file.clone()));
+        verb.note_t0(Table::Traces, at(9));
+        assert_eq!(cockpit.t0(Table::Traces), Some(at(9)));
+        verb.note_t0(Table::Traces, at(12));
+        cockpit.note_relation(Table::Scores, "b/1");
+        assert_eq!(Ledger::open(Some(file)).t0(Table::Traces), Some(at(12)));
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Source;
 use super::shared::{Link, Shared, absent};
 use crate::clients::postgres::{self, Postgres, from_row};
-use crate::domain::backfill::{Migration, MigrationState, Table};
+use crate::domain::backfill::{Migration, MigrationState};
 use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
 
@@ -56,11 +56,7 @@ impl Migrations {
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let target = self.shared.targets.postgres.as_ref().ok_or_else(|| absent("PostgreSQL", "postgres"))?;
         let pg = self.link.get(Box::pin(postgres::connect(&self.shared.reach, target))).await?;
-        let rows = self.link.judge(read(&pg).await)?;
-        for migration in &rows {
-            note_t0(&self.shared, migration);
-        }
-        Ok(Fact::Migrations(rows))
+        self.link.judge(read(&pg).await).map(Fact::Migrations)
     }
 }
 
@@ -86,14 +82,6 @@ pub async fn read(pg: &Postgres) -> Result<Vec<Migration>, Trouble> {
                 trouble
             })
         }
-    }
-}
-
-/// The highest cursor ever seen is the best that is known of T0 (langfuse.md 1.6: it is stored nowhere).
-fn note_t0(shared: &Shared, migration: &Migration) {
-    let table = Table::BACKFILLED.into_iter().find(|t| t.migration() == migration.name);
-    if let (Some(table), Some(cursor)) = (table, migration.cursor) {
-        shared.ledger.note_t0(table, cursor);
     }
 }
 

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::watch::{Change, Watch};
 use crate::clients::kube::Kube;
 use crate::clients::namespace;
-use crate::domain::traffic::Route;
+use crate::domain::traffic::{Route, Trap};
 use crate::domain::{Fact, Kind, SourceId, Trouble};
 use crate::routers;
 
@@ -47,8 +47,13 @@ impl Traffic {
             found => found,
         };
         match found.and_then(|found| only(found, wanted, &kube.namespace)) {
-            Ok(routes) => {
+            Ok(mut routes) => {
                 self.watch(kube, &routes);
+                for trouble in self.watching.iter().flat_map(Watching::troubles) {
+                    // Without a watch only the next beat tells what somebody else wrote.
+                    let trap = Trap { id: "unwatched", text: trouble.to_string(), blocks: false };
+                    routes.iter_mut().for_each(|route| route.traps.push(trap.clone()));
+                }
                 self.shared.set_routes(&routes);
                 Ok(Fact::Traffic(routes))
             }
@@ -129,8 +134,19 @@ impl Source for Traffic {
 }
 
 impl Watching {
+    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        let slices = self.slices.iter().filter_map(|(_, watch)| watch.trouble.as_ref());
+        let denied = |trouble: &&Trouble| trouble.kind == Kind::Forbidden;
+        self.ingresses.trouble.as_ref().into_iter().chain(slices).filter(denied)
+    }
+
+    /// Returns when something moved, or when a watch turned out to be denied.
     async fn news(&mut self) {
+        let known = self.troubles().count();
         loop {
+            if self.troubles().count() > known {
+                return;
+            }
             let slices = async {
                 match &mut self.slices {
                     Some((_, watch)) => watch.next().await,

@@ -48,7 +48,7 @@ where
 {
     /// Starts with a list in pages, so that 5 000 objects are never in memory at once.
     pub fn new(api: Api<K>, selector: Option<&str>) -> Self {
-        let mut config = watcher::Config::default().timeout(20).page_size(250);
+        let mut config = watcher::Config::default().timeout(20).page_size(100);
         if let Some(selector) = selector {
             config = config.labels(selector);
         }

@@ -96,6 +96,7 @@ pub(crate) fn draw_keys(buf: &mut Buffer, area: Rect, model: &Model, now: Now, t
     let part = |(n, c): (usize, &&Command)| -> Part<'static> {
         let rank = match c.group {
             Group::Traffic => 1,
+            Group::Data => 2,
             Group::View => 3 + n as u8,
             Group::Program if n == last => 0,
             Group::Program if c.id == "help" => 1,

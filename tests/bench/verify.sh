@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
-# How long `cutover verify` takes, and whether it finds what was planted: 1 000 000 traces, or 5 000 000 with SIZE=full.
+# How long `cutover verify` takes and whether it finds what was planted, beside reladiff 0.6.0 where that is installed.
 #
-#   cargo build --release && tests/bench/verify.sh
+#   cargo build --release && tests/bench/verify.sh              1 000 000 traces; SIZE=full: 5 000 000; SIZE=N: N (of 20 000)
+#   PEERS=1 tests/bench/verify.sh                               installs reladiff into target/bench/venv first
 #
 # It stands a rehearsal up, copies the traces with `cutover backfill`, plants 137 missing, 5 extra and 41 changed rows
-# scattered over the table, and compares. Needs psql, curl and python3. Nothing is left behind.
+# scattered over the table, and compares: ours and reladiff's on the same databases, one after the other, in this run.
+# Needs psql, curl and python3; without python3 or reladiff it says so and prints ours alone. Nothing is left behind.
+# RATES=FILE writes the numbers as JSON, too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 case "${SIZE:-1000000}" in full) TRACES=5000000 ;; *) TRACES=${SIZE:-1000000} ;; esac
 CUTOVER=${CUTOVER:-target/release/cutover}
-# Whose `backfill` copies the traces.
-COPIER=${COPIER:-$CUTOVER}
+VENV=${VENV:-target/bench/venv}
+command -v python3 >/dev/null || { echo "verify.sh: python3 is missing: it runs the ClickHouse engine, and reladiff" >&2; exit 2; }
+if [ -n "${PEERS:-}" ] && [ ! -x "$VENV/bin/reladiff" ]; then
+    python3 -m venv "$VENV" && "$VENV/bin/pip" -q --disable-pip-version-check install 'reladiff==0.6.0' clickhouse-driver psycopg2-binary >&2 ||
+        echo "reladiff could not be installed; ours alone" >&2
+fi
+PYTHON=python3
+[ -x "$VENV/bin/reladiff" ] && PYTHON=$VENV/bin/python
 # So many are made one by one, the rest are their likes, with other ids and times.
 BASE=20000
+((TRACES > BASE)) || BASE=$TRACES
 WORK=$(mktemp -d)
 chmod 711 "$WORK" # PostgreSQL runs as another user where we are root
 PSQL=$(command -v psql || ls /usr/lib/postgresql/*/bin/psql | tail -1)
@@ -37,9 +47,10 @@ CH_USER=$(python3 -c "import tomllib; print(tomllib.load(open('$CONFIG','rb'))['
 CH_KEY=$(python3 -c "import tomllib; print(tomllib.load(open('$CONFIG','rb'))['clickhouse']['password'])")
 pg() { "$PSQL" "$PG" -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 ch() { curl -sS --fail-with-body -H "X-ClickHouse-User: $CH_USER" -H "X-ClickHouse-Key: $CH_KEY" --data-binary "$1" "$CH/?database=default&mutations_sync=2&max_query_size=10000000"; }
+compare() { "$PYTHON" tests/bench/verify.py "$1" "$CUTOVER" "$WORK"; }
 
 echo "$TRACES traces: writing them into PostgreSQL" >&2
-pg "SET synchronous_commit = off; INSERT INTO traces (id, project_id, \"timestamp\", name, user_id, metadata, release, version, public,
+((TRACES == BASE)) || pg "SET synchronous_commit = off; INSERT INTO traces (id, project_id, \"timestamp\", name, user_id, metadata, release, version, public,
     bookmarked, tags, input, output, session_id, created_at, updated_at)
     SELECT gen_random_uuid()::text, project_id, \"timestamp\" - shift, name, user_id, metadata, release, version, public, bookmarked,
     tags, input, output, session_id, created_at - shift, updated_at - shift
@@ -47,43 +58,21 @@ pg "SET synchronous_commit = off; INSERT INTO traces (id, project_id, \"timestam
     ORDER BY created_at - shift"
 echo "copying them" >&2
 pg "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%'" >/dev/null
-"$COPIER" --config "$CONFIG" backfill run --table traces --yes >&2
+"$CUTOVER" --config "$CONFIG" backfill run --table traces --yes >&2
 pg "VACUUM ANALYZE traces"
 
-# Before anything is planted: equal, once more with nothing new, and with a day that v2 wrote and nobody copied.
-cat >"$WORK/run.py" <<'PY'
-import json, os, subprocess, time
-
-def run(cutover, config, *args):
-    begun = time.monotonic()
-    command = [cutover, "--config", config, "verify", "--table", "traces", "--json", "--grace", "0", *args]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE)
-    out = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, 1), out
-    wall, cpu = time.monotonic() - begun, usage.ru_utime + usage.ru_stime
-    return wall, usage.ru_maxrss / 1024, cpu, json.loads(out)
-PY
-closed() {
-    PYTHONPATH=$WORK python3 - "$CUTOVER" "$CONFIG" "$1" <<'PY'
-import sys
-from run import run
-cutover, config, what = sys.argv[1:]
-wall, _, _, told = run(cutover, config, "--columns", "scalar")
-table = told["tables"][0]
-found = ", ".join(f"{count} {kind}" for kind, count in table["differences"].items() if count) or "no difference"
-print(f"{what}: {wall:.2f} s, {table['remembered']:,} of {table['rows']:,} rows not read again, {found}")
-PY
-}
-closed "scalars for the first time"
-closed "again, nothing new"
+# Before anything is planted: equal, once more with nothing new, and with a day that nobody copied.
+compare first
+compare again
+# Old enough to be no longer on their way; PostgreSQL's statistics know of them as soon as the session ends.
 pg "INSERT INTO traces (id, project_id, \"timestamp\", created_at, updated_at) SELECT 'new-' || n, (SELECT min(id) FROM projects),
-    now() AT TIME ZONE 'UTC' + interval '1 day', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 1000) n"
-closed "again, 1000 rows of one new day"
+    at + interval '1 day', at, at FROM (SELECT now() AT TIME ZONE 'UTC' - interval '90 seconds' AS at) a, generate_series(1, 1000) n"
+compare new-day
 pg "DELETE FROM traces WHERE id LIKE 'new-%'"
 
-# 183 rows, in an order that has nothing to do with their place.
+# 183 rows, in an order that has nothing to do with their place. The extra ones have UUIDs, too: reladiff takes no others beside them.
 mapfile -t IDS < <(pg "SELECT id FROM traces ORDER BY md5(id || 'x') LIMIT 183")
+mapfile -t EXTRA < <(pg "SELECT gen_random_uuid() FROM generate_series(1, 5)")
 list() { printf "'%s'," "${IDS[@]:$1:$2}" | sed 's/,$//'; }
 ch "ALTER TABLE traces DELETE WHERE id IN ($(list 0 137))"
 # Written again with another value: what is not merged yet counts, too.
@@ -92,30 +81,17 @@ again 137 15 "concat(name, '!') AS name"
 again 152 10 "concat(ifNull(user_id, ''), '!') AS user_id"
 again 162 6 "updated_at + toIntervalMillisecond(1) AS updated_at"
 again 168 10 "'{\"changed\":true}' AS output"
-ch "INSERT INTO traces SELECT * REPLACE (concat('extra-', id) AS id) FROM (SELECT * FROM traces WHERE id IN ($(list 178 5)))"
-
-echo
-PYTHONPATH=$WORK python3 - "$CUTOVER" "$CONFIG" "$TRACES" <<'PY'
-import statistics, sys
-from run import run
-cutover, config, traces = sys.argv[1:]
-
-print(f"{int(traces):,} traces, 137 missing, 5 extra, 41 changed rows (10 of them only in output); median of 3")
-print(f"{'columns':<10}{'wall s':>8}{'client CPU s':>14}{'client MiB':>12}{'MB moved':>10}  found")
-for columns in ("key", "scalar", "all"):
-    runs = [run(cutover, config, "--columns", columns, "--fresh") for _ in range(3)]
-    told = runs[0][3]
-    table = told["tables"][0]
-    found = ", ".join(f"{count} {kind}" for kind, count in table["differences"].items() if count)
-    middle = [statistics.median(r[n] for r in runs) for n in range(3)]
-    print(f"{columns:<10}{middle[0]:>8.2f}{middle[2]:>14.2f}{middle[1]:>12.0f}{table['received'] / 1e6:>10.1f}  {found}")
-    wanted = {"key": (137, 5, 0), "scalar": (137, 5, 31), "all": (137, 5, 41)}[columns]
-    got = tuple(table["differences"][kind] for kind in ("missing", "extra", "changed"))
-    assert got == wanted, (got, wanted)
-PY
-cat <<'TEXT'
-
-reladiff 0.6.0 on the same kind of machine and data, measured earlier and not in this run (it wants ClickHouse's native
-port): 1M traces, keys 48.0 s at its defaults, 7.0 s at its best tuning; 8 columns 190 s and 29.2 s.
-5M traces: keys 206 s and 27.9 s; 8 columns at its best tuning 147 s.
-TEXT
+for n in {0..4}; do
+    ch "INSERT INTO traces SELECT * REPLACE ('${EXTRA[$n]}' AS id) FROM (SELECT * FROM traces WHERE id = '${IDS[$((178 + n))]}')"
+done
+{
+    printf 'missing %s\n' "${IDS[@]:0:137}"
+    printf 'name %s\n' "${IDS[@]:137:15}"
+    printf 'other %s\n' "${IDS[@]:152:16}"
+    printf 'output %s\n' "${IDS[@]:168:10}"
+    printf 'extra %s\n' "${EXTRA[@]}"
+} >"$WORK/planted"
+compare unmerged
+# reladiff takes every version of a row for a row of its own: both get the table merged.
+ch "OPTIMIZE TABLE traces FINAL"
+compare merged

@@ -38,3 +38,34 @@ pub async fn start(dir: &Path, tokens: Vec<Token>, user: &str, more: &str) -> Se
     std::fs::write(dir.join("cutover.toml"), format!("{config}{more}")).unwrap();
     server
 }
+
+/// What the guards of a forward move ask for: endpoints of both Services, v3 web and worker ready.
+pub fn make_ready(server: &Server) {
+    let store = server.store();
+    for service in ["lf-v2", "lf-web"] {
+        let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": service, "namespace": "lf", "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
+            "ports": [{"port": 3000}]});
+        store.create("test", slice).unwrap();
+    }
+    for (name, image) in
+        [("langfuse-web", "langfuse/langfuse:3.29.0"), ("langfuse-worker", "langfuse/langfuse-worker:3.29.0")]
+    {
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": "lf"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": {"app": name}},
+                    "spec": {"containers": [{"name": name, "image": image}]}}}});
+        store.create("test", deployment).unwrap();
+        let status = json!({"status": {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}});
+        store.merge("test", "deployments", "lf", name, "status", status).unwrap();
+    }
+}
+
+/// What the canary stores.
+pub fn weight(server: &Server) -> u8 {
+    let canary = server.store().get("ingresses", "lf", "lf-canary").unwrap();
+    let text = &canary["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"];
+    text.as_str().unwrap().parse().unwrap()
+}

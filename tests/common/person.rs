@@ -92,7 +92,7 @@ impl Person {
 
     /// Waits until `wanted` is true of the screen; shows the screen when it never is.
     #[track_caller]
-    pub fn wait(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
+    pub fn wait(&mut self, what: &str, mut wanted: impl FnMut(&str) -> bool) {
         let start = Instant::now();
         while !wanted(&self.text()) {
             assert!(start.elapsed() < PATIENCE, "never saw {what}; the screen:\n{}", self.text());
@@ -109,6 +109,27 @@ impl Person {
     #[track_caller]
     pub fn see(&mut self, text: &str) {
         self.wait(text, |screen| screen.contains(text));
+    }
+
+    /// Reads a dialog and answers it; once more when the dialog says that it did not hear, because it had been on
+    /// the screen for too short a time (a busy machine draws late).
+    #[track_caller]
+    pub fn answer(&mut self, keys: &str, wanted: &str) {
+        let start = Instant::now();
+        loop {
+            self.look(Duration::from_millis(900));
+            self.press(keys);
+            let mut unheard = false;
+            self.wait(wanted, |screen| {
+                // Of an older screen that was not drawn again yet, the sentence says nothing.
+                unheard = !screen.contains(wanted) && screen.contains("were not heard.");
+                unheard || screen.contains(wanted)
+            });
+            if !unheard {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "never heard; the screen:\n{}", self.text());
+        }
     }
 
     /// Waits for the program's end; gives its exit code.

@@ -20,9 +20,15 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Starts one and waits until everything is up.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(args: &[&str], variables: &[(&str, &std::path::Path)]) -> Self {
         let mut child = Command::new(CUTOVER)
             .args(["rehearse", "--no-tui"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -13,10 +13,19 @@ use crate::sides;
 
 /// Nothing is copied by itself, nothing is written meanwhile; the cost backfill is over.
 pub async fn waiting(traces: &str, more: &[&str]) -> Rehearsal {
+    set(traces, "0", "", more).await
+}
+
+/// The same, with so many events a second of the clients, and more settings of a scenario.
+pub async fn set(traces: &str, rate: &str, settings: &str, more: &[&str]) -> Rehearsal {
     let scenario = std::env::temp_dir().join(format!("cutover-off-{}.toml", uuid::Uuid::new_v4()));
-    std::fs::write(&scenario, "description = \"by hand\"\n[settings]\nbackfill = \"off\"\n").unwrap();
+    std::fs::write(
+        &scenario,
+        format!("description = \"by hand\"\n[settings]\nbackfill = \"off\"\n{settings}\n"),
+    )
+    .unwrap();
     let path = scenario.display().to_string();
-    let mut args = vec!["--traces", traces, "--rate", "0", "--seed", "5", "--scenario", &path];
+    let mut args = vec!["--traces", traces, "--rate", rate, "--seed", "5", "--scenario", &path];
     args.extend_from_slice(more);
     let rehearsal = Rehearsal::start(&args);
     std::fs::remove_file(scenario).unwrap();

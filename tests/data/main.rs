@@ -13,10 +13,13 @@ mod common;
 
 mod backfill;
 mod backfill_faults;
+mod both;
 mod catch_up;
 mod census;
 mod forward;
+mod kills;
 mod restore;
 mod rows;
 mod sides;
 mod verify;
+mod whole;

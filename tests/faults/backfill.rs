@@ -143,6 +143,28 @@ fn rows_that_v2_wrote_after_the_backfills_start_are_counted_exactly() {
     let mut person = sit_down(&rehearsal);
     zoom(&mut person, '2');
     person.wait("the stranded rows", |screen| flat(screen).contains("stranded"));
+    person.press("z");
+
+    // The finding's own verb, from the cockpit: the dry run first, then the copy; T0 moves on.
+    let before = watching.until("T0", |_| true);
+    let t0 = |status: &Value| row(status, "traces")["t0"].as_str().unwrap().to_owned();
+    person.press("a");
+    person.see("▶ Copy what the backfill left behind");
+    person.press("\r");
+    person.wait("the dry run", |screen| {
+        let screen = flat(screen);
+        screen.contains("runs cutover catch-up --yes") && screen.contains("missing: in v2 and not in v3")
+    });
+    person.answer("\t", "▶ Run it");
+    person.press("\r");
+    read(&mut person, "cutover catch-up --yes is done");
+    let moved = watching.until("a later T0", |status| t0(status) > t0(&before));
+    assert!(
+        row(&moved, "traces")["stranded"]["value"].as_u64()
+            < row(&before, "traces")["stranded"]["value"].as_u64()
+    );
+    let journal = rehearsal.verb(&["journal"]);
+    assert!(String::from_utf8_lossy(&journal.stdout).contains("catch-up"), "{journal:?}");
 }
 
 fn row<'a>(status: &'a Value, table: &str) -> &'a Value {

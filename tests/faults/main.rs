@@ -13,6 +13,7 @@ mod api;
 mod backfill;
 mod input;
 mod operators;
+mod outage;
 mod sitting;
 mod stores;
 mod strangers;

@@ -62,9 +62,7 @@ fn after_a_cockpit_was_killed_within_a_shift_the_next_one_finds_the_truth() {
     person.see("trace-upsert");
     shift_to(&mut person, 5);
     open_shift(&mut person, 25);
-    person.look(Duration::from_millis(900));
-    person.press("25");
-    person.see("▶ Send 25 % to v3");
+    person.answer("25", "▶ Send 25 % to v3");
     rehearsal.fault(&["api-flaky", "latency=2s"]);
     person.press("\r");
     let path = rehearsal.dir().join("journal/rehearsal/langfuse/journal.jsonl");

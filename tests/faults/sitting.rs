@@ -32,10 +32,7 @@ pub fn sit_at(config: &Path, columns: u16, rows: u16) -> Person {
 /// A forward shift by keys, up to Enter; what comes of it is the caller's to see.
 pub fn send_to(person: &mut Person, percent: u8) {
     open_shift(person, percent);
-    // Keys before the dialog was on screen for 400 ms are dropped: a person reads first.
-    person.look(Duration::from_millis(900));
-    person.press(&format!("{percent}"));
-    person.see(&format!("▶ Send {percent} % to v3"));
+    person.answer(&format!("{percent}"), &format!("▶ Send {percent} % to v3"));
     person.press("\r");
 }
 
@@ -70,9 +67,7 @@ pub fn shift_to(person: &mut Person, percent: u8) {
 pub fn take_all_back(person: &mut Person) {
     person.press("V");
     person.see("Take all traffic back to v2");
-    person.look(Duration::from_millis(900));
-    person.press("\r");
-    person.see("-> 0 % done");
+    person.answer("\r", "-> 0 % done");
 }
 
 /// Gives the pane of a digit key the whole screen, or puts it back.

@@ -6,6 +6,7 @@ use cutover::cockpit::Model;
 use cutover::cockpit::advisor::{Finding, Severity};
 use cutover::cockpit::model::{Setup, Strategy};
 use cutover::cockpit::msg::{Hold, JournalState, Lease, Level, LogLine};
+use cutover::cockpit::remedy::Remedy;
 use cutover::domain::backfill::{Migration, MigrationState, Table};
 use cutover::domain::cluster::{Role, Workload};
 use cutover::domain::latency::{ControllerFact, Endpoint, ShareFact};
@@ -147,7 +148,8 @@ pub(crate) fn happy() -> Model {
             severity: Severity::Warning,
             title: "v2 goes on writing rows that nobody copies".into(),
             evidence: "412 traces and 1 073 observations were written by v2 after T0".into(),
-            remedy: "shift to 100 % soon, then catch up with `cutover copy --forward`".into(),
+            remedy: "shift to 100 % soon, then `cutover catch-up`".into(),
+            act: Some(Remedy::CatchUp),
         },
         Finding {
             id: "worker-restarted",
@@ -155,6 +157,7 @@ pub(crate) fn happy() -> Model {
             title: "a worker was killed for its memory".into(),
             evidence: "langfuse-worker: OOMKilled, exit 137, at 00:01 UTC".into(),
             remedy: "raise its memory limit above 2 GiB".into(),
+            act: None,
         },
     ];
     log(&mut m, 1, Level::Info, "cockpit", "started, armed, as ops@bastion-1");
@@ -330,6 +333,7 @@ pub(crate) fn troubled() -> Model {
         title: "nothing works off what v3 accepts".into(),
         evidence: "ingestion-queue: 48 211 waiting, the oldest for 6m30s, no worker connected; langfuse-worker 0/2 ready".into(),
         remedy: "take the traffic back (R), then read the worker's log: kubectl -n langfuse logs deploy/langfuse-worker".into(),
+        act: None,
     });
     m.hold = Some(Hold { by: "anna@bastion-2".into(), since: Now::at(400).wall });
     m.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(Now::at(380).wall));

@@ -2,6 +2,7 @@
 
 use cutover::cockpit::Model;
 use cutover::cockpit::msg::{Hold, Lease, Level};
+use cutover::cockpit::remedy::{Ended, Remedy, Work};
 use cutover::cockpit::screen::{Overlay, PaneId};
 use cutover::domain::Now;
 use cutover::ui::{self, Look, Symbols, Theme};
@@ -48,6 +49,9 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
     ]
 }
 
+/// What a verb says that may not run.
+const REFUSED: &str = "traces: worker 276d700c holds the migration, its lock is 4 s old: nothing was written";
+
 /// Every dialog.
 pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     let with = |overlay| {
@@ -61,6 +65,26 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
     held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
     let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
     lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
+    let remedy = |plan, go| {
+        let remedy = Remedy::CatchUp;
+        with(Overlay::Remedy { remedy, plan, scroll: 0, go, shown: None, early: false })
+    };
+    let ids =
+        (1..=18).map(|n| format!("    4f4910fa-6067-4f20-a808-6498c72e30{n:02} of project cl-payments"));
+    let plan = ["traces: 18 missing, 0 stale, 0 overwritten, 0 twice of 12 000 rows; 0 written"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["  18 missing: in v2 and not in v3, to be copied".to_owned()])
+        .chain(ids)
+        .chain(["nothing was written: `cutover catch-up --yes` does it".to_owned()])
+        .collect();
+    let mut working = with(Overlay::StopRemedy { go: false });
+    working.work = Some(Work {
+        remedy: Remedy::CatchUp,
+        since: Now::at(f::NOW - 75).mono,
+        line: "traces: 4 000 rows looked at, 12 to be mended, 4 written".into(),
+        stopping: false,
+    });
     let mut quit = moves::applying();
     quit.screen.overlay = Some(Overlay::Quit { go: false });
     let mut leave = moves::unconfirmed();
@@ -89,6 +113,11 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("hold", with(Overlay::Hold { on: true, go: false, shown: None, early: true })),
         ("hold-off", held),
         ("take-lease", lease),
+        ("act", with(Overlay::Remedies { selected: 0 })),
+        ("act-asking", remedy(None, false)),
+        ("act-plan", remedy(Some(Ok(Ended { code: 1, lines: plan })), true)),
+        ("act-refused", remedy(Some(Ok(Ended { code: 4, lines: vec![REFUSED.into()] })), false)),
+        ("act-running", working),
         ("quit", quit),
         ("quit-unconfirmed", leave),
         ("shift-early", hasty),

@@ -86,14 +86,15 @@ impl Journal {
         let file = self.file()?;
         let mut records = Vec::new();
         let mut reader = BufReader::new(file);
-        let mut text = String::new();
+        let mut text = Vec::new();
         for line in 1.. {
             text.clear();
-            let n = reader.read_line(&mut text).map_err(|e| self.io("reading", e))?;
-            if n == 0 || !text.ends_with('\n') {
+            // Bytes: a torn line may end in the middle of a character.
+            let n = reader.read_until(b'\n', &mut text).map_err(|e| self.io("reading", e))?;
+            if n == 0 || !text.ends_with(b"\n") {
                 break;
             }
-            let parsed = serde_json::from_str(&text);
+            let parsed = serde_json::from_slice(&text);
             records.push(parsed.map_err(|e| self.broken(line, format!("not a journal line ({e})")))?);
         }
         Ok(records)
@@ -101,16 +102,16 @@ impl Journal {
 
     /// The newest whole record. A torn line at the end is cut off: its request never left.
     fn last(&self, file: &mut File) -> Result<Option<Record>, JournalError> {
-        let mut text = String::new();
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(|e| self.io("reading", e))?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut text = Vec::new();
+        file.rewind().and_then(|()| file.read_to_end(&mut text)).map_err(|e| self.io("reading", e))?;
+        let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             file.set_len(whole as u64).map_err(|e| self.io("cutting a torn line", e))?;
         }
-        let lines = text[..whole].lines();
+        let mut lines = text[..whole].split_inclusive(|b| *b == b'\n');
         let count = lines.clone().count();
-        let Some(last) = lines.last() else { return Ok(None) };
-        let record = serde_json::from_str(last);
+        let Some(last) = lines.next_back() else { return Ok(None) };
+        let record = serde_json::from_slice(last);
         record.map(Some).map_err(|e| self.broken(count, format!("not a journal line ({e})")))
     }
 

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::args::table;
+use super::args::{Rows, table};
 use super::exit::Exit;
 use super::print;
 use super::progress::Line;
@@ -53,15 +53,9 @@ pub struct VerifyArgs {
     /// Only this table: traces, observations, scores, dataset_run_items
     #[arg(long, value_parser = table, value_name = "TABLE")]
     pub table: Option<Table>,
-    /// Only this project's id
-    #[arg(long, value_name = "ID")]
-    pub project: Option<String>,
-    /// First day of the rows' own time, UTC
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<Date>,
-    /// Last day, included
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<Date>,
+    /// Which rows, by the rows' own time.
+    #[command(flatten)]
+    pub rows: Rows,
     /// key, scalar (every column but the JSON ones; the default) or all
     #[arg(long, value_enum, default_value_t = Columns::Scalar, hide_default_value = true, hide_possible_values = true)]
     pub columns: Columns,
@@ -128,9 +122,9 @@ impl VerifyArgs {
                 Columns::All => Tier::All,
             },
             range: Range {
-                from: self.from.map(|d| day(d, 0)),
-                to: self.to.map(|d| day(d, 1)),
-                project: self.project.clone(),
+                from: self.rows.from.map(|d| day(d, 0)),
+                to: self.rows.to.map(|d| day(d, 1)),
+                project: self.rows.project.clone(),
             },
             against: match self.against {
                 Complete::V3 => Against::V3,

@@ -6,7 +6,8 @@ use crate::domain::units::{Count, grouped, span};
 use crate::domain::{Now, Split};
 
 use super::super::Model;
-use super::{Findings, Severity, add};
+use super::super::remedy::Remedy;
+use super::{Findings, Severity, act, add};
 
 /// What a reason in `failed_reason` means, and its remedy (threads of langfuse/langfuse in brackets).
 const REASONS: &[(&str, &str)] = &[
@@ -52,6 +53,11 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     stranded(model, findings);
 }
 
+/// The table that a migration copies; none for those that this program does not carry out.
+fn table(migration: &Migration) -> Option<Table> {
+    Table::ALL.into_iter().find(|table| table.migration() == migration.name)
+}
+
 fn worker_ready(model: &Model) -> bool {
     let workloads = model.facts.cluster.value().map(|c| c.workloads.as_slice()).unwrap_or_default();
     workloads.iter().any(|w| w.role == Role::Worker && w.ready > 0)
@@ -67,8 +73,11 @@ fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
         Severity::Critical,
         format!("{} is claimed and nobody works on it", m.name),
         format!("lock age {age}; {up}"),
-        "a worker that restarts within 60 s of a crash finds the lock fresh and gives up for good: restart the worker now",
+        "a worker that restarts within 60 s of a crash finds the lock fresh and gives up for good: restart the worker now, or copy in its place: `cutover backfill run`",
     );
+    if let Some(table) = table(m) {
+        act(findings, Remedy::Copy(table));
+    }
 }
 
 fn failed(m: &Migration, findings: &mut Findings) {
@@ -77,6 +86,9 @@ fn failed(m: &Migration, findings: &mut Findings) {
     let remedy = known
         .map_or("mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
     add(findings, "backfill-failed", Severity::Critical, format!("{} failed", m.name), reason, remedy);
+    if let Some(table) = table(m) {
+        act(findings, Remedy::Resume(table));
+    }
 }
 
 /// The manager looks once, when the worker starts.
@@ -108,6 +120,9 @@ fn never_started(model: &Model, migrations: &[Migration], findings: &mut Finding
             format!("{} is ready", worker.name),
             "the worker looks once, at its start, and may have been up before web had migrated: restart the worker",
         );
+        if let Some(table) = table(next) {
+            act(findings, Remedy::Copy(table));
+        }
     }
 }
 
@@ -147,6 +162,7 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
             grouped(size)
         ),
     );
+    act(findings, Remedy::Copy(table));
 }
 
 /// One finding for all tables: it is one cause, and one remedy.
@@ -179,4 +195,5 @@ fn stranded(model: &Model, findings: &mut Findings) {
         evidence.join("\n"),
         "nobody copies them: `cutover catch-up` shows and copies them, again and again until v2 is drained",
     );
+    act(findings, Remedy::CatchUp);
 }

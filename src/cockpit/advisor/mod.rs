@@ -10,6 +10,7 @@ mod stores;
 mod traffic;
 
 use super::Model;
+use super::remedy::Remedy;
 use crate::domain::Now;
 
 /// How bad a finding is.
@@ -47,6 +48,8 @@ pub struct Finding {
     pub evidence: String,
     /// What to do.
     pub remedy: String,
+    /// The verb of this program that does it.
+    pub act: Option<Remedy>,
 }
 
 /// What a rule adds its findings to.
@@ -81,7 +84,15 @@ fn add(
         title: title.into(),
         evidence: evidence.into(),
         remedy: remedy.into(),
+        act: None,
     });
+}
+
+/// Says which verb does something about the finding that was added last.
+fn act(findings: &mut Findings, remedy: Remedy) {
+    if let Some(finding) = findings.last_mut() {
+        finding.act = Some(remedy);
+    }
 }
 
 #[cfg(test)]

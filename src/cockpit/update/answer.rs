@@ -9,7 +9,7 @@ use crate::shift::{Event, OpId, Shift};
 use super::super::effect::Effect;
 use super::super::model::Model;
 use super::super::msg::{Answer, Hold, JournalState, Lease, Level};
-use super::{moves, notice};
+use super::{moves, notice, remedy};
 
 /// Takes in one answer.
 pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
@@ -29,6 +29,7 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
             notice(model, Level::Info, format!("{op} is confirmed and stays"), now)
         }
         Answer::Confirmed(_, Err(trouble)) => notice(model, Level::Error, trouble.to_string(), now),
+        Answer::Remedy(remedy, told) => remedy::told(model, remedy, told, now),
         Answer::Said(Ok(text)) => notice(model, Level::Info, text, now),
         Answer::Said(Err(trouble)) => notice(model, Level::Error, trouble.to_string(), now),
     }

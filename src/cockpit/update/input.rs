@@ -10,7 +10,7 @@ use super::super::key::{Code, Key};
 use super::super::model::Model;
 use super::super::msg::{Lease, Level};
 use super::super::screen::Overlay;
-use super::{intent, moves, notice};
+use super::{intent, moves, notice, remedy};
 
 /// One key press.
 pub fn key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
@@ -84,6 +84,9 @@ fn overlay_key(model: &mut Model, key: Key, now: Now) -> Vec<Effect> {
         }
         Some(Overlay::Hold { on, go, shown, .. }) => return hold_key(model, key, (on, go), shown, now),
         Some(Overlay::TakeLease { typed }) => return lease_key(model, key, typed, now),
+        Some(Overlay::Remedies { selected }) => return remedy::list_key(model, key, selected),
+        Some(overlay @ Overlay::Remedy { .. }) => return remedy::dialog_key(model, key, overlay, now),
+        Some(Overlay::StopRemedy { go }) => return remedy::stop_key(model, key, go),
         Some(Overlay::Quit { go }) => return quit_key(model, key, go),
         None => {}
     }
@@ -171,7 +174,7 @@ fn end(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Quit(super::look::exit_code(model))]
 }
 
-const fn is_switch(key: Key) -> bool {
+pub(super) const fn is_switch(key: Key) -> bool {
     matches!(key.code, Code::Tab | Code::BackTab | Code::Left | Code::Right)
 }
 

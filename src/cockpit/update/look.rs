@@ -94,7 +94,7 @@ pub fn open_palette(model: &mut Model, _: Now) -> Vec<Effect> {
 /// Ends; asks first while a write is in flight, or while a move waits for its confirmation.
 pub fn quit(model: &mut Model, _: Now) -> Vec<Effect> {
     let in_flight = model.shift.in_flight();
-    if in_flight || model.pending.is_some() {
+    if in_flight || model.pending.is_some() || model.work.is_some() {
         model.screen.overlay = Some(Overlay::Quit { go: !in_flight });
         return vec![];
     }

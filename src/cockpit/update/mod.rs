@@ -6,6 +6,7 @@ pub mod input;
 pub mod intent;
 pub mod look;
 pub mod moves;
+pub mod remedy;
 
 use crate::domain::{Mono, Now};
 
@@ -59,7 +60,9 @@ pub fn update(model: &mut Model, envelope: Envelope) -> Vec<Effect> {
 
 /// The frame with the dialog has left: its delay runs from now.
 fn shown(model: &mut Model, now: Now) -> Vec<Effect> {
-    if let Some(Overlay::Hold { shown, .. }) = &mut model.screen.overlay {
+    if let Some(Overlay::Hold { shown, .. } | Overlay::Remedy { shown, plan: Some(_), .. }) =
+        &mut model.screen.overlay
+    {
         shown.get_or_insert(now.mono);
     }
     moves::step(model, crate::shift::Event::Shown, now)

@@ -93,6 +93,9 @@ fn is_birth(mapping: &Mapping, column: &Column) -> bool {
 
 fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
     let partial = is_partial(mapping, v2, v3);
+    // v3's screens make a trace private and leave `updated_at` as it was: the version says when.
+    let touched = millis(mapping, v3, "event_ts").max(millis(mapping, v3, "updated_at"));
+    let decided_later = !partial && millis(mapping, v2, "updated_at") <= touched;
     let mut cells = Vec::with_capacity(v3.cells.len());
     for (at, mapped) in mapping.columns.iter().enumerate() {
         let (old, new) = (&v2.cells[at], &v3.cells[at]);
@@ -105,6 +108,7 @@ fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
             (_, Cell::Map(old), Cell::Map(new)) if v2_is_newer => Cell::Map(entries(old, new)),
             (_, Cell::Map(old), Cell::Map(new)) => Cell::Map(entries(new, old)),
             (_, Cell::List(old), Cell::List(new)) => Cell::List(united(new, old)),
+            (Rule::Bool, _, new) if decided_later => new.clone(),
             (_, old, new) if is_default(new) && (partial || new.is_empty()) => or(old, new),
             (_, old, new) if v2_is_newer => or(old, new),
             (_, old, new) => or(new, old),

@@ -15,6 +15,7 @@ use crate::data::convert::Field;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::Key;
 use crate::data::tables::{Mapping, Rule};
+use crate::domain::latency::CANARY;
 use crate::domain::{Kind, Trouble};
 
 /// What `DateTime64(3)` holds, in milliseconds: the years 1900 to 2299.
@@ -85,7 +86,8 @@ impl Window<'_> {
         let size = if sizes.is_empty() { "0".to_owned() } else { sizes.join(" + ") };
         let above = self.above.map_or_else(String::new, |above| format!(" AND t.created_at > {}", at(above)));
         let query = format!(
-            "SELECT t.id, t.project_id, t.updated_at, ({size})::int4 FROM {} WHERE {}{above}",
+            "SELECT t.id, t.project_id, t.updated_at, ({size})::int4 FROM {} WHERE {}{above} \
+             AND NOT starts_with(t.id, '{CANARY}')",
             self.mapping.spec.from,
             range.condition()
         );

@@ -47,6 +47,8 @@ pub enum Loss {
     Replaced,
     /// A score's configuration that is not there any more: the score goes back without it.
     ScoreConfig,
+    /// Public or bookmarked in v2, and not in a row of v3 that lacks what v2 has: stays as v2 has it.
+    Undecided,
 }
 
 impl Loss {
@@ -61,6 +63,10 @@ impl Loss {
             Self::JsonScalar => "have an input or output such as 5 or true that may have been a string",
             Self::MetadataScalar => "have metadata such as 5 or true that may have been a string",
             Self::Replaced => "have replacement characters where text was not UTF-8",
+            Self::Undecided => {
+                "stay public or bookmarked in v2: v3 says no, in a row that lacks what v2 has, and writes that where \
+                 nobody decided"
+            }
             Self::ScoreConfig => "name a score configuration that is gone, and go back without it",
         }
     }

@@ -21,6 +21,8 @@ pub struct Entity {
     pub values: Vec<Text>,
     /// What is not the same in v2, each once.
     pub losses: Vec<Loss>,
+    /// When v3 wrote it last, in milliseconds: its screens leave `updated_at` as it was.
+    pub touched: i64,
 }
 
 impl Entity {
@@ -78,12 +80,23 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
     }
     losses.sort_unstable();
     losses.dedup();
-    let mut entity = Entity { key: row.key.clone(), values, losses };
-    // A total that stands only beside the details.
-    if let Cell::Amount(total) = row.get(mapping, "total_cost")
-        && entity.get(target, "calculated_total_cost").is_none()
-    {
-        entity.set(target, "calculated_total_cost", Some(amount_text(*total)));
+    let moment = |column: &str| match row.get(mapping, column) {
+        Cell::Millis(at) => *at,
+        _ => 0,
+    };
+    let touched = moment("event_ts").max(moment("updated_at"));
+    let mut entity = Entity { key: row.key.clone(), values, losses, touched };
+    if mapping.columns.iter().any(|m| m.column.ch == "total_cost") {
+        let total = row.get(mapping, "total_cost");
+        match (total, entity.get(target, "calculated_total_cost")) {
+            // A total that stands only beside the details.
+            (Cell::Amount(total), None) => {
+                entity.set(target, "calculated_total_cost", Some(amount_text(*total)));
+            }
+            // The details of a copy have 0 where nobody calculated; the total beside them tells.
+            (Cell::Null, Some("0")) => entity.set(target, "calculated_total_cost", None),
+            _ => {}
+        }
     }
     Ok(entity)
 }

@@ -148,7 +148,9 @@ impl TableReport {
     /// Notes what is not the same.
     pub(super) fn lose(&mut self, key: &Key, losses: &[Loss]) {
         for loss in losses {
-            self.lost.entry(*loss).or_default().add(EXAMPLES, || shown(key));
+            // What may be shown to anybody is named one by one.
+            let limit = if *loss == Loss::Undecided { LISTED } else { EXAMPLES };
+            self.lost.entry(*loss).or_default().add(limit, || shown(key));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What v3 wrote, listed by project and day, as ClickHouse sorts it.
 //!
-//! One rule: the day and the project of a page are those of the sorting key, so a page costs one day and not the
-//! table; memory holds one page.
+//! One rule: the days and the project of a page are those of the sorting key, so a page costs its days and not the
+//! table; memory holds one page. Days with few rows are asked for together.
 
 use std::collections::HashMap;
 
@@ -23,14 +23,40 @@ const FETCHED: u64 = 24 << 20;
 
 /// A project's day with rows that v3 wrote. A copied row carries its own time as `event_ts` (langfuse.md 1.6).
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+struct Day {
+    project: String,
+    /// "2026-11-22", by the server's own zone: only ever compared with itself.
+    day: String,
+    rows: u64,
+    broken: Vec<String>,
+}
+
+/// Days of a project, one after the other; one day, where it has many rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slice {
     pub(super) project: String,
-    /// "2026-11-22", by the server's own zone: only ever compared with itself.
-    pub(super) day: String,
+    first: String,
+    last: String,
     /// Raw rows: at least as many as entities.
     pub(super) rows: u64,
-    /// Ids that are not UTF-8, in hexadecimal; a thousand at most.
+    /// Ids that are not UTF-8, in hexadecimal; a thousand of a day at most.
     pub(super) broken: Vec<String>,
+}
+
+/// Puts days together that fit one page.
+fn gather(days: Vec<Day>) -> Vec<Slice> {
+    let mut slices: Vec<Slice> = vec![];
+    for Day { project, day, rows, broken } in days {
+        match slices.last_mut() {
+            Some(last) if last.project == project && last.rows + rows <= PAGE as u64 => {
+                last.last = day;
+                last.rows += rows;
+                last.broken.extend(broken);
+            }
+            _ => slices.push(Slice { project, first: day.clone(), last: day, rows, broken }),
+        }
+    }
+    slices
 }
 
 /// An entity that v3 wrote.
@@ -39,12 +65,17 @@ pub(super) struct Written {
     pub(super) id: String,
     /// Milliseconds since 1970, of its newest row.
     pub(super) updated_at: i64,
+    /// When v3 wrote that, in milliseconds.
+    pub(super) touched: i64,
+    pub(super) public: bool,
+    pub(super) bookmarked: bool,
+    pub(super) tags: Vec<String>,
 }
 
 /// Traces of our own probes are nobody's data ([`crate::domain::latency::CANARY`]).
 pub(super) const OURS: &str = "NOT startsWith(id, 'cutover-canary-')";
 
-/// The days of a table, all projects or one.
+/// The days of a table that are asked for together, all projects or one.
 pub(super) async fn slices(
     ch: &ClickhouseWork,
     spec: &Spec,
@@ -59,24 +90,36 @@ pub(super) async fn slices(
         table = spec.ch,
     );
     let project = project.unwrap_or_default();
-    all(ch, ch.query(&statement).bind(project).bind(project)).await
+    all(ch, ch.query(&statement).bind(project).bind(project)).await.map(gather)
 }
 
-/// The next ids of a day, after one.
+/// The next ids of a slice, after one.
 pub(super) async fn page(
     ch: &ClickhouseWork,
     spec: &Spec,
     slice: &Slice,
     after: &str,
 ) -> Result<Vec<Written>, Trouble> {
+    // Only traces have what v3's screens decide.
+    let flags = match spec.table {
+        Table::Traces => {
+            ["argMax(public, event_ts)", "argMax(bookmarked, event_ts)", "argMax(tags, event_ts)"]
+        }
+        _ => ["false", "false", "[]::Array(String)"],
+    };
+    let [public, bookmarked, tags] = flags;
     let statement = format!(
-        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at FROM {table} \
-         WHERE project_id = ? AND toDate({time}) = toDate(?) AND event_ts != {time} AND {OURS} AND isValidUTF8(id) AND id > ? \
+        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at, \
+         toUnixTimestamp64Milli(max(event_ts)) AS touched, {public} AS public, {bookmarked} AS bookmarked, \
+         {tags} AS tags FROM {table} \
+         WHERE project_id = ? AND toDate({time}) BETWEEN toDate(?) AND toDate(?) AND event_ts != {time} AND {OURS} \
+         AND isValidUTF8(id) AND id > ? \
          GROUP BY id ORDER BY id LIMIT {PAGE}",
         time = spec.time,
         table = spec.ch,
     );
-    all(ch, ch.query(&statement).bind(&slice.project).bind(&slice.day).bind(after)).await
+    let query = ch.query(&statement).bind(&slice.project).bind(&slice.first).bind(&slice.last);
+    all(ch, query.bind(after)).await
 }
 
 /// Ids in groups that fit one statement and one fetch, in their order.
@@ -119,14 +162,14 @@ async fn sizes<T>(
     }
     let statement = format!(
         "SELECT id, toUInt64(max(ifNull(length(input), 0) + ifNull(length(output), 0))) AS bytes FROM {table} \
-         WHERE project_id = ? AND toDate({time}) = toDate(?) AND id IN ? GROUP BY id",
+         WHERE project_id = ? AND toDate({time}) BETWEEN toDate(?) AND toDate(?) AND id IN ? GROUP BY id",
         time = spec.time,
         table = spec.ch,
     );
     let mut sizes = HashMap::with_capacity(wanted.len());
     for part in wanted.chunks(rows::PAGE) {
         let ids: Vec<&str> = part.iter().map(|(id, _)| *id).collect();
-        let query = ch.query(&statement).bind(&slice.project).bind(&slice.day).bind(ids);
+        let query = ch.query(&statement).bind(&slice.project).bind(&slice.first).bind(&slice.last).bind(ids);
         sizes.extend(all::<Sized>(ch, query).await?.into_iter().map(|s| (s.id, s.bytes)));
     }
     Ok(sizes)
@@ -166,4 +209,40 @@ async fn all<T: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
     query: ::clickhouse::query::Query,
 ) -> Result<Vec<T>, Trouble> {
     query.fetch_all::<T>().await.map_err(|e| ch.trouble(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_with_few_rows_are_asked_for_together() {
+        let day = |project: &str, day: &str, rows| Day {
+            project: project.into(),
+            day: day.into(),
+            rows,
+            broken: vec![day.into()],
+        };
+        let most = PAGE as u64;
+        let slices = gather(vec![
+            day("a", "01", 1),
+            day("a", "03", most - 1),
+            day("a", "04", 1),
+            day("b", "04", 1),
+            day("b", "05", most * 5),
+            day("b", "06", 1),
+        ]);
+        let told: Vec<_> =
+            slices.iter().map(|s| (&*s.project, &*s.first, &*s.last, s.rows, s.broken.len())).collect();
+        assert_eq!(
+            told,
+            [
+                ("a", "01", "03", most, 2),
+                ("a", "04", "04", 1, 1),
+                ("b", "04", "04", 1, 1),
+                ("b", "05", "05", most * 5, 1),
+                ("b", "06", "06", 1, 1)
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! belongs to another project, stays as it is.
 
 use crate::data::tables::{Back, Mapping, Rule};
+use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
 
 use super::schema::Schema;
@@ -19,8 +20,8 @@ enum Meet {
     Fill,
     /// v3's where it is neither NULL nor 0: v3 writes 0 for what it does not know.
     FillNumber,
-    /// Either: v3 writes false for what it does not know, so what was made private in v3 stays public in v2.
-    Either,
+    /// v3's, unless its row is a part of the whole: see [`Target::flags`].
+    Decide,
     /// The entries of both; of one key v3's.
     Merge,
     /// The elements of both, sorted, as v2 itself unites tags.
@@ -46,7 +47,7 @@ pub struct PgField {
 /// A table that is written to.
 #[derive(Debug, Clone)]
 pub struct Target {
-    table: &'static str,
+    pub(super) table: &'static str,
     /// The columns, in the order of the parameters.
     pub fields: Vec<PgField>,
     /// Position of the mapping's column and how many fields it fills, in order.
@@ -88,7 +89,8 @@ impl Target {
     /// `INSERT .. ON CONFLICT`, with one array of texts for each field; returns `id` and `inserted` of each row written.
     pub fn insert(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|f| quote(f.name)).collect();
-        let merges: Vec<_> = self.fields.iter().filter_map(PgField::merged).collect();
+        let partial = self.partial("excluded");
+        let merges: Vec<_> = self.fields.iter().filter_map(|f| f.set("excluded", &partial)).collect();
         format!(
             "INSERT INTO {table} AS t ({names}) {select} ON CONFLICT (id) DO UPDATE SET {merges} \
              WHERE t.project_id = excluded.project_id AND t.updated_at < excluded.updated_at \
@@ -105,25 +107,137 @@ impl Target {
         format!("SELECT count(n) FROM ({}) AS n", self.select())
     }
 
+    /// Whether rows of this table carry decisions that v3's screens make without touching `updated_at`: whether a
+    /// trace is public or bookmarked, and its tags (`upsertTrace` writes the whole row as it was, with the present as
+    /// `event_ts`).
+    pub fn has_flags(&self) -> bool {
+        self.table == Table::Traces.name()
+    }
+
+    /// Writes such decisions alone, where v3 made them after v2 last wrote the row; the array after those of the fields
+    /// says when, in milliseconds. Returns `id` of each row changed.
+    pub fn flags(&self) -> String {
+        let partial = self.partial("v");
+        let sets: Vec<_> = self.decisions().filter_map(|f| f.set("v", &partial)).collect();
+        format!(
+            "UPDATE {} AS t SET {} FROM ({}) AS v WHERE {} RETURNING t.id",
+            self.table,
+            sets.join(", "),
+            self.select_touched(),
+            self.flagged()
+        )
+    }
+
+    /// What [`Target::flags`] would return.
+    pub fn rehearse_flags(&self) -> String {
+        format!(
+            "SELECT t.id FROM {} AS t, ({}) AS v WHERE {}",
+            self.table,
+            self.select_touched(),
+            self.flagged()
+        )
+    }
+
+    /// Ids of rows that stay public or bookmarked in v2 though v3 says no: its row is a part of the whole, and its
+    /// `false` may be what v3 writes for what nobody said.
+    pub fn undecided(&self) -> String {
+        format!(
+            "SELECT t.id FROM {} AS t, ({}) AS v WHERE t.id = v.id AND t.project_id = v.project_id \
+             AND t.updated_at < greatest(v.updated_at, v.touched) AND ({}) AND ({})",
+            self.table,
+            self.select_touched(),
+            self.fields
+                .iter()
+                .filter(|f| f.meet == Meet::Decide)
+                .map(|f| format!("t.{0} AND NOT v.{0}", quote(f.name)))
+                .collect::<Vec<_>>()
+                .join(" OR "),
+            self.partial("v"),
+        )
+    }
+
+    fn decisions(&self) -> impl Iterator<Item = &PgField> {
+        self.fields.iter().filter(|f| matches!(f.meet, Meet::Decide | Meet::Unite))
+    }
+
+    fn flagged(&self) -> String {
+        let partial = self.partial("v");
+        let changes: Vec<_> = self.decisions().map(|f| f.changes(&partial)).collect();
+        format!(
+            "t.id = v.id AND t.project_id = v.project_id AND t.updated_at >= v.updated_at AND t.updated_at < v.touched \
+             AND ({})",
+            changes.join(" OR ")
+        )
+    }
+
+    /// Whether v3's row lacks something that v2's has: v3 wrote it without knowing the whole.
+    fn partial(&self, new: &str) -> String {
+        let holes: Vec<_> = self.fields.iter().filter_map(|f| f.hole(new)).collect();
+        if holes.is_empty() { "false".into() } else { holes.join(" OR ") }
+    }
+
     fn select(&self) -> String {
+        self.select_with("", "", "")
+    }
+
+    fn select_touched(&self) -> String {
+        let array = format!(", ${}::bigint[]", self.fields.len() + 1);
+        self.select_with(
+            ", timestamp 'epoch' + v.touched * interval '1 millisecond' AS touched",
+            &array,
+            ", touched",
+        )
+    }
+
+    fn select_with(&self, cast: &str, array: &str, name: &str) -> String {
         let casts: Vec<_> =
             self.fields.iter().map(|f| format!("{0}::{1} AS {0}", quote(f.name), f.cast)).collect();
         let arrays: Vec<_> = (1..=self.fields.len()).map(|n| format!("${n}::text[]")).collect();
         let names: Vec<_> = self.fields.iter().map(|f| quote(f.name)).collect();
-        format!("SELECT {} FROM unnest({}) AS v({})", casts.join(", "), arrays.join(", "), names.join(", "))
+        format!(
+            "SELECT {}{cast} FROM unnest({}{array}) AS v({}{name})",
+            casts.join(", "),
+            arrays.join(", "),
+            names.join(", ")
+        )
     }
 }
 
 impl PgField {
-    fn merged(&self) -> Option<String> {
+    /// What v2 has and v3's row has not; nothing for a field that v3 always has.
+    fn hole(&self, new: &str) -> Option<String> {
         let name = quote(self.name);
-        let (old, new) = (format!("t.{name}"), format!("excluded.{name}"));
+        let (old, new) = (format!("t.{name}"), format!("{new}.{name}"));
+        match (self.meet, self.cast.as_str()) {
+            (Meet::Fill, "text") => Some(format!("coalesce({old}, '') <> '' AND coalesce({new}, '') = ''")),
+            // v3 keeps none of these values.
+            (Meet::Fill | Meet::Merge, "jsonb") => Some(format!(
+                "coalesce({old}, 'null') NOT IN ('null', '0', 'false', '\"\"', '{{}}') AND {new} IS NULL"
+            )),
+            (Meet::Fill, _) => Some(format!("{old} IS NOT NULL AND {new} IS NULL")),
+            (Meet::Unite, _) => Some(format!("cardinality({old}) > 0 AND cardinality({new}) = 0")),
+            _ => None,
+        }
+    }
+
+    /// Whether what is decided changes v2's row.
+    fn changes(&self, partial: &str) -> String {
+        let name = quote(self.name);
+        match self.meet {
+            Meet::Unite => format!("NOT coalesce(t.{name}, '{{}}') @> v.{name}"),
+            _ => format!("t.{name} <> v.{name} AND (v.{name} OR NOT ({partial}))"),
+        }
+    }
+
+    fn set(&self, new: &str, partial: &str) -> Option<String> {
+        let name = quote(self.name);
+        let (old, new) = (format!("t.{name}"), format!("{new}.{name}"));
         let value = match self.meet {
             Meet::Keep => return None,
             Meet::Take => new,
             Meet::Fill => format!("coalesce({new}, {old})"),
             Meet::FillNumber => format!("coalesce(nullif({new}, 0), {old})"),
-            Meet::Either => format!("{old} OR {new}"),
+            Meet::Decide => format!("{new} OR ({old} AND ({partial}))"),
             Meet::Merge => format!(
                 "CASE WHEN jsonb_typeof({old}) = 'object' AND jsonb_typeof({new}) = 'object' THEN {old} || {new} \
                  ELSE coalesce({new}, {old}) END"
@@ -159,7 +273,7 @@ fn meet(name: &str, rule: Rule, time: &str) -> Meet {
         (name, Rule::Time) if name == time => Meet::Keep,
         ("updated_at" | "value" | "data_type", _) => Meet::Take,
         ("level", _) => Meet::FillLevel,
-        (_, Rule::Bool) => Meet::Either,
+        (_, Rule::Bool) => Meet::Decide,
         (_, Rule::Tags) => Meet::Unite,
         (_, Rule::Metadata) => Meet::Merge,
         (_, Rule::Counts | Rule::Costs) => Meet::FillNumber,

@@ -146,6 +146,18 @@ fn a_total_that_stands_alone_goes_back() {
 }
 
 #[test]
+fn what_nobody_calculated_stays_null() {
+    let details = |total: i64| Cell::Amounts(vec![("input".into(), 0), ("total".into(), total)]);
+    for (total, cell, back) in
+        [(0, Cell::Null, None), (0, Cell::Amount(0), Some("0")), (125_000_000, Cell::Null, Some("0.000125"))]
+    {
+        let cells = [("type", text("SPAN")), ("cost_details", details(total)), ("total_cost", cell)];
+        let (target, entity) = made(Table::Observations, &cells);
+        assert_eq!(entity.unwrap().get(&target, "calculated_total_cost"), back);
+    }
+}
+
+#[test]
 fn our_probes_are_nobody_s_data() {
     assert!(super::source::OURS.contains(&format!("'{}'", crate::domain::latency::CANARY)));
 }

@@ -14,10 +14,11 @@ use super::report::{Left, Report, TableReport, Verdict};
 use super::schema::Schema;
 use super::source::{self, PAGE, Slice, Written};
 use super::target::Target;
-use super::write::{Mode, Outcome, Writer};
+use super::write::{Mode, Outcome, What, Writer};
 use super::{BATCH, BYTES};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
+use crate::data::convert::back::Loss;
 use crate::data::rows::{Key, Row};
 use crate::data::tables::{Live, Mapping, Spec, spec};
 use crate::domain::Trouble;
@@ -199,7 +200,7 @@ impl<'a> Walk<'a> {
             }
             return Ok(true);
         }
-        let known = Known::read(self.sides.postgres, &mut self.session, self.spec.pg(), page).await?;
+        let known = Known::read(self.sides.postgres, &mut self.session, &self.writer.target, page).await?;
         let mut wanted: Vec<(&str, Judged)> = vec![];
         for written in page {
             match known.judge(slice, written) {
@@ -264,24 +265,38 @@ impl<'a> Walk<'a> {
     async fn flush(&mut self) -> Result<(), Trouble> {
         self.ids.clear();
         self.bytes = 0;
-        let (mut entities, judged): (Vec<Entity>, Vec<Judged>) =
-            std::mem::take(&mut self.pending).into_iter().unzip();
+        let pending = std::mem::take(&mut self.pending);
+        let doubtful: Vec<Entity> =
+            pending.iter().filter(|(_, judged)| judged.is_doubtful()).map(|(e, _)| e.clone()).collect();
+        let undecided = self.writer.undecided(&doubtful).await?;
+        for (entity, _) in pending.iter().filter(|(e, _)| undecided.contains(&e.key.id)) {
+            self.report.lose(&entity.key, &[Loss::Undecided]);
+        }
+        let (flags, rows): (Vec<_>, Vec<_>) = pending.into_iter().partition(|(_, j)| *j == Judged::Flags);
+        self.write(What::Rows, rows).await?;
+        self.write(What::Flags, flags).await
+    }
+
+    async fn write(&mut self, what: What, pending: Vec<(Entity, Judged)>) -> Result<(), Trouble> {
+        let (mut entities, judged): (Vec<Entity>, Vec<Judged>) = pending.into_iter().unzip();
         if entities.is_empty() {
             return Ok(());
         }
         let rehearsing = self.writer.mode == Mode::Rehearse;
-        let outcomes = if rehearsing && self.sampled.0 >= SAMPLE {
+        let outcomes = if what == What::Flags {
+            self.writer.batch(what, &mut entities).await?
+        } else if rehearsing && self.sampled.0 >= SAMPLE {
             vec![Outcome::Inserted; entities.len()]
         } else {
             let begun = Instant::now();
-            let outcomes = self.writer.batch(&mut entities).await?;
+            let outcomes = self.writer.batch(what, &mut entities).await?;
             self.sampled.0 += 1;
             self.sampled.1 += entities.len() as u64;
             self.sampled.2 += begun.elapsed();
             outcomes
         };
         for ((entity, judged), outcome) in entities.iter().zip(judged).zip(outcomes) {
-            let update = if rehearsing { judged == Judged::Update } else { outcome == Outcome::Updated };
+            let update = if rehearsing { judged != Judged::Insert } else { outcome == Outcome::Updated };
             let verdict = match outcome {
                 Outcome::Refused(words) => {
                     self.report.leave(&entity.key, Left::Refused, &words);
@@ -292,7 +307,8 @@ impl<'a> Walk<'a> {
                 _ => Verdict::Insert,
             };
             self.report.judged(&entity.key, verdict);
-            if verdict != Verdict::Known {
+            // Decisions alone take nothing else with them.
+            if verdict != Verdict::Known && what == What::Rows {
                 self.report.lose(&entity.key, &entity.losses);
             }
         }

@@ -3,7 +3,7 @@
 //! One rule: a batch is written whole or not at all; a row that the server refuses is found by halving and named, and
 //! the others go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::postgres::PgDatabaseError;
@@ -41,6 +41,15 @@ pub(super) enum Mode {
     Rehearse,
 }
 
+/// What a batch writes of its entities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// All of them.
+    Rows,
+    /// What v3's screens decided about them; never inserted.
+    Flags,
+}
+
 /// Writes batches of one table over one session.
 pub(super) struct Writer<'a> {
     pub(super) work: &'a PostgresWork,
@@ -55,7 +64,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// The server went away, or does not let this user write. What was committed before stays.
-    pub(super) async fn batch(&mut self, entities: &mut [Entity]) -> Result<Vec<Outcome>, Trouble> {
+    pub(super) async fn batch(
+        &mut self,
+        what: What,
+        entities: &mut [Entity],
+    ) -> Result<Vec<Outcome>, Trouble> {
         if self.table == Table::Scores {
             self.settle_configs(entities).await?;
         }
@@ -63,13 +76,13 @@ impl Writer<'_> {
         let whole = 0..entities.len();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
-            let refused = match self.tried(&entities[part.clone()]).await? {
+            let refused = match self.tried(what, &entities[part.clone()]).await? {
                 Ok(written) => {
                     for (outcome, entity) in outcomes[part.clone()].iter_mut().zip(&entities[part]) {
-                        *outcome = match (self.mode, written.get(&entity.key.id)) {
-                            (Mode::Rehearse, _) | (_, Some(true)) => Outcome::Inserted,
-                            (_, Some(false)) => Outcome::Updated,
-                            (_, None) => Outcome::Newer,
+                        *outcome = match (what, self.mode, written.get(&entity.key.id)) {
+                            (What::Rows, Mode::Rehearse, _) | (_, _, Some(true)) => Outcome::Inserted,
+                            (_, _, Some(false)) => Outcome::Updated,
+                            (_, _, None) => Outcome::Newer,
                         };
                     }
                     continue;
@@ -87,9 +100,17 @@ impl Writer<'_> {
     }
 
     /// One transaction, again when another one was in the way. `Err` inside: the server refuses a value.
-    async fn tried(&mut self, part: &[Entity]) -> Result<Result<HashMap<String, bool>, String>, Trouble> {
+    async fn tried(
+        &mut self,
+        what: What,
+        part: &[Entity],
+    ) -> Result<Result<HashMap<String, bool>, String>, Trouble> {
         for again in 1.. {
-            let error = match self.transaction(part).await {
+            let done = match what {
+                What::Rows => self.transaction(part).await,
+                What::Flags => self.flags(part).await,
+            };
+            let error = match done {
                 Ok(written) => return Ok(Ok(written)),
                 Err(error) => error,
             };
@@ -122,6 +143,39 @@ impl Writer<'_> {
         Ok(written)
     }
 
+    /// One statement is a transaction of its own.
+    async fn flags(&mut self, part: &[Entity]) -> Result<HashMap<String, bool>, sqlx::Error> {
+        let statement = match self.mode {
+            Mode::Rehearse => self.target.rehearse_flags(),
+            Mode::Write => self.target.flags(),
+        };
+        let ids = self.touched(statement, part).await?;
+        Ok(ids.into_iter().map(|id| (id, false)).collect())
+    }
+
+    /// Which of these stay public or bookmarked in v2, since v3's `false` may be nobody's decision.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(super) async fn undecided(&mut self, part: &[Entity]) -> Result<HashSet<String>, Trouble> {
+        if !self.target.has_flags() || part.is_empty() {
+            return Ok(HashSet::new());
+        }
+        match self.touched(self.target.undecided(), part).await {
+            Ok(ids) => Ok(ids.into_iter().collect()),
+            // A value that PostgreSQL refuses: the write names its row.
+            Err(sqlx::Error::Database(_)) => Ok(HashSet::new()),
+            Err(error) => Err(self.work.trouble(&error)),
+        }
+    }
+
+    async fn touched(&mut self, statement: String, part: &[Entity]) -> Result<Vec<String>, sqlx::Error> {
+        let query = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(statement));
+        let query = (0..self.target.fields.len()).fold(query, |query, at| query.bind(texts(part, at)));
+        let moments: Vec<i64> = part.iter().map(|e| e.touched).collect();
+        query.bind(moments).fetch_all(&mut self.session).await
+    }
+
     /// A score whose configuration is gone goes back without it, as v2 itself would leave it (ON DELETE SET NULL).
     async fn settle_configs(&mut self, entities: &mut [Entity]) -> Result<(), Trouble> {
         let named: BTreeSet<&str> =
@@ -149,9 +203,11 @@ fn bound<'q>(
     target: &Target,
     part: &[Entity],
 ) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
-    (0..target.fields.len()).fold(query, |query, at| {
-        query.bind(part.iter().map(|e| e.values.get(at).cloned().flatten()).collect::<Vec<Text>>())
-    })
+    (0..target.fields.len()).fold(query, |query, at| query.bind(texts(part, at)))
+}
+
+fn texts(part: &[Entity], at: usize) -> Vec<Text> {
+    part.iter().map(|e| e.values.get(at).cloned().flatten()).collect()
 }
 
 /// The sessions that traces name, since v2's traces refer to them: made at the time of their first trace here.

@@ -205,7 +205,7 @@ impl Size {
 }
 
 /// The first day of a month `YYYYMM`, in days since 1970.
-fn first_day(month: u32) -> Option<i64> {
+pub(super) fn first_day(month: u32) -> Option<i64> {
     let year = i16::try_from(month / 100).ok()?;
     let date = jiff::civil::Date::new(year, i8::try_from(month % 100).ok()?, 1).ok()?;
     Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second().div_euclid(86_400))

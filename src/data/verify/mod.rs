@@ -10,7 +10,7 @@
 //! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`bucket`], [`ids`] |
 //! | where sums differ: which ids | [`drill`] |
 //! | what is wrong with them | [`resolve`], [`compare`], [`finding`] |
-//! | what need not be read again, and what the cockpit shows | [`state`], [`witness`] |
+//! | what need not be read again, and what the cockpit shows | [`witness`], [`doubt`], [`state`] |
 //! | how hard the servers are asked, and which ones answer | [`pace`], [`replicas`] |
 
 pub mod bucket;
@@ -18,6 +18,7 @@ pub mod chain;
 pub mod clickhouse;
 pub mod compare;
 pub mod cost;
+pub mod doubt;
 pub mod drill;
 pub mod finding;
 pub mod ids;

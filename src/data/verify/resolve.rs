@@ -15,9 +15,8 @@ use crate::data::cell::Cell;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
+use crate::domain::latency::CANARY;
 
-/// What the ids of our own canaries begin with.
-const PROBE: &str = "cutover-canary-";
 const DAY: i64 = super::range::DAY;
 
 /// How far the backfill has come.
@@ -95,7 +94,7 @@ impl Resolver<'_> {
         for (key, (v2, v3)) in &all {
             let mut finding = self.classify(key, v2.as_ref(), v3, deleted.contains(&key.id));
             if let Some(finding) = &mut finding {
-                if key.id.starts_with(PROBE) {
+                if key.id.starts_with(CANARY) {
                     finding.difference = Difference::Probe;
                 }
                 let ours = v2.as_ref().and_then(|row| row.as_ref().ok());
@@ -146,10 +145,12 @@ impl Resolver<'_> {
 
     fn is_moving(&self, v2: Option<&Result<Row, Rejected>>, v3: &[Row]) -> bool {
         let v2 = v2.and_then(|row| row.as_ref().ok());
-        let touched = v2.into_iter().chain(v3).flat_map(|row| {
-            ["created_at", "updated_at", "event_ts"].into_iter().filter_map(|ch| self.millis(row, ch))
-        });
-        touched.max().is_some_and(|at| at > self.young)
+        let touched = v2.into_iter().chain(v3);
+        let touched = touched
+            .flat_map(|row| ["created_at", "updated_at"].into_iter().filter_map(|ch| self.millis(row, ch)));
+        // The version of a copy is the client's own time, which may lie in the future.
+        let own = v3.iter().filter(|row| self.is_own(row)).filter_map(|row| self.millis(row, "event_ts"));
+        touched.chain(own).max().is_some_and(|at| at > self.young)
     }
 
     /// One entity; nothing when both sides mean the same.

@@ -5,6 +5,7 @@
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
+use super::doubt::{only, without};
 use super::finding::{Against, Finding};
 use super::options::{Options, Progress, Report, TableReport};
 use super::pace::Pace;
@@ -12,9 +13,10 @@ use super::postgres::V2;
 use super::range::Range;
 use super::replicas::{self, Servers};
 use super::resolve::narrow;
-use super::state::{Known, State, Witness, without};
+use super::selftest;
+use super::state::{Known, State};
 use super::table::{Remembering, Running};
-use super::{selftest, witness};
+use super::witness::Question;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::tables::{Live, Spec, Tier, spec};
 use crate::domain::backfill::Table;
@@ -119,17 +121,15 @@ impl Verify<'_> {
         selftest::check(&prepared.v2, &prepared.mapping, &prepared.chain).await?;
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
-        let (known, now) = self.known(&prepared, old, begun).await?;
-        let inside = known.days.iter().filter(|(day, _)| range.has_day(**day));
-        let remembered = inside.map(|(_, day)| day.rows).sum();
         let pace = Pace::new(self.options.load);
-        let ranges = self.left(&prepared, &known, pace).await?;
-        let all: u64 = now.rows.values().sum();
-        let share = if all > 0 { 1.0 - remembered as f64 / all as f64 } else { 1.0 };
+        let (remembering, left) = self.known(&prepared, old, begun).await?;
+        let inside = remembering.iter().flat_map(|r| &r.known.days).filter(|(day, _)| range.has_day(**day));
+        let remembered: u64 = inside.map(|(_, rows)| rows).sum();
+        let ranges = self.cut(&prepared, left, pace).await?;
+        let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
         self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
         let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
         (report.rows, report.remembered) = (remembered, remembered);
-        let by_day = self.by_day(prepared.strategy);
         let mut running = Running {
             looked: narrow(&prepared.mapping, *tier),
             v2: prepared.v2,
@@ -139,7 +139,7 @@ impl Verify<'_> {
             cursor: prepared.size.cursor,
             report,
             moving: vec![],
-            remembering: by_day.then_some(Remembering { known, now, tainted: None }),
+            remembering,
             options: &self.options,
             progress: self.progress,
             clock: self.now,
@@ -147,6 +147,10 @@ impl Verify<'_> {
         };
         running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
         running.settle().await?;
+        if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
+            remembering.complete();
+            note(notes, state.remember(&key, remembering.known));
+        }
         let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
         let first = prepared.servers.host;
@@ -171,45 +175,65 @@ impl Verify<'_> {
         strategy != Strategy::Ids && self.options.state.is_some() && self.options.range.project.is_none()
     }
 
-    /// What is known of the table and has not changed, and what says so.
+    /// What is known of the table and has not changed, and the ranges that are left.
     async fn known(
         &self,
         at: &Prepared,
         old: Option<Known>,
         begun: Now,
-    ) -> Result<(Known, Witness), Trouble> {
-        let spec = at.mapping.spec;
-        let mut known = Known {
-            relation: at.servers.relation.clone(),
-            since: begun.wall.as_millisecond(),
-            ..Known::default()
-        };
+    ) -> Result<(Option<Remembering>, Vec<Range>), Trouble> {
+        let range = &self.options.range;
         if !self.by_day(at.strategy) {
-            return Ok((known, Witness::default()));
+            return Ok((None, vec![range.clone()]));
         }
-        known.updates = witness::updates(&at.v2, spec.pg(), at.servers.replica).await?;
-        let now =
-            witness::ask(&at.v2, &self.clickhouse, spec, &at.chain, old.as_ref(), known.updates).await?;
-        known.months.clone_from(&now.months);
-        if let Some(mut old) = old {
-            let unchanged = old.unchanged(&now);
-            old.days.retain(|day, _| unchanged.contains(day));
-            known.days = old.days;
-        }
-        Ok((known, now))
+        let begun = begun.wall.as_millisecond();
+        let question = Question {
+            v2: &at.v2,
+            ch: &self.clickhouse,
+            spec: at.mapping.spec,
+            replica: at.servers.replica,
+            begun,
+            grace: self.options.grace,
+        };
+        let answer = question.ask(old.as_ref()).await?;
+        let Some(v3) = answer.v3 else { return Ok((None, vec![range.clone()])) };
+        let relation = at.servers.relation.clone();
+        let mut known = Known { relation, since: begun, v2: answer.v2, v3, ..Known::default() };
+        let Some(mut old) = old else {
+            return Ok((Some(Remembering::new(known)), vec![range.clone()]));
+        };
+        let doubtful = old.doubtful(&answer.now, begun.cast_unsigned());
+        old.days.retain(|day, _| !doubtful.contains(day));
+        known.days = old.days;
+        let left = if old.rest.is_some() {
+            only(range, &doubtful)
+        } else {
+            without(range, &known.days.keys().copied().collect())
+        };
+        known.rest = old.rest.map(|_| doubtful);
+        Ok((Some(Remembering::new(known)), left))
     }
 
-    /// The ranges that are left to be read.
-    async fn left(&self, at: &Prepared, known: &Known, pace: Pace) -> Result<Vec<Range>, Trouble> {
+    /// The ranges that are left to be read, each by itself.
+    async fn cut(&self, at: &Prepared, left: Vec<Range>, pace: Pace) -> Result<Vec<Range>, Trouble> {
         let edges = match at.strategy {
             Strategy::Ids => vec![],
+            _ if left.is_empty() => vec![],
             _ if pace.is_limited() => steps(&at.v2, &self.options).await?,
             Strategy::Months => at.size.months(),
             Strategy::Buckets => vec![],
         };
-        let unchanged = known.days.keys().copied().collect();
-        let left = without(&self.options.range, &unchanged);
         Ok(left.into_iter().flat_map(|range| range.cut(&edges)).collect())
+    }
+}
+
+/// Tells once that something could not be written down.
+pub(super) fn note(notes: &mut Vec<String>, written: std::io::Result<()>) {
+    if let Err(error) = written {
+        let note = format!("what is equal could not be remembered: {error}");
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
 }
 

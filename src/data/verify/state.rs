@@ -1,7 +1,7 @@
 //! What was found equal, so that it need not be read again, and the results that the cockpit shows.
 //!
-//! One rule: a day counts as equal only for the very tables it was read from, with the same number of rows in
-//! PostgreSQL, none of them updated since, and the same parts or the same rows in ClickHouse.
+//! One rule: a day counts as equal only for the very tables it was read from, and together with what proves on
+//! both sides that it has not changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -11,24 +11,30 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::chain;
-use super::range::Range;
+use crate::data::census::book::{Moved, Part};
 use crate::domain::backfill::Table;
 use crate::domain::verified::{Depth, Verified};
 
 /// The file's name in the state folder.
 pub const FILE: &str = "verify.json";
-/// Stretches that are read by themselves; more are read together.
-const STRETCHES: usize = 64;
-/// Empty days in a row that are remembered one by one.
-const EMPTY: i64 = 400;
+/// What PostgreSQL's statistics said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct V2Mark {
+    /// Rows that came, changed and went so far; nothing where it does not say.
+    pub moved: Option<Moved>,
+    /// Since when it counts.
+    pub reset: String,
+    /// Rows created shortly before the run, by day, which the next run counts once more.
+    pub recent: BTreeMap<i64, u64>,
+}
 
-/// A day that was found equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Day {
-    /// Rows of PostgreSQL.
-    pub rows: u64,
-    /// Digest of ClickHouse's rows, where it was taken.
-    pub digest: Option<(u64, u64)>,
+/// What ClickHouse's table was made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct V3Mark {
+    /// Active parts by partition.
+    pub parts: BTreeMap<String, Vec<Part>>,
+    /// Newest block of the whole table.
+    pub newest: i64,
 }
 
 /// What is known of one table, columns and project.
@@ -36,14 +42,16 @@ pub struct Day {
 pub struct Known {
     /// Both tables, as their servers name them.
     pub relation: String,
-    /// Updates of the PostgreSQL table so far; nothing where it does not say.
-    pub updates: Option<i64>,
-    /// When the oldest of these days was read, in milliseconds.
+    /// When the run that found this began, in milliseconds.
     pub since: i64,
-    /// Days since 1970.
-    pub days: BTreeMap<i64, Day>,
-    /// Fingerprints of ClickHouse's months, `YYYYMM`.
-    pub months: BTreeMap<u32, u64>,
+    /// Days since 1970 that were found equal, with their rows in PostgreSQL.
+    pub days: BTreeMap<i64, u64>,
+    /// All other days that have rows; nothing as long as not all of the table was read.
+    pub rest: Option<BTreeSet<i64>>,
+    /// What proves PostgreSQL's rows unchanged.
+    pub v2: V2Mark,
+    /// What proves ClickHouse's rows unchanged.
+    pub v3: V3Mark,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -137,125 +145,9 @@ pub fn results(folder: &Path) -> Vec<Verified> {
     State::open(Some(folder)).results()
 }
 
-/// What both servers say now, to hold remembered days against.
-#[derive(Debug, Default)]
-pub struct Witness {
-    /// Rows per day in PostgreSQL.
-    pub rows: BTreeMap<i64, u64>,
-    /// Days with rows that were updated since.
-    pub touched: BTreeSet<i64>,
-    /// Fingerprints of ClickHouse's months.
-    pub months: BTreeMap<u32, u64>,
-    /// Digests of ClickHouse's days, where they were taken.
-    pub digests: BTreeMap<i64, (u64, u64)>,
-}
-
-impl Known {
-    /// The days of which nothing has changed.
-    pub fn unchanged(&self, now: &Witness) -> BTreeSet<i64> {
-        let unchanged = |(day, known): &(&i64, &Day)| {
-            let month = month_of(**day);
-            let parts = self.months.get(&month) == now.months.get(&month);
-            let digest = known.digest.is_some_and(|d| now.digests.get(day).copied().unwrap_or_default() == d);
-            now.rows.get(day).copied().unwrap_or(0) == known.rows
-                && !now.touched.contains(day)
-                && (parts || digest)
-        };
-        self.days.iter().filter(unchanged).map(|(day, _)| *day).collect()
-    }
-}
-
-/// The month of a day, `YYYYMM`; 0 for days that no calendar has.
-pub fn month_of(day: i64) -> u32 {
-    let date =
-        Timestamp::from_second(day.saturating_mul(86_400)).map(|at| at.to_zoned(jiff::tz::TimeZone::UTC));
-    date.map_or(0, |d| u32::from(d.year().unsigned_abs()) * 100 + u32::from(d.month().unsigned_abs()))
-}
-
-/// What is left of a range without these days.
-pub fn without(range: &Range, days: &BTreeSet<i64>) -> Vec<Range> {
-    let mut edges: Vec<(i64, i64)> = vec![];
-    let mut next = i64::MIN;
-    for day in days {
-        if *day > next {
-            edges.push((next, *day));
-        }
-        next = day + 1;
-    }
-    edges.push((next, i64::MAX));
-    while edges.len() > STRETCHES {
-        // The two that stand closest are read as one.
-        let closest =
-            (1..edges.len()).min_by_key(|at| edges[*at].0.saturating_sub(edges[at - 1].1)).unwrap_or(1);
-        let (_, end) = edges.remove(closest);
-        edges[closest - 1].1 = end;
-    }
-    let part = |(from, to): (i64, i64)| {
-        let mut part = range.days(from.max(-200_000), to.min(200_000));
-        if from == i64::MIN {
-            part.from = range.from;
-        }
-        if to == i64::MAX {
-            part.to = range.to;
-        }
-        part
-    };
-    let parts = edges.into_iter().map(part);
-    parts.filter(|p| p.from.zip(p.to).is_none_or(|(from, to)| from < to)).collect()
-}
-
-/// Days to remember after a range was read: those with rows, and the empty ones between them.
-pub fn filled(rows: &BTreeMap<i64, u64>) -> BTreeMap<i64, u64> {
-    let mut filled = rows.clone();
-    let days: Vec<i64> = rows.keys().copied().collect();
-    for pair in days.windows(2) {
-        if pair[1] - pair[0] <= EMPTY {
-            filled.extend((pair[0] + 1..pair[1]).map(|day| (day, 0)));
-        }
-    }
-    filled
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::verify::range::DAY;
-
-    #[test]
-    fn only_what_did_not_change_is_left_out() {
-        let day = |rows, digest| Day { rows, digest };
-        let known = Known {
-            days: BTreeMap::from([
-                (20_454, day(5, None)),
-                (20_455, day(0, None)),
-                (20_490, day(7, Some((7, 9)))),
-            ]),
-            months: BTreeMap::from([(202_601, 11), (202_602, 12)]),
-            ..Known::default()
-        };
-        let mut now = Witness {
-            rows: BTreeMap::from([(20_454, 5), (20_490, 7), (20_491, 3)]),
-            months: BTreeMap::from([(202_601, 11), (202_602, 99)]),
-            digests: BTreeMap::from([(20_490, (7, 9))]),
-            ..Witness::default()
-        };
-        assert_eq!(known.unchanged(&now), BTreeSet::from([20_454, 20_455, 20_490]));
-        let left = without(&Range::default(), &known.unchanged(&now));
-        let edges: Vec<_> = left.iter().map(|r| (r.from, r.to)).collect();
-        assert_eq!(
-            edges,
-            [
-                (None, Some(20_454 * DAY)),
-                (Some(20_456 * DAY), Some(20_490 * DAY)),
-                (Some(20_491 * DAY), None)
-            ]
-        );
-        now.touched.insert(20_454);
-        now.digests.insert(20_490, (7, 8));
-        now.rows.insert(20_455, 1);
-        assert!(known.unchanged(&now).is_empty());
-        assert_eq!(without(&Range::default(), &BTreeSet::new()), [Range::default()]);
-    }
 
     #[test]
     fn a_file_is_read_as_it_was_written() {
@@ -277,15 +169,5 @@ mod tests {
         assert_eq!(results(folder.path()), [result]);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         assert!(results(folder.path()).is_empty());
-    }
-
-    #[test]
-    fn many_stretches_are_read_together() {
-        let days: BTreeSet<i64> = (0..1000).map(|n| n * 2).collect();
-        let left = without(&Range::default(), &days);
-        assert_eq!(left.len(), STRETCHES);
-        assert!(left.windows(2).all(|pair| pair[0].to <= pair[1].from));
-        assert_eq!(filled(&BTreeMap::from([(1, 5), (4, 6)])).len(), 4);
-        assert_eq!((month_of(0), month_of(20_454)), (197_001, 202_601));
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! One rule: only days in which nothing is wrong and nothing was moving are remembered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::Strategy;
+use super::doubt::filled;
 use super::drill::{Suspects, batches, drill};
 use super::finding::{Against, Difference, Finding};
 use super::ids;
@@ -16,7 +17,8 @@ use super::pace::Pace;
 use super::postgres::V2;
 use super::range::Range;
 use super::resolve::{Cursor, Resolver};
-use super::state::{Day, Known, Witness, filled, month_of};
+use super::run::note;
+use super::state::Known;
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
 
@@ -26,9 +28,66 @@ const CLOSELY: usize = 200_000;
 /// What is written down after each range.
 pub(super) struct Remembering {
     pub(super) known: Known,
-    pub(super) now: Witness,
-    /// Days with something wrong in them; nothing is remembered at all when a row without a day is wrong.
-    pub(super) tainted: Option<BTreeSet<i64>>,
+    /// Days that were read in this run and are not to be remembered.
+    pub(super) wrong: BTreeSet<i64>,
+    /// Days with something wrong in the range that is read; nothing of it is remembered when a row without a day
+    /// is wrong.
+    tainted: Option<BTreeSet<i64>>,
+}
+
+impl Remembering {
+    pub(super) const fn new(known: Known) -> Self {
+        Self { known, wrong: BTreeSet::new(), tainted: Some(BTreeSet::new()) }
+    }
+
+    /// A range begins.
+    fn begin(&mut self) {
+        self.tainted = Some(BTreeSet::new());
+    }
+
+    /// A range was read, which had these rows.
+    fn end(&mut self, range: &Range, rows: &BTreeMap<i64, u64>) {
+        let mut rows = filled(rows);
+        // What was in doubt and turned out to be empty on both sides.
+        let rest = self.known.rest.iter().flatten().copied().filter(|day| range.has_day(*day));
+        for day in rest.collect::<Vec<_>>() {
+            rows.entry(day).or_default();
+        }
+        for (day, rows) in rows {
+            let equal = self.tainted.as_ref().is_some_and(|tainted| !tainted.contains(&day));
+            if equal && range.has_day(day) {
+                self.known.days.insert(day, rows);
+                if let Some(rest) = &mut self.known.rest {
+                    rest.remove(&day);
+                }
+            } else {
+                self.forget(&[day]);
+            }
+        }
+    }
+
+    /// All of the table was read: what is not remembered is told apart from what nobody knows.
+    pub(super) fn complete(&mut self) {
+        let wrong = self.wrong.iter().filter(|day| !self.known.days.contains_key(day)).copied();
+        self.known.rest.get_or_insert_default().extend(wrong);
+    }
+
+    fn taint(&mut self, days: &[i64]) {
+        if let Some(tainted) = &mut self.tainted {
+            tainted.extend(days);
+        }
+        self.forget(days);
+    }
+
+    fn forget(&mut self, days: &[i64]) {
+        for day in days {
+            self.known.days.remove(day);
+            self.wrong.insert(*day);
+            if let Some(rest) = &mut self.known.rest {
+                rest.insert(*day);
+            }
+        }
+    }
 }
 
 /// The table.
@@ -63,13 +122,8 @@ impl Running<'_> {
             }
             let begun = (self.clock)().mono;
             self.range(range).await?;
-            if let Some(remembering) = &self.remembering
-                && let Err(error) = remember(&remembering.known)
-            {
-                let note = format!("what is equal could not be remembered: {error}");
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
+            if let Some(remembering) = &self.remembering {
+                note(notes, remember(&remembering.known));
             }
             tokio::time::sleep(pace.pause((self.clock)().mono.since(begun))).await;
         }
@@ -103,7 +157,7 @@ impl Running<'_> {
             return self.look(compared.suspects).await;
         }
         if let Some(remembering) = &mut self.remembering {
-            remembering.tainted = Some(BTreeSet::new());
+            remembering.begin();
         }
         let ours = self.v2.sums(&self.chain, range);
         let (sums, (theirs, received)) = futures::try_join!(ours, self.v3.sums(&self.chain, range, &seen))?;
@@ -121,15 +175,8 @@ impl Running<'_> {
         for day in theirs.days().into_keys() {
             days.entry(day).or_default();
         }
-        if let Some(Remembering { known, now, tainted: Some(tainted) }) = &mut self.remembering {
-            let digested: BTreeSet<u32> = now.digests.keys().map(|day| month_of(*day)).collect();
-            for (day, rows) in filled(&days) {
-                if range.has_day(day) && !tainted.contains(&day) {
-                    let digest = now.digests.get(&day).copied();
-                    let digest = digest.or_else(|| digested.contains(&month_of(day)).then_some((0, 0)));
-                    known.days.insert(day, Day { rows, digest });
-                }
-            }
+        if let Some(remembering) = &mut self.remembering {
+            remembering.end(range, &days);
         }
         Ok(())
     }
@@ -161,7 +208,9 @@ impl Running<'_> {
             self.say(&format!("{} rows by id", ids.len()));
             let young = self.young();
             let seen = self.resolver(young).look(page).await?;
-            self.taint(&seen.days);
+            if let Some(remembering) = &mut self.remembering {
+                remembering.taint(&seen.days);
+            }
             self.moving.extend(seen.moving);
             self.tell(&seen.findings);
         }
@@ -217,17 +266,6 @@ impl Running<'_> {
         }
     }
 
-    fn taint(&mut self, days: &[i64]) {
-        let Some(remembering) = &mut self.remembering else { return };
-        match &mut remembering.tainted {
-            Some(tainted) if !days.is_empty() => {
-                tainted.extend(days);
-                remembering.known.days.retain(|day, _| !days.contains(day));
-            }
-            _ => {}
-        }
-    }
-
     fn tell(&mut self, findings: &[Finding]) {
         for finding in findings {
             *self.report.differences.entry(finding.difference).or_default() += 1;
@@ -237,7 +275,8 @@ impl Running<'_> {
                 self.report.wrong += 1;
                 match (finding.days.as_slice(), &mut self.remembering) {
                     ([], Some(remembering)) => remembering.tainted = None,
-                    (days, _) => self.taint(days),
+                    (days, Some(remembering)) => remembering.taint(days),
+                    (_, None) => {}
                 }
             }
             (self.found)(finding);

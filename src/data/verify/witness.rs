@@ -1,124 +1,216 @@
 //! What both servers say cheaply of the days that were found equal before.
 //!
 //! One rule: it is asked before anything is read, so that what changes meanwhile is read again next time.
+//!
+//! | side | proof | otherwise |
+//! |---|---|---|
+//! | PostgreSQL | no row was updated or deleted (`n_tup_upd`, `n_tup_del`), and as many came (`n_tup_ins`) as were created since | rows are counted per day, and those updated since are looked for |
+//! | ClickHouse | every part was seen before, or is made of parts that were | the days that new parts hold rows of; the month, where old ones were changed |
+//!
+//! PostgreSQL writes its statistics down to a minute late: they are believed only where rows that were touched
+//! within that time are looked at twice anyway (`--grace`), and never on a replica, which has none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
+use sqlx::AssertSqlSafe;
 
-use super::chain::Chain;
+use super::doubt::Witness;
 use super::postgres::V2;
 use super::range::Range;
-use super::state::{Known, Witness, month_of};
+use super::state::{Known, V2Mark, V3Mark};
 use crate::clients::work::ClickhouseWork;
+use crate::data::census::book::{Moved, Part};
+use crate::data::census::clickhouse::parts::{Change, compare};
+use crate::data::census::clickhouse::{Server, Side};
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
+use crate::domain::backfill::Table;
 
-/// v2 stamps `updated_at` with its own clock, which may be off by so many milliseconds.
+/// v2 stamps its times with its own clock, which may be off by so many milliseconds.
 const SKEW: i64 = 600_000;
-/// The newest months change by themselves: merges, late rows.
-const NEWEST: usize = 2;
+/// Statistics are at most this late (PostgreSQL's `PGSTAT_MAX_INTERVAL`).
+const LATE: Duration = Duration::from_secs(60);
+/// Longest wait for the list of parts.
+const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Row, Deserialize)]
-struct Month {
-    partition: String,
-    fingerprint: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct DayDigest {
+struct Held {
+    part: String,
     day: i64,
-    rows: u64,
-    hash: u64,
 }
 
-/// Updates of the PostgreSQL table so far; nothing on a replica, whose counters do not see them.
-///
-/// # Errors
-/// The server cannot be asked.
-pub async fn updates(v2: &V2, table: &str, replica: bool) -> Result<Option<i64>, Trouble> {
-    if replica {
-        return Ok(None);
-    }
-    let mut session = v2.session().await?;
-    let sql = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relid = $1::regclass";
-    let found: Option<i64> = sqlx::query_scalar(sql)
-        .bind(table)
-        .fetch_optional(&mut session)
-        .await
-        .map_err(|e| v2.work.trouble(&e))?;
-    Ok(found)
+/// What is asked, and of whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// v2's side.
+    pub v2: &'a V2,
+    /// v3's side.
+    pub ch: &'a ClickhouseWork,
+    /// The table.
+    pub spec: &'static Spec,
+    /// Whether PostgreSQL is a replica.
+    pub replica: bool,
+    /// When the run began, in milliseconds.
+    pub begun: i64,
+    /// Rows touched within this time are looked at twice.
+    pub grace: Duration,
 }
 
-/// Asks both servers about `known` days, or for the first time what will be needed for the next run.
-///
-/// # Errors
-/// A side cannot be asked.
-pub async fn ask(
-    v2: &V2,
-    ch: &ClickhouseWork,
-    spec: &'static Spec,
-    chain: &Chain,
-    known: Option<&Known>,
-    updates: Option<i64>,
-) -> Result<Witness, Trouble> {
-    let months = fingerprints(ch, spec).await?;
-    let mut digested: BTreeSet<u32> = months.keys().rev().take(NEWEST).copied().collect();
-    if let Some(known) = known {
-        let days: BTreeSet<u32> = known.days.keys().map(|day| month_of(*day)).collect();
-        digested.extend(days.into_iter().filter(|m| known.months.get(m) != months.get(m)));
+/// What to remember for the next run, and what the servers say of the last one.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// PostgreSQL's mark.
+    pub v2: V2Mark,
+    /// ClickHouse's mark; nothing where its parts may not be seen, so that nothing can be remembered.
+    pub v3: Option<V3Mark>,
+    /// What is to be held against the days that are known.
+    pub now: Witness,
+}
+
+impl Question<'_> {
+    /// Asks both servers at once.
+    ///
+    /// # Errors
+    /// A side cannot be asked.
+    pub async fn ask(&self, known: Option<&Known>) -> Result<Answer, Trouble> {
+        let ((v2, rows, touched), (v3, grown, rewritten)) =
+            futures::try_join!(self.postgres(known), self.clickhouse(known))?;
+        Ok(Answer { v2, v3, now: Witness { rows, touched, grown, rewritten } })
     }
-    let counted = async {
-        let Some(known) = known else { return Ok((BTreeMap::new(), BTreeSet::new())) };
+
+    async fn postgres(
+        &self,
+        known: Option<&Known>,
+    ) -> Result<(V2Mark, Option<BTreeMap<i64, u64>>, BTreeSet<i64>), Trouble> {
         let whole = Range::default();
-        let rows = v2.days(&whole, "").await?.into_iter().collect();
-        let quiet = updates.is_some() && updates == known.updates;
+        let (moved, reset) = self.movements().await?;
+        let recent = self.v2.days(&whole, &since("created_at", self.begun)).await?;
+        let mark = V2Mark { moved, reset, recent: recent.into_iter().collect() };
+        let Some(known) = known else { return Ok((mark, None, BTreeSet::new())) };
+        if let Some(came) = self.proven(known, &mark).await? {
+            return Ok((mark, None, came));
+        }
+        let rows = self.v2.days(&whole, "").await?.into_iter().collect();
+        let then = &known.v2;
+        let quiet = then.reset == mark.reset
+            && then.moved.zip(mark.moved).is_some_and(|(then, now)| then.updated == now.updated);
         let touched = if quiet {
             BTreeSet::new()
         } else {
-            let since = format!(
-                "AND t.updated_at >= 'epoch'::timestamp + interval '{} milliseconds'",
-                known.since - SKEW
-            );
-            v2.days(&whole, &since).await?.into_iter().map(|(day, _)| day).collect()
+            let touched = self.v2.days(&whole, &since("updated_at", known.since)).await?;
+            touched.into_iter().map(|(day, _)| day).collect()
         };
-        Ok((rows, touched))
-    };
-    let (digests, (rows, touched)) = futures::try_join!(digests(ch, spec, chain, &digested), counted)?;
-    Ok(Witness { rows, touched, months, digests })
-}
-
-/// Names and rows of the parts of each month.
-async fn fingerprints(ch: &ClickhouseWork, spec: &Spec) -> Result<BTreeMap<u32, u64>, Trouble> {
-    let query = ch.query(
-        "SELECT partition, groupBitXor(cityHash64(name, rows, toString(modification_time))) AS fingerprint \
-         FROM system.parts WHERE database = currentDatabase() AND table = ? AND active GROUP BY partition",
-    );
-    let months: Vec<Month> = ch.ask.all(query.bind(spec.ch)).await?;
-    Ok(months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.fingerprint)).collect())
-}
-
-/// Rows and a digest of their versions and compared columns, merged, of each day of these months.
-async fn digests(
-    ch: &ClickhouseWork,
-    spec: &Spec,
-    chain: &Chain,
-    months: &BTreeSet<u32>,
-) -> Result<BTreeMap<i64, (u64, u64)>, Trouble> {
-    if months.is_empty() {
-        return Ok(BTreeMap::new());
+        Ok((mark, Some(rows), touched))
     }
-    let months: Vec<u32> = months.iter().copied().collect();
-    let query = ch.query(&format!(
-        "SELECT intDiv(toUnixTimestamp64Milli({time}), 86400000) AS day, count() AS rows, \
-         sum(cityHash64(tuple(event_ts, {columns}))) AS hash FROM {table} FINAL \
-         WHERE toYYYYMM({time}) IN ? GROUP BY day",
-        time = spec.time,
-        table = spec.ch,
-        columns = chain.ch(),
-    ));
-    let query = query.with_setting("do_not_merge_across_partitions_select_final", "1").bind(months);
-    let days = query.fetch_all::<DayDigest>().await.map_err(|e| ch.trouble(&e))?;
-    Ok(days.into_iter().map(|d| (d.day, (d.rows, d.hash))).collect())
+
+    /// The days of rows that came since, where the statistics prove that nothing else happened.
+    async fn proven(&self, known: &Known, now: &V2Mark) -> Result<Option<BTreeSet<i64>>, Trouble> {
+        // What the worker copies of run items depends on other tables, too.
+        let believed = self.grace >= LATE && self.spec.table != Table::DatasetRunItems;
+        let Some((then, moved)) = known.v2.moved.zip(now.moved).filter(|_| believed) else { return Ok(None) };
+        if known.v2.reset != now.reset || then.updated != moved.updated || then.deleted != moved.deleted {
+            return Ok(None);
+        }
+        let now = self.v2.days(&Range::default(), &since("created_at", known.since)).await?;
+        let (then_recent, now): (_, BTreeMap<_, _>) = (&known.v2.recent, now.into_iter().collect());
+        let sum = |rows: &BTreeMap<i64, u64>| rows.values().sum::<u64>().cast_signed();
+        if moved.inserted - then.inserted != sum(&now) - sum(then_recent) {
+            return Ok(None);
+        }
+        let days = now.keys().chain(then_recent.keys());
+        Ok(Some(days.filter(|day| now.get(day) != then_recent.get(day)).copied().collect()))
+    }
+
+    /// Rows that came, changed and went so far, and since when it is counted; nothing on a replica, whose
+    /// counters do not see them.
+    async fn movements(&self) -> Result<(Option<Moved>, String), Trouble> {
+        if self.replica {
+            return Ok((None, String::new()));
+        }
+        let mut session = self.v2.session().await?;
+        let sql = "SELECT s.n_tup_ins, s.n_tup_upd, s.n_tup_del, coalesce((SELECT stats_reset::text \
+                   FROM pg_stat_database WHERE datname = current_database()), '') \
+                   FROM pg_stat_user_tables s WHERE s.relid = $1::regclass";
+        let found: Option<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(self.spec.pg())
+            .fetch_optional(&mut session)
+            .await
+            .map_err(|e| self.v2.work.trouble(&e))?;
+        let moved = |(inserted, updated, deleted, reset)| (Some(Moved { inserted, updated, deleted }), reset);
+        Ok(found.map(moved).unwrap_or_default())
+    }
+
+    async fn clickhouse(
+        &self,
+        known: Option<&Known>,
+    ) -> Result<(Option<V3Mark>, BTreeSet<i64>, BTreeSet<u32>), Trouble> {
+        let server = Server { ch: &self.ch.ask, limit: LIMIT };
+        let (mut grown, mut rewritten) = (BTreeSet::new(), BTreeSet::new());
+        let Some((table, Some(parts))) = server.parts(self.spec, &mut Side::default()).await? else {
+            return Ok((None, grown, rewritten));
+        };
+        let Some(months) = parts.keys().map(|id| month(id)).collect::<Option<Vec<_>>>() else {
+            tracing::info!(target: "verify", "{} is not partitioned by month: days are not remembered", self.spec.ch);
+            return Ok((None, grown, rewritten));
+        };
+        let known = known.map(|known| &known.v3);
+        if let Some(known) = known {
+            rewritten
+                .extend(known.parts.keys().filter(|id| !parts.contains_key(*id)).filter_map(|id| month(id)));
+            for ((id, active), month) in parts.iter().zip(months) {
+                let then: &[Part] = known.parts.get(id).map_or(&[], Vec::as_slice);
+                match compare(then, active, known.newest, table.is_replicated()) {
+                    Change::None => {}
+                    Change::Rewritten => _ = rewritten.insert(month),
+                    Change::Grown(names, _) => match self.held(id, &names).await? {
+                        Some(days) => grown.extend(days),
+                        None => _ = rewritten.insert(month),
+                    },
+                }
+            }
+        }
+        let newest = parts.values().flatten().map(|a| a.part.max).max().unwrap_or(-1);
+        let parts =
+            parts.into_iter().map(|(id, all)| (id, all.into_iter().map(|a| a.part).collect())).collect();
+        Ok((Some(V3Mark { parts, newest }), grown, rewritten))
+    }
+
+    /// The days that these parts hold rows of; nothing when one of them was merged away meanwhile.
+    async fn held(&self, partition: &str, names: &[String]) -> Result<Option<Vec<i64>>, Trouble> {
+        let query = self.ch.query(&format!(
+            "SELECT _part AS part, toInt64(floor(toUnixTimestamp64Milli({}) / 86400000)) AS day FROM {} \
+             WHERE _partition_id = ? AND _part IN ? GROUP BY part, day",
+            self.spec.time, self.spec.ch
+        ));
+        let held = query.bind(partition).bind(names).fetch_all::<Held>().await;
+        let held = held.map_err(|e| self.ch.trouble(&e))?;
+        let seen: BTreeSet<&str> = held.iter().map(|h| h.part.as_str()).collect();
+        Ok((seen.len() == names.len()).then(|| held.iter().map(|h| h.day).collect()))
+    }
+}
+
+/// A condition on a time of v2's own clock.
+fn since(column: &str, at: i64) -> String {
+    format!("AND t.{column} >= 'epoch'::timestamp + interval '{} milliseconds'", at - SKEW)
+}
+
+/// `YYYYMM` of a partition; nothing for other partitions.
+fn month(partition: &str) -> Option<u32> {
+    let month = partition.parse::<u32>().ok()?;
+    (month <= 999_912 && (1..=12).contains(&(month % 100))).then_some(month)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_months() {
+        assert_eq!((month("202601"), month("197001")), (Some(202_601), Some(197_001)));
+        assert_eq!((month("all"), month("20260101"), month("202613")), (None, None, None));
+        assert!(since("created_at", SKEW + 5).ends_with("interval '5 milliseconds'"));
+    }
 }

@@ -126,6 +126,11 @@ impl User {
         Ok(Self { name: token.user.clone(), groups, rules: token.rules.clone() })
     }
 
+    /// Whether a token said who it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.groups.iter().any(|group| group == "system:authenticated")
+    }
+
     /// Whether the user may.
     pub(super) fn may(&self, ask: &Ask<'_>) -> bool {
         self.rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.allows(ask)))
@@ -160,10 +165,12 @@ impl User {
     /// Refuses a path that is no resource.
     ///
     /// # Errors
-    /// 403 for anonymous users.
+    /// 403 for all but health and version to anonymous users, for all but discovery besides to others.
     pub(super) fn require_path(&self, path: &str) -> Result<(), Status> {
         let public = ["/version", "/healthz", "/livez", "/readyz"].contains(&path);
-        if public || self.groups.iter().any(|group| group == "system:authenticated") {
+        let below = |folder: &str| path == folder || path.starts_with(&format!("{folder}/"));
+        let discovery = ["/api", "/apis", "/openapi"].into_iter().any(below);
+        if public || self.rules.is_none() || (discovery && self.is_known()) {
             return Ok(());
         }
         Err(Status::forbidden("", "", "", &format!("User \"{}\" cannot get path \"{path}\"", self.name)))

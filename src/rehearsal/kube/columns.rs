@@ -76,8 +76,8 @@ static PODS: &[Column] = &[
 static DEPLOYMENTS: &[Column] = &[
     NAME,
     column("Ready", |o| json!(ready(o))),
-    count("Up-to-date", |o| json!(number(o, &["status", "updatedReplicas"]))),
-    count("Available", |o| json!(number(o, &["status", "availableReplicas"]))),
+    column("Up-to-date", |o| json!(number(o, &["status", "updatedReplicas"]))),
+    column("Available", |o| json!(number(o, &["status", "availableReplicas"]))),
     AGE,
     CONTAINERS,
     IMAGES,
@@ -146,14 +146,16 @@ static EVENTS: &[Column] = &[
     column("Type", |o| json!(text(o, &["type"]))),
     column("Reason", |o| json!(text(o, &["reason"]))),
     column("Object", |o| {
-        let about = o.get("involvedObject").or_else(|| o.get("regarding")).cloned().unwrap_or_default();
-        json!(format!("{}/{}", text(&about, &["kind"]).to_lowercase(), text(&about, &["name"])))
+        json!(format!("{}/{}", text(about(o), &["kind"]).to_lowercase(), text(about(o), &["name"])))
     }),
+    wide("Subobject", |o| json!(text(about(o), &["fieldPath"]))),
+    wide("Source", |o| json!(event_source(o))),
     column("Message", |o| {
         let message = if o.get("note").is_some() { text(o, &["note"]) } else { text(o, &["message"]) };
         json!(message.trim())
     }),
-    wide("Count", |o| json!(number(o, &["count"]).max(1).to_string())),
+    wide("First Seen", |o| json!(age(first_seen(o)))),
+    wide("Count", |o| json!(number(o, &["count"]).max(1))),
     wide("Name", |o| json!(meta(o, "name"))),
 ];
 static NAMESPACES: &[Column] = &[NAME, column("Status", |o| json!(text(o, &["status", "phase"]))), AGE];
@@ -169,9 +171,9 @@ static NODES: &[Column] = &[
     column("Version", |o| json!(text(o, &["status", "nodeInfo", "kubeletVersion"]))),
 ];
 static CONFIG_MAPS: &[Column] =
-    &[NAME, count("Data", |o| json!(size(o, "data") + size(o, "binaryData"))), AGE];
+    &[NAME, column("Data", |o| json!(size(o, "data") + size(o, "binaryData"))), AGE];
 static SECRETS: &[Column] =
-    &[NAME, column("Type", |o| json!(text(o, &["type"]))), count("Data", |o| json!(size(o, "data"))), AGE];
+    &[NAME, column("Type", |o| json!(text(o, &["type"]))), column("Data", |o| json!(size(o, "data"))), AGE];
 static LEASES: &[Column] = &[NAME, column("Holder", |o| json!(text(o, &["spec", "holderIdentity"]))), AGE];
 static ENDPOINT_SLICES: &[Column] = &[
     NAME,
@@ -214,6 +216,32 @@ fn pairs(labels: Option<&Value>) -> String {
         labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     shown.sort();
     or_none(&shown.join(",")).to_owned()
+}
+
+/// What an event is about.
+fn about(event: &Value) -> &Value {
+    event.get("involvedObject").or_else(|| event.get("regarding")).unwrap_or(&Value::Null)
+}
+
+/// The first of some fields that says anything.
+fn first_of<'a>(object: &'a Value, paths: &[&[&str]]) -> &'a str {
+    paths.iter().map(|path| text(object, path)).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+fn event_source(event: &Value) -> String {
+    let component = [
+        &["source", "component"][..],
+        &["deprecatedSource", "component"],
+        &["reportingComponent"],
+        &["reportingController"],
+    ];
+    let instance = [&["source", "host"][..], &["deprecatedSource", "host"], &["reportingInstance"]];
+    let (component, instance) = (first_of(event, &component), first_of(event, &instance));
+    if instance.is_empty() { component.to_owned() } else { format!("{component}, {instance}") }
+}
+
+fn first_seen(event: &Value) -> &str {
+    first_of(event, &[&["firstTimestamp"], &["deprecatedFirstTimestamp"], &["eventTime"]])
 }
 
 fn last_seen(event: &Value) -> &str {

@@ -42,9 +42,10 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
             let name = object["metadata"]["name"].clone();
             let mark = map_at(object, &["metadata", "labels"]);
             mark.insert("kubernetes.io/metadata.name".into(), name);
-            fill(map_at(object, &["spec"]), &[("finalizers", json!(["kubernetes"]))]);
             fill(map_at(object, &["status"]), &[("phase", json!("Active"))]);
         }
+        "Lease" | "IngressClass" => fill(map(object), &[("spec", json!({}))]),
+        "Event" => event(kind, map(object)),
         "EndpointSlice" => {
             for port in object.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 fill(map(port), &[("name", json!("")), ("protocol", json!("TCP"))]);
@@ -54,6 +55,16 @@ pub(super) fn fill_in(kind: &Kind, object: &mut Value) {
     }
     if kind.status {
         fill(map(object), &[("status", json!({}))]);
+    }
+}
+
+/// What the server gives to an object as it stores it, after its owners were noted: nobody owns it.
+pub(super) fn allocate(kind: &Kind, object: &mut Value) {
+    match kind.kind {
+        "Service" => addresses(map_at(object, &["spec"])),
+        "Namespace" => fill(map_at(object, &["spec"]), &[("finalizers", json!(["kubernetes"]))]),
+        "Pod" => admitted(map_at(object, &["spec"])),
+        _ => {}
     }
 }
 
@@ -68,7 +79,11 @@ pub(super) fn skeleton(kind: &Kind) -> Value {
         "ReplicaSet" => json!({"metadata": {}, "spec": {"template": template}, "status": {}}),
         "Pod" => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
         "Service" | "Ingress" => json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}),
-        "Event" => json!({"metadata": {}, "source": {}}),
+        "Event" => {
+            let mut empty = json!({"metadata": {}});
+            event(kind, map(&mut empty));
+            empty
+        }
         "Lease" | "IngressClass" => json!({"metadata": {}, "spec": {}}),
         _ => json!({"metadata": {}, "spec": {}, "status": {}}),
     }
@@ -182,19 +197,8 @@ fn probe_defaults(probe: &mut Map<String, Value>) {
 fn service(object: &mut Value) {
     let spec = map_at(object, &["spec"]);
     fill(spec, &[("sessionAffinity", json!("None")), ("type", json!("ClusterIP"))]);
-    let external = spec["type"] == "ExternalName";
-    if !external {
-        fill(
-            spec,
-            &[
-                ("internalTrafficPolicy", json!("Cluster")),
-                ("ipFamilies", json!(["IPv4"])),
-                ("ipFamilyPolicy", json!("SingleStack")),
-            ],
-        );
-        if let Some(ip) = spec.get("clusterIP").cloned() {
-            fill(spec, &[("clusterIPs", json!([ip]))]);
-        }
+    if spec["type"] != "ExternalName" {
+        fill(spec, &[("internalTrafficPolicy", json!("Cluster"))]);
     }
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let port = map(port);
@@ -202,6 +206,50 @@ fn service(object: &mut Value) {
         fill(port, &[("protocol", json!("TCP")), ("targetPort", number)]);
     }
     fill(map_at(object, &["status"]), &[("loadBalancer", json!({}))]);
+}
+
+fn addresses(spec: &mut Map<String, Value>) {
+    if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
+        return;
+    }
+    let [a, b, c]: [u8; 3] = rand::random();
+    fill(spec, &[("clusterIP", json!(format!("10.{}.{b}.{c}", 96 + a % 16)))]);
+    let address = spec["clusterIP"].clone();
+    let more = [
+        ("clusterIPs", json!([address])),
+        ("ipFamilies", json!(["IPv4"])),
+        ("ipFamilyPolicy", json!("SingleStack")),
+    ];
+    fill(spec, &more);
+}
+
+/// What admission gives to every pod: the plugins `Priority` and `DefaultTolerationSeconds`.
+fn admitted(spec: &mut Map<String, Value>) {
+    fill(spec, &[("priority", json!(0)), ("preemptionPolicy", json!("PreemptLowerPriority"))]);
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let Some(list) = tolerations.as_array_mut() else { return };
+        if list.iter().all(|one| one["key"] != key) {
+            list.push(
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
+            );
+        }
+    }
+}
+
+/// The fields of an event that are written even where they are empty: its type has no `omitempty` for them.
+fn event(kind: &Kind, event: &mut Map<String, Value>) {
+    let [source, first, last, component] = match kind.group {
+        "" => ["source", "firstTimestamp", "lastTimestamp", "reportingComponent"],
+        _ => ["deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", ""],
+    };
+    fill(
+        event,
+        &[(source, json!({})), (first, Value::Null), (last, Value::Null), ("eventTime", Value::Null)],
+    );
+    if !component.is_empty() {
+        fill(event, &[(component, json!("")), ("reportingInstance", json!(""))]);
+    }
 }
 
 fn ingress(object: &mut Value) {

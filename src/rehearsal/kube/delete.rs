@@ -54,7 +54,15 @@ pub(super) fn delete(
         empty_namespace(store, &target.name);
     }
     if waits || kind.kind == "Pod" {
-        let object = stored.unwrap_or_else(|| Arc::clone(&live));
+        let mut object = stored.unwrap_or_else(|| Arc::clone(&live));
+        if !waits {
+            // A pod is first marked, then taken away; where nothing runs, both happen at once.
+            let marked = Arc::make_mut(&mut object);
+            set_meta(marked, "deletionTimestamp", Some(json!(clock_text::now())));
+            set_meta(marked, "deletionGracePeriodSeconds", Some(json!(0)));
+            let next = super::objects::number(marked, &["metadata", "generation"]) + 1;
+            set_meta(marked, "generation", Some(json!(next)));
+        }
         return Ok(Deleted { body: (*view::show(kind, &object)).clone() });
     }
     let mut details = details(kind.group, kind.plural, &target.name);
@@ -64,18 +72,20 @@ pub(super) fn delete(
 }
 
 fn preconditions(target: &Target, options: &Value, live: &Value) -> Result<(), Status> {
-    let refuse = |what: &str, wanted: &str, have: &str| {
-        let why =
-            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
-        Err(Status::conflict(target.kind, &target.name, &why))
+    let refuse = |what: &str, wanted: &str, have: &str, doubt: &str| {
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). The object \
+             might have been {doubt}"
+        );
+        Err(Status::unmet(target.kind, &target.name, &why))
     };
     let uid = text(options, &["preconditions", "uid"]);
     if !uid.is_empty() && uid != meta(live, "uid") {
-        return refuse("UID", uid, meta(live, "uid"));
+        return refuse("UID", uid, meta(live, "uid"), "deleted and then recreated");
     }
     let version = text(options, &["preconditions", "resourceVersion"]);
     if !version.is_empty() && version != meta(live, "resourceVersion") {
-        return refuse("ResourceVersion", version, meta(live, "resourceVersion"));
+        return refuse("ResourceVersion", version, meta(live, "resourceVersion"), "modified");
     }
     Ok(())
 }

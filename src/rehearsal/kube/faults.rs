@@ -15,10 +15,16 @@ pub enum Fault {
     Conflict,
     /// 429 with `Retry-After` in seconds.
     TooManyRequests(u32),
+    /// 422, as a validation or a policy refuses.
+    Invalid,
     /// 500.
     Internal,
     /// The connection is accepted and never answered.
     Freeze,
+    /// The request is carried out, and never answered.
+    Swallow,
+    /// The write is carried out after this time, whether or not anybody waits for it, and never answered.
+    Late(Duration),
     /// The request is carried out, and the connection cut before the answer.
     DropAnswer,
     /// The connection is cut before anything is done.
@@ -40,6 +46,7 @@ pub enum Scope {
 #[derive(Debug, Default)]
 struct Knobs {
     next: Vec<(u32, Scope, Fault)>,
+    nth: Option<(u32, Scope, Fault)>,
     share: Vec<(f64, Scope, Fault)>,
     latency: Duration,
     spared: Vec<String>,
@@ -51,6 +58,7 @@ pub struct Faults {
     knobs: Arc<Mutex<Knobs>>,
     frozen: Arc<watch::Sender<bool>>,
     watches: Arc<watch::Sender<u64>>,
+    unanswered: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Faults {
@@ -59,6 +67,7 @@ impl Default for Faults {
             knobs: Arc::default(),
             frozen: Arc::new(watch::channel(false).0),
             watches: Arc::new(watch::channel(0).0),
+            unanswered: Arc::new(watch::channel(0).0),
         }
     }
 }
@@ -71,6 +80,22 @@ impl Faults {
     /// The next `count` requests of a scope fail.
     pub fn next(&self, count: u32, scope: Scope, fault: Fault) {
         self.lock().next.push((count, scope, fault));
+    }
+
+    /// The `nth` request of a scope fails, counted from 1 and from now; those before and after it do not.
+    pub fn nth(&self, nth: u32, scope: Scope, fault: Fault) {
+        self.lock().nth = Some((nth, scope, fault));
+    }
+
+    /// Wakes with every request that is held back for good ([`Fault::Freeze`], [`Fault::Swallow`]); the value
+    /// counts them.
+    pub fn unanswered(&self) -> watch::Receiver<u64> {
+        self.unanswered.subscribe()
+    }
+
+    /// A request is held back for good.
+    pub(super) fn holds_back(&self) {
+        self.unanswered.send_modify(|held| *held += 1);
     }
 
     /// A share of the requests of a scope, 0.0..=1.0, fails at random.
@@ -140,6 +165,16 @@ impl Faults {
             Scope::Writes => write,
         };
         let mut knobs = self.lock();
+        if let Some((left, scope, fault)) = &mut knobs.nth
+            && hits(*scope)
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                let fault = *fault;
+                knobs.nth = None;
+                return Some(fault);
+            }
+        }
         if let Some(index) = knobs.next.iter().position(|(_, scope, _)| hits(*scope)) {
             let (left, _, fault) = knobs.next[index];
             if left <= 1 {
@@ -172,7 +207,13 @@ impl Fault {
                 let message = "Internal error occurred: etcdserver: request timed out";
                 Some(Status::new(500, "InternalError", message))
             }
-            Self::Freeze | Self::DropAnswer | Self::Refuse => None,
+            Self::Invalid => {
+                let message = format!(
+                    "{resource} \"{name}\" is invalid: spec: Forbidden: a policy of this rehearsal refuses it"
+                );
+                Some(Status::new(422, "Invalid", message))
+            }
+            Self::Freeze | Self::Swallow | Self::Late(_) | Self::DropAnswer | Self::Refuse => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::authz::{Ask, Token, User};
 use super::faults::{Fault, Faults};
 use super::logs::Logs;
+use super::options::check_list;
 use super::query::{Query, Shape};
 use super::routes::{self, Objects, Route};
 use super::status::Status;
@@ -31,6 +32,15 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Largest body of a request, as a real API server has it.
 const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// How a real server can show an object and, with the last two, a list.
+const MEDIA: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
 
 /// What all connections share.
 #[derive(Debug)]
@@ -61,7 +71,22 @@ pub(super) async fn answer(
     match fault {
         None => {}
         Some(Fault::Refuse) => return Err(Cut),
-        Some(Fault::Freeze) => std::future::pending().await,
+        Some(Fault::Freeze) => {
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
+        Some(Fault::Swallow) => {
+            let _ = respond(&app, request, route, &stop).await;
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
+        Some(Fault::Late(after)) => {
+            if let Some(Route::Objects(path)) = route {
+                carry_out_late(&app, request, path, after).await;
+            }
+            app.faults.holds_back();
+            return std::future::pending().await;
+        }
         Some(Fault::DropAnswer) => {
             // Only the answer is lost; the write itself is done, or refused, as ever.
             let _ = respond(&app, request, route, &stop).await;
@@ -78,6 +103,20 @@ pub(super) async fn answer(
         }
     }
     Ok(respond(&app, request, route, &stop).await.unwrap_or_else(|status| refuse(&status)))
+}
+
+/// A write that outlives its connection.
+async fn carry_out_late(app: &Arc<App>, request: Request<Incoming>, path: Objects, after: Duration) {
+    let query = Query::of(request.uri());
+    let (Ok(verb), headers) = (verb(request.method(), &path, &query), request.headers().clone()) else {
+        return;
+    };
+    let Ok(body) = read_body(request).await else { return };
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let _ = handle_write::carry_out(&app, &headers, &body, &path, verb, &query);
+    });
 }
 
 /// Waits as long as the faults ask for, and says which of them strikes; users who are spared meet none.
@@ -111,7 +150,11 @@ async fn respond(
     let user = User::of(authorization(&request), &app.tokens)?;
     let path = request.uri().path().to_owned();
     let Some(route) = route else {
-        return Ok(no_such_path());
+        return if routes::is_of_a_group(&path) {
+            Err(Status::no_such_resource())
+        } else {
+            Ok(no_such_path())
+        };
     };
     match route {
         Route::Objects(path) => objects(app, request, &path, &user, stop).await,
@@ -156,7 +199,8 @@ async fn objects(
         group: path.kind.group,
         resource: path.kind.plural,
         subresource: &path.subresource,
-        namespace: &path.namespace,
+        // A namespace is asked about as if it were in itself.
+        namespace: if path.kind.kind == "Namespace" { &path.name } else { &path.namespace },
         name: &path.name,
     };
     user.require(&ask)?;
@@ -168,9 +212,9 @@ async fn objects(
     match (verb, path.subresource.as_str()) {
         (_, "portforward") => portforward::answer(app, request, path, &query, stop),
         ("get", "log") => log(app, path, &query),
-        ("get", _) => get(app, path, &query, Shape::of(request.headers())?),
-        ("list", _) => list(app, path, &query, Shape::of(request.headers())?),
-        ("watch", _) => watch(app, user, path, &query, Shape::of(request.headers())?),
+        ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
+        ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
+        ("watch", _) => watch(app, user, path, &query, Shape::of(request.headers(), MEDIA)?),
         _ => handle_write::answer(app, request, path, verb, &query).await,
     }
 }
@@ -178,19 +222,20 @@ async fn objects(
 fn verb(method: &Method, path: &Objects, query: &Query) -> Result<&'static str, Status> {
     let named = !path.name.is_empty();
     Ok(match *method {
-        Method::GET if query.is_on("watch") && path.subresource.is_empty() => "watch",
         Method::GET if named => "get",
+        Method::GET if query.is_on("watch") => "watch",
         Method::GET => "list",
         Method::POST if !named || path.subresource == "portforward" => "create",
         Method::PUT if named => "update",
         Method::PATCH if named => "patch",
         Method::DELETE if named && path.subresource.is_empty() => "delete",
         Method::DELETE if !named => "deletecollection",
-        _ => return Err(Status::method_not_allowed(path.kind, method.as_str())),
+        _ => return Err(Status::method_not_allowed()),
     })
 }
 
 fn get(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Response<Body>, Status> {
+    list::require_reached(&app.store, query)?;
     let object = app.store.stored(path.kind, &(path.namespace.clone(), path.name.clone()));
     let object = object.ok_or_else(|| Status::not_found(path.kind, &path.name))?;
     let object = view::show(path.kind, &object);
@@ -208,6 +253,7 @@ fn get(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Respons
 }
 
 fn list(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Response<Body>, Status> {
+    check_list(query, false)?;
     let page = list::page(&app.store, path.kind, &path.namespace, query)?;
     Ok(match shape {
         Shape::Table => json_answer(
@@ -256,6 +302,7 @@ fn watch(
     query: &Query,
     shape: Shape,
 ) -> Result<Response<Body>, Status> {
+    check_list(query, true)?;
     let spared = app.faults.is_spared(&user.name);
     let faults = if spared { Faults::default() } else { app.faults.clone() };
     let parts = (app.store.clone(), faults);

@@ -9,6 +9,7 @@ use super::delete;
 use super::handle::{App, Body, json_answer, parse, read_body};
 use super::list;
 use super::objects::meta;
+use super::options::{check_delete, check_write};
 use super::protobuf;
 use super::query::Query;
 use super::resources::Kind;
@@ -17,7 +18,10 @@ use super::scale;
 use super::status::Status;
 use super::write::{Change, Outcome, Target, Terms, require_namespace, write};
 
-/// The media types of a patch, as a real server lists them when it refuses another.
+/// The media types of an object, as a real server lists them when it refuses another.
+const OBJECTS: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+/// The media types of a patch.
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -35,6 +39,18 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Status> {
     let headers = request.headers().clone();
     let body = read_body(request).await?;
+    carry_out(app, &headers, &body, path, verb, query)
+}
+
+/// The same, of a request that was read.
+pub(super) fn carry_out(
+    app: &App,
+    headers: &HeaderMap,
+    body: &Bytes,
+    path: &Objects,
+    verb: &str,
+    query: &Query,
+) -> Result<Response<Body>, Status> {
     let target = Target {
         kind: path.kind,
         namespace: path.namespace.clone(),
@@ -42,20 +58,20 @@ pub(super) async fn answer(
         subresource: path.subresource.clone(),
     };
     match verb {
-        "delete" => return delete_one(app, &target, &body, query),
-        "deletecollection" => return delete_all(app, &target, &body, query),
+        "delete" => return delete_one(app, &target, body, query),
+        "deletecollection" => return delete_all(app, &target, body, query),
         _ => {}
     }
     let terms = Terms {
-        manager: query.manager(&headers),
-        dry_run: query.dry_run()?,
+        manager: query.manager(headers),
+        dry_run: query.dry_run(),
         unknown: query.unknown(),
         force: query.is_on("force"),
     };
     let change = match verb {
-        "create" => Change::Create(object(&headers, &body)?),
-        "update" => Change::Replace(object(&headers, &body)?),
-        _ => patch(&headers, &body, query)?,
+        "create" => Change::Create(object(headers, body, query, verb)?),
+        "update" => Change::Replace(object(headers, body, query, verb)?),
+        _ => patch(headers, body, query)?,
     };
     if matches!(change, Change::Create(_)) {
         in_namespace_of(&target, &change)?;
@@ -73,7 +89,7 @@ fn in_namespace_of(target: &Target, change: &Change) -> Result<(), Status> {
         return Ok(());
     };
     if target.kind.namespaced && target.namespace.is_empty() {
-        return Err(Status::method_not_allowed(target.kind, "create"));
+        return Err(Status::method_not_allowed());
     }
     let named = meta(body, "namespace");
     if !named.is_empty() && named != target.namespace {
@@ -105,14 +121,20 @@ fn media_type(headers: &HeaderMap) -> &str {
     full.split(';').next().unwrap_or_default().trim()
 }
 
-fn object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
+fn object(headers: &HeaderMap, body: &Bytes, query: &Query, verb: &str) -> Result<Value, Status> {
+    check_write(query, verb)?;
     let object = match media_type(headers) {
         "" | "application/json" => parse(body)?,
         protobuf::MEDIA => protobuf::object(body).unwrap_or_else(|| parse(body))?,
-        _ => return Err(Status::unsupported_media_type(&["application/json"])),
+        _ => return Err(Status::unsupported_media_type(OBJECTS)),
     };
     if object.is_object() {
-        return Ok(object);
+        return match object.get("metadata") {
+            Some(metadata) if !metadata.is_object() && !metadata.is_null() => Err(Status::bad_request(
+                "the object provided is unrecognized: its metadata is no JSON object",
+            )),
+            _ => Ok(object),
+        };
     }
     Err(Status::bad_request("the object provided is unrecognized: it is no JSON object"))
 }
@@ -123,24 +145,17 @@ fn patch(headers: &HeaderMap, body: &Bytes, query: &Query) -> Result<Change, Sta
         let patch: Value = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
         if shape(&patch) { Ok(patch) } else { Err(bad("it has the wrong JSON type".into())) }
     };
-    let refuse = |why: &str| {
-        let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {why}");
-        Err(Status::new(422, "Invalid", message))
-    };
     let media = media_type(headers);
-    let applies = media == "application/apply-patch+yaml";
-    if applies && query.get("fieldManager").is_empty() {
-        return refuse("fieldManager: Required value: is required for apply patch");
+    if !PATCHES.contains(&media) {
+        return Err(Status::unsupported_patch());
     }
-    if !applies && !query.get("force").is_empty() {
-        return refuse("force: Forbidden: may not be specified for non-apply patch");
-    }
+    check_write(query, if media == "application/apply-patch+yaml" { "apply" } else { "patch" })?;
     Ok(match media {
         "application/json-patch+json" => Change::Json(decoded(Value::is_array)?),
         "application/merge-patch+json" => Change::Merge(decoded(Value::is_object)?),
         "application/strategic-merge-patch+json" => Change::Strategic(decoded(Value::is_object)?),
         "application/apply-patch+yaml" => Change::Apply(configuration(body)?),
-        _ => return Err(Status::unsupported_media_type(PATCHES)),
+        _ => return Err(Status::unsupported_patch()),
     })
 }
 
@@ -155,25 +170,39 @@ fn options(body: &Bytes) -> Result<Value, Status> {
     if body.is_empty() { Ok(json!({})) } else { parse(body) }
 }
 
-fn is_dry(options: &Value, query: &Query) -> Result<bool, Status> {
-    Ok(query.dry_run()? || options.get("dryRun").is_some_and(|value| value[0] == "All"))
+/// Options in the body, even empty ones, make those of the query count for nothing.
+fn is_dry(body: &Bytes, options: &Value, query: &Query) -> Result<bool, Status> {
+    if !body.is_empty() {
+        return Ok(options.get("dryRun").is_some_and(|value| value[0] == "All"));
+    }
+    check_delete(query)?;
+    Ok(query.dry_run())
+}
+
+/// As an object stands in a list.
+fn without_kind(object: &Value) -> Value {
+    let mut item = object.clone();
+    for key in ["apiVersion", "kind"] {
+        super::objects::map(&mut item).remove(key);
+    }
+    item
 }
 
 fn delete_one(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
     let options = options(body)?;
-    let dry = is_dry(&options, query)?;
+    let dry = is_dry(body, &options, query)?;
     Ok(json_answer(200, &delete::delete(&app.store, target, &options, dry)?.body))
 }
 
 fn delete_all(app: &App, target: &Target, body: &Bytes, query: &Query) -> Result<Response<Body>, Status> {
-    let dry = is_dry(&options(body)?, query)?;
+    let dry = is_dry(body, &options(body)?, query)?;
     let page = list::page(&app.store, target.kind, &target.namespace, query)?;
     let mut gone = Vec::new();
     for object in page.objects {
         let namespace = meta(&object, "namespace").to_owned();
         let one = Target { namespace, name: meta(&object, "name").into(), ..target.clone() };
         match delete::delete(&app.store, &one, &json!({}), dry) {
-            Ok(_) => gone.push((*object).clone()),
+            Ok(_) => gone.push(without_kind(&object)),
             // Somebody else deleted it first.
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),

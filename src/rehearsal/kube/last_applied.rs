@@ -37,6 +37,7 @@ pub(super) fn sync(manager: &str, config: &Value, object: &mut Value) {
         return;
     }
     let mut applied = config.clone();
+    applied.sort_all_objects();
     if let Some(annotations) = applied["metadata"].get_mut("annotations") {
         map(annotations).remove(ANNOTATION);
     }

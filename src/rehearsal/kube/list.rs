@@ -86,7 +86,7 @@ fn read(
     if matches!(version, "" | "0") {
         return Ok(current);
     }
-    let wanted = revision(version)?;
+    let wanted = revision_of_list(version)?;
     if wanted > current.1 {
         return Err(future(wanted, current.1));
     }
@@ -104,13 +104,27 @@ fn read(
 /// Reads a resource version.
 ///
 /// # Errors
-/// 400 when it is no number.
-pub(super) fn revision(text: &str) -> Result<u64, Status> {
+/// What is wrong with it, when it is no number.
+pub(super) fn revision(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| {
-        Status::bad_request(format!(
-            "invalid resource version \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
-        ))
+        format!(
+            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+        )
     })
+}
+
+fn revision_of_list(text: &str) -> Result<u64, Status> {
+    revision(text).map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))
+}
+
+/// Refuses to read at a version that is still to come.
+///
+/// # Errors
+/// 504, as a real server answers after it has waited for it.
+pub(super) fn require_reached(store: &Store, query: &Query) -> Result<(), Status> {
+    let (wanted, current) = (query.get("resourceVersion"), store.revision());
+    let wanted = if wanted.is_empty() { 0 } else { revision_of_list(wanted)? };
+    if wanted > current { Err(future(wanted, current)) } else { Ok(()) }
 }
 
 fn future(wanted: u64, current: u64) -> Status {

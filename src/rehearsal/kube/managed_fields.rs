@@ -5,8 +5,10 @@
 use serde_json::{Map, Value, json};
 
 use super::clock_text;
+use super::defaults::skeleton;
 use super::field_set::{FieldSet, field_step, item_step};
 use super::objects::{items, set_meta, text};
+use super::resources::Kind;
 use super::schema::{List, Place};
 use super::status::Status;
 
@@ -212,16 +214,32 @@ pub(super) fn after_update(
         entry.fields = entry.fields.difference(&lost);
     }
     let changed = strip(&changed, has_status, &owner.subresource);
+    // The entries of a scale, which is of another type than the object, are kept without a time.
+    let now = (owner.subresource != "scale").then(clock_text::now);
     let found = entries.iter_mut().find(|entry| entry.owner == owner);
     if let Some(entry) = found {
         let fields = entry.fields.difference(&difference.removed).union(&changed);
         if !changed.is_empty() {
-            entry.time = Some(clock_text::now());
+            entry.time = now;
         }
         entry.fields = fields;
     } else if !changed.is_empty() {
-        entries.push(Entry { owner, time: Some(clock_text::now()), fields: changed });
+        entries.push(Entry { owner, time: now, fields: changed });
     }
+}
+
+/// The owner of everything in an object that nobody is known to own, once somebody applies to it.
+pub(super) fn before_first_apply(kind: &Kind, live: &Value) -> Vec<Entry> {
+    let owner = Owner {
+        manager: "before-first-apply".into(),
+        applied: false,
+        api_version: kind.api_version(),
+        subresource: String::new(),
+    };
+    let mut entries = Vec::new();
+    let difference = compare(&skeleton(kind), live, &Place::top(kind.kind));
+    after_update(&mut entries, owner, &difference, kind.status);
+    entries
 }
 
 /// The conflicts of an apply: for each other owner, the fields of its that would change.

@@ -1,17 +1,22 @@
 //! The rehearsal's Kubernetes API server: one small in-memory server that `kube` and `kubectl` can both talk to.
 //!
 //! **Rule.** What a client can see of it (status codes, reasons, messages, causes, objects, managed fields) is
-//! what a real API server would have answered; where it cannot be, it stands in the list below.
+//! what a real API server would have answered (1.36; `tests/conformance` asks both the same and compares); where
+//! it cannot be, it stands in the list below.
 //!
 //! # What it leaves out, compared with a real one
 //! * Objects live in memory only; there is no etcd, no gzip, no `OpenAPI` schema (`kubectl explain` shows no fields),
 //!   no protobuf but in the few kinds of the table in `protobuf`, no body in YAML other than its JSON subset.
-//! * Unknown fields are found by reading the object into its published type and back, so the order in which
-//!   several are reported, and the words for a value of the wrong type, differ.
+//! * Unknown fields are found by reading the object into its published type and back. The order in which several
+//!   are reported differs, and so do the words for a value of the wrong type and for a body that cannot be read.
+//! * Apply to `/scale` is refused (415).
+//! * Bookmarks come regularly, even without news; a real server leaves some out.
+//! * Reviews do not say which rule allows something, and have no managed fields.
 //! * Only the defaults and validations that this project meets are implemented (tables in `defaults` and `validate`).
 //! * Deletion is immediate unless the object has finalizers: no grace period, no garbage collection by owner.
 //!   A namespace takes its objects with it at once.
-//! * Authorization is a list of rules for each token, not Role objects; no admission webhooks, no quotas.
+//! * Authorization is a list of rules for each token, not Role objects; no impersonation, no admission webhooks, no
+//!   quotas. What admission does to a pod is done here; a ServiceAccount's token is not mounted.
 //! * Of the pod subresources there are `log`, `status` and `portforward`; no `exec`, `attach`, `eviction`.
 //! * The eleventh `Update` manager of an object is not folded into `ancient-changes`.
 
@@ -30,6 +35,7 @@ mod list;
 mod logs;
 mod managed_fields;
 mod objects;
+mod options;
 mod patch;
 mod portforward;
 mod prepare;

@@ -6,19 +6,13 @@ use super::clock_text;
 use super::defaults;
 use super::objects::{at, map, map_at, meta, number, set, set_meta, text};
 use super::resources::Kind;
-use super::status::Status;
 
 /// Letters of generated names: no vowels, no look-alikes (`k8s.io/apimachinery/pkg/util/rand`).
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Makes a new object complete.
-///
-/// # Errors
-/// 500 when it carries a resource version, as a real server answers.
-pub(super) fn created(kind: &Kind, object: &mut Value) -> Result<(), Status> {
-    if !meta(object, "resourceVersion").is_empty() {
-        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
-    }
+/// Makes a new object complete, but for what is given to it only when it is stored ([`defaults::allocate`]).
+pub(super) fn created(kind: &Kind, object: &mut Value) {
+    set_meta(object, "resourceVersion", None);
     set_meta(object, "uid", Some(json!(uuid::Uuid::new_v4().to_string())));
     set_meta(object, "creationTimestamp", Some(json!(clock_text::now())));
     set_meta(object, "generation", kind.generation.then(|| json!(1)));
@@ -29,14 +23,7 @@ pub(super) fn created(kind: &Kind, object: &mut Value) -> Result<(), Status> {
     if kind.status && kind.kind != "Node" {
         map(object).remove("status");
     }
-    let external = text(object, &["spec", "type"]) == "ExternalName";
-    if kind.kind == "Service" && !external && text(object, &["spec", "clusterIP"]).is_empty() {
-        let [a, b, c]: [u8; 3] = rand::random();
-        let ip = format!("10.{}.{b}.{c}", 96 + a % 16);
-        map_at(object, &["spec"]).insert("clusterIP".into(), json!(ip));
-    }
     defaults::fill_in(kind, object);
-    Ok(())
 }
 
 /// Makes a changed object keep what only the server decides, and only the half that the subresource reaches.
@@ -63,6 +50,7 @@ pub(super) fn updated(kind: &Kind, object: &mut Value, live: &Value, subresource
     }
     defaults::fill_in(kind, object);
     keep_addresses(kind, object, live);
+    defaults::allocate(kind, object);
     if kind.generation && desired(object) != desired(live) {
         let next = number(live, &["metadata", "generation"]) + 1;
         set_meta(object, "generation", Some(json!(next)));

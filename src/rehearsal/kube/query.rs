@@ -50,15 +50,8 @@ impl Query {
     }
 
     /// Whether nothing may be stored.
-    ///
-    /// # Errors
-    /// 400 for another value than `All`.
-    pub(super) fn dry_run(&self) -> Result<bool, Status> {
-        match self.get("dryRun") {
-            "" => Ok(false),
-            "All" => Ok(true),
-            other => Err(Status::bad_request(format!("Invalid value: \"{other}\": dryRun must be \"All\""))),
-        }
+    pub(super) fn dry_run(&self) -> bool {
+        self.get("dryRun") == "All"
     }
 
     /// What to do about unknown fields.
@@ -86,8 +79,8 @@ impl Shape {
     /// The first shape of `Accept` that can be had.
     ///
     /// # Errors
-    /// 406 when the client takes no JSON.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Status> {
+    /// 406 with the `representations` there are, when the client takes no JSON.
+    pub(super) fn of(headers: &HeaderMap, representations: &[&str]) -> Result<Self, Status> {
         let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("*/*");
         for part in accept.split(',').map(str::trim) {
             let mut pieces = part.split(';').map(str::trim);
@@ -103,6 +96,6 @@ impl Shape {
                 Some(_) => {}
             }
         }
-        Err(Status::not_acceptable())
+        Err(Status::not_acceptable(representations))
     }
 }

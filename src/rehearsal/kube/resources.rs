@@ -147,6 +147,7 @@ pub(super) static KINDS: &[Kind] = &[
     Kind {
         status: true,
         in_all: true,
+        generation: true,
         ..kind::<api::core::v1::Pod>("", "v1", ("pods", "pod", "Pod"), &["po"])
     },
     kind::<api::core::v1::Secret>("", "v1", ("secrets", "secret", "Secret"), &[]),

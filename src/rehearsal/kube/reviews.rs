@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::authz::{Ask, Rule, User};
+use super::clock_text;
 use super::objects::text;
-use super::status::Status;
+use super::status::{Cause, Status};
 
 /// The reviews there are: group, plural, kind.
 pub(super) const REVIEWS: &[(&str, &str, &str)] = &[
@@ -21,22 +22,37 @@ pub(super) fn is_review(group: &str, version: &str, rest: &[&str]) -> bool {
 /// Fills in a review's status.
 ///
 /// # Errors
-/// 400 for a review the server does not have.
+/// 400 for a review the server does not have, 403 for those who have not said who they are.
 pub(super) fn answer(plural: &str, body: &Value, user: &User) -> Result<Value, Status> {
     let mut review = body.clone();
     if !review.is_object() {
         return Err(Status::bad_request("the body of a review must be an object"));
     }
+    if !user.is_known() {
+        let group = REVIEWS.iter().find(|(_, known, _)| *known == plural).map_or("", |(group, ..)| group);
+        user.require(&Ask { verb: "create", group, resource: plural, ..Ask::default() })?;
+    }
+    super::objects::map_at(&mut review, &["metadata"]);
     review["status"] = match plural {
-        "selfsubjectreviews" => json!({"userInfo": {"username": user.name, "groups": user.groups}}),
-        "selfsubjectaccessreviews" => access(body, user),
+        "selfsubjectreviews" => {
+            super::objects::set_meta(&mut review, "creationTimestamp", Some(json!(clock_text::now())));
+            json!({"userInfo": {"username": user.name, "groups": user.groups}})
+        }
+        "selfsubjectaccessreviews" => access(body, user)?,
         "selfsubjectrulesreviews" => rules(body, user),
         _ => return Err(Status::bad_request("no such review")),
     };
     Ok(review)
 }
 
-fn access(body: &Value, user: &User) -> Value {
+fn access(body: &Value, user: &User) -> Result<Value, Status> {
+    let asked = |key: &str| body["spec"].get(key).is_some_and(Value::is_object);
+    if asked("resourceAttributes") == asked("nonResourceAttributes") {
+        let message = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        let field = "spec.resourceAttributes".into();
+        let cause = Cause { reason: "FieldValueInvalid", field, message: message.into() };
+        return Err(Status::invalid_review(&[cause]));
+    }
     let ask = |key: &str| text(body, &["spec", "resourceAttributes", key]);
     let allowed = if body["spec"].get("nonResourceAttributes").is_some() {
         user.require_path(text(body, &["spec", "nonResourceAttributes", "path"])).is_ok()
@@ -50,7 +66,7 @@ fn access(body: &Value, user: &User) -> Value {
             name: ask("name"),
         })
     };
-    json!({"allowed": allowed})
+    Ok(json!({"allowed": allowed}))
 }
 
 fn rules(body: &Value, user: &User) -> Value {

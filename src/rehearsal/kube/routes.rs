@@ -1,6 +1,6 @@
 //! What a path means.
 
-use super::resources::{Kind, find};
+use super::resources::{Kind, find, group_versions};
 
 /// What a path asks for.
 #[derive(Debug)]
@@ -57,6 +57,16 @@ pub(super) fn of(path: &str) -> Option<Route> {
         return None;
     }
     Some(Route::Objects(Objects { kind, namespace: namespace.into(), name: name.into(), subresource }))
+}
+
+/// Whether a path is below a group that is served: what is not found there is refused with a `Status`.
+pub(super) fn is_of_a_group(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        ["api", "v1", ..] => true,
+        ["apis", group, _, _, ..] => group_versions().iter().any(|(served, _)| served == group),
+        _ => false,
+    }
 }
 
 fn has_subresource(kind: &Kind, name: &str) -> bool {

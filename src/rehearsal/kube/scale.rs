@@ -16,7 +16,11 @@ pub(super) fn show(kind: &Kind, object: &Value) -> Value {
             scale["metadata"][key] = value.clone();
         }
     }
-    scale["spec"]["replicas"] = json!(number(object, &["spec", "replicas"]));
+    // A scale to nothing says nothing: the field is left out at 0.
+    let replicas = number(object, &["spec", "replicas"]);
+    if replicas != 0 {
+        scale["spec"]["replicas"] = json!(replicas);
+    }
     scale["status"]["replicas"] = json!(number(object, &["status", "replicas"]));
     scale["status"]["selector"] = json!(selector(object));
     scale
@@ -31,6 +35,19 @@ fn selector(object: &Value) -> String {
         .collect();
     terms.sort();
     terms.join(",")
+}
+
+/// Refuses a scale that is none.
+///
+/// # Errors
+/// 422 for a number of replicas that is no number.
+pub(super) fn check(scale: &Value) -> Result<(), Status> {
+    match at(scale, &["spec", "replicas"]) {
+        Some(replicas) if !replicas.is_i64() && !replicas.is_null() => {
+            Err(Status::invalid_patch(scale, "it has the wrong type"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The workload with a changed scale.

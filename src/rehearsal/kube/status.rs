@@ -71,14 +71,22 @@ impl Status {
     }
 
     /// 405.
-    pub(super) fn method_not_allowed(kind: &Kind, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind \"{}\"", kind.qualified());
-        Self::new(405, "MethodNotAllowed", message).about(kind, "")
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message).with(json!({}))
     }
 
     /// 406: nothing that the client accepts can be had.
-    pub(super) fn not_acceptable() -> Self {
-        Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json")
+    pub(super) fn not_acceptable(representations: &[&str]) -> Self {
+        let there = representations.join(", ");
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {there}");
+        Self::new(406, "NotAcceptable", message).with(json!({}))
+    }
+
+    /// 404 for a resource, or a version of it, that a group does not have.
+    pub(super) fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        Self::new(404, "NotFound", message).with(json!({}))
     }
 
     /// 409: created already.
@@ -102,12 +110,28 @@ impl Status {
         )
     }
 
+    /// 409: an object other than the one that a deletion was meant for; it names the kind, not the resource.
+    pub(super) fn unmet(kind: &Kind, name: &str, why: &str) -> Self {
+        let shown = if kind.group.is_empty() {
+            kind.kind.to_owned()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
+        let message = format!("Operation cannot be fulfilled on {shown} \"{name}\": {why}");
+        Self::new(409, "Conflict", message).with(details(kind.group, kind.kind, name))
+    }
+
     /// 410: the history needed is gone.
     pub(super) fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
     }
 
-    /// 415.
+    /// 415 for a patch in a language nobody speaks.
+    pub(super) fn unsupported_patch() -> Self {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with(json!({}))
+    }
+
+    /// 415 for an object.
     pub(super) fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
@@ -119,6 +143,26 @@ impl Status {
     /// 422 for an object that breaks a rule of its kind.
     pub(super) fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Self {
         Self::invalid_of(kind.group, kind.kind, name, causes)
+    }
+
+    /// 422 for a question about rights that asks nothing.
+    pub(super) fn invalid_review(causes: &[Cause]) -> Self {
+        Self::invalid_of("authorization.k8s.io", "", "", causes)
+    }
+
+    /// 422 for options of a request.
+    pub(super) fn invalid_options(kind: &str, causes: &[Cause]) -> Self {
+        Self::invalid_of("meta.k8s.io", kind, "", causes)
+    }
+
+    /// 422 for a write without a version to a kind that must have one; it names the resource, not the kind.
+    pub(super) fn version_required(kind: &Kind, name: &str) -> Self {
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            field: "metadata.resourceVersion".into(),
+            message: "Invalid value: 0: must be specified for an update".into(),
+        };
+        Self::invalid_of(kind.group, kind.plural, name, &[cause])
     }
 
     /// 422 for a scale that breaks a rule.
@@ -135,7 +179,9 @@ impl Status {
     }
 
     fn invalid_of(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let bodies: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let mut bodies: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        // What is wrong twice is one sentence, though two causes.
+        bodies.dedup();
         let joined = if bodies.len() == 1 { bodies.concat() } else { format!("[{}]", bodies.join(", ")) };
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let message = format!("{qualified} \"{name}\" is invalid: {joined}");

@@ -63,7 +63,7 @@ pub(super) fn check_apply(kind: &Kind, config: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let fields: Vec<String> =
-        unknown.iter().map(|field| format!(".{field}: field not declared in schema")).collect();
+        unknown.iter().take(1).map(|field| format!(".{field}: field not declared in schema")).collect();
     if let [one] = fields.as_slice() {
         return Err(refuse(one.clone()));
     }

@@ -16,7 +16,10 @@ pub(super) fn check(kind: &Kind, object: &Value, live: Option<&Value>) -> Result
     let mut causes = Vec::new();
     name(object, &mut causes);
     if let Some(live) = live {
-        unchanged(kind, object, live, &mut causes);
+        // Checked once for all kinds and once more by the kind's own rules, and said as often.
+        for _ in 0..2 {
+            unchanged(&[&["metadata", "uid"], &["metadata", "creationTimestamp"]], object, live, &mut causes);
+        }
     }
     match kind.kind {
         "Ingress" => ingress(object, &mut causes),
@@ -25,6 +28,9 @@ pub(super) fn check(kind: &Kind, object: &Value, live: Option<&Value>) -> Result
         "Service" => service(object, &mut causes),
         "Lease" => lease(object, &mut causes),
         _ => {}
+    }
+    if let Some(live) = live {
+        unchanged(fixed(kind), object, live, &mut causes);
     }
     if causes.is_empty() { Ok(()) } else { Err(Status::invalid(kind, meta(object, "name"), &causes)) }
 }
@@ -52,26 +58,32 @@ fn name(object: &Value, causes: &mut Vec<Cause>) {
         causes.push(required("metadata.name", "name or generateName is required"));
         return;
     }
+    if !is_subdomain(name) {
+        causes.push(invalid("metadata.name", &Value::from(name), NAME_RULE));
+    }
+}
+
+fn is_subdomain(name: &str) -> bool {
     let plain = |part: &str| {
         let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         ends(part.chars().next())
             && ends(part.chars().last())
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
-    if name.len() > 253 || !name.split('.').all(plain) {
-        causes.push(invalid("metadata.name", &Value::from(name), NAME_RULE));
+    name.len() <= 253 && name.split('.').all(plain)
+}
+
+/// Fields of a kind that never change.
+fn fixed(kind: &Kind) -> &'static [&'static [&'static str]] {
+    match kind.kind {
+        "Deployment" | "StatefulSet" | "ReplicaSet" => &[&["spec", "selector"]],
+        "Secret" => &[&["type"]],
+        "IngressClass" => &[&["spec", "controller"]],
+        _ => &[],
     }
 }
 
-/// Fields that never change: identity for all kinds, and the selectors of workloads.
-fn unchanged(kind: &Kind, object: &Value, live: &Value, causes: &mut Vec<Cause>) {
-    let mut fixed: Vec<&[&str]> = vec![&["metadata", "uid"], &["metadata", "creationTimestamp"]];
-    match kind.kind {
-        "Deployment" | "StatefulSet" | "ReplicaSet" => fixed.push(&["spec", "selector"]),
-        "Secret" => fixed.push(&["type"]),
-        "IngressClass" => fixed.push(&["spec", "controller"]),
-        _ => {}
-    }
+fn unchanged(fixed: &[&[&str]], object: &Value, live: &Value, causes: &mut Vec<Cause>) {
     for path in fixed {
         let (new, old) = (at(object, path), at(live, path));
         if new != old && old.is_some() {
@@ -93,6 +105,10 @@ fn ingress(object: &Value, causes: &mut Vec<Cause>) {
         });
     }
     for (r, rule) in rules.iter().enumerate() {
+        let host = text(rule, &["host"]);
+        if !host.is_empty() && !host.starts_with("*.") && !is_subdomain(host) {
+            causes.push(invalid(format!("spec.rules[{r}].host"), &Value::from(host), NAME_RULE));
+        }
         for (p, path) in items(rule, &["http", "paths"]).iter().enumerate() {
             let at_path = format!("spec.rules[{r}].http.paths[{p}]");
             let kind = text(path, &["pathType"]);
@@ -164,6 +180,10 @@ fn service(object: &Value, causes: &mut Vec<Cause>) {
             let why = "must be between 1 and 65535, inclusive";
             causes.push(invalid(format!("spec.ports[{index}].port"), &port["port"], why));
         }
+        if port["targetPort"].as_i64().is_some_and(|target| !(1..=65_535).contains(&target)) {
+            let why = "must be between 1 and 65535, inclusive";
+            causes.push(invalid(format!("spec.ports[{index}].targetPort"), &port["targetPort"], why));
+        }
     }
 }
 
@@ -171,5 +191,10 @@ fn lease(object: &Value, causes: &mut Vec<Cause>) {
     let duration = at(object, &["spec", "leaseDurationSeconds"]);
     if let Some(value) = duration.filter(|value| value.as_i64().is_some_and(|seconds| seconds <= 0)) {
         causes.push(invalid("spec.leaseDurationSeconds", value, "must be greater than 0"));
+    }
+    if let Some(value) =
+        at(object, &["spec", "leaseTransitions"]).filter(|value| value.as_i64().is_some_and(|n| n < 0))
+    {
+        causes.push(invalid("spec.leaseTransitions", value, "must be greater than or equal to 0"));
     }
 }

@@ -21,6 +21,9 @@ use super::view;
 /// How long a watch lasts when the client names no `timeoutSeconds`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
+/// How long before its end a watch that asked for bookmarks gets one (`nextBookmarkTime` of `cache_watcher.go`).
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// Everything one watch is made with.
 pub(super) struct Watch {
     pub store: Store,
@@ -53,7 +56,7 @@ impl Watch {
     /// Reads what a query asks for.
     ///
     /// # Errors
-    /// 400 for a query that cannot be read, 422 for `sendInitialEvents` without what it requires.
+    /// 400 for a selector and 500 for a version that cannot be read, as a real server answers.
     pub(super) fn of(
         (store, faults): (Store, Faults),
         kind: &'static Kind,
@@ -63,15 +66,10 @@ impl Watch {
         bookmark_every: Duration,
     ) -> Result<Self, Status> {
         let initial = query.is_on("sendInitialEvents");
-        if initial && query.get("resourceVersionMatch") != "NotOlderThan" {
-            let message = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
-                sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            return Err(Status::new(422, "Invalid", message));
-        }
         let from = match query.get("resourceVersion") {
             "" | "0" => From::Now { mark: initial },
             _ if initial => From::Now { mark: true },
-            version => From::Revision(revision(version)?),
+            version => From::Revision(revision(version).map_err(Status::internal)?),
         };
         Ok(Self {
             store,
@@ -109,13 +107,13 @@ impl Watch {
     }
 
     async fn run(&mut self, to: &mpsc::Sender<Bytes>) -> Result<(), Ended> {
+        let begun = tokio::time::Instant::now();
         let mut changed = self.store.changes();
         let mut seen = match self.from {
             From::Revision(revision) => revision,
             From::Now { mark } => self.send_present(to, mark).await?,
         };
-        let mut bookmark = tokio::time::interval(self.bookmark_every);
-        bookmark.reset();
+        let mut bookmark = self.next_bookmark(begun);
         loop {
             changed.mark_unchanged();
             self.faults.thawed().await;
@@ -129,9 +127,19 @@ impl Watch {
             seen = seen.max(latest);
             tokio::select! {
                 change = changed.changed() => change.map_err(|_| Ended)?,
-                _ = bookmark.tick() => self.send_bookmark(to, seen, false).await?,
+                () = tokio::time::sleep_until(bookmark) => {
+                    self.send_bookmark(to, seen, false).await?;
+                    bookmark = self.next_bookmark(begun);
+                }
             }
         }
+    }
+
+    /// Regularly, and shortly before the end, so that the client can go on from there.
+    fn next_bookmark(&self, begun: tokio::time::Instant) -> tokio::time::Instant {
+        let now = tokio::time::Instant::now();
+        let (regular, last) = (now + self.bookmark_every, begun + self.timeout.saturating_sub(LAST_BOOKMARK));
+        if last > now { regular.min(last) } else { regular }
     }
 
     async fn send_present(&mut self, to: &mpsc::Sender<Bytes>, mark: bool) -> Result<u64, Ended> {
@@ -204,7 +212,7 @@ impl Watch {
         if !self.bookmarks {
             return Ok(());
         }
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::defaults;
 use super::last_applied;
 use super::managed_fields::{self, Entry, Owner};
-use super::objects::{items, meta, set_meta};
+use super::objects::{items, meta, number, set_meta};
 use super::patch;
 use super::prepare;
 use super::resources::{Kind, by_plural};
@@ -64,6 +64,18 @@ struct Made {
 }
 
 impl Target {
+    /// Where etcd has the object; most kinds are filed under their plural.
+    fn registry_key(&self) -> String {
+        let folder = match self.kind.plural {
+            "ingresses" => "ingress",
+            "services" => "services/specs",
+            plural => plural,
+        };
+        let namespace =
+            if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        format!("/registry/{folder}/{namespace}{}", self.name)
+    }
+
     fn key(&self) -> Key {
         (self.namespace.clone(), self.name.clone())
     }
@@ -81,8 +93,9 @@ pub(super) fn write(
 ) -> Result<Outcome, Status> {
     let mut target = target.clone();
     if let Change::Create(body) = change {
-        target.name = name_of_new(body)?;
+        target.name = name_of_new(body);
     }
+    let mut gone = false;
     let mut written = None;
     let stored = store.change(target.kind, &target.key(), |live| {
         let shown = live.map(|live| view::show(target.kind, live));
@@ -92,6 +105,7 @@ pub(super) fn write(
             && !meta(&made.object, "deletionTimestamp").is_empty()
             && items(&made.object, &["metadata", "finalizers"]).is_empty();
         let object = view::store(target.kind, made.object.clone());
+        gone = finished;
         written = Some((made, live.is_none()));
         Ok(match (terms.dry_run || same, finished) {
             (true, _) => Next::Keep,
@@ -103,7 +117,7 @@ pub(super) fn write(
         return Err(Status::internal("nothing was written"));
     };
     let object = match stored {
-        Some(object) if !terms.dry_run => view::show(target.kind, &object),
+        Some(object) if !terms.dry_run && !gone => view::show(target.kind, &object),
         _ => Arc::new(made.object),
     };
     if created && target.kind.kind == "Event" {
@@ -126,26 +140,30 @@ pub(super) fn require_namespace(store: &Store, target: &Target) -> Result<(), St
     }
 }
 
-fn name_of_new(body: &Value) -> Result<String, Status> {
+/// Empty where the object names none, which its validation refuses.
+fn name_of_new(body: &Value) -> String {
     let (name, prefix) = (meta(body, "name"), meta(body, "generateName"));
-    match (name.is_empty(), prefix.is_empty()) {
-        (false, _) => Ok(name.into()),
-        (true, false) => Ok(prepare::generated_name(prefix)),
-        (true, true) => Err(Status::internal("resource name may not be empty")),
-    }
+    if name.is_empty() && !prefix.is_empty() { prepare::generated_name(prefix) } else { name.into() }
 }
 
 fn make(target: &Target, terms: &Terms, change: &Change, live: Option<&Value>) -> Result<Made, Status> {
     let kind = target.kind;
     let made_by_put = matches!(kind.kind, "Lease" | "Event");
     match (change, live) {
-        (Change::Create(_), Some(_)) => Err(Status::already_exists(kind, &target.name)),
-        (Change::Create(body), None) => create(target, terms, body, None),
+        (Change::Create(body), live) => {
+            let made = create(target, terms, body, None)?;
+            if live.is_some() { Err(Status::already_exists(kind, &target.name)) } else { Ok(made) }
+        }
         (Change::Apply(config), live) => apply(target, terms, config, live),
         (Change::Replace(body), None) if made_by_put => create(target, terms, body, None),
+        (Change::Replace(body), None) => {
+            identified(target, body)?;
+            Err(Status::not_found(kind, &target.name))
+        }
         (_, None) => Err(Status::not_found(kind, &target.name)),
         (change, Some(live)) if target.subresource == "scale" => {
             let proposed = patched(target, change, &scale::show(kind, live))?;
+            scale::check(&proposed)?;
             update(target, terms, change, &scale::onto(live, &proposed)?, live)
         }
         (change, Some(live)) => update(target, terms, change, &patched(target, change, live)?, live),
@@ -179,7 +197,8 @@ fn create(target: &Target, terms: &Terms, body: &Value, owners: Option<Vec<Entry
     let read = typed::read(kind, &body, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| typed::refuse_object(kind, &why))?;
     set_meta(&mut object, "name", Some(json!(target.name)));
-    prepare::created(kind, &mut object)?;
+    let version = meta(&object, "resourceVersion").to_owned();
+    prepare::created(kind, &mut object);
     set_meta(&mut object, "managedFields", None);
     let owners = owners.unwrap_or_else(|| {
         let mut owners = Vec::new();
@@ -187,7 +206,11 @@ fn create(target: &Target, terms: &Terms, body: &Value, owners: Option<Vec<Entry
         managed_fields::after_update(&mut owners, owner(target, terms, false), &difference, kind.status);
         owners
     });
+    defaults::allocate(kind, &mut object);
     validate::check(kind, &object, None)?;
+    if !version.is_empty() {
+        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
+    }
     managed_fields::encode(&mut object, owners);
     Ok(Made { object, warnings })
 }
@@ -199,7 +222,11 @@ fn update(
     proposed: &Value,
     live: &Value,
 ) -> Result<Made, Status> {
-    let proposed = identified(target, proposed)?;
+    let proposed = identified(target, proposed).map_err(|status| match change {
+        Change::Replace(_) => status,
+        _ if is_of(target.kind, proposed) => status,
+        _ => Status::invalid_patch(proposed, &status.message),
+    })?;
     require_same_state(target, change, &proposed, live)?;
     let read = typed::read(target.kind, &proposed, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| match change {
@@ -209,9 +236,16 @@ fn update(
     prepare::updated(target.kind, &mut object, live, &target.subresource);
     let named = items(&proposed, &["metadata", "managedFields"]);
     let mut owners = managed_fields::decode(if named.is_empty() { live } else { &proposed });
-    let difference = managed_fields::compare(live, &object, &Place::top(target.kind.kind));
-    let owner = owner(target, terms, false);
-    managed_fields::after_update(&mut owners, owner, &difference, target.kind.status);
+    // An object whose owners were taken away stays without until somebody applies.
+    if !owners.is_empty() {
+        let mut difference = managed_fields::compare(live, &object, &Place::top(target.kind.kind));
+        if target.subresource == "scale" && number(&object, &["spec", "replicas"]) == 0 {
+            // A scale to nothing leaves its one field out, and so nobody owns it.
+            difference.removed = std::mem::take(&mut difference.modified);
+        }
+        let owner = owner(target, terms, false);
+        managed_fields::after_update(&mut owners, owner, &difference, target.kind.status);
+    }
     validate::check(target.kind, &object, Some(live))?;
     managed_fields::encode(&mut object, owners);
     Ok(Made { object, warnings })
@@ -219,18 +253,19 @@ fn update(
 
 fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -> Result<Made, Status> {
     let kind = target.kind;
-    if config.get("apiVersion").and_then(Value::as_str).is_some_and(|version| version != kind.api_version()) {
-        return Err(Status::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {}, expected: {}",
-            config["apiVersion"].as_str().unwrap_or_default(),
-            kind.api_version()
-        )));
+    if !is_of(kind, config) {
+        let sent = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
+        let version = sent("apiVersion");
+        let slash = if version.contains('/') { "" } else { "/" };
+        let message = format!("invalid object type: {slash}{version}, Kind={}", sent("kind"));
+        return Err(Status::bad_request(message));
     }
     if !items(config, &["metadata", "managedFields"]).is_empty() {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
+    let sent = config;
     let config = identified(target, config)?;
-    typed::check_apply(kind, &config)?;
+    typed::check_apply(kind, sent)?;
     let place = Place::top(kind.kind);
     let apply = patch::apply::Apply {
         config: &config,
@@ -253,8 +288,11 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
         return create(target, terms, &object, Some(owners));
     };
     let mut owners = managed_fields::decode(live);
+    if owners.is_empty() {
+        owners = managed_fields::before_first_apply(kind, live);
+    }
     let mut merged = apply.onto(live, &mut owners)?;
-    last_applied::sync(&terms.manager, &config, &mut merged);
+    last_applied::sync(&terms.manager, sent, &mut merged);
     require_same_state(target, &Change::Apply(Value::Null), &merged, live)?;
     let read = typed::read(kind, &merged, terms.unknown);
     let (mut object, warnings) = read.map_err(|why| typed::refuse_object(kind, &why))?;
@@ -262,6 +300,12 @@ fn apply(target: &Target, terms: &Terms, config: &Value, live: Option<&Value>) -
     validate::check(kind, &object, Some(live))?;
     managed_fields::encode(&mut object, owners);
     Ok(Made { object, warnings })
+}
+
+/// Whether a body says that it is of a kind.
+fn is_of(kind: &Kind, body: &Value) -> bool {
+    body.get("kind").is_some_and(|sent| sent == kind.kind)
+        && body.get("apiVersion").is_some_and(|sent| *sent == kind.api_version())
 }
 
 /// The body with kind, name and namespace as the path says.
@@ -304,11 +348,23 @@ fn require_same_state(
     live: &Value,
 ) -> Result<(), Status> {
     let (uid, live_uid) = (meta(proposed, "uid"), meta(live, "uid"));
-    if matches!(change, Change::Replace(_)) && !uid.is_empty() && uid != live_uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}");
+    let replaces = matches!(change, Change::Replace(_));
+    if replaces && !uid.is_empty() && uid != live_uid {
+        let key = target.registry_key();
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
+        );
         return Err(Status::conflict(target.kind, &target.name, &why));
     }
     let sent = meta(proposed, "resourceVersion");
+    if !sent.is_empty() && sent.parse::<u64>().is_err() {
+        return Err(Status::internal(format!("strconv.ParseUint: parsing \"{sent}\": invalid syntax")));
+    }
+    // Leases are the one kind here that is never replaced blindly (`AllowUnconditionalUpdate`).
+    if replaces && matches!(sent, "" | "0") && target.kind.kind == "Lease" {
+        return Err(Status::version_required(target.kind, &target.name));
+    }
     if !sent.is_empty() && sent != "0" && sent != meta(live, "resourceVersion") {
         return Err(Status::stale(target.kind, &target.name));
     }

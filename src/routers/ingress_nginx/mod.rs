@@ -43,6 +43,8 @@ pub struct Seen {
     pub services: Option<BTreeMap<String, bool>>,
     /// Controller by class name.
     pub classes: Option<BTreeMap<String, String>>,
+    /// Why something is `None`.
+    pub troubles: Vec<Trouble>,
 }
 
 /// The adapter.
@@ -97,19 +99,25 @@ pub async fn look(client: &Client, namespace: &str) -> Result<Seen, Trouble> {
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let classes: Api<IngressClass> = Api::all(client.clone());
     let object = format!("Ingresses of namespace {namespace}");
-    let tried = format!("list ingresses in {namespace}");
+    let tried = ["ingresses", "endpointslices", "services"].map(|kind| format!("list {kind} in {namespace}"));
     let (ingresses, slices, services, classes) = tokio::join!(
-        call(&object, &tried, ingresses.list(&all)),
-        call(&object, "list endpointslices", slices.list(&all)),
-        call(&object, "list services", services.list(&all)),
+        call(&object, &tried[0], ingresses.list(&all)),
+        call(&object, &tried[1], slices.list(&all)),
+        call(&object, &tried[2], services.list(&all)),
         call(&object, "list ingressclasses", classes.list(&all)),
     );
+    let mut troubles = Vec::new();
     Ok(Seen {
         ingresses: ingresses?.items,
-        endpoints: slices.ok().map(|list| endpoints(list.items.iter())),
-        services: services.ok().map(|list| external_names(list.items.iter())),
-        classes: classes.ok().map(|list| controllers(list.items.iter())),
+        endpoints: or_trouble(slices, &mut troubles).map(|list| endpoints(list.items.iter())),
+        services: or_trouble(services, &mut troubles).map(|list| external_names(list.items.iter())),
+        classes: or_trouble(classes, &mut troubles).map(|list| controllers(list.items.iter())),
+        troubles,
     })
+}
+
+fn or_trouble<T>(read: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T> {
+    read.map_err(|trouble| troubles.push(trouble)).ok()
 }
 
 /// Ready addresses by Service. A slice without conditions counts as ready (`EndpointSlice` API, `conditions.ready`).

@@ -30,6 +30,7 @@ fn seen(ingresses: Vec<Ingress>) -> Seen {
         endpoints: Some(both.into()),
         services: Some([("v2".to_owned(), false), ("v3".to_owned(), false)].into()),
         classes: Some([("nginx".to_owned(), CONTROLLER.to_owned())].into()),
+        troubles: Vec::new(),
     }
 }
 

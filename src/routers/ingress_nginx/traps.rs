@@ -51,6 +51,7 @@ pub(super) fn of(
     header_rules(pair.annotations, &mut traps);
     stickiness(pair, group, &mut traps);
     class(pair.canary, seen, &mut traps);
+    traps.extend(seen.troubles.iter().map(|trouble| trap("unread", false, trouble.to_string())));
     traps
 }
 

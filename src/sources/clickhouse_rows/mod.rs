@@ -165,7 +165,9 @@ async fn rows(
     // What was worth counting is worth a rest of ten times that; a look at the parts alone is not counted.
     counted.not_before = (side.counted > 0 || side.read > 100_000).then(|| begun + begun.elapsed() * 10);
     let totals = counted.book.totals();
-    if let Some(copied) = counted.book.newest_copied().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+    // The newest of a part of the rows says nothing.
+    let newest = counted.book.newest_copied().filter(|_| counted.came == Some(Came::Whole));
+    if let Some(copied) = newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
         shared.ledger.note_t0(table, copied);
     }
     Ok(row(shared, table, counted, &totals, late.ok()))

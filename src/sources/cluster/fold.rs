@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event};
 use kube::ResourceExt as _;
 
 use super::events::Events;
+use super::pod::Pod;
 use super::workload::{Counts, workload};
 use crate::domain::Trouble;
 use crate::domain::cluster::{ClusterEvent, ClusterFact, Restart, Workload};

@@ -4,6 +4,7 @@
 
 mod events;
 mod fold;
+mod pod;
 mod workload;
 
 #[cfg(test)]
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 
+use self::pod::Pod;
 use super::Source;
 use super::shared::Shared;
 use super::watch::{Change, Watch};

@@ -58,9 +58,10 @@ impl PostgresRows {
         let mut tables = Vec::new();
         for table in Table::BACKFILLED {
             let migration = migrations.iter().find(|m| m.name == table.migration());
-            // A cursor met in the middle of a run lies far below T0, and every row copied before would look
-            // stranded: the newest copied row says it better, wherever ClickHouse can be asked.
-            if let Some(cursor) = migration.and_then(|m| m.cursor)
+            // A cursor met in the middle of a run lies far below T0, a finished one at the oldest row, and every row
+            // copied before would look stranded: the newest copied row says it better, wherever ClickHouse can be asked.
+            let running = migration.filter(|m| m.state == MigrationState::Running);
+            if let Some(cursor) = running.and_then(|m| m.cursor)
                 && self.shared.targets.clickhouse.is_none()
             {
                 self.shared.ledger.note_t0(table, cursor);

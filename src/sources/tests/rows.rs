@@ -80,6 +80,7 @@ async fn migration_halfway(
                WHERE name = '20241024_1730_migrate_traces_from_pg_to_ch'";
     let newest = set.replace("$1", "max(created_at)");
     sqlx::raw_sql(sqlx::AssertSqlSafe(newest)).execute(&mut *pg).await.unwrap();
+    Migrations::new(Arc::clone(shared)).poll().await.unwrap();
     assert_eq!(
         rows(source).await.tables[0].stranded,
         None,

@@ -141,6 +141,13 @@ pub(super) fn quit(buf: &mut Buffer, area: Rect, model: &Model, go: bool, now: N
         );
         lines.extend(wrapped(Tone::Warn, &text, columns, 0));
     }
+    if let Some(work) = &model.work {
+        let text = format!(
+            "{} is running and ends with this program; started again it goes on where it was.",
+            work.remedy.command()
+        );
+        lines.extend(wrapped(Tone::Warn, &text, columns, 0));
+    }
     lines.push(Line::new());
     lines.push(window::choice("Stay", "End now", go));
     let foot = "q ends · Tab other button · Enter presses it · Esc stays";

@@ -5,6 +5,7 @@
 mod ask;
 mod find;
 mod help;
+mod remedy;
 mod shift;
 mod window;
 
@@ -31,6 +32,9 @@ pub(crate) fn draw(buf: &mut Buffer, area: Rect, model: &Model, now: Now, theme:
         Some(Overlay::SetSplit { typed }) => ask::set_split(buf, area, model, typed, theme),
         Some(Overlay::LogFilter { typed }) => ask::log_filter(buf, area, typed, theme),
         Some(Overlay::Hold { on, go, early, .. }) => ask::hold(buf, area, model, (*on, *go, *early), theme),
+        Some(Overlay::Remedies { selected }) => remedy::list(buf, area, model, *selected, theme),
+        Some(overlay @ Overlay::Remedy { .. }) => remedy::dialog(buf, area, model, overlay, theme),
+        Some(Overlay::StopRemedy { go }) => remedy::stop(buf, area, model, *go, now, theme),
         Some(Overlay::TakeLease { typed }) => ask::take_lease(buf, area, model, typed, theme),
         Some(Overlay::Quit { go }) => ask::quit(buf, area, model, *go, now, theme),
     }

@@ -23,6 +23,9 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 
 /// The worst finding, and how many more there are.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
+    if let Some(working) = working(cx) {
+        return working;
+    }
     let Some(worst) = cx.model.findings.first() else {
         return none(cx);
     };
@@ -38,11 +41,11 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// All of it.
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     if cx.model.findings.is_empty() {
-        return vec![none(cx)];
+        return working(cx).into_iter().chain([none(cx)]).collect();
     }
     // In a low pane the titles of all findings are worth more than the evidence of the first.
     let brief = cx.detail < Detail::Zoomed && cx.height < cx.model.findings.len() * 3;
-    let mut lines = Vec::new();
+    let mut lines: Vec<Line<'a>> = working(cx).into_iter().collect();
     for (n, finding) in cx.model.findings.iter().enumerate() {
         lines.extend(headline(finding, cx.width));
         if !brief || n == 0 {
@@ -53,9 +56,19 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         if finding.remedy.is_empty() || (brief && finding.severity == Severity::Info) {
             continue;
         }
-        lines.extend(wrapped(Tone::Plain, &format!("  → {}", finding.remedy), cx.width, 4));
+        let key = if finding.act.is_some() { " (key a)" } else { "" };
+        lines.extend(wrapped(Tone::Plain, &format!("  → {}{key}", finding.remedy), cx.width, 4));
     }
     lines
+}
+
+/// The verb that was started from here.
+fn working<'a>(cx: &Cx<'a>) -> Option<Line<'a>> {
+    let work = cx.model.work.as_ref()?;
+    let what = if work.stopping { "is stopping" } else { "is running" };
+    let since = crate::domain::units::span(cx.now.mono.since(work.since));
+    let line = Line::of(Tone::Notice, format!("▶ {} {what}, {since}", work.remedy.command()));
+    Some(if work.line.is_empty() { line } else { line.with(Tone::Dim, format!(": {}", work.line)) })
 }
 
 fn none<'a>(cx: &Cx<'a>) -> Line<'a> {

@@ -91,6 +91,26 @@ fn a_decision_in_v3_is_no_hole() {
     assert_eq!(judge(&mapping(Table::Traces), &old, Some(&v3(&whole))), Verdict::Fine);
 }
 
+/// v2 changed the name after the copy, and then somebody made the trace private in v3, whose screens leave `updated_at`.
+#[test]
+fn a_decision_of_a_screen_goes_by_its_version() {
+    let map = mapping(Table::Traces);
+    let place = |row: &mut Row, column: &str, cell: Cell| {
+        let at = map.columns.iter().position(|m| m.column.ch == column).unwrap();
+        row.cells[at] = cell;
+    };
+    let old = v2(&[("public", Cell::Bool(true))]);
+    let mut private = v3(&[("name", text("before")), ("public", Cell::Bool(false))]);
+    place(&mut private, "updated_at", Cell::Millis(1_500));
+    let (row, columns) = merged(&old, &private);
+    assert_eq!(columns, ["name"]);
+    assert_eq!((row.get(&map, "name"), row.get(&map, "public")), (&text("from v2"), &Cell::Bool(false)));
+    // v2 made it public again, later still.
+    let mut again = old.clone();
+    place(&mut again, "updated_at", Cell::Millis(9_000_000));
+    assert_eq!(merged(&again, &private).0.get(&map, "public"), &Cell::Bool(true));
+}
+
 #[test]
 fn what_v2_wrote_later_wins() {
     let map = mapping(Table::Traces);

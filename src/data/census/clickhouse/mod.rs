@@ -49,10 +49,20 @@ pub struct Server<'a> {
     pub limit: Duration,
 }
 
-#[derive(Row, Deserialize)]
-struct Known {
-    relation: String,
-    engine: String,
+/// A table as the server knows it.
+#[derive(Debug, Clone, Row, Deserialize)]
+pub struct Known {
+    /// Names it: a table made anew is another one.
+    pub relation: String,
+    /// "ReplacingMergeTree", "ReplicatedReplacingMergeTree".
+    pub engine: String,
+}
+
+impl Known {
+    /// Whether blocks get their numbers before they are committed.
+    pub fn is_replicated(&self) -> bool {
+        self.engine.starts_with("Replicated") || self.engine.starts_with("Shared")
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -68,7 +78,7 @@ struct PartRow {
 }
 
 /// Active parts by partition.
-type Parts = BTreeMap<String, Vec<Active>>;
+pub type Parts = BTreeMap<String, Vec<Active>>;
 
 #[derive(Row, Deserialize)]
 struct Touched {
@@ -119,7 +129,14 @@ impl Server<'_> {
 
     /// The table and its active parts by partition: `None` for the parts when the user may not see them, and
     /// `None` for all of it when there is no such table.
-    async fn parts(&self, spec: &Spec, side: &mut Side) -> Result<Option<(Known, Option<Parts>)>, Trouble> {
+    ///
+    /// # Errors
+    /// A statement fails.
+    pub async fn parts(
+        &self,
+        spec: &Spec,
+        side: &mut Side,
+    ) -> Result<Option<(Known, Option<Parts>)>, Trouble> {
         let query = self.ch.query(sql::PARTS).bind(spec.ch);
         let (rows, shown): (Vec<PartRow>, bool) = match self.all(query, side).await {
             Err(trouble) if trouble.kind == Kind::Forbidden => (vec![], false),
@@ -169,7 +186,7 @@ pub async fn count(
     if book.relation != known.relation {
         *book = ChBook { relation: known.relation.clone(), ..ChBook::default() };
     }
-    let replicated = known.engine.starts_with("Replicated") || known.engine.starts_with("Shared");
+    let replicated = known.is_replicated();
     let Some(now) = now else {
         whole(server, spec, book, side).await?;
         return Ok(Came::Whole);

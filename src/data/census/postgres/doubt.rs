@@ -77,7 +77,7 @@ pub(super) async fn settle(
 }
 
 /// Whether chance picks a day in a run: the same for the same numbers.
-pub(super) fn is_chosen(day: Day, run: u64) -> bool {
+pub(in crate::data) fn is_chosen(day: Day, run: u64) -> bool {
     // splitmix64's finish: every bit of both numbers counts.
     let mut x = (u64::from(day.cast_unsigned()) << 32 ^ run).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

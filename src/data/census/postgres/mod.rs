@@ -14,6 +14,7 @@ use crate::clients::postgres::{from_row, trouble};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 
+pub(in crate::data) use doubt::is_chosen;
 pub use read::{Scope, Span};
 
 /// `created_at` is stamped by the client: rows may come this late.

@@ -112,8 +112,12 @@ async fn a_version_in_the_future_times_out() {
 async fn a_path_nobody_serves_is_plain_text() {
     let server = server().await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer =
-        http.get(format!("{}/api/v1/widgets", server.url())).bearer_auth("admin").send().await.unwrap();
+    let answer = http
+        .get(format!("{}/apis/example.com/v1/widgets", server.url()))
+        .bearer_auth("admin")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.text().await.unwrap(), "404 page not found\n");
 }

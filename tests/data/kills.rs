@@ -1,0 +1,220 @@
+//! `kill -9` at random moments of the way back and of catch-up, started again each time.
+//!
+//! One rule: the moments are drawn from a fixed seed; `CUTOVER_KILLS=200` does it as often as the issue asks.
+
+use std::time::Duration;
+
+use cutover::clients::work::{Access, ClickhouseWork};
+use cutover::data::tables::spec;
+use cutover::domain::backfill::Table;
+use serde_json::Value;
+
+use crate::common::rehearsal::Rehearsal;
+use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
+use crate::sides;
+
+/// Kills, and the seed of their moments.
+struct Moments {
+    left: u32,
+    seed: u32,
+}
+
+impl Moments {
+    fn new(default: u32) -> Self {
+        let left = std::env::var("CUTOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+        Self { left, seed: 0x9e37_79b9 }
+    }
+}
+
+impl Iterator for Moments {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some(Duration::from_millis(u64::from(self.seed >> 16) % 900))
+    }
+}
+
+/// Starts the verb, waits until PostgreSQL hears of it, and kills it a moment later; whether it had ended before.
+async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> bool {
+    let there = format!(
+        "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'cutover {}' AND state = 'active'",
+        args[0]
+    );
+    let mut child = spawn(rehearsal, args);
+    until("a session", 30, async || {
+        ask(rehearsal, &there).await != "0" || child.try_wait().unwrap().is_some()
+    })
+    .await;
+    tokio::time::sleep(moment).await;
+    let ended = child.try_wait().unwrap().is_some();
+    let _ = child.kill();
+    child.wait().unwrap();
+    ended
+}
+
+async fn ch(clickhouse: &ClickhouseWork, statement: &str) {
+    let done = clickhouse.execute(clickhouse.query(statement)).await;
+    done.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
+}
+
+const ROWS: usize = 4000;
+
+/// Rows that only v3 has: as many of each table, on ten days.
+async fn v3_writes(rehearsal: &Rehearsal) {
+    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
+    let project = ask(rehearsal, "SELECT id FROM projects ORDER BY id LIMIT 1").await;
+    let at = "toDateTime64('2026-11-10 00:00:00', 3) + toIntervalMinute(3 * number)";
+    let common = format!(
+        "'{project}' AS project_id, {at} AS created_at, {at} + toIntervalSecond(5) AS updated_at, \
+         {at} + toIntervalSecond(5) AS event_ts, 0 AS is_deleted"
+    );
+    let json = r#"concat('{"n":', toString(number), ',"text":"', repeat('lorem ', 30), '"}')"#;
+    for (table, columns) in [
+        (
+            "traces",
+            format!(
+                "concat('t-', toString(number)) AS id, {at} AS timestamp, 'n' AS name, {json} AS input, {json} AS output, \
+                 if(number % 3 = 0, concat('s-', toString(number % 50)), NULL) AS session_id, \
+                 map('k', concat('v', toString(number))) AS metadata, ['a','b'] AS tags, number % 2 = 0 AS public"
+            ),
+        ),
+        (
+            "observations",
+            format!(
+                "concat('o-', toString(number)) AS id, concat('t-', toString(number)) AS trace_id, 'GENERATION' AS type, \
+                 'DEFAULT' AS level, {at} AS start_time, {json} AS input, 'gpt' AS provided_model_name, \
+                 map('input', 3, 'output', number, 'total', number + 3) AS usage_details, \
+                 map('input', toDecimal64(0, 12), 'output', toDecimal64(0.25, 12), 'total', toDecimal64(0.25, 12)) AS cost_details, \
+                 cost_details AS provided_cost_details, toDecimal64(0.25, 12) AS total_cost"
+            ),
+        ),
+        (
+            "scores",
+            format!(
+                "concat('s-', toString(number)) AS id, concat('t-', toString(number)) AS trace_id, {at} AS timestamp, 'q' AS name, \
+                 number / 8 AS value, 'API' AS source, 'NUMERIC' AS data_type"
+            ),
+        ),
+    ] {
+        let select = format!("SELECT {common}, {columns} FROM numbers({ROWS})");
+        let names: Vec<&str> =
+            select.split(" AS ").skip(1).map(|rest| rest.split([',', ' ']).next().unwrap()).collect();
+        ch(&clickhouse, &format!("INSERT INTO {table} ({}) {select}", names.join(", "))).await;
+    }
+}
+
+async fn v2_rows(rehearsal: &Rehearsal) -> usize {
+    let all = "SELECT ((SELECT count(*) FROM traces) + (SELECT count(*) FROM observations) + (SELECT count(*) FROM scores))::text";
+    ask(rehearsal, all).await.parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_way_back_survives_kills() {
+    let rehearsal = waiting("100", &[]).await;
+    let clear = "TRUNCATE traces, observations, scores; DELETE FROM trace_sessions";
+    sql(&rehearsal, clear).await;
+    v3_writes(&rehearsal).await;
+    let (mut rounds, mut within) = (0, 0);
+    for moment in Moments::new(15) {
+        let before = v2_rows(&rehearsal).await;
+        if before == 3 * ROWS {
+            assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * ROWS);
+            sql(&rehearsal, clear).await;
+            rounds += 1;
+        }
+        let ended = kill_after(&rehearsal, &["restore", "--yes"], moment).await;
+        let after = v2_rows(&rehearsal).await;
+        within += u32::from(!ended && after > 0 && after < 3 * ROWS);
+    }
+    let output = rehearsal.verb(&["restore", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * ROWS, "after {rounds} full rounds");
+    let again = rehearsal.verb(&["restore", "--json"]);
+    let told: Value = serde_json::from_slice(&again.stdout).unwrap();
+    let rows = |what: &str| {
+        told["tables"].as_array().unwrap().iter().map(|t| t[what]["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((rows("inserts"), rows("updates")), (0, 0), "{told:#}");
+    eprintln!("restore: {within} kills left a part behind, {rounds} full rounds");
+    assert!(within > 0, "no kill came within a write");
+}
+
+/// v2 goes on: names change, rows come; v3 writes over some without knowing the rest of them.
+async fn both_write(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork, round: u32) {
+    sql(
+        rehearsal,
+        &format!(
+            r#"
+            UPDATE traces SET name = 'r{round}', output = '{{"round": {round}}}', updated_at = now() AT TIME ZONE 'UTC'
+              WHERE hashtext(id || '{round}') % 3 = 0;
+            UPDATE observations SET status_message = 'r{round}', updated_at = now() AT TIME ZONE 'UTC'
+              WHERE hashtext(id || '{round}') % 3 = 0;
+            INSERT INTO traces (id, project_id, "timestamp", name, metadata, tags, created_at, updated_at)
+              SELECT 'late-{round}-' || n, (SELECT id FROM projects ORDER BY id LIMIT 1), now() AT TIME ZONE 'UTC', 'late',
+                     '{{"a": 1}}', '{{x}}', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 40) AS n;
+            -- Another day: the old place in v3 has to go.
+            UPDATE traces SET "timestamp" = "timestamp" - interval '2 days', updated_at = now() AT TIME ZONE 'UTC'
+              WHERE hashtext(id || '{round}') % 400 = 0;
+            "#
+        ),
+    )
+    .await;
+    // As v3's merge writes them, with nothing in them but who they are.
+    for (table, columns) in [
+        ("traces", "timestamp"),
+        (
+            "observations",
+            "start_time, type, trace_id, level, usage_details, cost_details, provided_cost_details",
+        ),
+    ] {
+        let names = format!("id, project_id, {columns}, created_at, updated_at, event_ts, is_deleted");
+        let values =
+            format!("id, project_id, {columns}, created_at, updated_at, event_ts + toIntervalMinute(10), 0");
+        let partial = format!(
+            "INSERT INTO {table} ({names}) SELECT {values} FROM (SELECT * FROM {table} ORDER BY event_ts DESC \
+             LIMIT 1 BY project_id, id) WHERE cityHash64(id, {round}) % 7 = 0 AND is_deleted = 0"
+        );
+        ch(clickhouse, &partial).await;
+    }
+}
+
+#[tokio::test]
+async fn catch_up_survives_kills() {
+    let rehearsal = waiting("2500", &[]).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
+    let (mut within, mut whole) = (0, 0);
+    for (round, moment) in (0..).zip(Moments::new(15)) {
+        if round % 2 == 0 {
+            both_write(&rehearsal, &clickhouse, round).await;
+        }
+        let before = winners(&clickhouse).await;
+        let ended = kill_after(&rehearsal, &["catch-up", "--yes"], moment).await;
+        whole += u32::from(ended);
+        within += u32::from(!ended && winners(&clickhouse).await != before);
+    }
+    both_write(&rehearsal, &clickhouse, 1_000_000).await;
+    let output = rehearsal.verb(&["catch-up", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let look = rehearsal.verb(&["catch-up"]);
+    assert_eq!(look.status.code(), Some(0), "{}", String::from_utf8_lossy(&look.stdout));
+    let all = compare_but(&rehearsal, &[], &["event_ts"], 0).await;
+    assert_eq!(all, v2_rows(&rehearsal).await);
+    eprintln!("catch-up: {within} kills came after a write, {whole} runs ended before");
+    assert!(within > 0, "no kill came within a write");
+}
+
+/// Changes with every row that wins over another.
+async fn winners(clickhouse: &ClickhouseWork) -> Vec<u64> {
+    let mut all = vec![];
+    for table in Table::BACKFILLED {
+        let sum = format!(
+            "SELECT sum(cityHash64(project_id, id, is_deleted, toUnixTimestamp64Milli(event_ts))) FROM {} FINAL",
+            spec(table).ch
+        );
+        all.push(clickhouse.ask.one::<u64>(clickhouse.query(&sum)).await.unwrap());
+    }
+    all
+}

@@ -1,0 +1,251 @@
+//! The clients' own book against both databases: what was accepted while the traffic moved there and back, with v3
+//! failing on the way, is on both sides afterwards, once.
+//!
+//! 20 000 events by default; `CUTOVER_EVENTS=1000000` for more, `CUTOVER_RATE` for faster ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test has a clock of its own")]
+#![cfg(feature = "rehearsal")]
+
+mod common;
+#[path = "data/sides.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared with the tests of the data engine")]
+mod sides;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use common::rehearsal::Rehearsal;
+use cutover::clients::work::{Access, ClickhouseWork};
+use cutover::rehearsal::load::ledger::{Event, LINES, TOTALS, Totals};
+use sqlx::PgConnection;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// The totals as saved every two seconds.
+fn totals(rehearsal: &Rehearsal) -> Totals {
+    let text = std::fs::read(find(rehearsal, TOTALS)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn find(rehearsal: &Rehearsal, name: &str) -> std::path::PathBuf {
+    let mut todo = vec![rehearsal.dir()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name() == name {
+                return entry.path();
+            }
+            // Only folders of our own making, and not the databases'.
+            if entry.path().is_dir() && entry.path().components().count() < 6 {
+                todo.push(entry.path());
+            }
+        }
+    }
+    rehearsal.dir().join(name)
+}
+
+/// Waits until so many events were answered in all.
+fn until_accepted(rehearsal: &Rehearsal, events: u64, within: Duration) -> Totals {
+    let begun = Instant::now();
+    loop {
+        let totals = totals(rehearsal);
+        let accepted: u64 = totals.accepted.values().map(|a| a.events).sum();
+        if accepted >= events {
+            return totals;
+        }
+        assert!(begun.elapsed() < within, "only {accepted} of {events} accepted in {within:?}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// What the lines of the book ask of the databases.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Rows by table.
+    ids: BTreeMap<&'static str, BTreeSet<String>>,
+    /// What v3 took of them.
+    v3: BTreeMap<&'static str, BTreeSet<String>>,
+    /// Observations that were told their end.
+    ended: BTreeSet<String>,
+    /// By version.
+    events: BTreeMap<String, u64>,
+}
+
+fn asked(rehearsal: &Rehearsal) -> Asked {
+    let text = std::fs::read_to_string(find(rehearsal, LINES)).unwrap();
+    let mut asked = Asked::default();
+    // The load goes on: a line may be half written.
+    for line in text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()) {
+        let events: Vec<Event> = serde_json::from_value(line["events"].clone()).unwrap();
+        let version = line["version"].as_str().unwrap();
+        *asked.events.entry(version.to_owned()).or_default() += events.len() as u64;
+        for event in events {
+            let table = match event.kind.split('-').next().unwrap() {
+                "trace" => "traces",
+                "score" => "scores",
+                _ => "observations",
+            };
+            if event.kind.ends_with("-update") {
+                asked.ended.insert(event.body_id.clone());
+            }
+            if version == "v3" {
+                asked.v3.entry(table).or_default().insert(event.body_id.clone());
+            }
+            asked.ids.entry(table).or_default().insert(event.body_id);
+        }
+    }
+    asked
+}
+
+async fn in_postgres(session: &mut PgConnection, table: &str, and: &str) -> BTreeSet<String> {
+    let sql = format!("SELECT id FROM {table} WHERE {and}");
+    let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(session).await.unwrap();
+    rows.into_iter().collect()
+}
+
+async fn in_clickhouse(clickhouse: &ClickhouseWork, table: &str, and: &str) -> BTreeSet<String> {
+    let sql = format!("SELECT id FROM {table} FINAL WHERE is_deleted = 0 AND {and}");
+    let rows: Vec<String> = clickhouse.query(&sql).fetch_all().await.unwrap();
+    rows.into_iter().collect()
+}
+
+fn missing<'a>(wanted: &'a BTreeSet<String>, there: &BTreeSet<String>) -> Vec<&'a String> {
+    wanted.iter().filter(|id| !there.contains(*id)).collect()
+}
+
+fn verb(rehearsal: &Rehearsal, args: &[&str], codes: &[i32]) -> String {
+    let output = rehearsal.verb(args);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(codes.contains(&output.status.code().unwrap()), "{args:?}: {:?}: {text}", output.status);
+    text
+}
+
+/// A step forward; while v3 fails the guards refuse it, as they should: lifted, it is taken again.
+fn shift(rehearsal: &Rehearsal, to: &str) {
+    let begun = Instant::now();
+    loop {
+        let output = rehearsal.verb(&["shift", "--to", to, "--skip-steps", "--yes"]);
+        if output.status.success() {
+            return;
+        }
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(begun.elapsed() < Duration::from_secs(200), "never at {to} %: {why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_accepted_event_is_on_both_sides_once() {
+    let wanted = number("CUTOVER_EVENTS", 20_000);
+    let rate = number("CUTOVER_RATE", 400);
+    let within = Duration::from_secs(120 + wanted / 50);
+    let begun = Instant::now();
+    let rehearsal = Rehearsal::start(&[
+        "--traces",
+        "500",
+        "--rate",
+        &rate.to_string(),
+        "--seed",
+        "3",
+        "--scenario",
+        "happy",
+    ]);
+    let (rehearsal, _) = tokio::task::spawn_blocking(move || {
+        let part = |n: u64| wanted * n / 8;
+        until_accepted(&rehearsal, part(1), within);
+        for (n, to, fault) in [
+            (2, "25", &["v3-errors", "share=0.3"][..]),
+            (3, "50", &["v3-throttle", "share=0.3"]),
+            (5, "100", &["queue-stall"]),
+        ] {
+            shift(&rehearsal, to);
+            rehearsal.fault(fault);
+            until_accepted(&rehearsal, part(n), within);
+            rehearsal.fault(&[fault[0], "--lift"]);
+        }
+        rehearsal.fault(&["v3-crash"]);
+        until_accepted(&rehearsal, part(6), within);
+        verb(&rehearsal, &["rollback", "--all", "--yes"], &[0]);
+        let totals = until_accepted(&rehearsal, wanted, within);
+        eprintln!(
+            "{:?}: sent {}, given up {}, unknown {}",
+            begun.elapsed(),
+            totals.sent,
+            totals.given_up,
+            totals.unknown
+        );
+        (rehearsal, totals)
+    })
+    .await
+    .unwrap();
+
+    let asked = asked(&rehearsal);
+    assert!(asked.events["v2"] > 0 && asked.events["v3"] > 0, "{:?}", asked.events);
+    let (postgres, clickhouse) = sides::open(&rehearsal, Access::Read).await;
+    let mut session = postgres.session().await.unwrap();
+
+    // v3 works its queue off; what it took is then in ClickHouse without any help.
+    for (table, ids) in &asked.v3 {
+        let worked = Instant::now();
+        loop {
+            let left = missing(ids, &in_clickhouse(&clickhouse, table, "1").await).len();
+            if left == 0 {
+                break;
+            }
+            assert!(worked.elapsed() < within, "v3 took {left} {table} and does not have them");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    let rehearsal = tokio::task::spawn_blocking(move || {
+        for way in ["restore", "catch-up"] {
+            verb(&rehearsal, &[way, "--yes"], &[0, 1]);
+        }
+        rehearsal
+    })
+    .await
+    .unwrap();
+
+    let mut rows = 0;
+    for (table, ids) in &asked.ids {
+        rows += ids.len();
+        let postgres = in_postgres(&mut session, table, "true").await;
+        let lost = missing(ids, &postgres);
+        assert!(
+            lost.is_empty(),
+            "{} of {} {table} are not in PostgreSQL: {:?}",
+            lost.len(),
+            ids.len(),
+            &lost[..lost.len().min(5)]
+        );
+        let clickhouse_ids = in_clickhouse(&clickhouse, table, "1").await;
+        let lost = missing(ids, &clickhouse_ids);
+        assert!(
+            lost.is_empty(),
+            "{} of {} {table} are not in ClickHouse: {:?}",
+            lost.len(),
+            ids.len(),
+            &lost[..lost.len().min(5)]
+        );
+        let twice = format!(
+            "SELECT count() FROM (SELECT id FROM {table} FINAL WHERE is_deleted = 0 GROUP BY project_id, id HAVING count() > 1)"
+        );
+        let twice: u64 = clickhouse.query(&twice).fetch_one().await.unwrap();
+        assert_eq!(twice, 0, "live {table} that are there twice");
+    }
+    for (side, there) in [
+        ("PostgreSQL", in_postgres(&mut session, "observations", "end_time IS NOT NULL").await),
+        ("ClickHouse", in_clickhouse(&clickhouse, "observations", "isNotNull(end_time)").await),
+    ] {
+        let lost = missing(&asked.ended, &there);
+        assert!(
+            lost.is_empty(),
+            "{} of {} ends are not in {side}: {:?}",
+            lost.len(),
+            asked.ended.len(),
+            &lost[..lost.len().min(5)]
+        );
+    }
+    eprintln!("{:?} events as {rows} rows, 0 lost, 0 twice, in {:?}", asked.events, begun.elapsed());
+    drop(rehearsal);
+}
