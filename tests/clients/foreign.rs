@@ -36,13 +36,9 @@ pub fn python(name: &str) -> Option<Foreign> {
 
 /// Node.js with exactly the packages of `node/package-lock.json`.
 pub fn node() -> Option<Foreign> {
+    let bin = machine_node().or_else(|| Some(python("nodejs")?.program.parent()?.to_owned()))?;
     let source = source("node");
     let folder = home().join("node");
-    // As the packages ask for; npm only warns.
-    let old = "if (parseInt(process.versions.node) < 20) throw `Node.js ${process.version}, 20 is needed`";
-    if let Err(why) = run(Command::new("node").args(["-e", old])) {
-        return available("node", Err(why), Foreign { program: "node".into(), scripts: folder });
-    }
     // A module finds its packages beside itself: the scripts go where the packages are.
     let files: Vec<PathBuf> = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
@@ -53,9 +49,19 @@ pub fn node() -> Option<Foreign> {
         // Not `npm ci`: native speed-ups of other platforms need not be in the lock file, nor on a mirror.
         let flags =
             ["install", "--no-save", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
-        run(Command::new("npm").args(flags).current_dir(folder))
+        run(Command::new(bin.join("npm")).args(flags).current_dir(folder))
     });
-    available("node", ready, Foreign { program: "node".into(), scripts: folder })
+    available("node", ready, Foreign { program: bin.join("node"), scripts: folder })
+}
+
+/// Where the machine has Node.js 20 or newer, as the packages ask for (npm only warns), with its npm; a
+/// distribution's is often older, and then PyPI's is taken.
+fn machine_node() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let bin =
+        std::env::split_paths(&path).find(|bin| bin.join("node").exists() && bin.join("npm").exists())?;
+    let old = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
+    run(Command::new(bin.join("node")).args(["-e", old])).ok().map(|()| bin)
 }
 
 impl Foreign {
