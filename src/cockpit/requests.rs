@@ -49,6 +49,7 @@ struct Step {
     at: Mono,
     v2: Tally,
     v3: Tally,
+    otlp_refused: u64,
 }
 
 impl Requests {
@@ -77,6 +78,13 @@ impl Requests {
         let within = self.steps.iter().filter(|s| now.since(s.at) <= span);
         within.map(of).reduce(Tally::plus)
     }
+
+    /// Requests within `span` before `now` that v2 answered with 404 as it answers OTLP; `None` as for
+    /// [`Self::over`].
+    pub fn otlp_refused(&self, span: Duration, now: Mono) -> Option<u64> {
+        let within = self.steps.iter().filter(|s| now.since(s.at) <= span);
+        within.map(|s| s.otlp_refused).reduce(u64::saturating_add)
+    }
 }
 
 /// The difference of two readings; `None` when they are not of the same controllers.
@@ -91,6 +99,7 @@ fn step(at: Mono, last: &ControllerFact, next: &ControllerFact) -> Option<Step> 
         at,
         v2: tally((last.v2_requests, next.v2_requests), (last.v2_errors, next.v2_errors))?,
         v3: tally((last.v3_requests, next.v3_requests), (last.v3_errors, next.v3_errors))?,
+        otlp_refused: next.v2_otlp_refused.checked_sub(last.v2_otlp_refused)?,
     })
 }
 
@@ -126,6 +135,19 @@ mod tests {
         let long = requests.over(Endpoint::V3, KEPT, Mono::from_secs(200));
         assert_eq!(long, Some(Tally { all: 300, failed: 50 }));
         assert_eq!(lately(&requests, 400), None, "the controller fell silent: nothing is known of lately");
+    }
+
+    #[test]
+    fn otlp_that_v2_refused_before_the_first_reading_is_not_news() {
+        let mut requests = Requests::default();
+        let fact = |refused| ControllerFact { v2_otlp_refused: refused, ..ControllerFact::default() };
+        requests.count(Mono::from_secs(0), &fact(500));
+        assert_eq!(requests.otlp_refused(LATELY, Mono::from_secs(0)), None);
+        requests.count(Mono::from_secs(5), &fact(503));
+        requests.count(Mono::from_secs(10), &fact(503));
+        requests.count(Mono::from_secs(15), &fact(507));
+        assert_eq!(requests.otlp_refused(LATELY, Mono::from_secs(15)), Some(7));
+        assert_eq!(requests.otlp_refused(LATELY, Mono::from_secs(126)), Some(4));
     }
 
     #[test]

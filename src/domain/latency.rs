@@ -91,6 +91,10 @@ pub struct ControllerFact {
     pub v2_errors: u64,
     /// 5xx answers of v3.
     pub v3_errors: u64,
+    /// Requests that v2 answered with 404 as it answers OTLP, which it has no route for: any on a path of
+    /// `/api/public/otel`, and POSTs where one path carries everything (langfuse.md 5.2; reading by a wrong id is
+    /// a 404 of GET).
+    pub v2_otlp_refused: u64,
     /// Controller pods that answered.
     pub replicas: u32,
 }

@@ -37,6 +37,7 @@ pub mod scenario;
 mod setup;
 pub mod stage;
 pub mod stores;
+mod upload;
 pub mod workloads;
 pub mod world;
 

@@ -35,7 +35,7 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
 fn passwords(rehearsal: &Rehearsal) -> Vec<String> {
     let text = std::fs::read_to_string(rehearsal.config()).unwrap();
     let postgres = between(rehearsal.field("postgres_url"), "langfuse:", "@");
-    let redis = between(rehearsal.field("redis_url"), "redis://:", "@");
+    let redis = between(rehearsal.field("redis_url"), "redis://default:", "@");
     let clickhouse = between(&text, "password = \"", "\"");
     let s3 = between(between(&text, "[s3]", "path_style"), "secret_key = \"", "\"");
     [postgres, clickhouse, redis, s3].map(ToOwned::to_owned).to_vec()

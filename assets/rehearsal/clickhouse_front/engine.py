@@ -1,6 +1,7 @@
 """The ClickHouse engine in this process (chdb), one connection per request.
 
-One rule: a request never shares a connection, so settings, database and read-only mode end with it.
+One rule: a request never shares a connection, so settings, database and read-only mode end with it; only a
+session, which asks for that, keeps one.
 Opening one costs 0.1 ms; one more is held for as long as the process lives, because the engine shuts
 down with its last connection.
 """
@@ -46,7 +47,11 @@ class Engine:
 
     def open(self):
         """A connection for one request."""
-        return Request(_chdb.connect(self._where))
+        return Request(self.connect())
+
+    def connect(self):
+        """A connection."""
+        return _chdb.connect(self._where)
 
     def close(self):
         """Lets the engine write what it still holds."""
@@ -63,7 +68,19 @@ class Request:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Its settings and temporary tables end."""
         self._connection.close()
+
+    @property
+    def fresh(self):
+        """Whether the user's profile is still to be set."""
+        return True
+
+    def settle(self):
+        """The profile is set."""
 
     def set(self, name, value):
         """`SET name = value`, the name checked so that it cannot carry SQL."""

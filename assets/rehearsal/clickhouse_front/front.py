@@ -3,7 +3,7 @@
 Usage: front.py CONFIG.json   (passwords come from the file, never from the arguments)
 
 One rule: answer as ClickHouse 26.9 answers, or say "not implemented" in its words; never pretend.
-One thread per connection, one engine connection per request; the engine releases Python's lock while it
+One thread per connection, one engine connection per request or per session; the engine releases Python's lock while it
 works, so a reader is never held up by a long query. The process ends when its standard input closes:
 the rehearsal that started it is gone.
 """
@@ -23,6 +23,7 @@ import urllib.parse
 
 import engine
 import framing
+import sessions
 from engine import Refused
 
 # Parameters of the HTTP handler itself; every other one is a setting.
@@ -60,6 +61,7 @@ class Front(http.server.ThreadingHTTPServer):
 
     def __init__(self, config):
         self.engine = engine.Engine(config["path"], config["engine_config"])
+        self.sessions = sessions.Sessions(self.engine)
         self.users = {user["name"]: user for user in config["users"]}
         super().__init__((config["host"], config["port"]), Handler)
 
@@ -113,8 +115,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         user = self.authenticate(params)
         if params.get("compress", "0") == "1":
             raise not_implemented("compress=1; ask with Accept-Encoding: lz4")
-        if params.get("session_id"):
-            raise not_implemented("session_id")
+        session = params.get("session_id")
+        if session and self.command == "GET":
+            raise not_implemented("GET in a session; use POST")
         body = framing.decoded(
             self.body, self.headers.get("Content-Encoding", ""), params.get("decompress", "0") == "1"
         )
@@ -122,9 +125,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if kind.startswith("multipart/form-data"):
             params.update(framing.form_fields(kind, b"".join(body)))
             body = iter(())
-        with self.server.engine.open() as request:
+        server = self.server
+        with server.sessions.enter(user["name"], params) if session else server.engine.open() as request:
             self.prepare(request, user, params)
             self.execute(request, params, body)
+        if session and params.get("close_session") == "1":
+            server.sessions.leave(user["name"], session)
 
     def authenticate(self, params):
         """The user by header pair, Basic or URL, in ClickHouse's order."""
@@ -149,14 +155,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def prepare(self, request, user, params):
         """The user's profile, then read-only mode, then the request's own settings."""
-        for name, value in user["settings"].items():
-            request.set(name, value)
+        if request.fresh:
+            for name, value in user["settings"].items():
+                request.set(name, value)
+            readonly = user["readonly"] or (2 if self.command == "GET" else 0)
+            if readonly:
+                request.set("readonly", str(readonly))
+            request.settle()
         database = params.get("database") or self.headers.get("X-ClickHouse-Database")
         if database:
             request.use(database)
-        readonly = user["readonly"] or (2 if self.command == "GET" else 0)
-        if readonly:
-            request.set("readonly", str(readonly))
         for name, value in params.items():
             if name not in RESERVED and not name.startswith("param_"):
                 request.set(name, value)

@@ -268,3 +268,18 @@ fn rows_of_the_year_9999_are_told() {
     assert_eq!(found[0].id, "times-in-the-future");
     assert!(found[0].title.contains("scores"));
 }
+
+#[test]
+fn otlp_that_v2_refuses_is_told_while_it_goes_on() {
+    let mut model = model();
+    let counted = |refused| ControllerFact { v2_otlp_refused: refused, ..ControllerFact::default() };
+    for (at, refused) in [(0, 3), (5, 3)] {
+        model.history.requests.count(Now::at(at).mono, &counted(refused));
+    }
+    assert_eq!(ids(&model), Vec::<&str>::new(), "what was refused before is over");
+    model.history.requests.count(Now::at(10).mono, &counted(5));
+    let found = advise(&model, Now::at(10));
+    assert_eq!(found[0].id, "otlp-to-v2");
+    assert!(found[0].title.ends_with(": 2 in 2 min"), "{}", found[0].title);
+    assert!(advise(&model, Now::at(200)).is_empty(), "nobody was refused lately");
+}

@@ -2,12 +2,12 @@
 
 use crate::domain::latency::Endpoint;
 use crate::domain::traffic::{RANDOM_PER_REQUEST, Route};
-use crate::domain::{Now, Split};
+use crate::domain::{Now, Split, units};
 use crate::shift::Shift;
 
 use super::super::Model;
 use super::super::errors::{Errors, errors};
-use super::super::requests::Tally;
+use super::super::requests::{LATELY, Tally};
 use super::{Findings, Severity, add};
 
 /// Fewer answers than this do not contradict a weight.
@@ -20,6 +20,7 @@ pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
     }
     share(model, findings);
     failures(model, now, findings);
+    otlp(model, now, findings);
     keep_v2(model, findings);
 }
 
@@ -128,6 +129,24 @@ fn evidence(model: &Model, endpoint: Endpoint, known: Errors) -> String {
         parts.push(format!("probes since the start: {}", kinds.join(", ")));
     }
     parts.join("; ")
+}
+
+/// v2 has no route for OTLP, and such clients log a line at most: their traces are lost unseen (langfuse.md 10, row
+/// 29).
+fn otlp(model: &Model, now: Now, findings: &mut Findings) {
+    let refused = model.history.requests.otlp_refused(LATELY, now.mono).unwrap_or_default();
+    if refused == 0 {
+        return;
+    }
+    add(
+        findings,
+        "otlp-to-v2",
+        Severity::Warning,
+        format!("v2 answers 404 to writes, as it does to OTLP: {} in 2 min", units::grouped(refused)),
+        "by the ingress controller's counters of POST and 404; v2 has no /api/public/otel, where Python SDKs from \
+         3.0 and JS SDKs from 4.0 on write to: those traces are lost",
+        "keep clients on Python SDK 2 and JS SDK 3 until v2 is given up, or route /api/public/otel to v3 alone",
+    );
 }
 
 /// ingress-nginx answers 503 when the main Ingress has no endpoints, whatever the canary's weight.

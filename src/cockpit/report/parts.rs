@@ -10,7 +10,7 @@ use super::{Section, seconds, section};
 use crate::cockpit::errors::errors;
 use crate::cockpit::history::{QueueHistory, Window};
 use crate::cockpit::model::Model;
-use crate::cockpit::requests::Tally;
+use crate::cockpit::requests::{LATELY, Tally};
 use crate::domain::cluster::{ClusterFact, Role};
 use crate::domain::latency::Endpoint;
 use crate::domain::store::StoreKind;
@@ -63,6 +63,9 @@ pub struct LatencyReport {
     /// Real requests to this version in the last two minutes, by the ingress controller's counters; null when it
     /// was not read, and for the public address.
     pub requests: Option<TallyReport>,
+    /// Requests of the last two minutes that v2 answered with 404 as it answers OTLP: their traces are lost. By
+    /// the same counters; null when they were not read, and for the other addresses.
+    pub otlp_refused: Option<u64>,
     /// The newest rounds, two minutes of them.
     pub recent_rounds: TallyReport,
     /// Rounds in a row, up to the newest, that got no answer at all.
@@ -240,6 +243,9 @@ fn endpoint(model: &Model, now: Now, endpoint: Endpoint) -> LatencyReport {
         accept: (&history.accept).into(),
         visible: (&history.visible).into(),
         requests: known.requests.map(TallyReport::from),
+        otlp_refused: (endpoint == Endpoint::V2)
+            .then(|| model.history.requests.otlp_refused(LATELY, now.mono))
+            .flatten(),
         recent_rounds: known.rounds.into(),
         silent_rounds: known.silent,
         rounds: history.recent.rounds(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
 use super::State;
@@ -16,6 +16,7 @@ use super::choose::{self, Choice, choose};
 use super::metrics::Labels;
 use super::model::{Endpoint, Location, Routing, Upstream};
 use crate::rehearsal::clock;
+use crate::rehearsal::upload::{self, UploadError};
 
 /// A client that sends this header learns from [`SERVED_BY`] which upstream answered.
 ///
@@ -137,9 +138,10 @@ async fn forward(
             upstream
         }
     };
-    let body = match read_body(body, &parts.headers, location.body_limit).await {
+    let body = match upload::read(body, location.body_limit).await {
         Ok(body) => body,
-        Err(status) => return page(status),
+        Err(UploadError::TooLarge) => return page(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(UploadError::Broken) => return page(StatusCode::BAD_REQUEST),
     };
     entry.received = body.len();
     let sticky = sticky_cookie(upstream, &parts.headers);
@@ -159,20 +161,6 @@ fn drop_underscores(headers: &mut HeaderMap) {
     let bad: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
     for name in bad {
         headers.remove(name);
-    }
-}
-
-async fn read_body(body: Incoming, headers: &HeaderMap, limit: usize) -> Result<Bytes, StatusCode> {
-    let limit = if limit == 0 { usize::MAX } else { limit };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
     }
 }
 

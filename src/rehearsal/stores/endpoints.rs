@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Endpoints {
     /// `postgresql://user:password@127.0.0.1:port/langfuse`.
     pub postgres_url: String,
-    /// `redis://:password@127.0.0.1:port`.
+    /// `redis://default:password@127.0.0.1:port`.
     pub redis_url: String,
     /// `http://127.0.0.1:port`, without credentials.
     pub clickhouse_url: String,

@@ -22,9 +22,9 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// `redis://:password@127.0.0.1:port`.
+    /// `redis://default:password@127.0.0.1:port`: redis-cli up to 7.0 takes no empty user.
     pub fn url(&self) -> String {
-        format!("redis://:{}@127.0.0.1:{}", self.password, self.port)
+        format!("redis://default:{}@127.0.0.1:{}", self.password, self.port)
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {

@@ -32,11 +32,19 @@ pub(super) fn add(fact: &mut ControllerFact, page: &str, routes: &[Route]) {
         if matches!(get("canary"), "" | "-") {
             fact.v2_requests += requests;
             fact.v2_errors += failed;
+            if get("status") == "404" && may_be_otlp(get("path"), get("method")) {
+                fact.v2_otlp_refused += requests;
+            }
         } else {
             fact.v3_requests += requests;
             fact.v3_errors += failed;
         }
     }
+}
+
+/// The controller tells the path of its rule, not of the request: only a rule for OTLP alone is certain.
+fn may_be_otlp(path: &str, method: &str) -> bool {
+    path.starts_with("/api/public/otel") || method == "POST"
 }
 
 /// The controller counts a canary's requests under the main Ingress and its Service.
@@ -85,5 +93,25 @@ mod tests {
         let mut fact = ControllerFact::default();
         add(&mut fact, page, &[route(10)]);
         assert_eq!((fact.v2_requests, fact.v3_requests, fact.v2_errors, fact.v3_errors), (90, 10, 0, 10));
+        assert_eq!(fact.v2_otlp_refused, 0);
+    }
+
+    #[test]
+    fn a_404_of_v2_counts_as_otlp_where_it_can_be_one() {
+        let mut fact = ControllerFact::default();
+        for (path, method, status, canary, requests) in [
+            ("/", "POST", "404", "", 1),
+            ("/api/public/otel", "PUT", "404", "-", 10),
+            ("/", "GET", "404", "", 100),
+            ("/", "POST", "207", "", 1_000),
+            ("/", "POST", "404", "langfuse-langfuse-web-3000", 10_000),
+        ] {
+            let line = format!(
+                "{NAME}canary=\"{canary}\",method=\"{method}\",namespace=\"langfuse\",path=\"{path}\",\
+                 service=\"langfuse-v2\",status=\"{status}\"}} {requests}\n"
+            );
+            add(&mut fact, &line, &[route(10)]);
+        }
+        assert_eq!((fact.v2_requests, fact.v2_otlp_refused), (1_111, 11));
     }
 }

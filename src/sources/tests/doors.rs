@@ -77,8 +77,14 @@ async fn controller_metrics_by_url_and_through_its_pod() {
             },
         )
         .await;
-    let wanted =
-        ControllerFact { v2_requests: 30, v3_requests: 10, v2_errors: 0, v3_errors: 10, replicas: 1 };
+    let wanted = ControllerFact {
+        v2_requests: 30,
+        v3_requests: 10,
+        v2_errors: 0,
+        v3_errors: 10,
+        replicas: 1,
+        ..ControllerFact::default()
+    };
     let urls = ControllerTarget::Urls(vec![format!("http://{at}/metrics")]);
     assert_eq!(controller(Targets { controller: Some(urls), ..Targets::default() }).await, wanted);
 

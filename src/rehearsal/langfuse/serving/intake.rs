@@ -1,6 +1,6 @@
 //! The ingestion request up to the point where v2 and v3 part: size, JSON, schema, scope, order.
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::events::{self, Event};
 use super::answer::{Refusal, json_answer};
 use super::auth::Scope;
+use crate::rehearsal::upload;
 
 /// The largest body of an API route, bytes: 4.5 MB as Next.js counts.
 const BODY_LIMIT: usize = 4_718_592;
@@ -20,7 +21,7 @@ pub(crate) struct Intake {
 
 /// Reads a body of at most 4.5 MB.
 pub(crate) async fn read_body(request: Request<Body>) -> Result<Bytes, Refusal> {
-    to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|_| {
+    upload::read(request.into_body(), BODY_LIMIT).await.map_err(|_| {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "Body exceeded 4.5mb limit")
     })
 }

@@ -63,6 +63,10 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
     assert_eq!(trace["scores"][0]["stringValue"], "True");
     let (status, page) = fixture.get(v2.url("/api/public/traces?limit=1&tags=a")).await;
     assert_eq!((status, &page["meta"]["totalItems"]), (200, &json!(1)), "{page}");
+    for shown in [&trace, &page["data"][0]] {
+        assert_eq!(shown["latency"], 0.0, "one observation without an end: {shown}");
+        assert_eq!(shown["totalCost"].as_f64(), Some(row.get("cost")), "{shown}");
+    }
 
     let sent = json!({"id": "c2", "traceId": "t1", "name": "tone", "value": "kind"});
     let (status, score) = fixture.post(v2.url("/api/public/scores"), &sent).await;

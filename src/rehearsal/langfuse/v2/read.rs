@@ -89,7 +89,7 @@ pub(super) async fn traces(State(v2): State<V2>, uri: Uri, headers: HeaderMap) -
             let ids: Vec<String> = ids.iter().filter_map(|row| row.try_get("row").ok()).collect();
             trace.insert(key.into(), ids.into());
         }
-        trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());
+        add_totals(&v2.pool, &mut trace, &id, &scope.project).await?;
         data.push(Value::Object(trace));
     }
     Ok(list(&data, query.page, query.limit, total))
@@ -115,8 +115,25 @@ pub(super) async fn trace(
         read("SELECT to_jsonb(s) AS row FROM scores s WHERE s.trace_id = $1 AND s.project_id = $2").await?;
     trace.insert("observations".into(), observations.into_iter().map(Value::Object).collect());
     trace.insert("scores".into(), scores.into_iter().map(Value::Object).collect());
-    trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());
+    add_totals(&v2.pool, &mut trace, &id, &scope.project).await?;
     Ok(json_answer(StatusCode::OK, &Value::Object(trace)))
+}
+
+/// What a trace's page has beyond its row: its path, seconds from first start to last end, and its cost. SDKs
+/// that check answers refuse a trace without them.
+async fn add_totals(
+    pool: &PgPool,
+    trace: &mut Map<String, Value>,
+    id: &str,
+    project: &str,
+) -> Result<(), Refusal> {
+    let sql = "SELECT jsonb_build_object('latency', coalesce(extract(epoch FROM \
+            coalesce(max(o.end_time), max(o.start_time)) - min(o.start_time)), 0)::float8, \
+        'total_cost', coalesce(sum(o.calculated_total_cost), 0)::float8) AS row \
+        FROM observations_view o WHERE o.trace_id = $1 AND o.project_id = $2";
+    trace.extend(rows(pool, sql, id, project).await?.into_iter().next().unwrap_or_default());
+    trace.insert("htmlPath".into(), format!("/project/{project}/traces/{id}").into());
+    Ok(())
 }
 
 /// `GET /api/public/observations`.

@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
@@ -15,6 +15,7 @@ use super::super::otel;
 use super::super::serving::answer::{Refusal, json_answer};
 use super::Web;
 use super::ingest;
+use crate::rehearsal::upload;
 
 /// The largest body, bytes: as sent, and unpacked.
 const LIMIT: usize = 16 << 20;
@@ -24,7 +25,7 @@ const UNPACKED_LIMIT: u64 = 64 << 20;
 pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
     let headers = request.headers().clone();
-    let body = to_bytes(request.into_body(), LIMIT).await.map_err(|_| {
+    let body = upload::read(request.into_body(), LIMIT).await.map_err(|_| {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", "Body exceeded 16mb limit")
     })?;
     let is = |name, value: &str| {

@@ -50,16 +50,17 @@ pub(super) async fn traces(
     let mut page = page(&web, &uri, &headers, "traces", "timestamp").await?;
     for trace in &mut page.data {
         let id = trace["id"].as_str().unwrap_or_default().to_owned();
+        let Value::Object(trace) = trace else { continue };
         for table in ["observations", "scores"] {
             let rows = read_rows::newest(&web.clickhouse, table, "trace_id", &id, &page.project).await;
-            let ids: Vec<Value> = rows
-                .map_err(|error| Refusal::internal(&error))?
-                .into_iter()
-                .filter_map(|mut row| row.remove("id"))
-                .collect();
-            trace[table] = ids.into();
+            let rows = rows.map_err(|error| Refusal::internal(&error))?;
+            if table == "observations" {
+                trace.extend(read_rows::totals(&rows));
+            }
+            let ids: Vec<Value> = rows.into_iter().filter_map(|mut row| row.remove("id")).collect();
+            trace.insert(table.into(), ids.into());
         }
-        trace["htmlPath"] = format!("/project/{}/traces/{id}", page.project).into();
+        trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", page.project).into());
     }
     Ok(page.answer())
 }
@@ -99,6 +100,9 @@ pub(super) async fn trace(
     let mut trace = read_rows::public(trace);
     for table in ["observations", "scores"] {
         let rows = read(table, "trace_id").await?;
+        if table == "observations" {
+            trace.extend(read_rows::totals(&rows));
+        }
         trace.insert(table.into(), rows.into_iter().map(read_rows::public).map(Value::Object).collect());
     }
     trace.insert("htmlPath".into(), format!("/project/{}/traces/{id}", scope.project).into());

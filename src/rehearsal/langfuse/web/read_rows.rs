@@ -66,6 +66,23 @@ pub(super) fn public(row: Row) -> Map<String, Value> {
     out
 }
 
+/// What a trace's page has of its observations: seconds from first start to last end, and their cost. SDKs that
+/// check answers refuse a trace without them.
+pub(super) fn totals(observations: &[Row]) -> Map<String, Value> {
+    let date = |row: &Row, key: &str| row.get(key).and_then(Value::as_i64);
+    let start = observations.iter().filter_map(|row| date(row, "start_time")).min();
+    let end = observations.iter().filter_map(|row| date(row, "end_time")).max();
+    let end = end.or_else(|| observations.iter().filter_map(|row| date(row, "start_time")).max());
+    let latency = start.zip(end).map_or(0.0, |(start, end)| (end - start) as f64 / 1000.0);
+    let cost: f64 = observations.iter().filter_map(|row| decimal(row.get("total_cost")?)).sum();
+    [("latency".to_owned(), latency.into()), ("totalCost".to_owned(), cost.into())].into_iter().collect()
+}
+
+/// ClickHouse writes a decimal as a number or, when asked to, as text.
+fn decimal(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
 fn is_date(key: &str) -> bool {
     matches!(key, "timestamp" | "created_at" | "updated_at" | "event_ts") || key.ends_with("_time")
 }
@@ -86,5 +103,22 @@ mod tests {
             json!({"id": "t", "timestamp": "2025-01-31T10:00:00.120Z", "input": {"a": 1}, "output": "plain",
                 "metadata": {"k": {"x": 1}, "s": "t"}, "userId": null})
         );
+    }
+
+    #[test]
+    fn a_trace_lasts_from_the_first_start_to_the_last_end_and_costs_their_sum() {
+        let row = |start: i64, end: Value, cost: Value| match json!({"start_time": start, "end_time": end, "total_cost": cost})
+        {
+            Value::Object(row) => row,
+            _ => panic!("an object"),
+        };
+        let rows = [
+            row(1_000, 2_500.into(), "0.25".into()),
+            row(500, Value::Null, 1.into()),
+            row(700, 900.into(), Value::Null),
+        ];
+        assert_eq!(Value::Object(totals(&rows)), json!({"latency": 2.0, "totalCost": 1.25}));
+        assert_eq!(Value::Object(totals(&rows[1..2])), json!({"latency": 0.0, "totalCost": 1.0}));
+        assert_eq!(Value::Object(totals(&[])), json!({"latency": 0.0, "totalCost": 0.0}));
     }
 }

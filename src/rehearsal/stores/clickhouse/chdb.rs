@@ -8,9 +8,10 @@ use crate::rehearsal::{
     stores::{StoreError, write_private},
 };
 
-const FRONT: [(&str, &str); 3] = [
+const FRONT: [(&str, &str); 4] = [
     ("front.py", include_str!("../../../../assets/rehearsal/clickhouse_front/front.py")),
     ("engine.py", include_str!("../../../../assets/rehearsal/clickhouse_front/engine.py")),
+    ("sessions.py", include_str!("../../../../assets/rehearsal/clickhouse_front/sessions.py")),
     ("framing.py", include_str!("../../../../assets/rehearsal/clickhouse_front/framing.py")),
 ];
 

@@ -189,6 +189,41 @@ async fn plain_http_speaks_as_to_the_real_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_keeps_what_statements_set_and_nothing_of_a_url() {
+    let Some((stage, store)) = started().await else {
+        return;
+    };
+    let say = async |path: &str, sql: &str| post(&store, path, sql.to_owned()).await.2;
+    let setting = "SELECT getSetting('max_block_size')";
+    assert!(say("/?session_id=s&session_check=1", "SELECT 1").await.contains("Code: 372"), "nobody began it");
+    assert_eq!(say("/?session_id=s", "CREATE TEMPORARY TABLE mine (n UInt8)").await, "");
+    assert_eq!(say("/?session_id=s", "INSERT INTO mine VALUES (1), (2)").await, "");
+    assert_eq!(say("/?session_id=s", "SET max_block_size = 7").await, "");
+    assert_eq!(say("/?session_id=s&max_block_size=9&database=system", setting).await, "9\n");
+    assert_eq!(say("/?session_id=s&session_check=1", setting).await, "7\n");
+    assert_eq!(say("/?session_id=s", "SELECT sum(n) FROM mine").await, "3\n");
+    assert_ne!(say("/", setting).await, "7\n");
+    assert!(say("/?session_id=other", "SELECT * FROM mine").await.contains("Code: 60"));
+
+    let long = async { say("/?session_id=s", "SELECT sleep(2)").await };
+    let meanwhile = async {
+        // Asked again until the long query has begun.
+        for _ in 0..200 {
+            let answer = say("/?session_id=s", "SELECT 1").await;
+            if answer.contains("Code: 373") {
+                return;
+            }
+        }
+        panic!("two requests were in one session");
+    };
+    tokio::join!(long, meanwhile);
+    assert_eq!(say("/?session_id=s&close_session=1", "SELECT 1").await, "1\n");
+    assert!(say("/?session_id=s", "SELECT * FROM mine").await.contains("Code: 60"), "it was closed");
+    assert!(say("/?session_id=s&session_timeout=9999", "SELECT 1").await.contains("Code: 374"));
+    ended(stage, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_do_not_wait_for_a_long_query() {
     let Some((stage, store)) = started().await else {
         return;
