@@ -99,7 +99,7 @@ async fn whatever_happens_to_a_copy_nothing_is_lost() {
         .args(["backfill", "run", "--block-rows", "100", "--rate", "700"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(rehearsal.dir().join("copy.log")).unwrap())
         .spawn()
         .unwrap();
     let locked =
@@ -130,7 +130,8 @@ async fn whatever_happens_to_a_copy_nothing_is_lost() {
     }
     eprintln!("copies cancelled and ended: {met:?}");
     until("its end", 120, async || child.try_wait().unwrap().is_some()).await;
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let words = std::fs::read_to_string(rehearsal.dir().join("copy.log")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{words}");
     assert!(is_finished(&rehearsal).await);
 
     // All that v2 has is there; what it lost meanwhile is told by its id.

@@ -22,7 +22,7 @@ fn programs() -> PathBuf {
 /// A hot standby of the rehearsal's PostgreSQL; ends with the test.
 struct Replica {
     server: Child,
-    room: tempfile::TempDir,
+    _room: tempfile::TempDir,
     port: u16,
     url: String,
 }
@@ -79,7 +79,7 @@ impl Replica {
         let server = server.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let there = host(address);
         let url = address.replace(&there, &format!("127.0.0.1:{port}"));
-        let replica = Self { server, room, port, url };
+        let replica = Self { server, _room: room, port, url };
         until("the replica", 30, async || PgConnection::connect(&replica.url).await.is_ok()).await;
         replica
     }
