@@ -1,6 +1,7 @@
 //! Both sides of one stretch of the business time, row by row: which rows are worth a whole look.
 //!
-//! One rule: memory follows the rows of v2 in the stretch; what only v3 has streams past.
+//! One rule: memory follows the rows of v2 in the stretch; what only v3 has streams past, and an id that is not UTF-8 is
+//! none of v2's.
 
 use std::collections::HashMap;
 
@@ -101,7 +102,7 @@ impl Window<'_> {
         let statement = format!(
             "SELECT project_id, id, toUnixTimestamp64Milli(`{time}`) AS at_ms, \
              toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms \
-             FROM {} WHERE `{time}` < {}{from}",
+             FROM {} WHERE `{time}` < {}{from} AND isValidUTF8(id) AND isValidUTF8(project_id)",
             self.mapping.spec.ch,
             moment(range.below.min(LAST))
         );
