@@ -217,6 +217,11 @@ pub fn trouble(object: &str, error: &sqlx::Error) -> Trouble {
             let remedy = super::failure::tls_remedy(&text);
             Trouble::new(Kind::Tls, object, text).remedy(remedy)
         }
+        // The answer to its first question is one byte, and none came.
+        sqlx::Error::Protocol(text) if text.contains("SSLRequest: 0x00") => {
+            Trouble::new(Kind::Unreachable, object, "the server hung up before it answered")
+                .remedy("check that the server stays up and that nothing on the way cuts connections")
+        }
         sqlx::Error::RowNotFound => Trouble::new(Kind::Missing, object, "the row is not there"),
         sqlx::Error::PoolTimedOut => Trouble::new(Kind::Timeout, object, "no connection became free"),
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {

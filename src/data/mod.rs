@@ -15,6 +15,7 @@ pub mod clock;
 pub mod convert;
 pub mod copy_out;
 pub mod lock;
+pub mod pages;
 pub mod restore;
 pub mod rows;
 pub mod tables;

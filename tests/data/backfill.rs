@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::common::rehearsal::Rehearsal;
 use crate::forward::{
     age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting,
 };
@@ -63,11 +64,79 @@ async fn everything_is_copied_and_what_cannot_be_is_told() {
     let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
     assert!(journal.contains("backfill begun by") && journal.contains("3 ROW(S) NOT COPIED"), "{journal}");
     compare(&rehearsal, &["after-2299", "bare-number", "bare-true", "dear"]).await;
+    others_tell_them_too(&rehearsal).await;
     // Again: there is nothing to do, and it is said.
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let again = rehearsal.verb(&["backfill", "run", "--table", "traces"]);
     assert_eq!(again.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&again.stderr).contains("has finished"));
+}
+
+/// What cannot be copied is named by verify and catch-up; what PostgreSQL could not hold is met in ClickHouse.
+async fn others_tell_them_too(rehearsal: &Rehearsal) {
+    let output = rehearsal.verb(&["verify", "--columns", "all", "--grace", "0", "--json"]);
+    let told = document(&output);
+    let mut missing: Vec<_> = told["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|f| f["difference"] != "precision")
+        .map(|f| (f["id"].as_str().unwrap(), f["note"].as_str().unwrap().starts_with("cannot be copied: ")))
+        .collect();
+    missing.sort_unstable();
+    let rejected = ["after-2299", "bare-number", "bare-true", "dear"].map(|id| (id, true));
+    assert_eq!((output.status.code(), missing.as_slice()), (Some(1), &rejected[..]), "{told:#}");
+    let output = rehearsal.verb(&["catch-up", "--yes", "--json"]);
+    let told = document(&output);
+    let tables = told["tables"].as_array().unwrap();
+    let count: u64 = tables.iter().map(|t| t["rejected"]["count"].as_u64().unwrap()).sum();
+    assert_eq!((output.status.code(), count), (Some(1), 4), "{told:#}");
+
+    // v3 wrote texts that are no UTF-8, and an id that is none: over a row of v2's, and where v2 has nothing.
+    let (_, clickhouse) = crate::sides::open(rehearsal, cutover::clients::work::Access::Write).await;
+    for (replace, whose) in [("unhex('ff00') AS name", "big"), ("unhex('ff41') AS id", "before-1970")] {
+        let odd = format!(
+            "INSERT INTO traces SELECT * REPLACE ({replace}, event_ts + toIntervalHour(1) AS event_ts, \
+             updated_at + toIntervalHour(1) AS updated_at) FROM (SELECT * FROM traces FINAL WHERE id = '{whose}')"
+        );
+        clickhouse.execute(clickhouse.query(&odd)).await.unwrap();
+    }
+    let told = document(&rehearsal.verb(&[
+        "verify",
+        "--table",
+        "traces",
+        "--columns",
+        "all",
+        "--grace",
+        "0",
+        "--json",
+    ]));
+    let big = told["findings"].as_array().unwrap().iter().find(|f| f["id"] == "big");
+    let big = big.unwrap_or_else(|| panic!("{told:#}"));
+    assert_eq!(
+        (&big["difference"], &big["columns"][0]["column"]),
+        (&Value::from("v3-updated"), &Value::from("name")),
+        "{big:#}"
+    );
+    let output = rehearsal.verb(&["catch-up", "--yes"]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "the four that cannot be copied: {words}");
+    let name = "SELECT hex(argMax(name, event_ts)) FROM traces WHERE id = 'big'";
+    assert_eq!(
+        clickhouse.ask.one::<String>(clickhouse.query(name)).await.unwrap(),
+        "FF00",
+        "bytes stay bytes"
+    );
+    let dry = document(&rehearsal.verb(&["restore", "--json"]));
+    let left = dry["tables"][0]["left"]["refused"]["examples"].to_string();
+    assert!(
+        left.contains("/big: name: the text is not UTF-8") && left.contains("/FF41: its id is not UTF-8"),
+        "{dry:#}"
+    );
+    let census = document(&rehearsal.verb(&["census", "--json"]));
+    assert!(census.to_string().contains("traces"), "{census:#}");
+    let forget = "ALTER TABLE traces DELETE WHERE event_ts > timestamp SETTINGS mutations_sync = 2";
+    clickhouse.execute(clickhouse.query(forget)).await.unwrap();
 }
 
 /// Order, foreign locks, two at once, and a lock that is taken away.

@@ -59,10 +59,10 @@ async fn ch(clickhouse: &ClickhouseWork, statement: &str) {
     done.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
 }
 
-const ROWS: usize = 4000;
+pub const ROWS: usize = 4000;
 
 /// Rows that only v3 has: as many of each table, on ten days.
-async fn v3_writes(rehearsal: &Rehearsal) {
+pub async fn v3_writes(rehearsal: &Rehearsal) {
     let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
     let project = ask(rehearsal, "SELECT id FROM projects ORDER BY id LIMIT 1").await;
     let at = "toDateTime64('2026-11-10 00:00:00', 3) + toIntervalMinute(3 * number)";
@@ -105,7 +105,7 @@ async fn v3_writes(rehearsal: &Rehearsal) {
     }
 }
 
-async fn v2_rows(rehearsal: &Rehearsal) -> usize {
+pub async fn v2_rows(rehearsal: &Rehearsal) -> usize {
     let all = "SELECT ((SELECT count(*) FROM traces) + (SELECT count(*) FROM observations) + (SELECT count(*) FROM scores))::text";
     ask(rehearsal, all).await.parse().unwrap()
 }

@@ -93,8 +93,8 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn table(&mut self, table: Table) -> Result<(), Exit> {
-        if let Err(denied) = could_begin(self.tools, table, self.start).await {
-            return self.not_begun(table, &Halt::Denied(denied));
+        if let Err(halt) = could_begin(self.tools, table, self.start, &self.stop).await {
+            return self.not_begun(table, &halt);
         }
         let name = table.name();
         // Without its line nothing is claimed.

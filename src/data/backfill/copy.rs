@@ -131,6 +131,7 @@ impl<'a> Sink<'a> {
         done.bytes += self.bytes as u64;
         self.job.throttle.spend(self.rows);
         (self.rows, self.bytes) = (0, 0);
+        self.job.throttle.rest(&self.job.watch).await;
         Ok(())
     }
 }

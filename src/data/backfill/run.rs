@@ -23,6 +23,8 @@ const AHEAD: usize = 48;
 /// What the session that counts and walks the index begins with.
 const WALKING: &[&str] =
     &["SET enable_seqscan = off", "SET enable_sort = off", "SET statement_timeout = '30min'"];
+/// How long a claim is tried.
+const CLAIMING: Duration = Duration::from_secs(60);
 /// How long the last word to the migration's row is tried.
 const FAREWELL: Duration = Duration::from_secs(8);
 
@@ -39,11 +41,38 @@ pub struct Begun {
     pub resumed: bool,
 }
 
+/// Tries what a claim is made of until the database answers: between two tables it may be away as within one.
+async fn patiently<T>(
+    stop: &CancellationToken,
+    mut attempt: impl AsyncFnMut() -> Result<T, Halt>,
+) -> Result<T, Halt> {
+    let mut patience = Patience::new(CLAIMING);
+    loop {
+        let trouble = match attempt().await {
+            Err(Halt::Denied(Denied::Trouble(trouble)) | Halt::Failed { trouble, marked: false }) => trouble,
+            answer => return answer,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Err(unmarked(trouble)),
+            waited = patience.wait(trouble.clone()) => waited.map_err(unmarked)?,
+        }
+    }
+}
+
 /// Whether the migration of a table could be taken now; writes nothing.
 ///
 /// # Errors
 /// Why not.
-pub async fn could_begin(tools: &Tools, table: Table, start: Start) -> Result<(), Denied> {
+pub async fn could_begin(
+    tools: &Tools,
+    table: Table,
+    start: Start,
+    stop: &CancellationToken,
+) -> Result<(), Halt> {
+    patiently(stop, async || could_begin_now(tools, table, start).await.map_err(Halt::Denied)).await
+}
+
+async fn could_begin_now(tools: &Tools, table: Table, start: Start) -> Result<(), Denied> {
     let mut session = tools.pg.session().await?;
     let rows = standings(&tools.pg, &mut session).await?;
     judge(&rows, table, start).map(drop)
@@ -55,6 +84,17 @@ pub async fn could_begin(tools: &Tools, table: Table, start: Start) -> Result<()
 /// # Errors
 /// The migration was not taken, or is given back.
 pub async fn begin(
+    tools: &Tools,
+    table: Table,
+    worker: &str,
+    start: Start,
+    stop: &CancellationToken,
+    waits: &dyn Fn(),
+) -> Result<Begun, Halt> {
+    patiently(stop, async || begin_now(tools, table, worker, start, stop, waits).await).await
+}
+
+async fn begin_now(
     tools: &Tools,
     table: Table,
     worker: &str,

@@ -27,9 +27,16 @@ pub(super) struct Throttle {
     own: u64,
     /// When the next row may be sent at this rate.
     due: Mutex<Instant>,
-    /// When the databases were looked at last.
-    looked: Mutex<Option<Instant>>,
-    line: tokio::sync::Mutex<Line>,
+    /// One job looks for all of them; the others wait for what it sees.
+    looked: tokio::sync::Mutex<Looked>,
+}
+
+/// What the last look saw.
+#[derive(Debug)]
+struct Looked {
+    at: Option<Instant>,
+    wait: Option<Wait>,
+    line: Line,
 }
 
 #[derive(::clickhouse::Row, Deserialize)]
@@ -45,8 +52,11 @@ impl Throttle {
             max_load: options.max_load,
             own: options.jobs as u64 + 1,
             due: Mutex::new(clock::mono()),
-            looked: Mutex::new(None),
-            line: tokio::sync::Mutex::new(Line::new(&tools.pg, &["SET statement_timeout = '5s'"])),
+            looked: tokio::sync::Mutex::new(Looked {
+                at: None,
+                wait: None,
+                line: Line::new(&tools.pg, &["SET statement_timeout = '5s'"]),
+            }),
         }
     }
 
@@ -58,44 +68,53 @@ impl Throttle {
         }
     }
 
-    /// Waits until more may be sent and the databases have room.
-    pub(super) async fn pass(&self, tools: &Tools, table: &str, watch: &Watch) {
+    /// Waits until what was sent is not too much: several jobs begin at once, and each owes its time afterwards.
+    pub(super) async fn rest(&self, watch: &Watch) {
         let due = *self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = due.saturating_duration_since(clock::mono());
-        if !wait.is_zero() {
+        if self.rate.is_some() && !wait.is_zero() {
             watch.change(|p| p.waiting = Some(Wait::Rate));
             tokio::time::sleep(wait).await;
         }
-        while self.time_to_look() {
-            // A question that is not answered holds nobody up: the insert itself will say what is wrong.
-            let Ok(Some(wait)) = self.look(tools, table).await else { break };
+    }
+
+    /// Waits until more may be sent and the databases have room.
+    pub(super) async fn pass(&self, tools: &Tools, table: &str, watch: &Watch) {
+        self.rest(watch).await;
+        while let Some(wait) = self.seen(tools, table).await {
             watch.change(|p| p.waiting = Some(wait));
             tokio::time::sleep(LOOK).await;
         }
         watch.change(|p| p.waiting = None);
     }
 
-    fn time_to_look(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = looked.is_none_or(|at| clock::since(at) >= LOOK);
-        if due {
-            *looked = Some(clock::mono());
+    /// What the databases are busy with, as of a look not longer ago than [`LOOK`].
+    async fn seen(&self, tools: &Tools, table: &str) -> Option<Wait> {
+        let mut looked = self.looked.lock().await;
+        if looked.at.is_none_or(|at| clock::since(at) >= LOOK) {
+            looked.at = Some(clock::mono());
+            // A question that is not answered holds nobody up: the insert itself will say what is wrong.
+            let seen = self.look(tools, table, &mut looked.line).await;
+            looked.wait = seen.unwrap_or_else(|trouble| {
+                tracing::warn!(target: "backfill", "how busy the databases are is not known: {trouble}");
+                None
+            });
         }
-        due
+        looked.wait
     }
 
-    async fn look(&self, tools: &Tools, table: &str) -> Result<Option<Wait>, Trouble> {
+    /// A subquery is Nullable to ClickHouse, whatever it selects.
+    async fn look(&self, tools: &Tools, table: &str, line: &mut Line) -> Result<Option<Wait>, Trouble> {
         let query = tools.ch.query(
-            "SELECT (SELECT toUInt64(sum(value)) FROM system.metrics WHERE metric = 'Query') AS queries, \
-             (SELECT toUInt64(max(parts)) FROM (SELECT count() AS parts FROM system.parts \
-              WHERE active AND database = currentDatabase() AND table = ? GROUP BY partition)) AS parts",
+            "SELECT ifNull((SELECT toUInt64(sum(value)) FROM system.metrics WHERE metric = 'Query'), 0) AS queries, \
+             ifNull((SELECT toUInt64(max(parts)) FROM (SELECT count() AS parts FROM system.parts \
+              WHERE active AND database = currentDatabase() AND table = ? GROUP BY partition)), 0) AS parts",
         );
         let load: Load = tools.ch.ask.one(query.bind(table)).await?;
         if load.parts > MANY_PARTS {
             return Ok(Some(Wait::Parts));
         }
         let Some(most) = self.max_load.map(u64::from) else { return Ok(None) };
-        let mut line = self.line.lock().await;
         let active: Result<i64, Trouble> = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend' \
              AND application_name NOT LIKE 'cutover %'",

@@ -10,14 +10,13 @@ use super::merge::{Verdict, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
+use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};
 use crate::data::tables::Mapping;
 use crate::domain::Trouble;
 
 /// Candidates of one look at most.
 const PAGE: usize = 1_000;
-/// Their JSON, as PostgreSQL stores it.
-const PAGE_KIB: u32 = 4 << 10;
 
 /// Both sides of one table.
 pub(super) struct Mender<'a> {
@@ -42,37 +41,25 @@ impl Mender<'_> {
     pub(super) async fn mend(
         &self,
         session: &mut PgConnection,
-        candidates: &[(Key, u32)],
+        candidates: &[Key],
         found: &mut Found,
     ) -> Result<(), Trouble> {
-        let mut rest = candidates;
-        while !rest.is_empty() {
-            let mut kib = 0;
-            let fits = rest.iter().take(PAGE).take_while(|(_, size)| {
-                kib += size;
-                kib <= PAGE_KIB
-            });
-            let (page, later) = rest.split_at(fits.count().max(1));
-            rest = later;
-            self.page(session, page, found).await?;
+        let ids: Vec<&str> = candidates.iter().map(|key| key.id.as_str()).collect();
+        for page in pages(self.pg, session, self.ch, self.mapping, &ids, PAGE).await? {
+            self.page(session, &candidates[page], found).await?;
         }
         Ok(())
     }
 
-    async fn page(
-        &self,
-        session: &mut PgConnection,
-        page: &[(Key, u32)],
-        found: &mut Found,
-    ) -> Result<(), Trouble> {
-        let ids: Vec<&str> = page.iter().map(|(key, _)| key.id.as_str()).collect();
+    async fn page(&self, session: &mut PgConnection, page: &[Key], found: &mut Found) -> Result<(), Trouble> {
+        let ids: Vec<&str> = page.iter().map(|key| key.id.as_str()).collect();
         let there: HashMap<Key, Row> = rows::from_clickhouse(self.ch, self.mapping, &ids)
             .await?
             .into_iter()
             .map(|row| (row.key.clone(), row))
             .collect();
         let places = self.places(&ids).await?;
-        let wanted: std::collections::HashSet<&Key> = page.iter().map(|(key, _)| key).collect();
+        let wanted: std::collections::HashSet<&Key> = page.iter().collect();
         let mut out = Vec::new();
         for row in rows::from_postgres(self.pg, session, self.mapping, &ids).await? {
             let row = match row {

@@ -1,6 +1,7 @@
 //! Both sides of one stretch of the business time, row by row: which rows are worth a whole look.
 //!
-//! One rule: memory follows the rows of v2 in the stretch; what only v3 has streams past.
+//! One rule: memory follows the rows of v2 in the stretch; what only v3 has streams past, and an id that is not UTF-8 is
+//! none of v2's.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ use crate::data::backfill::range::{Range, at};
 use crate::data::convert::Field;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::Key;
-use crate::data::tables::{Mapping, Rule};
+use crate::data::tables::Mapping;
 use crate::domain::latency::CANARY;
 use crate::domain::{Kind, Trouble};
 
@@ -26,8 +27,6 @@ const LAST: i64 = 10_413_792_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Light {
     updated: i64,
-    /// Bytes of its JSON columns as PostgreSQL stores them, in 1 KiB.
-    pub(super) kib: u32,
     seen: Option<Seen>,
 }
 
@@ -58,7 +57,7 @@ pub(super) struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Candidates of a stretch, with their size, and how many rows of v2 were looked at.
+    /// Candidates of a stretch, and how many rows of v2 were looked at.
     ///
     /// # Errors
     /// A side cannot be read.
@@ -66,27 +65,18 @@ impl Window<'_> {
         &self,
         session: &mut PgConnection,
         range: &Range,
-    ) -> Result<(Vec<(Key, u32)>, u64), Trouble> {
+    ) -> Result<(Vec<Key>, u64), Trouble> {
         let mut rows = self.of_v2(session, range).await?;
         self.of_v3(range, &mut rows).await?;
         let looked_at = rows.len() as u64;
         let worth = rows.into_iter().filter(|(_, row)| row.is_candidate());
-        Ok((worth.map(|(key, row)| (key, row.kib)).collect(), looked_at))
+        Ok((worth.map(|(key, _)| key).collect(), looked_at))
     }
 
     async fn of_v2(&self, session: &mut PgConnection, range: &Range) -> Result<HashMap<Key, Light>, Trouble> {
-        let heavy =
-            self.mapping.columns.iter().filter(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
-        // Sizes as they are stored: nothing is decompressed for them.
-        let sizes: Vec<_> = heavy
-            .flat_map(|m| m.column.pg.iter())
-            .filter(|pg| pg.starts_with("t."))
-            .map(|pg| format!("coalesce(pg_column_size({pg}), 0)"))
-            .collect();
-        let size = if sizes.is_empty() { "0".to_owned() } else { sizes.join(" + ") };
         let above = self.above.map_or_else(String::new, |above| format!(" AND t.created_at > {}", at(above)));
         let query = format!(
-            "SELECT t.id, t.project_id, t.updated_at, ({size})::int4 FROM {} WHERE {}{above} \
+            "SELECT t.id, t.project_id, t.updated_at FROM {} WHERE {}{above} \
              AND NOT starts_with(t.id, '{CANARY}')",
             self.mapping.spec.from,
             range.condition()
@@ -99,8 +89,7 @@ impl Window<'_> {
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);
             while let Some(fields) = copy.row().map_err(|e| broken(&e))? {
-                let light = light(&fields).map_err(|e| broken(&e))?;
-                rows.insert(Key::of(&fields), light);
+                rows.insert(Key::of(&fields), light(&fields));
             }
         }
         copy.finish().map_err(|e| broken(&e))?;
@@ -115,7 +104,7 @@ impl Window<'_> {
         let statement = format!(
             "SELECT project_id, id, toUnixTimestamp64Milli(`{time}`) AS at_ms, \
              toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms \
-             FROM {} WHERE `{time}` < {}{from}",
+             FROM {} WHERE `{time}` < {}{from} AND isValidUTF8(id) AND isValidUTF8(project_id)",
             self.mapping.spec.ch,
             moment(range.below.min(LAST))
         );
@@ -145,10 +134,9 @@ impl Light {
     }
 }
 
-fn light(fields: &[Field<'_>]) -> Result<Light, String> {
+fn light(fields: &[Field<'_>]) -> Light {
     let field = |at: usize| fields.get(at).copied().unwrap_or(Field(None));
-    let bytes = field(3).int()?.unwrap_or(0).unsigned_abs();
     // A moment that cannot be read is for the conversion to refuse.
     let updated = field(2).millis().ok().flatten().unwrap_or(0);
-    Ok(Light { updated, kib: bytes / 1024, seen: None })
+    Light { updated, seen: None }
 }

@@ -26,7 +26,7 @@ pub enum Start {
 /// Takes the migration of a table in one SERIALIZABLE transaction: of two claims at once one wins.
 ///
 /// # Errors
-/// [`Denied`]: nothing was written.
+/// [`Denied`]: nothing was written; after [`Denied::Trouble`] that is not known, and the same worker may ask again.
 pub async fn take(
     work: &PostgresWork,
     session: &mut PgConnection,
@@ -56,7 +56,7 @@ async fn attempt(
     let trouble = |e: sqlx::Error| Denied::Trouble(work.trouble(&e));
     let mut transaction = session.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.map_err(trouble)?;
     let rows = standings(work, &mut transaction).await?;
-    let row = judge(&rows, table, start)?;
+    let row = judged(&rows, table, start, Some(worker))?;
     sqlx::query(
         "UPDATE background_migrations SET worker_id = $2, failed_at = NULL, failed_reason = NULL, \
          locked_at = (clock_timestamp() AT TIME ZONE 'UTC')::timestamp(3) WHERE id = $1",
@@ -75,6 +75,16 @@ async fn attempt(
 /// # Errors
 /// [`Denied`] says why not.
 pub fn judge(rows: &[Standing], table: Table, start: Start) -> Result<&Standing, Denied> {
+    judged(rows, table, start, None)
+}
+
+/// The same for a worker whose own lock, from a claim that was not answered, is not in its way.
+fn judged<'r>(
+    rows: &'r [Standing],
+    table: Table,
+    start: Start,
+    own: Option<&str>,
+) -> Result<&'r Standing, Denied> {
     let name = table.migration();
     let row = rows.iter().find(|r| r.name == name).ok_or_else(|| Denied::Absent { name: name.into() })?;
     match row.phase {
@@ -94,7 +104,9 @@ pub fn judge(rows: &[Standing], table: Table, start: Start) -> Result<&Standing,
             hint: hint(earlier),
         });
     }
-    not_foreign(row)?;
+    if own.is_none() || row.worker.as_deref() != own {
+        not_foreign(row)?;
+    }
     Ok(row)
 }
 

@@ -14,18 +14,22 @@ use super::finding::{Against, Difference, Finding};
 use super::ids;
 use super::options::{Options, Progress, TableReport};
 use super::pace::Pace;
-use super::postgres::V2;
+use super::postgres::{V2, again};
 use super::range::Range;
 use super::replicas;
 use super::resolve::{Cursor, Resolver};
 use super::run::note;
 use super::state::Known;
 use crate::clients::work::ClickhouseWork;
+use crate::data::pages::pages;
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
 
 /// Rows of one side only that are looked at one by one; of more, only that the other side lacks them is told.
 const CLOSELY: usize = 200_000;
+/// Rows that are read whole at once, without their JSON and with it.
+const PAGE: usize = 2000;
+const PAGE_OF_ALL: usize = 200;
 
 /// What is written down after each range.
 pub(super) struct Remembering {
@@ -206,12 +210,7 @@ impl Running<'_> {
     /// Looks at ids, and tells of what is wrong with them.
     async fn look(&mut self, suspects: Suspects) -> Result<(), Trouble> {
         let mut ids: BTreeSet<String> = suspects.ids.into_iter().collect();
-        let page = match self.options.tier {
-            Tier::Key | Tier::Scalar => 2000,
-            // Payloads may be large, and a page of both sides is held at once.
-            Tier::All => 200,
-        };
-        for own in suspects.own.chunks(page) {
+        for own in suspects.own.chunks(PAGE) {
             let asked: Vec<&str> = own.iter().map(String::as_str).collect();
             let known = self.v2.existing(&asked).await?;
             self.report.v3_only += (own.len() - known.len()) as u64;
@@ -226,7 +225,7 @@ impl Running<'_> {
         let (extra, more) = suspects.extra.split_at(closely.min(suspects.extra.len()));
         ids.extend(missing.iter().chain(extra).map(|(_, id)| id.clone()));
         let ids: Vec<String> = ids.into_iter().collect();
-        for page in ids.chunks(page) {
+        for page in self.pages(&ids).await? {
             self.say(&format!("{} rows by id", ids.len()));
             let young = self.young();
             let seen = self.resolver(young).look(page).await?;
@@ -239,6 +238,20 @@ impl Running<'_> {
         self.coarsely(Difference::Missing, many);
         self.coarsely(Difference::Extra, more);
         Ok(())
+    }
+
+    /// Ids in pages: payloads may be large, and a page of both sides is held at once.
+    async fn pages<'i>(&self, ids: &'i [String]) -> Result<Vec<&'i [String]>, Trouble> {
+        if self.options.tier < Tier::All {
+            return Ok(ids.chunks(PAGE).collect());
+        }
+        let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let pages = again(|| async {
+            let mut session = self.v2.session().await?;
+            pages(&self.v2.work, &mut session, &self.v3.work, &self.looked, &all, PAGE_OF_ALL).await
+        })
+        .await?;
+        Ok(pages.into_iter().map(|page| &ids[page]).collect())
     }
 
     /// So many rows are on one side only that they are just counted and named.
@@ -265,7 +278,7 @@ impl Running<'_> {
         }
         self.say(&format!("{} rows are on their way; looking again", moving.len()));
         tokio::time::sleep(self.options.settle).await;
-        for page in moving.chunks(200) {
+        for page in self.pages(&moving).await? {
             let seen = self.resolver(i64::MAX).look(page).await?;
             self.tell(&seen.findings);
         }

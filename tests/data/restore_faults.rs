@@ -1,0 +1,69 @@
+//! The way back is ended from outside: by a server that ends its session, by a lock, by a statement that takes too long.
+
+use std::time::Duration;
+
+use cutover::clients::reach::Reach;
+use cutover::clients::target::{Address, PostgresTarget, TlsOptions};
+use cutover::clients::work::{Access, PostgresWork, Purpose};
+use cutover::data::restore::{self, Sides, Wish};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::common::rehearsal::Rehearsal;
+use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
+use crate::kills::{ROWS, v2_rows, v3_writes};
+use crate::sides;
+
+/// A session of its own, with so much patience.
+async fn work(rehearsal: &Rehearsal, statement: Duration) -> PostgresWork {
+    let target = PostgresTarget {
+        address: Address::url(rehearsal.field("postgres_url")),
+        user: None,
+        password: None,
+        database: None,
+        tls: TlsOptions::default(),
+    };
+    let purpose = Purpose { name: "restore", access: Access::Write, statement };
+    PostgresWork::new(&Reach::new(None), &target, purpose).await.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_ends_it_whole_batches_are_there_and_the_rest_follows() {
+    let rehearsal = waiting("50", &[]).await;
+    sql(&rehearsal, "TRUNCATE traces, observations, scores").await;
+    v3_writes(&rehearsal).await;
+
+    // The server ends its sessions, three times.
+    for part in 1..=3 {
+        let before = v2_rows(&rehearsal).await;
+        let mut child = spawn(&rehearsal, &["restore", "--yes"]);
+        until("rows", 60, async || v2_rows(&rehearsal).await > before || child.try_wait().unwrap().is_some())
+            .await;
+        let ended = "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE application_name = 'cutover restore'";
+        assert_ne!(ask(&rehearsal, ended).await, "0", "part {part}");
+        assert_eq!(child.wait().unwrap().code(), Some(3), "part {part}");
+        let rows = v2_rows(&rehearsal).await;
+        assert!(rows > before && rows % 500 == 0 && rows < 3 * ROWS, "{rows} rows are no whole batches");
+    }
+
+    // A lock that nobody gives up: told, and nothing of that table is half written.
+    let mut session = PgConnection::connect(rehearsal.field("postgres_url")).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE scores IN ACCESS EXCLUSIVE MODE").execute(&mut session).await.unwrap();
+    let output = rehearsal.verb(&["restore", "--yes"]);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && words.contains("lock"), "{:?} {words}", output.status);
+    // The same as a statement that takes longer than it may.
+    let (postgres, clickhouse) = sides::open(&rehearsal, Access::Write).await;
+    let hasty = work(&rehearsal, Duration::from_millis(300)).await;
+    let sides = Sides { clickhouse: &clickhouse, postgres: &hasty, writer: Some(&hasty) };
+    let (report, ended) = restore::restore(sides, &Wish::default(), &mut |_| true).await;
+    let trouble = ended.unwrap_err().to_string();
+    assert!(trouble.contains("statement timeout") || trouble.contains("timeout"), "{trouble}");
+    assert!(report.tables.iter().all(|t| t.table.name() != "scores" || t.rows() == 0), "{report:#?}");
+    drop(postgres);
+    sqlx::raw_sql("ROLLBACK").execute(&mut session).await.unwrap();
+    assert_eq!(ask(&rehearsal, "SELECT count(*)::text FROM scores").await, "0");
+
+    let output = rehearsal.verb(&["restore", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * ROWS);
+}
