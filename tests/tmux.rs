@@ -99,7 +99,8 @@ fn shift_and_take_back_at_80x24() {
 /// The sizes people have: a phone's, a split pane's, a wall's. Stopped and continued, the shell is there in between.
 #[test]
 fn every_size_in_tmux_with_a_shell_behind_it() {
-    for (columns, rows, seen) in [("80", "24", "Traffic"), ("40", "10", "terminal too small"), ("300", "100", "Advisor")]
+    for (columns, rows, seen) in
+        [("80", "24", "Traffic"), ("40", "10", "terminal too small"), ("300", "100", "Advisor")]
     {
         let (_dir, config) = common::nowhere();
         let tmux = Tmux::start(columns, rows, "env PS1='shell> ' bash --norc --noprofile -i");
