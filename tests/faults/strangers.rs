@@ -208,6 +208,22 @@ async fn rows_of_a_stranger(rehearsal: &Rehearsal) {
     assert!(answer.status().is_success(), "{answer:?}");
 }
 
+/// Each pane with the whole screen to itself, and the findings.
+fn in_no_pane(rehearsal: &Rehearsal) {
+    let mut person = sit_at(&rehearsal.config(), 160, 50);
+    person.see("trace-upsert");
+    for pane in '1'..='7' {
+        zoom(&mut person, pane);
+        person.look(std::time::Duration::from_millis(1_500));
+        zoom(&mut person, pane);
+    }
+    let bytes = String::from_utf8_lossy(&person.bytes).into_owned();
+    for sequence in ["\x1b]0;owned", "owned\x07", "\u{9b}31m", "\u{202e}", "\u{200b}", "\u{feff}"] {
+        assert!(!bytes.contains(sequence), "{sequence:?} reached the terminal");
+    }
+    assert!(bytes.contains("evil"), "no pane named the stranger");
+}
+
 /// Every verb that prints names, as text for people: nothing of a stranger's steers the terminal or turns the text round.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_verb_prints_what_a_stranger_named() {
@@ -215,6 +231,7 @@ async fn no_verb_prints_what_a_stranger_named() {
     rows_of_a_stranger(&rehearsal).await;
     tokio::task::spawn_blocking(move || {
         queue_with_an_escape(&rehearsal);
+        in_no_pane(&rehearsal);
         let mut named = false;
         for verb in [
             &["status", "--wait", "6"][..],
