@@ -125,6 +125,7 @@ async fn work(operator: &mut Operator, mut random: StdRng) {
 /// What a storm came to.
 #[derive(Debug, Default)]
 struct Tally {
+    storms: usize,
     sent: usize,
     applied: usize,
     refused: usize,
@@ -331,6 +332,10 @@ fn in_a_thousand_storms_no_write_is_wrong_or_lost() {
                         continue;
                     };
                     let mut total = total.lock().unwrap();
+                    total.storms += 1;
+                    if total.storms % 50 == 0 {
+                        eprintln!("{} storms in {:?}", total.storms, begun.elapsed());
+                    }
                     total.sent += tally.sent;
                     total.applied += tally.applied;
                     total.refused += tally.refused;
