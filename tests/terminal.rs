@@ -2,36 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "terminal/endings.rs"]
+mod endings;
+#[path = "terminal/kinds.rs"]
+mod kinds;
+#[path = "terminal/panics.rs"]
+mod panics;
 
 use std::time::Duration;
 
+use common::nowhere;
 use common::person::Person;
 
 /// What must be among the last bytes.
 const RESTORED: [&str; 3] = ["\x1b[?2004l", "\x1b[?1049l", "\x1b[?25h"];
 
-/// A configuration whose servers are not there.
-fn nowhere() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let kubeconfig = dir.path().join("kubeconfig");
-    let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]\n\
-                   contexts: [{name: c, context: {cluster: c, user: u, namespace: langfuse}}]\n\
-                   users: [{name: u, user: {token: t}}]\n";
-    std::fs::write(&kubeconfig, format!("apiVersion: v1\nkind: Config\ncurrent-context: c\n{cluster}"))
-        .unwrap();
-    let config = dir.path().join("cutover.toml");
-    let text = format!(
-        "[environment]\nname = \"nowhere\"\n[kubernetes]\nkubeconfig = {:?}\n[journal]\ndir = {:?}\n",
-        kubeconfig.display().to_string(),
-        dir.path().join("journal").display().to_string()
-    );
-    std::fs::write(&config, text).unwrap();
-    let config = config.display().to_string();
-    (dir, config)
+fn assert_restored(person: &Person) {
+    assert_ends_restored(&person.bytes);
 }
 
-fn assert_restored(person: &Person) {
-    let tail = String::from_utf8_lossy(&person.bytes[person.bytes.len().saturating_sub(400)..]).into_owned();
+fn assert_ends_restored(bytes: &[u8]) {
+    let tail = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(400)..]).into_owned();
     for mode in RESTORED {
         assert!(tail.contains(mode), "{mode:?} is missing at the end: {tail:?}");
     }

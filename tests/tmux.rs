@@ -15,7 +15,9 @@ struct Tmux {
 
 impl Tmux {
     fn start(columns: &str, rows: &str, command: &str) -> Self {
-        let tmux = Self { socket: format!("cutover-test-{}", std::process::id()) };
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let tmux = Self { socket: format!("cutover-test-{}-{n}", std::process::id()) };
         let made = tmux.run(&["-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, command]);
         assert!(made.status.success(), "{made:?}");
         tmux
@@ -36,16 +38,20 @@ impl Tmux {
     }
 
     #[allow(clippy::disallowed_methods, reason = "tmux has no event for what stands on a pane")]
-    fn see(&self, text: &str) {
+    fn wait(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         let start = Instant::now();
         loop {
             let screen = self.screen();
-            if screen.contains(text) {
+            if wanted(&screen) {
                 return;
             }
-            assert!(start.elapsed() < common::person::PATIENCE, "never saw {text:?}:\n{screen}");
+            assert!(start.elapsed() < common::person::PATIENCE, "never saw {what:?}:\n{screen}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    fn see(&self, text: &str) {
+        self.wait(text, |screen| screen.contains(text));
     }
 
     /// A person reads before answering: keys within 400 ms of the dialog's first frame are dropped.
@@ -88,4 +94,26 @@ fn shift_and_take_back_at_80x24() {
     tmux.see("25 % -> 0 % done");
     tmux.press(&["q"]);
     tmux.see("ended with 0");
+}
+
+/// The sizes people have: a phone's, a split pane's, a wall's. Stopped and continued, the shell is there in between.
+#[test]
+fn every_size_in_tmux_with_a_shell_behind_it() {
+    for (columns, rows, seen) in
+        [("80", "24", "Traffic"), ("40", "10", "terminal too small"), ("300", "100", "Advisor")]
+    {
+        let (_dir, config) = common::nowhere();
+        let tmux = Tmux::start(columns, rows, "env PS1='shell> ' bash --norc --noprofile -i");
+        tmux.see("shell>");
+        tmux.press(&[&format!("{CUTOVER} --config {config}"), "Enter"]);
+        tmux.see(seen);
+        tmux.press(&["C-z"]);
+        tmux.see("Stopped");
+        tmux.press(&["fg", "Enter"]);
+        tmux.see(seen);
+        tmux.press(&["q"]);
+        tmux.wait("the shell", |screen| !screen.contains(seen));
+        tmux.press(&["echo ended with $?", "Enter"]);
+        tmux.see("ended with 0");
+    }
 }

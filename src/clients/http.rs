@@ -212,4 +212,17 @@ mod tests {
         assert_eq!((user.as_str(), password.unwrap().expose()), ("lang@fuse", "p%w"));
         assert_eq!(url.as_str(), "http://ch:8123/");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_url_is_decoded_or_refused(text in "(https?://)?[a-z%0-9:@é/]{0,30}") {
+            assert!(percent_decoded(&text).len() <= 3 * text.len());
+            if let Ok(mut url) = Url::parse(&text)
+                && url.has_host()
+            {
+                let _ = take_userinfo(&mut url);
+                assert!(url.password().is_none() && url.username().is_empty());
+            }
+        }
+    }
 }

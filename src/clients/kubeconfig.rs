@@ -100,4 +100,23 @@ mod tests {
         let torn = said(&at("staging", &file)).await;
         assert!(torn.contains("kubectl config get-contexts"), "{torn}");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 64, ..proptest::test_runner::Config::default() })]
+        #[test]
+        fn a_broken_file_is_told(noise in ".{0,60}", at in 0_usize..200, whole: bool) {
+            let text = if whole { noise } else {
+                let at = TWO.char_indices().map(|(i, _)| i).nth(at).unwrap_or(TWO.len());
+                format!("{}{noise}{}", &TWO[..at], &TWO[at..])
+            };
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("kubeconfig");
+            std::fs::write(&file, text).unwrap();
+            let target = KubeTarget { kubeconfig: Some(file), context: Some("x".into()), ..KubeTarget::default() };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            if let Err(trouble) = runtime.block_on(config(&target)) {
+                assert!(!trouble.to_string().chars().any(char::is_control), "{trouble}");
+            }
+        }
+    }
 }

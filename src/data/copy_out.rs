@@ -7,6 +7,8 @@ use crate::data::convert::Field;
 
 /// What every binary COPY begins with.
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// Longest header extension that is waited for; no version of PostgreSQL sends any.
+const LONGEST_EXTENSION: u32 = 64 * 1024;
 
 /// The stream is not a binary COPY, or was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,12 @@ impl CopyOut {
         let Some(count) = peek::<2>(&self.buffer, self.at).map(i16::from_be_bytes) else {
             return Ok(None);
         };
+        if self.ended {
+            return Err(Broken);
+        }
+        if count < -1 {
+            return Err(Broken);
+        }
         if count == -1 {
             (self.ended, self.at) = (true, self.at + 2);
             return Ok(None);
@@ -77,6 +85,9 @@ impl CopyOut {
             return Ok(false);
         };
         if !self.buffer.starts_with(SIGNATURE) {
+            return Err(Broken);
+        }
+        if extension > LONGEST_EXTENSION {
             return Err(Broken);
         }
         let end = SIGNATURE.len() + 8 + extension as usize;
@@ -142,6 +153,57 @@ mod tests {
             assert_eq!(rows, [[Some(b"id-1".to_vec()), None], [Some(vec![]), Some(b"x".to_vec())]], "{size}");
             copy.finish().unwrap();
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_taken_apart_or_told(
+            noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            at in 0_usize..60, whole: bool, size in 1_usize..40,
+        ) {
+            let mut bytes = stream();
+            let at = at.min(bytes.len());
+            if whole {
+                bytes = noise.clone();
+            } else {
+                bytes.splice(at..(at + noise.len()).min(bytes.len()), noise.clone());
+            }
+            let (mut copy, mut rows) = (CopyOut::default(), 0);
+            'all: for chunk in bytes.chunks(size) {
+                copy.push(chunk);
+                loop {
+                    match copy.row() {
+                        Ok(Some(fields)) => {
+                            let taken: usize = fields.iter().filter_map(|f| f.0).map(<[u8]>::len).sum();
+                            assert!(taken <= bytes.len());
+                            rows += 1;
+                            assert!(rows <= bytes.len() / 2, "rows out of nothing");
+                        }
+                        Ok(None) => break,
+                        Err(Broken) => break 'all,
+                    }
+                }
+                assert!(copy.buffer.len() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_server_sends_is_broken() {
+        let header = [&SIGNATURE[..], &[0; 8]].concat();
+        for wrong in [
+            [&header[..], &(-2_i16).to_be_bytes()].concat(),
+            [&header[..], &1_i16.to_be_bytes(), &(-2_i32).to_be_bytes()].concat(),
+            [&SIGNATURE[..], &[0; 4], &u32::MAX.to_be_bytes()].concat(),
+        ] {
+            let mut copy = CopyOut::default();
+            copy.push(&wrong);
+            assert_eq!(copy.row().unwrap_err(), Broken, "{wrong:?}");
+        }
+        let mut copy = CopyOut::default();
+        copy.push(&[&stream()[..], &stream()].concat());
+        while copy.row().is_ok_and(|row| row.is_some()) {}
+        assert_eq!(copy.row().unwrap_err(), Broken, "rows after the end");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Queue {
 impl Queue {
     /// Work that could be done now or is being done: waiting + active + overdue.
     pub const fn depth(&self) -> u64 {
-        self.waiting + self.active + self.overdue
+        self.waiting.saturating_add(self.active).saturating_add(self.overdue)
     }
 }
 

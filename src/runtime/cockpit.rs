@@ -96,7 +96,7 @@ pub async fn run(
         painter: Painter::new(columns, rows)?,
         pacer: Pacer::default(),
         timers: Timers::default(),
-        writer: Writer::start(terminal::put),
+        writer: Writer::start(terminal::put_frame),
         tasks: JoinSet::new(),
         writes: HashMap::new(),
         dialog_frame: None,
@@ -275,7 +275,7 @@ impl Cockpit {
 
     /// Ctrl-Z: nothing of ours may be on its way to the terminal when the shell takes it.
     fn suspend(&mut self, terminal: &Terminal) -> Result<(), TerminalError> {
-        let writer = std::mem::replace(&mut self.writer, Writer::start(terminal::put));
+        let writer = std::mem::replace(&mut self.writer, Writer::start(terminal::put_frame));
         writer.end(Vec::new());
         self.dialog_frame = None;
         terminal.suspend()?;

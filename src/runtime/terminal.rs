@@ -3,9 +3,10 @@
 //! One rule: whatever mode was changed is in [`RESTORE`], and giving back twice is harmless.
 
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 /// Alternate screen, cursor hidden, bracketed paste on, cleared.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[2J";
@@ -117,6 +118,45 @@ fn in_foreground() -> bool {
 
 fn out() -> BorrowedFd<'static> {
     rustix::stdio::stdout()
+}
+
+/// Writes bytes of the cockpit, unless the terminal was given back since; `false` when it is gone. A terminal that is
+/// slow is asked again and again, so that a frame can be given up: what is on its way is thrown away then.
+pub fn put_frame(mut bytes: &[u8], give_up: &AtomicBool) -> bool {
+    let Some(line) = LINE.get_or_init(open_line) else { return !is_taken() || put(bytes) };
+    while !bytes.is_empty() && is_taken() {
+        if give_up.load(Ordering::SeqCst) {
+            let _ = rustix::termios::tcflush(out(), rustix::termios::QueueSelector::OFlush);
+            return true;
+        }
+        match rustix::io::write(line, bytes) {
+            Ok(0) => return false,
+            Ok(n) => bytes = &bytes[n..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let mut fds =
+                    [rustix::event::PollFd::from_borrowed_fd(line.as_fd(), rustix::event::PollFlags::OUT)];
+                if rustix::event::poll(&mut fds, Some(&AGAIN)).is_err() {
+                    return false;
+                }
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// The terminal, opened once more: a write that does not wait must not change how the shell's own writes behave.
+static LINE: OnceLock<Option<OwnedFd>> = OnceLock::new();
+
+/// How long a full terminal is waited for before it is asked again.
+const AGAIN: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+fn open_line() -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let path = std::fs::read_link("/proc/self/fd/1").ok()?;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().filter(|line| rustix::termios::isatty(line))
 }
 
 /// Writes all bytes to the terminal; `false` when it is gone.

@@ -2,17 +2,28 @@
 //!
 //! One rule: one frame is one write, and what restores the terminal is always written last.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the last bytes may take at the end; a terminal that is gone never takes them.
+/// How long frames may take at the end until they are given up, and the last bytes after them; a terminal that is
+/// gone never takes them.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Something to write.
 enum Job {
     Frame(u64, Vec<u8>),
     End(Vec<u8>),
+}
+
+/// How far the end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing but the last bytes is left.
+    Frames,
+    /// They are written, too.
+    Last,
 }
 
 /// What the thread reports.
@@ -29,26 +40,31 @@ pub enum Written {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     done: tokio::sync::mpsc::UnboundedReceiver<Written>,
-    ended: mpsc::Receiver<()>,
+    ended: mpsc::Receiver<End>,
+    hurry: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     next: u64,
     busy: bool,
 }
 
 impl Writer {
-    /// Starts the thread; `write` puts all bytes out, and says whether the terminal still takes them.
-    pub fn start(write: impl Fn(&[u8]) -> bool + Send + 'static) -> Self {
+    /// Starts the thread; `write` puts all bytes out unless its flag asks it to give them up, and says whether the
+    /// terminal still takes them.
+    pub fn start(write: impl Fn(&[u8], &AtomicBool) -> bool + Send + 'static) -> Self {
         let (jobs, inbox) = mpsc::channel();
         let (report, done) = tokio::sync::mpsc::unbounded_channel();
         let (end, ended) = mpsc::channel();
+        let hurry = Arc::new(AtomicBool::new(false));
+        let hurried = Arc::clone(&hurry);
         let work = move || {
             for job in inbox {
                 let written = match job {
-                    Job::Frame(n, bytes) if write(&bytes) => Written::Frame(n),
+                    Job::Frame(n, bytes) if write(&bytes, &hurried) => Written::Frame(n),
                     Job::Frame(..) => Written::Gone,
                     Job::End(bytes) => {
-                        write(&bytes);
-                        let _ = end.send(());
+                        let _ = end.send(End::Frames);
+                        write(&bytes, &AtomicBool::new(false));
+                        let _ = end.send(End::Last);
                         return;
                     }
                 };
@@ -56,7 +72,7 @@ impl Writer {
             }
         };
         let thread = std::thread::Builder::new().name("terminal".into()).spawn(work).ok();
-        Self { jobs, done, ended, thread, next: 0, busy: false }
+        Self { jobs, done, ended, hurry, thread, next: 0, busy: false }
     }
 
     /// Whether the frame before is still on its way.
@@ -81,10 +97,19 @@ impl Writer {
         }
     }
 
-    /// Writes the last bytes after everything else, and ends the thread.
+    /// Writes the last bytes after everything else, and ends the thread. Frames that a slow terminal has not taken in
+    /// time are given up: the last bytes are what counts.
     pub fn end(mut self, last: Vec<u8>) {
         let _ = self.jobs.send(Job::End(last));
-        if self.ended.recv_timeout(LAST_WORDS).is_ok()
+        let mut reached = self.ended.recv_timeout(LAST_WORDS);
+        if reached.is_err() {
+            self.hurry.store(true, Ordering::SeqCst);
+            reached = self.ended.recv_timeout(LAST_WORDS);
+        }
+        if reached == Ok(End::Frames) {
+            reached = self.ended.recv_timeout(LAST_WORDS);
+        }
+        if reached == Ok(End::Last)
             && let Some(thread) = self.thread.take()
         {
             let _ = thread.join();
@@ -95,13 +120,13 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[tokio::test]
     async fn one_write_a_frame_and_the_end_comes_last() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
-        let mut writer = Writer::start(move |bytes| {
+        let mut writer = Writer::start(move |bytes, _| {
             sink.lock().unwrap().push(bytes.to_vec());
             true
         });
@@ -116,9 +141,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_terminal_that_is_gone_is_said() {
-        let mut writer = Writer::start(|_| false);
+        let mut writer = Writer::start(|_, _| false);
         writer.frame(b"x".to_vec());
         assert_eq!(writer.written().await, Written::Gone);
         writer.end(vec![]);
+    }
+
+    #[tokio::test]
+    async fn a_slow_terminal_loses_a_frame_and_never_the_end() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let mut writer = Writer::start(move |bytes, hurry| {
+            while bytes == b"slow" && !hurry.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            sink.lock().unwrap().push(bytes.to_vec());
+            true
+        });
+        writer.frame(b"slow".to_vec());
+        writer.end(b"end".to_vec());
+        assert_eq!(seen.lock().unwrap().last().unwrap(), b"end");
     }
 }

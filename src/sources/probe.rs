@@ -211,4 +211,13 @@ mod tests {
         assert_eq!(version(r#"{"version":"v2.95.12"}"#).as_deref(), Some("2.95.12"));
         assert_eq!(version("<html>"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_answers_the_version_is_one_clean_line(body in ".{0,60}", said in ".{0,3000}") {
+            let _ = version(&body);
+            let told = version(&serde_json::json!({"version": said}).to_string()).unwrap();
+            assert!(!told.chars().any(char::is_control) && told.chars().count() <= crate::domain::text::LONGEST + 1);
+        }
+    }
 }

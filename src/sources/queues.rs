@@ -143,12 +143,12 @@ async fn is_bullmq(redis: &Redis, key: &str) -> Result<bool, Trouble> {
 /// The server's clock, in milliseconds.
 async fn time(redis: &Redis) -> Result<i64, Trouble> {
     let (seconds, micros): (i64, i64) = redis.ask(&cmd("TIME")).await?;
-    Ok(seconds * 1000 + micros / 1000)
+    Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
 }
 
 async fn read_queue(redis: &Redis, base: &str, name: &str, now: i64) -> Result<Queue, Trouble> {
     let key = |suffix: &str| format!("{base}:{suffix}");
-    let due = now * SCORE + SCORE - 1;
+    let due = now.saturating_mul(SCORE).saturating_add(SCORE - 1);
     let mut ask: Pipeline = pipe();
     ask.llen(key("wait"))
         .llen(key("paused"))
@@ -171,7 +171,7 @@ async fn read_queue(redis: &Redis, base: &str, name: &str, now: i64) -> Result<Q
         (wait, paused, prioritized, active, delayed, overdue, failed),
         (added, meta, oldest_waiting, first_delayed),
     ) = answers;
-    let waiting = number(&wait) + number(&paused) + number(&prioritized);
+    let waiting = [&wait, &paused, &prioritized].map(number).into_iter().fold(0, u64::saturating_add);
     let overdue = number(&overdue);
     let oldest_overdue = first_delayed.into_iter().next().filter(|_| overdue > 0);
     Ok(Queue {
@@ -207,7 +207,7 @@ async fn oldest(
     }
     let stamps: Vec<Option<i64>> = redis.pipe(&ask).await?;
     let oldest = stamps.into_iter().flatten().min();
-    Ok(oldest.map(|at| Duration::from_millis(u64::try_from(now - at).unwrap_or(0))))
+    Ok(oldest.map(|at| Duration::from_millis(u64::try_from(now.saturating_sub(at)).unwrap_or(0))))
 }
 
 fn number(value: &Value) -> u64 {
@@ -290,5 +290,28 @@ mod tests {
         let names = ["bull:aW5nZXN0aW9uLXF1ZXVl", "bull:aW5nZXN0aW9uLXF1ZXVl:qe", "other"].map(String::from);
         assert_eq!(count_consumers(&names, "bull:ingestion-queue", "ingestion-queue"), 1);
         assert_eq!(count_consumers(&names, "bull:trace-upsert", "trace-upsert"), 0);
+    }
+
+    /// Answers of a stranger in the place of Redis': any kind of value, any number of them.
+    fn value() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<i64>().prop_map(Value::Int),
+            Just(Value::Int(i64::MAX)),
+            proptest::collection::vec(any::<u8>(), 0..20).prop_map(Value::BulkString),
+            ".{0,9}".prop_map(Value::SimpleString),
+            Just(Value::Okay),
+        ];
+        leaf.prop_recursive(2, 12, 4, |inner| proptest::collection::vec(inner, 0..4).prop_map(Value::Array))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_answered_it_is_read_or_told(values in proptest::collection::vec(value(), 10..13)) {
+            if let Some(((wait, paused, prioritized, ..), _)) = parse(&values) {
+                let _ = [&wait, &paused, &prioritized].map(number).into_iter().fold(0, u64::saturating_add);
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ mod backfill;
 mod input;
 mod operators;
 mod outage;
+mod readonly;
 mod sitting;
 mod stores;
 mod strangers;

@@ -84,7 +84,7 @@ fn after_a_cockpit_was_killed_within_a_shift_the_next_one_finds_the_truth() {
     next.see("UNKNOWN");
     read(&mut next, "the program ended in the middle of it");
     rehearsal.fault(&["api-flaky", "--lift"]);
-    // The dead one's lease runs out by itself; nobody needs to wait for an outcome to take traffic back.
+    // The dead one's lease is nobody's on this host, and nobody needs to wait for an outcome to take traffic back.
     next.see("lease ours");
     let truth = stored(&rehearsal).unwrap();
     next.see(&format!("v3 {truth} %"));

@@ -174,3 +174,90 @@ fn escape_sequences_of_strangers_never_reach_the_terminal() {
         assert!(!text.contains(&0x1b) && !text.contains(&7), "{verb:?}: {}", String::from_utf8_lossy(&text));
     }
 }
+
+/// A name of a stranger: escape sequences of both kinds, a bell, text that runs backwards, nothing at all, and no end.
+fn evil_id() -> String {
+    format!("evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}gnp\u{200b}\u{feff}日本{}", "x".repeat(5_000))
+}
+
+async fn rows_of_a_stranger(rehearsal: &Rehearsal) {
+    use sqlx::Connection as _;
+    let mut session = sqlx::PgConnection::connect(rehearsal.field("postgres_url")).await.unwrap();
+    let trace = "INSERT INTO traces (id, project_id, \"timestamp\", name, metadata, tags, created_at, updated_at) \
+        SELECT $1, id, now() - interval '3 h', $1, '7', ARRAY[$1], now() - interval '3 h', now() - interval '3 h' \
+        FROM projects ORDER BY id LIMIT 1";
+    sqlx::query(trace).bind(evil_id()).execute(&mut session).await.unwrap();
+    let project = "UPDATE background_migrations SET worker_id = $1, failed_reason = $1";
+    sqlx::query(project).bind(evil_id()).execute(&mut session).await.unwrap();
+    let config: toml::Table = std::fs::read_to_string(rehearsal.config()).unwrap().parse().unwrap();
+    let told = |key: &str| config["clickhouse"][key].as_str().unwrap().to_owned();
+    // As JSON, which escapes what a statement cannot hold.
+    let row = json!({"id": format!("{}3", evil_id()), "project_id": evil_id(), "name": evil_id(),
+        "timestamp": "2026-11-22 09:00:00.000", "created_at": "2026-11-22 09:00:00.000",
+        "updated_at": "2026-11-22 09:00:00.000", "event_ts": "2026-11-22 09:00:00.000", "is_deleted": 0});
+    cutover::clients::tls::install_provider();
+    let answer = reqwest::Client::new()
+        .post(rehearsal.field("clickhouse_url"))
+        .query(&[("database", told("database"))])
+        .header("x-clickhouse-user", told("user"))
+        .header("x-clickhouse-key", told("password"))
+        .body(format!("INSERT INTO traces FORMAT JSONEachRow {row}"))
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+}
+
+/// Each pane with the whole screen to itself, and the findings.
+fn in_no_pane(rehearsal: &Rehearsal) {
+    let mut person = sit_at(&rehearsal.config(), 160, 50);
+    person.see("trace-upsert");
+    for pane in '1'..='7' {
+        zoom(&mut person, pane);
+        person.look(std::time::Duration::from_millis(1_500));
+        zoom(&mut person, pane);
+    }
+    let bytes = String::from_utf8_lossy(&person.bytes).into_owned();
+    for sequence in ["\x1b]0;owned", "owned\x07", "\u{9b}31m", "\u{202e}", "\u{200b}", "\u{feff}"] {
+        assert!(!bytes.contains(sequence), "{sequence:?} reached the terminal");
+    }
+    assert!(bytes.contains("evil"), "no pane named the stranger");
+}
+
+/// Every verb that prints names, as text for people: nothing of a stranger's steers the terminal or turns the text round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_verb_prints_what_a_stranger_named() {
+    let rehearsal = tokio::task::spawn_blocking(|| rehearse("happy")).await.unwrap();
+    rows_of_a_stranger(&rehearsal).await;
+    tokio::task::spawn_blocking(move || {
+        queue_with_an_escape(&rehearsal);
+        in_no_pane(&rehearsal);
+        let mut named = false;
+        for verb in [
+            &["status", "--wait", "6"][..],
+            &["plan", "--to", "5"],
+            &["census", "--days"],
+            &["verify"],
+            &["catch-up"],
+            &["catch-up", "--yes"],
+            &["restore"],
+            &["restore", "--yes"],
+            &["backfill"],
+            &["journal"],
+        ] {
+            let output = rehearsal.verb(verb);
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            named |= text.contains("evil");
+            let bad = |c: &char| {
+                c.is_control() && *c != '\n'
+                    || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
+            };
+            assert_eq!(text.chars().find(bad), None, "{verb:?}: {text:?}");
+            let longest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(longest < 7_000, "{verb:?}: a line of {longest} characters");
+        }
+        assert!(named, "no verb named the stranger");
+    })
+    .await
+    .unwrap();
+}

@@ -13,4 +13,5 @@ mod ground;
 mod kill;
 mod operator;
 mod storm;
+mod tampered;
 mod torn;

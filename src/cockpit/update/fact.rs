@@ -149,7 +149,7 @@ fn accumulate_queues(history: &mut History, fact: &QueuesFact, now: Mono) {
 
 /// Jobs still in the queue in any state that a worker has yet to finish, and failed ones.
 const fn present(queue: &Queue) -> u64 {
-    queue.waiting + queue.active + queue.delayed + queue.failed
+    queue.waiting.saturating_add(queue.active).saturating_add(queue.delayed).saturating_add(queue.failed)
 }
 
 fn accumulate_rows(model: &mut Model, now: Mono) {

@@ -102,3 +102,35 @@ proptest! {
         prop_assert_eq!(failed, Some(RowError::Short));
     }
 }
+
+#[test]
+fn a_type_of_many_brackets_is_not_taken_apart() {
+    for name in ["Nullable", "LowCardinality", "Array", "Map(String, Array"] {
+        let text = format!("{}String{}", format!("{name}(").repeat(100_000), ")".repeat(100_000));
+        assert!(!ChType::parse(&text).is_known());
+    }
+}
+
+proptest! {
+    /// Bytes of a stranger: read, or told; never more of them than there are.
+    #[test]
+    fn whatever_comes_is_read_or_told(
+        bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        kind in "(Nullable|Array|LowCardinality)?[(]?(String|Bool|UInt8|UInt64|Int64|Float64|DateTime64[(]3[)]|Decimal64[(]12[)]|Map[(]String, (String|UInt64|Decimal64[(]12[)])[)])[)]?",
+        name in any::<String>(),
+    ) {
+        for kind in [ChType::parse(&kind), ChType::parse(&name)] {
+            let mut rest = &bytes[..];
+            while let Ok(cell) = read(&mut rest, &kind) {
+                let before = rest.len();
+                let mut out = Vec::new();
+                let _ = write(&mut out, &cell, &kind);
+                prop_assert!(before <= bytes.len());
+                if before == 0 {
+                    break;
+                }
+            }
+            prop_assert!(rest.len() <= bytes.len());
+        }
+    }
+}

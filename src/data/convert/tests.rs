@@ -185,3 +185,24 @@ mod direct {
         }
     }
 }
+
+proptest::proptest! {
+    /// Values of a stranger in the place of PostgreSQL's: converted, or refused with a reason.
+    #[test]
+    fn whatever_comes_is_converted_or_refused(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), text in ".{0,60}",
+        json in "[\\[{\"}\\]:,0-9eE.+\\-truefalsn\\\\u ]{0,40}", null: bool,
+    ) {
+        for table in Table::ALL {
+            for column in spec(table).columns {
+                for bytes in [bytes.clone(), text.clone().into_bytes(), jsonb(&json), jsonb(&text)] {
+                    let fields = vec![Field((!null).then_some(&bytes[..])); column.pg.len()];
+                    for nullable in [false, true] {
+                        let _ = convert(column, &fields, nullable);
+                    }
+                }
+            }
+        }
+        let _ = stringify(&json);
+    }
+}

@@ -256,4 +256,24 @@ mod tests {
         assert_ne!(hash_text(deep.as_bytes(), 9), 0);
         assert_eq!(hash_container(b"plain", 9), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_hash(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            text in "[\\[{\"}\\]:,0-9eE.+\\-truefalsn\\\\u ]{0,60}", seed: u64,
+        ) {
+            for bytes in [&bytes[..], text.as_bytes()] {
+                assert_eq!(hash_text(bytes, seed), hash_text(bytes, seed));
+                let _ = hash_container(bytes, seed);
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_without_end_costs_no_stack() {
+        for open in ["[", "{\"a\":"] {
+            hash_text(open.repeat(100_000).as_bytes(), 1);
+        }
+    }
 }

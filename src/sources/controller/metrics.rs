@@ -30,14 +30,14 @@ pub(super) fn add(fact: &mut ControllerFact, page: &str, routes: &[Route]) {
         let requests = value as u64;
         let failed = if get("status").starts_with('5') { requests } else { 0 };
         if matches!(get("canary"), "" | "-") {
-            fact.v2_requests += requests;
-            fact.v2_errors += failed;
+            fact.v2_requests = fact.v2_requests.saturating_add(requests);
+            fact.v2_errors = fact.v2_errors.saturating_add(failed);
             if get("status") == "404" && may_be_otlp(get("path"), get("method")) {
-                fact.v2_otlp_refused += requests;
+                fact.v2_otlp_refused = fact.v2_otlp_refused.saturating_add(requests);
             }
         } else {
-            fact.v3_requests += requests;
-            fact.v3_errors += failed;
+            fact.v3_requests = fact.v3_requests.saturating_add(requests);
+            fact.v3_errors = fact.v3_errors.saturating_add(failed);
         }
     }
 }
@@ -113,5 +113,22 @@ mod tests {
             add(&mut fact, &line, &[route(10)]);
         }
         assert_eq!((fact.v2_requests, fact.v2_otlp_refused), (1_111, 11));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_page_says_it_is_counted_or_left_out(
+            lines in proptest::collection::vec(
+                ("[a-z]{0,9}", "[^\n]{0,9}", "[-+0-9.eINnaf]{0,9}", "[{}\", =\\\\]{0,5}"), 0..9),
+        ) {
+            let line = |(key, value, number, cut): (String, String, String, String)| {
+                format!("{NAME}{key}=\"{value}\"{cut},status=\"5{value}\"}} {number}\n")
+            };
+            let page: String = lines.into_iter().map(line).collect();
+            let mut fact = ControllerFact::default();
+            add(&mut fact, &page, &[]);
+            add(&mut fact, &format!("{NAME}canary=\"\",status=\"500\"}} 1e300\n{page}"), &[]);
+            assert!(fact.v2_errors <= fact.v2_requests && fact.v3_errors <= fact.v3_requests);
+        }
     }
 }
