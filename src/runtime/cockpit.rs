@@ -178,7 +178,7 @@ impl Cockpit {
             Woken::Ended(ended) => {
                 if let Some(answer) = self.answer_of(ended) {
                     self.tell(answer, terminal)?;
-                    self.pacer.key(now);
+                    self.pacer.answer(now);
                 }
             }
             Woken::Frame => self.draw()?,

@@ -32,6 +32,12 @@ impl Pacer {
         self.want(self.after(AFTER_KEY, now));
     }
 
+    /// What was asked for has happened, or has not: nothing to gather, show it now.
+    pub fn answer(&mut self, now: Mono) {
+        self.data = false;
+        self.want(now);
+    }
+
     /// Data arrived: gather what comes with it.
     pub fn data(&mut self, now: Mono) {
         self.data = self.due.is_none() || self.data;

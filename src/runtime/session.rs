@@ -154,7 +154,7 @@ pub async fn run(
     let terminal = Terminal::take(env("TERM").as_deref())?;
 
     let (to, inbox) = mpsc::channel(INBOX);
-    trace::start(to.clone(), env("CUTOVER_LOG").as_deref(), None);
+    trace::start(to.clone(), env("CUTOVER_LOG").as_deref());
     let _ = to.try_send(Msg::Answer(Answer::Journal(state)));
     let shared = Arc::new(Shared { actuators: OnceLock::new(), sources: Mutex::new(None) });
     let mut background = JoinSet::new();

@@ -1,9 +1,8 @@
-//! What the program and its libraries log: to the log pane, to tui-logger's buffer and, if asked, to a file.
+//! What the program and its libraries log, to the log pane.
 //!
 //! One rule: nothing is ever printed while the cockpit is on the screen, and all foreign text is cleaned.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
@@ -55,20 +54,9 @@ impl Visit for Text {
     }
 }
 
-/// Starts logging for the cockpit. `filter` is in the syntax of `RUST_LOG`; `file` gets tui-logger's own lines.
-pub fn start(to: mpsc::Sender<Msg>, filter: Option<&str>, file: Option<&Path>) {
+/// Starts logging for the cockpit. `filter` is in the syntax of `RUST_LOG`.
+pub fn start(to: mpsc::Sender<Msg>, filter: Option<&str>) {
     let filter = EnvFilter::try_new(filter.unwrap_or(FILTER)).unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let layers = tracing_subscriber::registry()
-        .with(filter)
-        .with(ToCockpit(to))
-        .with(tui_logger::TuiTracingSubscriberLayer);
-    if layers.try_init().is_err() {
-        return; // a test has set one up before
-    }
-    // Both filters of tui-logger, or its second one eats what is below Info.
-    let _ = tui_logger::init_logger(tui_logger::LevelFilter::Trace);
-    tui_logger::set_default_level(tui_logger::LevelFilter::Trace);
-    if let Some(path) = file.and_then(Path::to_str) {
-        tui_logger::set_log_file(tui_logger::TuiLoggerFile::new(path));
-    }
+    // One that a test has set up before stays.
+    let _ = tracing_subscriber::registry().with(filter).with(ToCockpit(to)).try_init();
 }

@@ -15,7 +15,7 @@ use crate::process;
 use crate::table::{Budget, Row};
 
 /// Name on crates.io and of the program, and the version that was looked at.
-const PEERS: [(&str, &str); 2] = [("kubetui", "1.14.0"), ("kdash", "2.0.0")];
+const PEERS: [(&str, &str); 2] = [("kubetui", "1.14.0"), ("kdash", "2.1.1")];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench/peers")

@@ -100,7 +100,7 @@ impl Table {
             Budget::None => "-".into(),
         };
         let measured = row.measured.map_or_else(|| "-".into(), with_unit);
-        format!("{:<54}{budget:>16}{measured:>16}  {:<14}{}", row.what, row.verdict(), row.note)
+        format!("{:<46}{budget:>18}{measured:>20}  {:<14}{}", row.what, row.verdict(), row.note)
             .trim_end()
             .to_owned()
     }
@@ -108,7 +108,7 @@ impl Table {
     /// Prints it; gives how many budgets were exceeded.
     pub fn print(&self) -> usize {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "\n{:<54}{:>16}{:>16}  {:<14}how", "what", "budget", "measured", "verdict");
+        let _ = writeln!(out, "\n{:<46}{:>18}{:>20}  {:<14}how", "what", "budget", "measured", "verdict");
         for (title, rows) in &self.parts {
             let _ = writeln!(out, "\n{title}");
             for row in rows {
