@@ -125,7 +125,7 @@ mod tests {
     fn pages_follow_the_bytes() {
         let mib = 1 << 20;
         let of = |sizes: &[u64], most| split(sizes.iter().copied(), most);
-        assert_eq!(of(&[], 3), []);
+        assert!(of(&[], 3).is_empty());
         assert_eq!(of(&[1, 1, 1, 1], 3), [0..3, 3..4]);
         assert_eq!(of(&[3 * mib, mib, 1, 9 * mib, 1], 3), [0..2, 2..3, 3..4, 4..5]);
         assert_eq!(of(&[9 * mib, 9 * mib], 200), [0..1, 1..2]);
