@@ -79,8 +79,8 @@ impl Both {
 
     /// Does something; then BullMQ and we must both see `wanted`.
     #[track_caller]
-    fn step(&mut self, question: Value, wanted: Seen) -> Value {
-        let answer = self.talk.ask(&question);
+    fn step(&mut self, question: &Value, wanted: Seen) -> Value {
+        let answer = self.talk.ask(question);
         assert_eq!(told(&answer), wanted, "BullMQ after {question}: {answer}");
         self.agree(&question.to_string(), wanted);
         answer["came"].clone()
@@ -129,54 +129,54 @@ fn bullmq_and_we_count_the_same_at_every_step(#[case] version: &str) {
         let base = format!("{}:{name}", prefix.unwrap_or("bull"));
         let mut both = Both::open(&node, version, &redis, name, prefix);
         let seen = Seen { delayed: 20, ..Seen::default() };
-        both.step(json!({"do": "add", "count": 20, "options": {"delay": 600_000}}), seen);
+        both.step(&json!({"do": "add", "count": 20, "options": {"delay": 600_000}}), seen);
         let seen = Seen { waiting: 5, ..seen };
-        both.step(json!({"do": "add", "count": 5, "options": {"priority": 3}}), seen);
+        both.step(&json!({"do": "add", "count": 5, "options": {"priority": 3}}), seen);
         let seen = Seen { waiting: 12, ..seen };
-        both.step(json!({"do": "add", "count": 7}), seen);
+        both.step(&json!({"do": "add", "count": 7}), seen);
 
-        both.step(json!({"do": "pause"}), Seen { paused: true, ..seen });
+        both.step(&json!({"do": "pause"}), Seen { paused: true, ..seen });
         // The one difference between the two: where a paused queue keeps its jobs.
         let places = (
             length(&stores, database, &format!("{base}:wait")),
             length(&stores, database, &format!("{base}:paused")),
         );
         assert_eq!(places, if version == "bullmq5" { (0, 7) } else { (7, 0) }, "{version}");
-        both.step(json!({"do": "add", "count": 2}), Seen { paused: true, waiting: 14, ..seen });
+        both.step(&json!({"do": "add", "count": 2}), Seen { paused: true, waiting: 14, ..seen });
         let seen = Seen { waiting: 14, ..seen };
-        both.step(json!({"do": "resume"}), seen);
+        both.step(&json!({"do": "resume"}), seen);
 
         let seen = Seen { waiting: 0, failed: 14, ..seen };
-        let came = both.step(json!({"do": "work", "mode": "fail", "count": 14}), seen);
+        let came = both.step(&json!({"do": "work", "mode": "fail", "count": 14}), seen);
         assert_eq!(came["jobs"].as_array().unwrap().len(), 14, "{came}");
         both.consumers(1);
-        both.step(json!({"do": "stop"}), seen);
+        both.step(&json!({"do": "stop"}), seen);
         both.consumers(0);
         let seen = Seen { waiting: 14, failed: 0, ..seen };
-        both.step(json!({"do": "retry"}), seen);
-        both.step(json!({"do": "work", "mode": "done", "count": 14}), Seen { waiting: 0, ..seen });
+        both.step(&json!({"do": "retry"}), seen);
+        both.step(&json!({"do": "work", "mode": "done", "count": 14}), Seen { waiting: 0, ..seen });
         let idle = Seen { delayed: 20, ..Seen::default() };
-        both.step(json!({"do": "stop"}), idle);
+        both.step(&json!({"do": "stop"}), idle);
 
         killed(&node, version, &redis, &mut both, prefix);
 
-        both.step(json!({"do": "promote"}), Seen { waiting: 20, ..Seen::default() });
-        both.step(json!({"do": "work", "mode": "done", "count": 20}), Seen::default());
-        both.step(json!({"do": "stop"}), Seen::default());
+        both.step(&json!({"do": "promote"}), Seen { waiting: 20, ..Seen::default() });
+        both.step(&json!({"do": "work", "mode": "done", "count": 20}), Seen::default());
+        both.step(&json!({"do": "stop"}), Seen::default());
         let queue = both.ours().unwrap();
         assert_eq!(queue.added, Some(38), "20 + 5 + 7 + 2 + 4 jobs were ever added");
         assert!(
             queue.version.as_deref().is_some_and(|it| it.starts_with(&format!("bullmq:{}", &version[6..]))),
             "{queue:?}"
         );
-        both.step(json!({"do": "clear"}), Seen::default());
+        both.step(&json!({"do": "clear"}), Seen::default());
     }
 }
 
 /// A worker of another process dies with four jobs in hand: they stay active until some worker looks for them.
 fn killed(node: &Foreign, version: &str, redis: &str, both: &mut Both, prefix: Option<&str>) {
     let delayed = Seen { delayed: 20, ..Seen::default() };
-    both.step(json!({"do": "add", "count": 4}), Seen { waiting: 4, ..delayed });
+    both.step(&json!({"do": "add", "count": 4}), Seen { waiting: 4, ..delayed });
     let mut other = node.talk("bullmq.mjs", &[version, redis]);
     other.ask(&json!({"do": "open", "name": both.name, "prefix": prefix}));
     let held = other.ask(&json!({"do": "work", "mode": "hold", "count": 4}));
@@ -186,10 +186,10 @@ fn killed(node: &Foreign, version: &str, redis: &str, both: &mut Both, prefix: O
     both.consumers(1);
     other.kill();
     both.consumers(0);
-    both.step(json!({"do": "count"}), active);
-    let came = both.step(json!({"do": "work", "mode": "done", "count": 4}), delayed);
+    both.step(&json!({"do": "count"}), active);
+    let came = both.step(&json!({"do": "work", "mode": "done", "count": 4}), delayed);
     assert_eq!(came["stalled"], 4, "{came}");
-    both.step(json!({"do": "stop"}), delayed);
+    both.step(&json!({"do": "stop"}), delayed);
 }
 
 /// Jobs of either side are worked by the other, events and failures included.
@@ -210,10 +210,10 @@ fn jobs_pass_between_bullmq_and_the_rehearsal(#[case] version: &str) {
     let options = json!({"attempts": 1, "removeOnComplete": true, "removeOnFail": 10});
     let finish =
         |data: &Value| json!({"do": "finish", "name": "ingestion-job", "data": data, "options": options});
-    let came = both.step(finish(&nobody), Seen::default());
+    let came = both.step(&finish(&nobody), Seen::default());
     assert_eq!(came["failed"], Value::Null, "{came}");
     let failed = Seen { failed: 1, ..Seen::default() };
-    let came = both.step(finish(&json!({})), failed);
+    let came = both.step(&finish(&json!({})), failed);
     assert!(came["failed"].as_str().is_some_and(|why| why.contains("names no project")), "{came}");
 
     // And BullMQ's worker does v3 web's jobs, delayed as Langfuse delays them.
@@ -221,11 +221,11 @@ fn jobs_pass_between_bullmq_and_the_rehearsal(#[case] version: &str) {
     let at = jiff::Timestamp::now().to_string();
     let event = json!({"id": "event", "type": "trace-create", "timestamp": at, "body": {"id": "passed", "name": "passed"}});
     stores.ingest("v3_url", &json!({"batch": [event]}));
-    both.step(json!({"do": "count"}), Seen { delayed: 1, ..failed });
-    let came = both.step(json!({"do": "work", "mode": "done", "count": 1}), failed);
+    both.step(&json!({"do": "count"}), Seen { delayed: 1, ..failed });
+    let came = both.step(&json!({"do": "work", "mode": "done", "count": 1}), failed);
     assert_eq!(came["jobs"][0]["name"], "ingestion-job", "{came}");
     assert_eq!(came["jobs"][0]["data"]["payload"]["data"]["eventBodyId"], "passed", "{came}");
-    both.step(json!({"do": "stop"}), failed);
+    both.step(&json!({"do": "stop"}), failed);
     stores.rehearsal.fault(&["queue-stall", "--lift"]);
     assert!(stores.rows(Side::V3, "traces", &["passed".into()]).is_empty(), "BullMQ's worker wrote nothing");
 

@@ -55,7 +55,7 @@ pub fn node() -> Option<Foreign> {
 }
 
 /// Where the machine has Node.js 20 or newer, as the packages ask for (npm only warns), with its npm; a
-/// distribution's is often older, and then PyPI's is taken.
+/// distribution's is often older, and then one of Python's registry is taken.
 fn machine_node() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let bin =
