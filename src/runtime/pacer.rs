@@ -101,6 +101,7 @@ mod tests {
         }
         assert_eq!(drawn[..6], [0, 40, 80, 120, 160, 200]);
         assert!(drawn[6..].windows(2).all(|w| w[1] - w[0] == 500), "{drawn:?}");
+        pacer.drawn(Mono::from_millis(10_000));
         // A quiet while earns the burst back.
         let later = Mono::from_millis(20_000);
         pacer.data(later);
