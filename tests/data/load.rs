@@ -5,8 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
-use cutover::data::tables::spec;
-use cutover::domain::backfill::Table;
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::forward::{ask, compare, forget, sql, waiting};
@@ -130,31 +128,6 @@ async fn rows_of_ten_megabytes_fit_a_small_memory() {
     sql(&rehearsal, change).await;
     run(&["verify", "--columns", "all", "--grace", "0", "--fresh"], 1).await;
     run(&["catch-up", "--yes"], 0).await;
-    run(&["verify", "--columns", "all", "--grace", "0", "--fresh"], 0).await;
-    v3_takes_them(&rehearsal).await;
-    run(&["restore", "--yes"], 0).await;
-    assert_eq!(ask(&rehearsal, "SELECT count(*)::text FROM traces WHERE output = '[2]'").await, "60");
-    run(&["verify", "--columns", "all", "--grace", "0", "--fresh", "--against", "pg"], 0).await;
     let over: Vec<_> = peaks.iter().filter(|(mib, _)| *mib > MOST_MIB).collect();
     assert!(over.is_empty(), "more than {MOST_MIB} MiB: {over:?}");
-}
-
-/// v3 changes the large rows, and v2 loses half of them.
-async fn v3_takes_them(rehearsal: &Rehearsal) {
-    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
-    let table = spec(Table::Traces).ch;
-    // One by one: the rehearsal's engine has little memory itself.
-    for n in 1..=60 {
-        let own = format!(
-            "INSERT INTO {table} SELECT * REPLACE ('[2]' AS output, event_ts + toIntervalHour(1) AS event_ts, \
-             updated_at + toIntervalHour(1) AS updated_at) FROM (SELECT * FROM {table} WHERE id = 'large-{n}' \
-             ORDER BY event_ts DESC LIMIT 1) SETTINGS max_threads = 1, max_block_size = 1"
-        );
-        clickhouse.execute(clickhouse.query(&own)).await.unwrap();
-    }
-    sql(
-        rehearsal,
-        "DELETE FROM traces WHERE id LIKE 'large-%' AND right(id, 1) IN ('1', '3', '5', '7', '9')",
-    )
-    .await;
 }
