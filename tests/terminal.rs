@@ -1,5 +1,6 @@
 //! The terminal is given back on every way out, and the screen is there before any server answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test stands beside the program, with a clock of its own")]
 
 mod common;
 #[path = "terminal/endings.rs"]

@@ -1,4 +1,4 @@
-//! What the program and its libraries log, to the log pane.
+//! What the program and its libraries log: to the log pane, and to tui-logger's buffer of the newest lines.
 //!
 //! One rule: nothing is ever printed while the cockpit is on the screen, and all foreign text is cleaned.
 
@@ -57,6 +57,12 @@ impl Visit for Text {
 /// Starts logging for the cockpit. `filter` is in the syntax of `RUST_LOG`.
 pub fn start(to: mpsc::Sender<Msg>, filter: Option<&str>) {
     let filter = EnvFilter::try_new(filter.unwrap_or(FILTER)).unwrap_or_else(|_| EnvFilter::new(FILTER));
+    // Without `init_logger`: its thread would wake the program a hundred times a second, idle or not.
+    tui_logger::set_default_level(tui_logger::LevelFilter::Trace);
+    let layers = tracing_subscriber::registry()
+        .with(filter)
+        .with(ToCockpit(to))
+        .with(tui_logger::TuiTracingSubscriberLayer);
     // One that a test has set up before stays.
-    let _ = tracing_subscriber::registry().with(filter).with(ToCockpit(to)).try_init();
+    let _ = layers.try_init();
 }

@@ -133,6 +133,8 @@ async fn others_tell_them_too(rehearsal: &Rehearsal) {
         left.contains("/big: name: the text is not UTF-8") && left.contains("/FF41: its id is not UTF-8"),
         "{dry:#}"
     );
+    let census = rehearsal.verb(&["census", "--json"]);
+    assert!(matches!(census.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&census.stderr));
     let forget = "ALTER TABLE traces DELETE WHERE event_ts > timestamp SETTINGS mutations_sync = 2";
     clickhouse.execute(clickhouse.query(forget)).await.unwrap();
 }

@@ -42,11 +42,12 @@ async fn audit(server: &Server, log: &std::sync::Mutex<Vec<Seen>>) {
     let mut changes = server.store().changes();
     loop {
         let state = seen(server);
-        let mut log = log.lock().unwrap();
-        if log.last() != Some(&state) {
-            log.push(state);
+        {
+            let mut log = log.lock().unwrap();
+            if log.last() != Some(&state) {
+                log.push(state);
+            }
         }
-        drop(log);
         changes.changed().await.unwrap();
     }
 }
@@ -185,17 +186,13 @@ fn settle_accounts(states: &[Seen], others: &[String], operators: [&Operator; 2]
         match op.outcome {
             Some(Outcome::Applied) => {
                 tally.applied += 1;
-                match states.iter().find(|s| op.versions.contains(&s.version)) {
-                    Some(state) => {
-                        assert_eq!(state.weight, op.to, "acknowledged and another: {op:?} {states:?}")
-                    }
+                if let Some(state) = states.iter().find(|s| op.versions.contains(&s.version)) {
+                    assert_eq!(state.weight, op.to, "acknowledged and another: {op:?} {states:?}");
+                } else {
                     // Two writes of one moment: the audit saw the second alone.
-                    None => {
-                        tally.unseen += 1;
-                        let later =
-                            states.last().is_some_and(|s| number(&s.version) > number(&op.versions[0]));
-                        assert!(later, "acknowledged and not there: {op:?} {states:?}");
-                    }
+                    tally.unseen += 1;
+                    let later = states.last().is_some_and(|s| number(&s.version) > number(&op.versions[0]));
+                    assert!(later, "acknowledged and not there: {op:?} {states:?}");
                 }
             }
             Some(Outcome::Refused | Outcome::Conflict) => tally.refused += 1,

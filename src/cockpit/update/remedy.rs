@@ -230,8 +230,8 @@ mod tests {
         }
     }
 
-    fn ended(code: u8, lines: &[&str]) -> Result<Ended, Trouble> {
-        Ok(Ended { code, lines: lines.iter().map(|l| (*l).to_owned()).collect() })
+    fn ended(code: u8, lines: &[&str]) -> Ended {
+        Ended { code, lines: lines.iter().map(|l| (*l).to_owned()).collect() }
     }
 
     const RESUME: Remedy = Remedy::Resume(Table::Traces);
@@ -247,7 +247,7 @@ mod tests {
         for code in [Code::Tab, Code::Enter] {
             assert_eq!(desk.key(code), []);
         }
-        desk.told(RESUME, Told::Plan(1, ended(1, &["traces: 5 rows"])));
+        desk.told(RESUME, Told::Plan(1, Ok(ended(1, &["traces: 5 rows"]))));
         assert_eq!(desk.key(Code::Enter), [], "its first frame was not shown yet");
         desk.say(Msg::DialogShown);
         desk.key(Code::Tab);
@@ -265,7 +265,7 @@ mod tests {
         desk.key(Code::Char('a'));
         desk.key(Code::Tab);
         assert_eq!(desk.key(Code::Enter), [Effect::StopRemedy]);
-        let effects = desk.told(RESUME, Told::Done(ended(75, &["traces: interrupted", "  detail"])));
+        let effects = desk.told(RESUME, Told::Done(Ok(ended(75, &["traces: interrupted", "  detail"]))));
         assert!(effects.contains(&Effect::PollNow(None)) && desk.model.work.is_none());
         assert!(desk.log().contains("was stopped") && desk.log().contains("interrupted"), "{}", desk.log());
         assert!(!desk.log().contains("detail"), "{}", desk.log());
@@ -281,9 +281,9 @@ mod tests {
                 assert_eq!(desk.key(Code::Esc), [Effect::StopRemedy]);
             }
         }
-        desk.told(RESUME, Told::Plan(1, ended(0, &["old"])));
+        desk.told(RESUME, Told::Plan(1, Ok(ended(0, &["old"]))));
         assert!(matches!(desk.model.screen.overlay, Some(Overlay::Remedy { plan: None, .. })));
-        desk.told(RESUME, Told::Plan(2, ended(0, &["new"])));
+        desk.told(RESUME, Told::Plan(2, Ok(ended(0, &["new"]))));
         assert!(matches!(desk.model.screen.overlay, Some(Overlay::Remedy { plan: Some(_), .. })));
         assert_eq!(desk.key(Code::Esc), []);
     }
@@ -300,22 +300,22 @@ mod tests {
             assert!(desk.model.work.is_none());
             desk.log()
         };
-        assert!(asked(&mut Desk::new(false), ended(0, &[])).contains("start with --arm"));
-        assert!(asked(&mut Desk::new(true), ended(3, &["no"])).contains("ended with 3"));
+        assert!(asked(&mut Desk::new(false), Ok(ended(0, &[]))).contains("start with --arm"));
+        assert!(asked(&mut Desk::new(true), Ok(ended(3, &["no"]))).contains("ended with 3"));
         let gone = Err(Trouble::new(Kind::Refused, "cutover", "it could not be started"));
         assert!(asked(&mut Desk::new(true), gone).contains("could not be started"));
         let mut beside = Desk::new(true);
         beside.model.lease = Lease::Other("mia@vm pid 7".into(), None);
-        assert!(asked(&mut beside, ended(0, &[])).contains("mia@vm pid 7 holds the right to write"));
+        assert!(asked(&mut beside, Ok(ended(0, &[]))).contains("mia@vm pid 7 holds the right to write"));
         let mut unknown = Desk::new(true);
         unknown.model.lease = Lease::None;
-        assert!(asked(&mut unknown, ended(0, &[])).contains("is not ours yet"));
+        assert!(asked(&mut unknown, Ok(ended(0, &[]))).contains("is not ours yet"));
         // What only reads needs no right to write.
         let mut looking = Desk::new(false);
         looking.key(Code::Char('a'));
         looking.key(Code::Down);
         assert_eq!(looking.key(Code::Enter), [Effect::PlanRemedy(Remedy::Verify, 1)]);
-        looking.told(Remedy::Verify, Told::Plan(1, ended(0, &["one pass"])));
+        looking.told(Remedy::Verify, Told::Plan(1, Ok(ended(0, &["one pass"]))));
         looking.say(Msg::DialogShown);
         assert!(looking.key(Code::Enter).contains(&Effect::RunRemedy(Remedy::Verify)));
     }

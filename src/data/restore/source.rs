@@ -26,7 +26,7 @@ const FETCHED: u64 = 24 << 20;
 struct Day {
     project: String,
     /// "2026-11-22", by the server's own zone: only ever compared with itself.
-    day: String,
+    date: String,
     rows: u64,
     broken: Vec<String>,
 }
@@ -46,14 +46,14 @@ pub(super) struct Slice {
 /// Puts days together that fit one page.
 fn gather(days: Vec<Day>) -> Vec<Slice> {
     let mut slices: Vec<Slice> = vec![];
-    for Day { project, day, rows, broken } in days {
+    for Day { project, date, rows, broken } in days {
         match slices.last_mut() {
             Some(last) if last.project == project && last.rows + rows <= PAGE as u64 => {
-                last.last = day;
+                last.last = date;
                 last.rows += rows;
                 last.broken.extend(broken);
             }
-            _ => slices.push(Slice { project, first: day.clone(), last: day, rows, broken }),
+            _ => slices.push(Slice { project, first: date.clone(), last: date, rows, broken }),
         }
     }
     slices
@@ -82,7 +82,7 @@ pub(super) async fn slices(
     project: Option<&str>,
 ) -> Result<Vec<Slice>, Trouble> {
     let statement = format!(
-        "SELECT project_id AS project, toString(toDate({time})) AS day, count() AS rows, \
+        "SELECT project_id AS project, toString(toDate({time})) AS date, count() AS rows, \
          arrayMap(id -> hex(id), groupUniqArrayIf(1000)(id, NOT isValidUTF8(id))) AS broken FROM {table} \
          WHERE event_ts != {time} AND {OURS} AND (? = '' OR project_id = ?) \
          GROUP BY project_id, toDate({time}) ORDER BY project_id, toDate({time})",
@@ -219,7 +219,7 @@ mod tests {
     fn days_with_few_rows_are_asked_for_together() {
         let day = |project: &str, day: &str, rows| Day {
             project: project.into(),
-            day: day.into(),
+            date: day.into(),
             rows,
             broken: vec![day.into()],
         };

@@ -59,11 +59,7 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
     }
     // Not every service that calls itself PostgreSQL has this function.
     let paused = "SELECT pg_is_in_recovery() AND pg_is_wal_replay_paused()";
-    let paused: Result<bool, _> = match replica {
-        true => sqlx::query_scalar(paused).fetch_one(&mut session).await,
-        false => Ok(false),
-    };
-    if paused.unwrap_or(false) {
+    if replica && sqlx::query_scalar(paused).fetch_one(&mut session).await.unwrap_or(false) {
         notes.push(
             "PostgreSQL is a replica whose replay is paused: it is compared as it was then; `SELECT pg_wal_replay_resume()` \
              there lets it go on"

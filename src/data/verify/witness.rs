@@ -102,7 +102,7 @@ impl Question<'_> {
         let ((v2, says), (v3, grown, rewritten)) =
             futures::try_join!(self.postgres(known), self.clickhouse(known))?;
         let V2Says { rows, touched, unproven } = says;
-        Ok(Answer { v2, v3, now: Witness { rows, touched, unproven, grown, rewritten } })
+        Ok(Answer { v2, v3, now: Witness { unproven, rows, touched, grown, rewritten } })
     }
 
     async fn postgres(&self, known: Option<&Known>) -> Result<(V2Mark, V2Says), Trouble> {

@@ -146,7 +146,7 @@ pub fn touched(spec: &Spec) -> String {
 /// Entities of units whose winning version v3 wrote, deleted ones included.
 pub fn written(spec: &Spec, on: &Where) -> String {
     format!(
-        "SELECT p AS project, u AS unit, i AS id, w.1 AS deleted, {MADE} AS made FROM ({}) WHERE w.1 != 0 OR NOT w.2",
+        "SELECT p AS project, u AS unit, toValidUTF8(i) AS id, w.1 AS deleted, {MADE} AS made FROM ({}) WHERE w.1 != 0 OR NOT w.2",
         winners(spec, on)
     )
 }
@@ -154,7 +154,7 @@ pub fn written(spec: &Spec, on: &Where) -> String {
 /// Copied entities of one project with their `updated_at`, made between two moments (ms).
 pub fn copied(spec: &Spec, on: &Where) -> String {
     format!(
-        "SELECT i AS id, w.4 AS updated FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
+        "SELECT toValidUTF8(i) AS id, w.4 AS updated FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
         winners(spec, on)
     )
 }
@@ -162,7 +162,7 @@ pub fn copied(spec: &Spec, on: &Where) -> String {
 /// Ids that stand in more than one day: those of one slice of all ids.
 pub fn strays(spec: &Spec) -> String {
     format!(
-        "SELECT DISTINCT i AS id FROM (SELECT project_id AS p, id AS i FROM {table} WHERE cityHash64(id) % ? = ? \
+        "SELECT DISTINCT toValidUTF8(i) AS id FROM (SELECT project_id AS p, id AS i FROM {table} WHERE cityHash64(id) % ? = ? \
          GROUP BY p, i HAVING min(toDate({time})) != max(toDate({time})))",
         table = spec.ch,
         time = spec.time
@@ -173,7 +173,7 @@ pub fn strays(spec: &Spec) -> String {
 pub fn stands(spec: &Spec) -> String {
     let all = winners(spec, &Where { ids: true, ..Where::default() });
     format!(
-        "SELECT p AS project, i AS id, u AS unit, w.1 AS deleted, toUInt8(w.2) AS copied, {MADE} AS made, w.4 AS updated, \
+        "SELECT p AS project, toValidUTF8(i) AS id, u AS unit, w.1 AS deleted, toUInt8(w.2) AS copied, {MADE} AS made, w.4 AS updated, \
          w.5 AS version FROM ({all}) ORDER BY p, i"
     )
 }
