@@ -109,7 +109,7 @@ async fn what_became_of_the_traffic_is_said_when_the_api_server_is_silent() {
             "{err}"
         );
     }
-    let (code, _, err) = place.run(&["hold"]).await;
+    let (code, _, err) = place.run(&["hold", "--arm"]).await;
     assert!(code == 3 && err.contains("the hold is as it was"), "{code}: {err}");
     faults.freeze(false);
 
@@ -121,7 +121,7 @@ async fn what_became_of_the_traffic_is_said_when_the_api_server_is_silent() {
         "{code}: {err}"
     );
     assert!(!err.contains("nothing was"), "{err}");
-    let (code, _, err) = place.run(&["hold"]).await;
+    let (code, _, err) = place.run(&["hold", "--arm"]).await;
     assert!(code == 3 && err.contains("the same again does no harm"), "{code}: {err}");
     faults.clear();
     assert_eq!(place.status().await["split"]["stored"], 25);
@@ -174,10 +174,12 @@ async fn look_plan_roll_back_hold_and_journal() {
     assert!(code == 0 && out.contains("25 % -> 0 %"), "{code}: {out}{err}");
     assert_eq!(place.status().await["split"]["stored"], 0);
 
-    let (code, out, _) = place.run(&["hold"]).await;
+    let (code, _, err) = place.run(&["hold"]).await;
+    assert!(code == 4 && err.contains("start with --arm"), "{code}: {err}");
+    let (code, out, _) = place.run(&["hold", "--arm"]).await;
     assert!(code == 0 && out.contains("held by mia@"), "{out}");
     assert!(place.status().await["split"]["hold"]["by"].as_str().unwrap().starts_with("mia@"));
-    assert_eq!(place.run(&["hold", "--off"]).await.0, 0);
+    assert_eq!(place.run(&["hold", "--off", "--arm"]).await.0, 0);
     assert_eq!(place.status().await["split"]["hold"], Value::Null);
 
     assert_eq!(place.run(&["journal", "--verify"]).await.0, 0);

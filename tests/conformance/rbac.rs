@@ -45,14 +45,14 @@ fn exercise(right: &Right) -> (&'static [&'static str], String) {
         ("cutover-viewer", "configmaps", "get") => {
             (&["init", "--output", "found.toml"], format!("get configmaps/langfuse in {ns}"))
         }
-        ("cutover-viewer", "leases", "get") => (&["hold"], "get leases".into()),
+        ("cutover-viewer", "leases", "get") => (&["hold", "--arm"], "get leases".into()),
         ("cutover-viewer", "services", "get") => (STATUS, format!("get services in {ns}")),
         ("cutover-viewer", "pods/portforward", _) => (STATUS, format!("get and create {resource} in {ns}")),
         ("cutover-viewer", _, "watch") => (WATCH, here()),
         ("cutover-viewer", ..) => (STATUS, here()),
         ("cutover-operator", "ingresses", "patch") => (&["rollback", "--yes"], here()),
         // A rollback goes ahead without the lease.
-        ("cutover-operator", "leases", _) => (&["hold"], format!("{verb} leases")),
+        ("cutover-operator", "leases", _) => (&["hold", "--arm"], format!("{verb} leases")),
         ("cutover-operator", "events", "create") => (&["rollback", "--yes"], here()),
         ("cutover-controller-metrics", "pods", "list") => (STATUS, "list pods in ingress-nginx".into()),
         ("cutover-controller-metrics", "pods/portforward", _) => {
@@ -111,8 +111,8 @@ const CONFIG: &str = "[kubernetes]\nkubeconfig = \"kubeconfig\"\n[journal]\ndir 
 async fn everything_works(dir: &Path, server: &Server, namespace: &str) -> Option<String> {
     let verbs: [(&[&str], &[i32]); 5] = [
         (&["init", "--output", "found.toml"], &[0]),
-        (&["hold"], &[0]),
-        (&["hold", "--off"], &[0]),
+        (&["hold", "--arm"], &[0]),
+        (&["hold", "--off", "--arm"], &[0]),
         (&["rollback", "--yes"], &[0]),
         (&["status", "--wait", "6"], &[0, 1]),
     ];

@@ -244,7 +244,7 @@ async fn insert(session: &mut PgConnection, runner: &mut TestRunner, table: Tabl
         names = names.join(", "),
     );
     let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&ids);
-    let query = columns.iter().fold(query, |query, column| query.bind(column));
+    let query = columns.iter().fold(query, sqlx::query::Query::bind);
     query.execute(session).await.unwrap();
 }
 

@@ -20,8 +20,6 @@ const FAR: i64 = 200_000;
 /// What both servers say now, to hold remembered days against.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Witness {
-    /// PostgreSQL proves nothing: every day may have changed.
-    pub unproven: bool,
     /// Rows per day in PostgreSQL, where they had to be counted.
     pub rows: Option<BTreeMap<i64, u64>>,
     /// Days with rows of PostgreSQL that came or were updated since.
@@ -44,9 +42,6 @@ impl Known {
                 Some((first, end)) => days.extend(first - 1..=end),
                 None => days.extend(self.days.keys()),
             }
-        }
-        if now.unproven {
-            days.extend(self.days.keys());
         }
         if let Some(rows) = &now.rows {
             days.extend(rows.keys().filter(|day| !self.days.contains_key(day)));
@@ -154,10 +149,8 @@ mod tests {
         let counted =
             Witness { rows: Some(BTreeMap::from([(20_454, 5), (20_490, 6), (20_491, 1)])), ..now.clone() };
         assert_eq!(doubt(&counted), [20_460, 20_490, 20_491]);
-        let rewritten = Witness { rewritten: BTreeSet::from([202_602]), ..now.clone() };
+        let rewritten = Witness { rewritten: BTreeSet::from([202_602]), ..now };
         assert_eq!(doubt(&rewritten).len(), 31, "February, a day on both sides of it, and one of January");
-        let unproven = Witness { unproven: true, ..Witness::default() };
-        assert_eq!(doubt(&unproven), [20_454, 20_455, 20_460, 20_490]);
         let chosen = (0..1000).filter(|run| known.doubtful(&Witness::default(), *run).len() > 1).count();
         assert!((5..80).contains(&chosen), "three days in a thousand runs: {chosen}");
     }

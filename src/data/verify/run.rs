@@ -198,7 +198,7 @@ impl Verify<'_> {
         let Some(v3) = answer.v3 else { return Ok((None, vec![range.clone()])) };
         let relation = at.servers.relation.clone();
         let mut known = Known { relation, v2: answer.v2, v3, ..Known::default() };
-        let Some(mut old) = old else {
+        let Some(mut old) = old.filter(|_| !answer.unproven) else {
             return Ok((Some(Remembering::new(known)), vec![range.clone()]));
         };
         let doubtful = old.doubtful(&answer.now, begun.cast_unsigned());

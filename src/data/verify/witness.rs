@@ -81,6 +81,8 @@ pub struct Answer {
     pub v2: V2Mark,
     /// ClickHouse's mark; nothing where its parts may not be seen, so that nothing can be remembered.
     pub v3: Option<V3Mark>,
+    /// PostgreSQL proves nothing: all that is known is void.
+    pub unproven: bool,
     /// What is to be held against the days that are known.
     pub now: Witness,
 }
@@ -102,7 +104,7 @@ impl Question<'_> {
         let ((v2, says), (v3, grown, rewritten)) =
             futures::try_join!(self.postgres(known), self.clickhouse(known))?;
         let V2Says { rows, touched, unproven } = says;
-        Ok(Answer { v2, v3, now: Witness { unproven, rows, touched, grown, rewritten } })
+        Ok(Answer { v2, v3, unproven, now: Witness { rows, touched, grown, rewritten } })
     }
 
     async fn postgres(&self, known: Option<&Known>) -> Result<(V2Mark, V2Says), Trouble> {
