@@ -70,7 +70,9 @@ pub enum Verb {
     )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
-    #[command(after_help = "Example:\n  cutover hold --arm\n  cutover hold --off --arm\n\nWithout --arm (or arm = true in the configuration) nothing is written.")]
+    #[command(
+        after_help = "Example:\n  cutover hold --arm\n  cutover hold --off --arm\n\nWithout --arm (or arm = true in the configuration) nothing is written."
+    )]
     Hold(HoldArgs),
     /// Take traffic back to the last safe split, whatever the guards say
     #[command(
