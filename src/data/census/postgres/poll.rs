@@ -16,6 +16,8 @@ const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
 /// What is in doubt is counted again, and not more often than this.
 const AGAIN: Duration = Duration::from_mins(10);
+/// A session tells its statistics at the latest so much after it wrote (`PGSTAT_MAX_INTERVAL` of PostgreSQL 15+).
+const LATE_MS: i64 = 60_000;
 /// Rows that a stretch should hold: its end moves so that no single count is long.
 const GOOD: std::ops::RangeInclusive<u64> = 50_000..=400_000;
 /// Days of one stretch of a recount.
@@ -47,6 +49,9 @@ pub struct Poll {
     /// Where a recount has come to.
     recount: Option<Day>,
     begun: Option<Instant>,
+    /// Until when by the server's clock, in milliseconds, more insertions than new rows are the late statistics of
+    /// rows that are counted already.
+    settling: i64,
     /// Sums that were asked for and cannot change any more: rows up to a moment.
     known: Vec<(i64, u64)>,
     tied: Option<(i64, u64)>,
@@ -75,6 +80,7 @@ impl Poll {
             worn: false,
             recount: None,
             begun: None,
+            settling: i64::MIN,
             known: Vec::new(),
             tied: None,
         }
@@ -192,6 +198,32 @@ impl Poll {
         Ok(Total { count: self.sum(total), whole: true })
     }
 
+    /// Whether the statistics put closed days in doubt; where they agree with the count, both are the new base.
+    fn judge(&mut self, look: &Look, total: u64) -> bool {
+        let fresh = self.book.base_rows == 0;
+        if fresh {
+            self.settling = look.now + LATE_MS;
+            self.dirty = true;
+        }
+        let base = self.book.base;
+        let (inserted, seen) =
+            (look.inserted - base.inserted, total.cast_signed() - self.book.base_rows.cast_signed());
+        let late = look.now < self.settling
+            && look.deleted == base.deleted
+            && look.updated >= base.updated
+            && inserted > seen;
+        let doubtful = !fresh && !late && doubt::reason(&self.book, look, total).is_some();
+        // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
+        if fresh || (!doubtful && inserted >= seen) {
+            self.rest_on(look, total);
+        }
+        doubtful
+    }
+
+    const fn rest_on(&mut self, look: &Look, total: u64) {
+        (self.book.base, self.book.base_rows) = (look.moved(), total);
+    }
+
     /// Counts again what the statistics or chance put in doubt, as far as the time allows.
     async fn doubt(
         &mut self,
@@ -201,17 +233,7 @@ impl Poll {
         deadline: Instant,
     ) -> Result<(), Trouble> {
         let closed = self.book.closed_rows() + self.running.rows;
-        let fresh = self.book.base_rows == 0;
-        let doubtful = doubt::reason(&self.book, look, total).is_some();
-        let (inserted, seen) = (
-            look.inserted - self.book.base.inserted,
-            total.cast_signed() - self.book.base_rows.cast_signed(),
-        );
-        if fresh || (!doubtful && inserted >= seen) {
-            self.dirty |= fresh;
-            (self.book.base, self.book.base_rows) = (look.moved(), total);
-        }
-        self.worn |= doubtful && !fresh;
+        self.worn |= self.judge(look, total);
         if !self.worn && self.polls.is_multiple_of(CHANCE) {
             let (n, days) = ((self.polls / CHANCE) as usize, self.book.days.len().max(1));
             // A step that shares no factor with a number of days up to it visits them all.
@@ -231,7 +253,8 @@ impl Poll {
             if self.recount.is_none() {
                 self.worn = false;
                 let closed_now = self.book.closed_rows() + self.running.rows;
-                (self.book.base, self.book.base_rows) = (look.moved(), total + closed_now - closed);
+                self.rest_on(look, total + closed_now - closed);
+                self.settling = look.now + LATE_MS;
                 self.dirty = true;
             }
         }
@@ -304,5 +327,27 @@ impl Poll {
 
     const fn sum(&self, value: u64) -> Count {
         Count { value, estimate: self.worn }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
+        let mut poll = Poll::new(Table::Traces, PgBook::default());
+        let look = |now, inserted| Look { now, inserted, ..Look::default() };
+        assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
+        assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
+        assert!(!poll.judge(&look(5_000, 1_004), 1_020), "late again");
+        assert!(!poll.judge(&look(7_000, 1_020), 1_020));
+        assert!(poll.judge(&look(61_001, 1_021), 1_020), "one went where no count of new rows sees it");
+        assert!(!poll.judge(&look(61_001, 1_021), 1_021), "and here it is one of the open day");
+
+        let mut poll = Poll::new(Table::Traces, PgBook::default());
+        assert!(!poll.judge(&look(1_000, 990), 1_000));
+        let deleted = Look { deleted: 1, ..look(2_000, 1_000) };
+        assert!(poll.judge(&deleted, 999), "a deletion is none of the late");
     }
 }
