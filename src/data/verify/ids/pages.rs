@@ -105,8 +105,10 @@ impl Hashes {
         .await?;
         let mut wanted: Vec<u64> = places.iter().filter_map(|at| self.all.get(*at)).copied().collect();
         wanted.sort_unstable();
-        let mut found: Vec<String> =
-            found.into_iter().filter(|id| wanted.binary_search(&hashtext(id.as_bytes(), 0)).is_ok()).collect();
+        let mut found: Vec<String> = found
+            .into_iter()
+            .filter(|id| wanted.binary_search(&hashtext(id.as_bytes(), 0)).is_ok())
+            .collect();
         found.sort_unstable();
         found.dedup();
         Ok(found)
