@@ -89,20 +89,26 @@ impl Size {
     /// A server cannot be asked.
     pub async fn read(v2: &V2, ch: &ClickhouseWork, mapping: &Mapping) -> Result<Self, Trouble> {
         let spec = mapping.spec;
-        let mut session = v2.session().await?;
         let sql = format!(
             "SELECT c.reltuples, c.relpages, c.relallvisible, coalesce((SELECT i.relpages FROM pg_index x \
              JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisprimary), 0)::bigint, \
              pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
             spec.pg()
         );
-        let trouble = |e: sqlx::Error| v2.work.trouble(&e);
-        let (tuples, pages, visible, key_pages, replica): Catalogue =
-            sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut session).await.map_err(trouble)?;
+        let (tuples, pages, visible, key_pages, replica): Catalogue = v2
+            .ask(async |session| {
+                let query = sqlx::query_as(AssertSqlSafe(sql.as_str()));
+                query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+            })
+            .await?;
         let sql = "SELECT (extract(epoch FROM (state->>'maxDate')::timestamptz) * 1000)::bigint \
                    FROM background_migrations WHERE name = $1 AND finished_at IS NULL";
-        let cursor: Result<Option<Option<i64>>, _> =
-            sqlx::query_scalar(sql).bind(spec.table.migration()).fetch_optional(&mut session).await;
+        let cursor: Result<Option<Option<i64>>, Trouble> = v2
+            .ask(async |session| {
+                let query = sqlx::query_scalar(sql).bind(spec.table.migration());
+                query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
+            })
+            .await;
         let months = ch.ask.query(
             "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
              AND table = ? AND active GROUP BY partition ORDER BY partition",

@@ -1,9 +1,9 @@
 //! v2's side: sums per bucket, rows of buckets, and hashes of ids, computed by PostgreSQL itself.
 //!
-//! One rule: every statement runs by itself in a session that cannot write; a replica that cancels one for
-//! replication (40001) is asked again.
+//! One rule: every statement runs by itself in a session that cannot write, and a session serves many, one after the
+//! other; a replica that cancels one for replication (40001) is asked again.
 
-use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -40,6 +40,8 @@ pub struct V2 {
     /// The business time as an expression.
     pub time: &'static str,
     from: &'static str,
+    /// Sessions that have answered and wait for the next question.
+    idle: Arc<Mutex<Vec<PgConnection>>>,
 }
 
 impl V2 {
@@ -48,7 +50,7 @@ impl V2 {
         let time = spec.column(spec.time).and_then(|c| c.pg.first()).copied().unwrap_or("t.created_at");
         // What is joined for values only is left out; what decides which rows are copied stays.
         let from = spec.from.split(" LEFT JOIN ").next().unwrap_or(spec.from);
-        Self { work, time, from }
+        Self { work, time, from, idle: Arc::default() }
     }
 
     /// `FROM` of its rows.
@@ -56,11 +58,41 @@ impl V2 {
         self.from
     }
 
-    /// A session of its own.
+    /// Asks in a session; once more in another one where a replica was in its own way, or where the session that
+    /// waited had been cut.
     ///
     /// # Errors
-    /// The server cannot be reached.
-    pub async fn session(&self) -> Result<PgConnection, Trouble> {
+    /// The server cannot be reached, or what was asked fails.
+    pub async fn ask<T>(
+        &self,
+        ask: impl AsyncFn(&mut PgConnection) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let waiting = self.idle().pop();
+            let old = waiting.is_some();
+            let mut session = match waiting {
+                Some(session) => session,
+                None => self.session().await?,
+            };
+            let again = |kind| kind == Kind::Conflict || (old && kind == Kind::Unreachable);
+            match ask(&mut session).await {
+                Ok(answer) => {
+                    self.idle().push(session);
+                    return Ok(answer);
+                }
+                Err(trouble) if again(trouble.kind) && tries < TRIES => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn session(&self) -> Result<PgConnection, Trouble> {
         let mut session = self.work.session().await?;
         sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(|e| self.work.trouble(&e))?;
         Ok(session)
@@ -79,19 +111,18 @@ impl V2 {
     /// # Errors
     /// The statement fails.
     pub async fn sums(&self, chain: &Chain, range: &Range) -> Result<Sums, Trouble> {
-        again(|| async {
-            let mut session = self.session().await?;
+        self.ask(async |session| {
             let sql = format!(
                 "SELECT t.project_id, floor(date_part('epoch', {}) / 3600)::bigint, count(*), sum({})::text \
                  FROM {} WHERE {} GROUP BY 1, 2",
                 self.time,
                 chain.pg(),
                 self.from,
-                self.condition(&mut session, range).await?
+                self.condition(session, range).await?
             );
             let mut sums = Sums::default();
             let mut rows =
-                sqlx::query_as::<_, (String, i64, i64, String)>(AssertSqlSafe(sql)).fetch(&mut session);
+                sqlx::query_as::<_, (String, i64, i64, String)>(AssertSqlSafe(sql)).fetch(&mut *session);
             while let Some((project, hour, count, sum)) =
                 rows.try_next().await.map_err(|e| self.work.trouble(&e))?
             {
@@ -117,8 +148,7 @@ impl V2 {
     ) -> Result<Vec<V2Row>, Trouble> {
         let projects: Vec<&str> = buckets.iter().map(|b| &*b.project).collect();
         let hours: Vec<i64> = buckets.iter().map(|b| b.hour).collect();
-        again(|| async {
-            let mut session = self.session().await?;
+        self.ask(async |session| {
             let sql = format!(
                 "SELECT b.n, x.id, x.hash FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS b(p, h, n) \
                  CROSS JOIN LATERAL (SELECT t.id, {hash} AS hash FROM {from} WHERE t.project_id = b.p \
@@ -127,10 +157,10 @@ impl V2 {
                 hash = chain.pg(),
                 from = self.from,
                 time = self.time,
-                limits = self.condition(&mut session, range).await?,
+                limits = self.condition(session, range).await?,
             );
             let query = sqlx::query_as::<_, (i64, String, i64)>(AssertSqlSafe(sql)).bind(&projects).bind(&hours);
-            let rows = query.fetch(&mut session).map_err(|e| self.work.trouble(&e));
+            let rows = query.fetch(&mut *session).map_err(|e| self.work.trouble(&e));
             rows.map_ok(|(n, id, hash)| V2Row {
                 bucket: usize::try_from(n - 1).unwrap_or(0),
                 id: id.into(),
@@ -147,11 +177,10 @@ impl V2 {
     /// # Errors
     /// The statement fails.
     pub async fn existing(&self, ids: &[&str]) -> Result<Vec<String>, Trouble> {
-        again(|| async {
-            let mut session = self.session().await?;
+        self.ask(async |session| {
             let sql = format!("SELECT t.id FROM {} WHERE t.id = ANY($1)", self.from);
             let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(ids);
-            query.fetch_all(&mut session).await.map_err(|e| self.work.trouble(&e))
+            query.fetch_all(&mut *session).await.map_err(|e| self.work.trouble(&e))
         })
         .await
     }
@@ -161,16 +190,15 @@ impl V2 {
     /// # Errors
     /// The statement fails.
     pub async fn days(&self, range: &Range, more: &str) -> Result<Vec<(i64, u64)>, Trouble> {
-        again(|| async {
-            let mut session = self.session().await?;
+        self.ask(async |session| {
             let sql = format!(
                 "SELECT floor(date_part('epoch', {}) / 86400)::bigint AS day, count(*) AS rows FROM {} \
                  WHERE {} {more} GROUP BY 1 ORDER BY 1",
                 self.time,
                 self.from,
-                self.condition(&mut session, range).await?
+                self.condition(session, range).await?
             );
-            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut session).await;
+            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *session).await;
             let rows = rows.map_err(|e| self.work.trouble(&e))?;
             rows.iter()
                 .map(|row| {
@@ -186,17 +214,3 @@ impl V2 {
 
 /// What an id is known by: bytes, whatever the collation.
 pub(super) const ID_HASH: &str = "hashtextextended(t.id COLLATE \"C\", 0)";
-
-/// Carries out, and once more where a replica was in its own way.
-pub(super) async fn again<T, F: Future<Output = Result<T, Trouble>>>(
-    mut ask: impl FnMut() -> F,
-) -> Result<T, Trouble> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match ask().await {
-            Err(trouble) if trouble.kind == Kind::Conflict && tries < TRIES => {}
-            answer => return answer,
-        }
-    }
-}

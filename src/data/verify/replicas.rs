@@ -41,25 +41,34 @@ pub async fn host(ch: &ClickhouseWork) -> Result<String, Trouble> {
     ch.ask.one::<String>(ch.query("SELECT hostName()")).await
 }
 
+/// Not every service that calls itself PostgreSQL has this function.
+async fn is_paused(v2: &V2) -> bool {
+    let sql = "SELECT pg_is_in_recovery() AND pg_is_wal_replay_paused()";
+    let asked = v2.ask(async |session| {
+        sqlx::query_scalar(sql).fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+    });
+    asked.await.unwrap_or(false)
+}
+
 /// Asks both sides who they are.
 ///
 /// # Errors
 /// A side cannot be asked.
 pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) -> Result<Servers, Trouble> {
-    let mut session = v2.session().await?;
     let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::bigint, \
                current_database() || '/' || coalesce(pg_relation_filenode($1::regclass), 0) || '/' || $1::regclass::oid";
-    let (replica, lag, relation): (bool, i64, String) =
-        sqlx::query_as(sql).bind(pg_table).fetch_one(&mut session).await.map_err(|e| v2.work.trouble(&e))?;
+    let (replica, lag, relation): (bool, i64, String) = v2
+        .ask(async |session| {
+            sqlx::query_as(sql).bind(pg_table).fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+        })
+        .await?;
     let mut notes = vec![];
     if replica && lag > LAG {
         notes.push(format!(
             "PostgreSQL is a replica, its last transaction is {lag} s old: rows that v2 wrote since are not compared"
         ));
     }
-    // Not every service that calls itself PostgreSQL has this function.
-    let paused = "SELECT pg_is_in_recovery() AND pg_is_wal_replay_paused()";
-    if replica && sqlx::query_scalar(paused).fetch_one(&mut session).await.unwrap_or(false) {
+    if replica && is_paused(v2).await {
         notes.push(
             "PostgreSQL is a replica whose replay is paused: it is compared as it was then; `SELECT pg_wal_replay_resume()` \
              there lets it go on"

@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::PgConnection;
-
 use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
-use super::postgres::{V2, again};
+use super::postgres::V2;
 use crate::data::cell::Cell;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
@@ -116,11 +114,9 @@ impl Resolver<'_> {
     }
 
     async fn postgres(&self, ids: &[&str]) -> Result<Vec<Result<Row, Rejected>>, Trouble> {
-        again(|| async {
-            let mut session: PgConnection = self.v2.session().await?;
-            rows::from_postgres(&self.v2.work, &mut session, self.mapping, ids).await
-        })
-        .await
+        self.v2
+            .ask(async |session| rows::from_postgres(&self.v2.work, session, self.mapping, ids).await)
+            .await
     }
 
     fn finding(&self, key: &Key, difference: Difference, note: String) -> Finding {
@@ -243,12 +239,13 @@ impl Resolver<'_> {
             self.mapping.spec.from
         );
         let ids: Vec<&str> = alike.iter().map(|row| row.key.id.as_str()).collect();
-        let raw: Vec<(String, Vec<Option<String>>)> = again(|| async {
-            let mut session = self.v2.session().await?;
-            let query = sqlx::query_as(sqlx::AssertSqlSafe(sql.clone())).bind(&ids);
-            query.fetch_all(&mut session).await.map_err(|e| self.v2.work.trouble(&e))
-        })
-        .await?;
+        let raw: Vec<(String, Vec<Option<String>>)> = self
+            .v2
+            .ask(async |session| {
+                let query = sqlx::query_as(sqlx::AssertSqlSafe(sql.clone())).bind(&ids);
+                query.fetch_all(session).await.map_err(|e| self.v2.work.trouble(&e))
+            })
+            .await?;
         let raw: BTreeMap<_, _> = raw.into_iter().collect();
         let mut findings = vec![];
         for row in alike {

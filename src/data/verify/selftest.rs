@@ -2,7 +2,7 @@
 //!
 //! One rule: a difference here ends the comparison, since every row would look wrong.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::chain::Chain;
 use super::json_hash::hash_text;
@@ -52,14 +52,24 @@ pub async fn check(v2: &V2, mapping: &Mapping, chain: &Chain) -> Result<(), Trou
         )
         .remedy("PostgreSQL 13 or newer on a little-endian machine is needed; nothing was compared")
     };
-    let mut session = v2.session().await?;
+    v2.ask(async |session| functions(v2, session, &refuse).await).await?;
+    let sampled = v2.ask(async |session| sampled(v2, session, mapping, &chain.exact(), &refuse).await);
+    sampled.await
+}
+
+/// PostgreSQL's functions on values that are known.
+async fn functions(
+    v2: &V2,
+    session: &mut PgConnection,
+    refuse: &dyn Fn(String) -> Trouble,
+) -> Result<(), Trouble> {
     let trouble = |e: sqlx::Error| v2.work.trouble(&e);
     let seed = SEED as i64;
     let texts = "SELECT hashtextextended(x COLLATE \"C\", $2) FROM unnest($1::text[]) WITH ORDINALITY t(x, n) ORDER BY n";
     let answers: Vec<i64> = sqlx::query_scalar(texts)
         .bind(&TEXTS[..])
         .bind(seed)
-        .fetch_all(&mut session)
+        .fetch_all(&mut *session)
         .await
         .map_err(trouble)?;
     if let Some((text, _)) =
@@ -72,7 +82,7 @@ pub async fn check(v2: &V2, mapping: &Mapping, chain: &Chain) -> Result<(), Trou
     let answers: Vec<i64> = sqlx::query_scalar(jsons)
         .bind(&JSONS[..])
         .bind(seed)
-        .fetch_all(&mut session)
+        .fetch_all(&mut *session)
         .await
         .map_err(trouble)?;
     if let Some((json, _)) =
@@ -83,7 +93,7 @@ pub async fn check(v2: &V2, mapping: &Mapping, chain: &Chain) -> Result<(), Trou
     let others = "SELECT timestamp_hash_extended('2026-05-04 03:02:01.123', $1), hash_array_extended('{a,bcd}'::text[] \
                   COLLATE \"C\", $1), hashfloat8extended(-1.25, $1), timestamp_hash_extended('-infinity', $1)";
     let (time, array, float, never): (i64, i64, i64, i64) =
-        sqlx::query_as(others).bind(seed).fetch_one(&mut session).await.map_err(trouble)?;
+        sqlx::query_as(others).bind(seed).fetch_one(&mut *session).await.map_err(trouble)?;
     let items = [&b"a"[..], b"bcd"].into_iter();
     for (what, here, there) in [
         ("a timestamp", hashint8(831_178_921_123_000, SEED), time),
@@ -95,23 +105,23 @@ pub async fn check(v2: &V2, mapping: &Mapping, chain: &Chain) -> Result<(), Trou
             return Err(refuse(what.into()));
         }
     }
-    sampled(v2, mapping, &chain.exact(), &refuse).await
+    Ok(())
 }
 
 /// Rows as the copy would write them, hashed here, against PostgreSQL's hash of the same rows.
 async fn sampled(
     v2: &V2,
+    session: &mut PgConnection,
     mapping: &Mapping,
     chain: &Chain,
     refuse: &dyn Fn(String) -> Trouble,
 ) -> Result<(), Trouble> {
-    let mut session = v2.session().await?;
     let sql = format!("SELECT t.id, {} FROM {} LIMIT {SAMPLE}", chain.pg(), v2.from());
     let hashes: Vec<(String, i64)> =
-        sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut session).await.map_err(|e| v2.work.trouble(&e))?;
+        sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *session).await.map_err(|e| v2.work.trouble(&e))?;
     let ids: Vec<&str> = hashes.iter().map(|(id, _)| id.as_str()).collect();
     let only = chain.mapping(mapping);
-    let rows = rows::from_postgres(&v2.work, &mut session, &only, &ids).await?;
+    let rows = rows::from_postgres(&v2.work, session, &only, &ids).await?;
     for row in rows.into_iter().flatten() {
         let here = chain.hash_row(&only, &row);
         let there = hashes.iter().find(|(id, _)| *id == row.key.id).map(|(_, hash)| *hash as u64);

@@ -14,7 +14,7 @@ use super::finding::{Against, Difference, Finding};
 use super::ids;
 use super::options::{Options, Progress, TableReport};
 use super::pace::Pace;
-use super::postgres::{V2, again};
+use super::postgres::V2;
 use super::range::Range;
 use super::replicas;
 use super::resolve::{Cursor, Resolver};
@@ -158,10 +158,13 @@ impl Running<'_> {
 
     /// How long PostgreSQL takes for a question that costs nothing.
     async fn probe(&self) -> Result<std::time::Duration, Trouble> {
-        let mut session = self.v2.session().await?;
-        let begun = (self.clock)().mono;
-        sqlx::query("SELECT 1").execute(&mut session).await.map_err(|e| self.v2.work.trouble(&e))?;
-        Ok((self.clock)().mono.since(begun))
+        let v2 = &self.v2;
+        v2.ask(async |session| {
+            let begun = (self.clock)().mono;
+            sqlx::query("SELECT 1").execute(session).await.map_err(|e| v2.work.trouble(&e))?;
+            Ok((self.clock)().mono.since(begun))
+        })
+        .await
     }
 
     fn say(&self, what: &str) {
@@ -246,11 +249,12 @@ impl Running<'_> {
             return Ok(ids.chunks(PAGE).collect());
         }
         let all: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let pages = again(|| async {
-            let mut session = self.v2.session().await?;
-            pages(&self.v2.work, &mut session, &self.v3.work, &self.looked, &all, PAGE_OF_ALL).await
-        })
-        .await?;
+        let pages = self
+            .v2
+            .ask(async |session| {
+                pages(&self.v2.work, session, &self.v3.work, &self.looked, &all, PAGE_OF_ALL).await
+            })
+            .await?;
         Ok(pages.into_iter().map(|page| &ids[page]).collect())
     }
 

@@ -149,16 +149,17 @@ impl Question<'_> {
         if self.replica {
             return Ok((None, String::new()));
         }
-        let mut session = self.v2.session().await?;
         let sql = "SELECT s.n_tup_ins, s.n_tup_upd, s.n_tup_del, pg_postmaster_start_time()::text || ' ' || \
                    coalesce((SELECT stats_reset::text FROM pg_stat_database WHERE datname = current_database()), '') \
                    FROM pg_stat_user_tables s WHERE s.relid = $1::regclass \
                    AND current_setting('server_version_num')::int >= 150000 AND current_setting('track_counts') = 'on'";
-        let found: Option<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(self.spec.pg())
-            .fetch_optional(&mut session)
-            .await
-            .map_err(|e| self.v2.work.trouble(&e))?;
+        let v2 = self.v2;
+        let found: Option<(i64, i64, i64, String)> = v2
+            .ask(async |session| {
+                let query = sqlx::query_as(AssertSqlSafe(sql)).bind(self.spec.pg());
+                query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
+            })
+            .await?;
         let moved = |(inserted, updated, deleted, life)| (Some(Moved { inserted, updated, deleted }), life);
         Ok(found.map(moved).unwrap_or_default())
     }

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::super::lookup3::hashtext;
-use super::super::postgres::{ID_HASH, V2, again};
+use super::super::postgres::{ID_HASH, V2};
 use crate::domain::{Kind, Trouble};
 
 /// Rows of a page: 6 MB in PostgreSQL and here.
@@ -29,11 +29,10 @@ impl Hashes {
     /// # Errors
     /// A statement fails, or its answer is not in the index's order.
     pub(super) async fn read(v2: &V2) -> Result<Self, Trouble> {
-        again(|| async {
-            let mut session = v2.session().await?;
+        v2.ask(async |session| {
             let (mut hashes, mut limit) = (Self::default(), PAGE);
             loop {
-                let (all, named) = page(v2, &mut session, hashes.last(), limit).await?;
+                let (all, named) = page(v2, &mut *session, hashes.last(), limit).await?;
                 let whole = all.len() < usize::try_from(limit).unwrap_or(usize::MAX);
                 let begun = hashes.all.len();
                 hashes.take(all, named, whole).ok_or_else(|| {
@@ -47,7 +46,7 @@ impl Hashes {
                     limit = limit.saturating_mul(8); // no id of the page was named
                 }
             }
-            hashes.close(v2, &mut session).await?;
+            hashes.close(v2, &mut *session).await?;
             Ok(hashes)
         })
         .await
@@ -92,17 +91,17 @@ impl Hashes {
         if low.is_empty() {
             return Ok(vec![]);
         }
-        let found: Vec<String> = again(|| async {
-            let mut session = v2.session().await?;
-            let sql = format!(
-                "SELECT x.id FROM unnest($1::text[], $2::text[]) AS s(low, high) CROSS JOIN LATERAL \
+        let found: Vec<String> = v2
+            .ask(async |session| {
+                let sql = format!(
+                    "SELECT x.id FROM unnest($1::text[], $2::text[]) AS s(low, high) CROSS JOIN LATERAL \
                  (SELECT t.id FROM {} WHERE t.id >= s.low AND t.id <= s.high OFFSET 0) x",
-                v2.from()
-            );
-            let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&low).bind(&high);
-            query.fetch_all(&mut session).await.map_err(|e| v2.work.trouble(&e))
-        })
-        .await?;
+                    v2.from()
+                );
+                let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&low).bind(&high);
+                query.fetch_all(session).await.map_err(|e| v2.work.trouble(&e))
+            })
+            .await?;
         let mut wanted: Vec<u64> = places.iter().filter_map(|at| self.all.get(*at)).copied().collect();
         wanted.sort_unstable();
         let mut found: Vec<String> = found
