@@ -110,13 +110,13 @@ pub struct TableReport {
     pub gone: Number,
     /// Deleted in v3 and still in PostgreSQL.
     pub deleted_in_v3: Number,
-    /// Entities whose newest version in ClickHouse is a deletion.
+    /// Entities whose newest version in ClickHouse is a deletion; of all days, whatever days were asked for.
     pub tombstones: u64,
-    /// Rows that ClickHouse will merge away: the same sorting key again.
+    /// Rows that ClickHouse will merge away: the same sorting key again; of all days.
     pub duplicates_by_key: u64,
-    /// Rows that it never merges: the same id with another day, type or name.
+    /// Rows that it never merges: the same id with another day, type or name; of all days.
     pub duplicates_by_id: Number,
-    /// Rows in ClickHouse before merging.
+    /// Rows in ClickHouse before merging; of all days.
     pub raw: u64,
     /// Projects' days that differ, oldest first.
     pub days: Vec<DayReport>,
