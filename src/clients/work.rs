@@ -23,6 +23,9 @@ use crate::domain::Trouble;
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Bytes of a statement that ClickHouse reads at most.
+const QUERY: &str = "16777216";
+
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -148,6 +151,8 @@ impl ClickhouseWork {
             .ask
             .client
             .with_setting("max_execution_time", limit)
+            // A thousand ids of one statement may be long: v2 takes whatever a client calls its trace.
+            .with_setting("max_query_size", QUERY)
             .with_setting("log_comment", format!("cutover {}", purpose.name));
         Ok(work)
     }
