@@ -139,6 +139,12 @@ fn remarks(table: &TableReport) -> Vec<String> {
     if table.proof.stale_days > 0 {
         lines.push(format!("{} closed days are to be read again: rows were updated", table.proof.stale_days));
     }
+    if !table.is_proven() && !table.differs() {
+        lines.push(
+            "nothing is known to be missing, and not all of it was read: count again, or `cutover verify`"
+                .into(),
+        );
+    }
     if let Some(t0) = table.t0.filter(|_| table.after_t0.value > 0) {
         lines.push(format!("T0 is {t0}: no copy comes for what is newer; `cutover catch-up` copies it"));
     }

@@ -128,7 +128,7 @@ pub fn judge(project: &str, day: Day, pair: &Pair, drill: Option<&Drill>, t0: Op
         changed: drill.map_or_else(|| u64::from(pair.hides_a_change()), |d| d.changed),
         gone,
         deleted_in_v3: pair.deleted,
-        by_id: drill.is_some() || pair.agrees() || pair.copied.rows == 0,
+        by_id: drill.is_some() || pair.agrees() || pair.copied.rows == 0 || pair.pg.rows == 0,
     }
 }
 
@@ -194,6 +194,14 @@ mod tests {
         sum_up(&mut report, vec![judge("p", 3, &pair, None, None)]);
         assert_eq!((report.changed.value, report.changed.estimate, report.days.len()), (1, true, 1));
         assert!(report.differs());
+        // Counts that v3's own rows make up for say nothing of the others.
+        let mut unknown = TableReport { in_clickhouse: true, ..TableReport::default() };
+        let shared = Pair { pg: bin(5), copied: Bin { rows: 1_999_999, updated: 4 }, shared: 1, ..pair };
+        sum_up(&mut unknown, vec![judge("p", 3, &shared, None, None)]);
+        assert!(!unknown.differs() && !unknown.is_proven());
+        // Of a day that v2 has no rows of any more, nothing can be missing.
+        let gone = judge("p", 3, &Pair { pg: Bin::default(), ..pair }, None, None);
+        assert!(gone.by_id && gone.missing + gone.changed == 0 && gone.gone == 2_000_000);
         let same = Pair { pg: bin(5), copied: bin(5), ..Pair::default() };
         let day = judge("p", 3, &same, None, None);
         assert_eq!((day.changed, day.missing, day.by_id), (0, 0, true));

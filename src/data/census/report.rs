@@ -77,7 +77,7 @@ pub struct Report {
     pub at: jiff::Timestamp,
     /// In the order of the migrations.
     pub tables: Vec<TableReport>,
-    /// Whether nothing is missing and nothing is stranded.
+    /// Whether nothing is missing and nothing is stranded, and all that says so was read.
     pub equal: bool,
 }
 
@@ -128,6 +128,12 @@ impl TableReport {
     /// Whether rows are missing or stranded.
     pub const fn differs(&self) -> bool {
         self.in_clickhouse && (self.missing.value > 0 || self.changed.value > 0)
+    }
+
+    /// Whether all that could be missing or stranded was read in this run or before: an estimate of nothing is not
+    /// nothing.
+    pub const fn is_proven(&self) -> bool {
+        !self.in_clickhouse || !(self.missing.estimate || self.changed.estimate)
     }
 }
 
