@@ -30,7 +30,8 @@ pub async fn run(clock: Clock, config: &Config, args: &CensusArgs) -> Exit {
                 // Plain data with string keys: this cannot fail.
                 print::out(serde_json::to_string_pretty(&report).unwrap_or_default());
             } else {
-                print::out(text(&report, args.days));
+                let dated = args.rows.from.is_some() || args.rows.to.is_some();
+                print::out(text(&report, args.days, dated));
             }
             if report.equal { Exit::Fine } else { Exit::Findings }
         }
@@ -67,7 +68,7 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
 }
 
 /// A table per table, and the days that differ.
-fn text(report: &Report, days: bool) -> String {
+fn text(report: &Report, days: bool, dated: bool) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(report.tables.iter().map(row));
     let mut out = print::columns(&rows);
@@ -77,6 +78,9 @@ fn text(report: &Report, days: bool) -> String {
             print::put(&mut out, format_args!("\n{}: {line}", table.table));
         }
     }
+    if dated {
+        out.push_str(ALL_DAYS);
+    }
     if days {
         for table in report.tables.iter().filter(|t| !t.days.is_empty()) {
             print::put(&mut out, format_args!("\n\n{}\n{}", table.table, listing(table)));
@@ -84,6 +88,9 @@ fn text(report: &Report, days: bool) -> String {
     }
     out.trim_end().to_owned()
 }
+
+/// What a filter of days cannot take apart: a row's day in ClickHouse is not the one of `created_at`.
+const ALL_DAYS: &str = "\nduplicates and deleted are those of all days";
 
 const HEAD: [&str; 9] =
     ["table", "PG rows", "CH live", "missing", "after T0", "changed", "v3-only", "duplicates", "deleted"];
@@ -119,7 +126,10 @@ fn remarks(table: &TableReport) -> Vec<String> {
     if !table.in_clickhouse {
         return vec!["stays in PostgreSQL: this v3 has no such table in ClickHouse".into()];
     }
-    say(table.shared.value, "are in both, and v3 wrote the newer version: `cutover catch-up` merges them");
+    say(
+        table.shared.value,
+        "are in both, and v3 wrote the newer version: `cutover verify` tells whether it hides fields of v2",
+    );
     say(table.gone.value, "were copied and are deleted in v2 since");
     say(table.deleted_in_v3.value, "are deleted in v3 and still in PostgreSQL");
     say(table.duplicates_by_key, "duplicates will be merged away by ClickHouse itself");
@@ -128,6 +138,12 @@ fn remarks(table: &TableReport) -> Vec<String> {
     say(table.proof.not_looked_up, "ids of v3 were not looked up in PostgreSQL in this run");
     if table.proof.stale_days > 0 {
         lines.push(format!("{} closed days are to be read again: rows were updated", table.proof.stale_days));
+    }
+    if !table.is_proven() && !table.differs() {
+        lines.push(
+            "nothing is known to be missing, and not all of it was read: count again, or `cutover verify`"
+                .into(),
+        );
     }
     if let Some(t0) = table.t0.filter(|_| table.after_t0.value > 0) {
         lines.push(format!("T0 is {t0}: no copy comes for what is newer; `cutover catch-up` copies it"));
@@ -175,7 +191,9 @@ mod tests {
     fn a_table_that_stays_says_so() {
         let stays = TableReport { table: "dataset_run_items", ..TableReport::default() };
         let report = Report { version: 1, at: jiff::Timestamp::UNIX_EPOCH, tables: vec![stays], equal: true };
-        let text = text(&report, true);
+        assert!(text(&report, false, true).contains("those of all days"));
+        let text = text(&report, true, false);
+        assert!(!text.contains("all days"), "{text}");
         assert!(text.contains("stays in PostgreSQL"), "{text}");
         assert!(text.contains("dataset_run_items  0        -"), "{text}");
     }

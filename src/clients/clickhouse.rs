@@ -40,6 +40,8 @@ pub struct Clickhouse {
     pub object: String,
     /// The database that the queries read.
     pub database: String,
+    /// Whether this user may send settings.
+    pub(super) settings: bool,
 }
 
 impl std::fmt::Debug for Clickhouse {
@@ -87,21 +89,20 @@ pub(super) async fn build(reach: &Reach, target: &ClickhouseTarget) -> Result<Cl
     if let Some(password) = target.password.clone().or_else(|| in_url.and_then(|(_, password)| password)) {
         client = client.with_password(password.expose());
     }
-    Ok(Clickhouse { client, object, database })
+    Ok(Clickhouse { client, object, database, settings: true })
 }
 
 /// Connects and asks one question. A user whose profile is `readonly=1` may not send settings: for that one
 /// they are left out, and the profile forbids writes.
 pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickhouse, Trouble> {
-    let Clickhouse { client, object, database } = build(reach, target).await?;
-    let mut limited = client.clone();
+    let free = build(reach, target).await?;
+    let mut with_limits = free.clone();
     for (setting, value) in SETTINGS {
-        limited = limited.with_setting(setting, value);
+        with_limits.client = with_limits.client.with_setting(setting, value);
     }
-    let with_limits = Clickhouse { client: limited, object: object.clone(), database: database.clone() };
     match with_limits.one::<u8>(with_limits.query("SELECT toUInt8(1)")).await {
         Ok(_) => Ok(with_limits),
-        Err(trouble) if trouble.detail.contains("Code: 164") => Ok(Clickhouse { client, object, database }),
+        Err(trouble) if trouble.detail.contains("Code: 164") => Ok(Clickhouse { settings: false, ..free }),
         Err(trouble) => Err(reach.explain(&target.address, trouble).await),
     }
 }

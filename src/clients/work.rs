@@ -23,6 +23,11 @@ use crate::domain::Trouble;
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// A COPY that sends nothing for so long has no server any more; what is slow is limited by the server itself.
+const SILENCE: Duration = Duration::from_mins(10);
+/// Bytes of a statement that ClickHouse reads at most.
+const QUERY: &str = "16777216";
+
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -97,16 +102,16 @@ impl PostgresWork {
     /// parameters: texts from outside are quoted by [`Self::quote`] first.
     ///
     /// # Errors
-    /// The statement is refused; later errors come as items of the stream.
+    /// The statement is refused; later errors come as items of the stream, and so does a server that is silent for
+    /// ten minutes: a host that went away without a word would be waited for for ever.
     pub async fn copy_out<'c>(
         &self,
         session: &'c mut PgConnection,
         query: &str,
     ) -> Result<BoxStream<'c, Result<Bytes, Trouble>>, Trouble> {
         let statement = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
-        let object = self.object.clone();
         let stream = session.copy_out_raw(&statement).await.map_err(|e| self.trouble(&e))?;
-        Ok(stream.map(move |chunk| chunk.map_err(|e| postgres::trouble(&object, &e))).boxed())
+        Ok(told(stream, self.object.clone(), SILENCE))
     }
 
     /// A text as an SQL literal, quoted by the server itself.
@@ -120,6 +125,24 @@ impl PostgresWork {
             .await
             .map_err(|e| self.trouble(&e))
     }
+}
+
+/// Chunks of a COPY as the driver gives them.
+type Chunks<'c> = BoxStream<'c, sqlx::Result<Bytes>>;
+
+/// The chunks, each within a time.
+fn told(stream: Chunks<'_>, object: String, silence: Duration) -> BoxStream<'_, Result<Bytes, Trouble>> {
+    futures::stream::unfold((stream, object), move |(stream, object)| next(stream, object, silence)).boxed()
+}
+
+async fn next<'c>(
+    mut stream: Chunks<'c>,
+    object: String,
+    silence: Duration,
+) -> Option<(Result<Bytes, Trouble>, (Chunks<'c>, String))> {
+    let chunk = async { stream.next().await.transpose().map_err(|e| postgres::trouble(&object, &e)) };
+    let chunk = within(silence, &object, "COPY", chunk).await.transpose()?;
+    Some((chunk, (stream, object)))
 }
 
 /// Runs statements of one purpose on ClickHouse.
@@ -143,11 +166,16 @@ impl ClickhouseWork {
             Access::Read => work.ask.client.clone(),
             Access::Write => client,
         };
+        if purpose.access == Access::Read && !work.ask.settings {
+            return Ok(work);
+        }
         let limit = purpose.statement.as_secs().to_string();
         work.ask.client = work
             .ask
             .client
             .with_setting("max_execution_time", limit)
+            // A thousand ids of one statement may be long: v2 takes whatever a client calls its trace.
+            .with_setting("max_query_size", QUERY)
             .with_setting("log_comment", format!("cutover {}", purpose.name));
         Ok(work)
     }
@@ -189,5 +217,23 @@ impl ClickhouseWork {
     /// The [`Trouble`] of a failed statement.
     pub fn trouble(&self, error: &::clickhouse::error::Error) -> Trouble {
         clickhouse::trouble(self.object(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Kind;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_went_away_in_the_middle_is_told() {
+        let chunks = futures::stream::iter([Ok(Bytes::from_static(b"rows"))]);
+        let gone = chunks.chain(futures::stream::pending()).boxed();
+        let mut stream = told(gone, "PostgreSQL x".into(), SILENCE);
+        assert_eq!(stream.next().await.unwrap().unwrap(), "rows");
+        let trouble = stream.next().await.unwrap().unwrap_err();
+        assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::Timeout, "PostgreSQL x"));
+        let whole = futures::stream::iter([Ok(Bytes::from_static(b"rows"))]).boxed();
+        assert_eq!(told(whole, "x".into(), SILENCE).count().await, 1);
     }
 }

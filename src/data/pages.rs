@@ -83,7 +83,7 @@ async fn of_v2(
     ids: &[&str],
 ) -> Result<Vec<(String, u64)>, Trouble> {
     let json = mapping.columns.iter().filter(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
-    let sizes = json.flat_map(|m| m.column.pg).filter(|pg| pg.starts_with("t.")).map(|pg| {
+    let sizes = json.flat_map(|m| m.column.pg).map(|pg| {
         format!(
             "CASE WHEN pg_column_size({pg}) > {STORED} THEN octet_length({pg}::text) ELSE coalesce(pg_column_size({pg}), 0) END"
         )
@@ -92,8 +92,7 @@ async fn of_v2(
     if sum.is_empty() {
         return Ok(vec![]);
     }
-    let table = mapping.spec.pg();
-    let sql = format!("SELECT t.id, ({sum})::int8 FROM {table} t WHERE t.id = ANY($1)");
+    let sql = format!("SELECT t.id, ({sum})::int8 FROM {} WHERE t.id = ANY($1)", mapping.spec.from);
     let sizes = sqlx::query_as::<_, (String, i64)>(AssertSqlSafe(sql)).bind(ids);
     let sizes = sizes.fetch_all(session).await.map_err(|e| pg.trouble(&e))?;
     Ok(sizes.into_iter().map(|(id, bytes)| (id, bytes.unsigned_abs())).collect())

@@ -122,9 +122,32 @@ pub async fn from_clickhouse(
         mapping.ch_list(),
         mapping.spec.ch
     );
+    read(work, mapping, &statement, ids).await
+}
+
+/// The live rows of these ids, one for each sorting key that an id lives under.
+///
+/// # Errors
+/// The statement fails, or answers with other types than the table was described with.
+pub async fn every_place(
+    work: &ClickhouseWork,
+    mapping: &Mapping,
+    ids: &[&str],
+) -> Result<Vec<Row>, Trouble> {
+    let statement = format!("SELECT {} FROM {} FINAL WHERE id IN ?", mapping.ch_list(), mapping.spec.ch);
+    read(work, mapping, &statement, ids).await
+}
+
+/// All rows of a statement about ids, page by page.
+async fn read(
+    work: &ClickhouseWork,
+    mapping: &Mapping,
+    statement: &str,
+    ids: &[&str],
+) -> Result<Vec<Row>, Trouble> {
     let mut rows = Vec::with_capacity(ids.len());
     for page in ids.chunks(PAGE) {
-        let mut cursor = work.stream(work.query(&statement).bind(page))?;
+        let mut cursor = work.stream(work.query(statement).bind(page))?;
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = cursor.next().await.map_err(|e| work.trouble(&e))? {
             rest.extend_from_slice(&chunk);

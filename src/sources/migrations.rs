@@ -93,7 +93,7 @@ fn migration(row: &Row) -> Migration {
     Migration {
         name: clean(&row.name),
         state: classify(row, &args),
-        cursor: cursor(&state),
+        cursor: cursor(&args, &state),
         lock_age: row.lock_age_s.map(|s| Duration::from_secs_f64(s.max(0.0))),
         worker: row.worker_id.as_deref().map(clean),
         failed_reason: row.failed_reason.as_deref().map(clean),
@@ -119,10 +119,11 @@ fn classify(row: &Row, args: &serde_json::Value) -> MigrationState {
     }
 }
 
-/// `state.maxDate`; the observations' script adds a suffix to the key.
-fn cursor(state: &serde_json::Value) -> Option<Timestamp> {
-    let (_, value) = state.as_object()?.iter().find(|(key, _)| key.starts_with("maxDate"))?;
-    value.as_str()?.parse().ok()
+/// `state.maxDate`; the observations' script adds `args.stateSuffix` to the key, and other suffixes are other runs'.
+fn cursor(args: &serde_json::Value, state: &serde_json::Value) -> Option<Timestamp> {
+    let suffix = args["stateSuffix"].as_str().unwrap_or_default();
+    let others = || state.as_object()?.iter().find(|(key, _)| key.starts_with("maxDate")).map(|(_, at)| at);
+    state.get(format!("maxDate{suffix}")).or_else(others)?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -160,7 +161,12 @@ mod tests {
     #[test]
     fn the_cursor_is_found_under_its_suffix() {
         let state = serde_json::json!({"maxDate-a": "2024-10-24T17:30:00.123Z"});
-        assert_eq!(cursor(&state).unwrap().as_millisecond(), 1_729_791_000_123);
-        assert_eq!(cursor(&serde_json::json!({})), None);
+        let none = serde_json::json!({});
+        assert_eq!(cursor(&none, &state).unwrap().as_millisecond(), 1_729_791_000_123);
+        assert_eq!(cursor(&none, &none), None);
+        let both = serde_json::json!({"maxDate": "2020-01-01T00:00:00.000Z", "maxDate-a": "2024-10-24T17:30:00.123Z"});
+        let args = serde_json::json!({"stateSuffix": "-a"});
+        assert_eq!(cursor(&args, &both).unwrap().as_millisecond(), 1_729_791_000_123);
+        assert_eq!(cursor(&none, &both).unwrap().as_millisecond(), 1_577_836_800_000);
     }
 }

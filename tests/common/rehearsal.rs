@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use cutover::clients::target::{Address, ClickhouseTarget, PostgresTarget, TlsOptions};
+use cutover::domain::Secret;
+
 /// The program under test.
 pub const CUTOVER: &str = env!("CARGO_BIN_EXE_cutover");
 /// A rehearsal that is not up by then is a failure.
@@ -58,6 +61,27 @@ impl Rehearsal {
     /// The configuration it wrote.
     pub fn config(&self) -> PathBuf {
         PathBuf::from(self.field("config"))
+    }
+
+    /// Both databases, as its configuration names them.
+    pub fn databases(&self) -> (PostgresTarget, ClickhouseTarget) {
+        let config: toml::Table = std::fs::read_to_string(self.config()).unwrap().parse().unwrap();
+        let told = |key: &str| config["clickhouse"][key].as_str().unwrap().to_owned();
+        let postgres = PostgresTarget {
+            address: Address::url(self.field("postgres_url")),
+            user: None,
+            password: None,
+            database: None,
+            tls: TlsOptions::default(),
+        };
+        let clickhouse = ClickhouseTarget {
+            address: Address::url(self.field("clickhouse_url")),
+            user: Some(told("user")),
+            password: Some(Secret::new(told("password"))),
+            database: Some(told("database")),
+            tls: TlsOptions::default(),
+        };
+        (postgres, clickhouse)
     }
 
     /// Runs a verb against it.

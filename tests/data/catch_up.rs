@@ -98,8 +98,38 @@ async fn what_was_left_behind_is_found_and_copied() {
     let partial = merged_rows_are_whole(&rehearsal).await;
     let without: Vec<&str> = partial.iter().map(String::as_str).collect();
     compare_but(&rehearsal, &without, &["event_ts"], 3).await;
+    changed_again(&rehearsal).await;
     let journal = String::from_utf8_lossy(&rehearsal.verb(&["journal"]).stdout).into_owned();
     assert!(journal.contains("catch-up done by") && journal.contains("5 stale, 3 overwritten"), "{journal}");
+}
+
+fn stale(rehearsal: &Rehearsal) -> Value {
+    let output =
+        rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    told["tables"][0]["differences"]["stale"].clone()
+}
+
+/// What was copied before changes in v2 again, some of it in its time alone; and an insert that was cut after the first
+/// of two partitions left a trace on two days.
+async fn changed_again(rehearsal: &Rehearsal) {
+    sql(
+        rehearsal,
+        "UPDATE traces SET name = 'again', updated_at = now() AT TIME ZONE 'UTC' WHERE name = 'renamed'; \
+         UPDATE traces SET updated_at = now() AT TIME ZONE 'UTC' WHERE id = 'late-1'",
+    )
+    .await;
+    assert_eq!(stale(rehearsal), 4, "what v2 wrote last is not v3's own");
+    assert_eq!(counts(&catch_up(rehearsal, &["--yes"], 0), "traces"), [0, 4, 0, 0]);
+    assert_eq!(stale(rehearsal), 0);
+    let (_, ch) = sides::open(rehearsal, Access::Write).await;
+    let older = "INSERT INTO traces SELECT * REPLACE (timestamp - INTERVAL 4 DAY AS timestamp, \
+                 event_ts - INTERVAL 4 DAY AS event_ts) FROM traces FINAL WHERE id = 'late-2'";
+    ch.execute(ch.query(older)).await.unwrap();
+    assert_eq!(counts(&catch_up(rehearsal, &["--yes"], 0), "traces"), [0, 0, 0, 1]);
+    let days = "SELECT count() FROM traces FINAL WHERE id = 'late-2'";
+    assert_eq!(ch.ask.one::<u64>(ch.query(days)).await.unwrap(), 1);
+    catch_up(rehearsal, &[], 0);
 }
 
 /// v3's fields and v2's in one row; gives the ids that v3 wrote.

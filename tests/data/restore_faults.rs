@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cutover::clients::reach::Reach;
-use cutover::clients::target::{Address, PostgresTarget, TlsOptions};
 use cutover::clients::work::{Access, PostgresWork, Purpose};
 use cutover::data::restore::{self, Sides, Wish};
 use sqlx::{Connection as _, PgConnection};
@@ -15,13 +14,7 @@ use crate::sides;
 
 /// A session of its own, with so much patience.
 async fn work(rehearsal: &Rehearsal, statement: Duration) -> PostgresWork {
-    let target = PostgresTarget {
-        address: Address::url(rehearsal.field("postgres_url")),
-        user: None,
-        password: None,
-        database: None,
-        tls: TlsOptions::default(),
-    };
+    let (target, _) = rehearsal.databases();
     let purpose = Purpose { name: "restore", access: Access::Write, statement };
     PostgresWork::new(&Reach::new(None), &target, purpose).await.unwrap()
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use cutover::clients::reach::Reach;
-use cutover::clients::target::{Address, ClickhouseTarget, PostgresTarget, TlsOptions};
 use cutover::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
-use cutover::domain::Secret;
 
 use crate::common::rehearsal::Rehearsal;
 
@@ -27,22 +25,7 @@ pub fn backfilled(traces: &str) -> Rehearsal {
 pub async fn open(rehearsal: &Rehearsal, access: Access) -> (PostgresWork, ClickhouseWork) {
     let purpose = Purpose { name: "test", access, statement: Duration::from_secs(60) };
     let reach = Reach::new(None);
-    let config: toml::Table = std::fs::read_to_string(rehearsal.config()).unwrap().parse().unwrap();
-    let told = |key: &str| config["clickhouse"][key].as_str().unwrap().to_owned();
-    let postgres = PostgresTarget {
-        address: Address::url(rehearsal.field("postgres_url")),
-        user: None,
-        password: None,
-        database: None,
-        tls: TlsOptions::default(),
-    };
-    let clickhouse = ClickhouseTarget {
-        address: Address::url(rehearsal.field("clickhouse_url")),
-        user: Some(told("user")),
-        password: Some(Secret::new(told("password"))),
-        database: Some(told("database")),
-        tls: TlsOptions::default(),
-    };
+    let (postgres, clickhouse) = rehearsal.databases();
     (
         PostgresWork::new(&reach, &postgres, purpose).await.unwrap(),
         ClickhouseWork::new(&reach, &clickhouse, purpose).await.unwrap(),

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use cutover::clients::reach::Reach;
-use cutover::clients::target::{Address, ClickhouseTarget, PostgresTarget, TlsOptions};
 use cutover::clients::{clickhouse, postgres};
-use cutover::domain::Secret;
 use sqlx::Connection as _;
 
 use crate::common::rehearsal::Rehearsal;
@@ -13,26 +11,6 @@ use crate::sitting::{Watching, rehearse, section, sit_down, zoom};
 
 /// What a statement that reads begins with; the rest is the driver's own and the sessions' settings.
 const READS: [&str; 8] = ["SELECT", "WITH", "SHOW", "EXPLAIN", "BEGIN", "COMMIT", "ROLLBACK", "SET"];
-
-fn targets(rehearsal: &Rehearsal) -> (PostgresTarget, ClickhouseTarget) {
-    let config: toml::Table = std::fs::read_to_string(rehearsal.config()).unwrap().parse().unwrap();
-    let told = |key: &str| config["clickhouse"][key].as_str().unwrap().to_owned();
-    let postgres = PostgresTarget {
-        address: Address::url(rehearsal.field("postgres_url")),
-        user: None,
-        password: None,
-        database: None,
-        tls: TlsOptions::default(),
-    };
-    let clickhouse = ClickhouseTarget {
-        address: Address::url(rehearsal.field("clickhouse_url")),
-        user: Some(told("user")),
-        password: Some(Secret::new(told("password"))),
-        database: Some(told("database")),
-        tls: TlsOptions::default(),
-    };
-    (postgres, clickhouse)
-}
 
 /// The log that PostgreSQL writes, wherever the rehearsal keeps it.
 fn log(rehearsal: &Rehearsal) -> String {
@@ -97,7 +75,7 @@ async fn sessions_that_watch_cannot_write_and_do_not_try() {
     }
     eprintln!("{} statements of the cockpit in PostgreSQL's log, all of them reads", sent.len());
 
-    let (postgres, clickhouse) = targets(&rehearsal);
+    let (postgres, clickhouse) = rehearsal.databases();
     let reach = Reach::new(None);
     let postgres = postgres::connect(&reach, &postgres).await.unwrap();
     for (setting, value) in

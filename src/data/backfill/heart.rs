@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::line::Line;
+use crate::clients::failure::within;
 use crate::data::lock::{BEAT, Held};
 
 /// How soon a beat that failed is tried again.
@@ -21,10 +22,12 @@ pub(super) async fn beat(held: Arc<Held>, mut line: Line, lost: CancellationToke
             return;
         }
         let work = line.work.clone();
-        let answer = match line.get().await {
-            Ok(session) => held.beat(&work, session).await,
-            Err(trouble) => Err(trouble),
-        };
+        // A server that is there and silent must not take the next beats with it.
+        let answer = within(BEAT, &work.object, "heartbeat", async {
+            let session = line.get().await?;
+            held.beat(&work, session).await
+        })
+        .await;
         match answer {
             Ok(true) => pause = BEAT,
             Ok(false) => {

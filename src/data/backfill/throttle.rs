@@ -1,6 +1,7 @@
 //! Back-pressure: a rate that was asked for, and databases that have other things to do.
 //!
-//! One rule: a copy waits between inserts, never within one; nothing is held open while it waits.
+//! One rule: a copy waits between inserts, never within one; what is still to be read of its range waits in PostgreSQL's
+//! COPY, and a range is 64 MiB at most but for a single moment.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

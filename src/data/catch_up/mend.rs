@@ -1,6 +1,6 @@
 //! Candidates read whole on both sides, judged, and written where they are not as they should be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
@@ -59,8 +59,8 @@ impl Mender<'_> {
             .map(|row| (row.key.clone(), row))
             .collect();
         let places = self.places(&ids).await?;
-        let wanted: std::collections::HashSet<&Key> = page.iter().collect();
-        let mut out = Vec::new();
+        let wanted: HashSet<&Key> = page.iter().collect();
+        let (mut meant, mut moved) = (vec![], vec![]);
         for row in rows::from_postgres(self.pg, session, self.mapping, &ids).await? {
             let row = match row {
                 Ok(row) => row,
@@ -69,29 +69,34 @@ impl Mender<'_> {
                     continue;
                 }
             };
-            if wanted.contains(&row.key) {
-                let here = there.get(&row.key);
-                let more = places.get(&row.key).is_some_and(|places| *places > 1);
-                self.one(&row, here, more, &mut out, found).await?;
+            if !wanted.contains(&row.key) {
+                continue;
             }
+            let here = there.get(&row.key);
+            let more = places.get(&row.key).is_some_and(|places| *places > 1);
+            let Some(row) = self.one(&row, here, more, found) else { continue };
+            let elsewhere = more || here.is_some_and(|here| !same_place(self.mapping, here, &row));
+            if elsewhere { moved.push(row) } else { meant.push(row) }
         }
-        self.send(&out, found).await
+        if !self.write {
+            return Ok(());
+        }
+        let gone = self.leave_other_places(&mut moved).await?;
+        meant.append(&mut moved);
+        self.send(&meant, found).await?;
+        // ClickHouse keeps what it has of an insert that was cut, partition by partition: an older place goes only when
+        // the place that is meant is stored. Cut in between, the row is there twice, which the next run sees.
+        self.send(&gone, found).await
     }
 
-    async fn one(
-        &self,
-        v2: &Row,
-        v3: Option<&Row>,
-        more: bool,
-        out: &mut Vec<Row>,
-        found: &mut Found,
-    ) -> Result<(), Trouble> {
+    /// What is to be written of one entity; nothing when it is as it should be.
+    fn one(&self, v2: &Row, v3: Option<&Row>, more: bool, found: &mut Found) -> Option<Row> {
         let (class, columns, row) = match judge(self.mapping, v2, v3) {
             Verdict::Deleted => {
                 found.deleted_in_v3 += 1;
-                return Ok(());
+                return None;
             }
-            Verdict::Fine if !more => return Ok(()),
+            Verdict::Fine if !more => return None,
             // As it should be, and somewhere else as well.
             Verdict::Fine => (Class::Twice, vec![], v3.cloned().unwrap_or_else(|| v2.clone())),
             Verdict::Insert => (Class::Missing, vec![], v2.clone()),
@@ -99,49 +104,22 @@ impl Mender<'_> {
             Verdict::Merge(row, columns) => (Class::Overwritten, columns, row),
         };
         found.note(class, &v2.key, columns);
-        if !self.write {
-            return Ok(());
-        }
-        let moved = v3.is_some_and(|v3| !self.same_place(v3, &row));
-        if moved || more {
-            self.leave_other_places(row, out).await?;
-        } else {
-            out.push(row);
-        }
-        Ok(())
+        Some(row)
     }
 
-    /// ClickHouse keeps rows of one id apart when their sorting keys differ: those that are not meant are deleted, and
-    /// the one that is meant is newer than all of them.
-    async fn leave_other_places(&self, mut row: Row, out: &mut Vec<Row>) -> Result<(), Trouble> {
-        let mut newest = millis(self.mapping, &row, "event_ts");
-        let all = self.every_place(&row.key).await?;
-        for mut other in all.into_iter().filter(|other| !self.same_place(other, &row)) {
-            let version = millis(self.mapping, &other, "event_ts") + 1;
-            newest = newest.max(version);
-            self.set(&mut other, "is_deleted", Cell::Int(1));
-            self.set(&mut other, "event_ts", Cell::Millis(version));
-            out.push(other);
+    /// Deletions of the places that are not meant; the rows that are meant become newer than all of them.
+    async fn leave_other_places(&self, meant: &mut [Row]) -> Result<Vec<Row>, Trouble> {
+        let ids: Vec<&str> = meant.iter().map(|row| row.key.id.as_str()).collect();
+        let mut all: HashMap<Key, Vec<Row>> = HashMap::new();
+        for row in rows::every_place(self.ch, self.mapping, &ids).await? {
+            all.entry(row.key.clone()).or_default().push(row);
         }
-        self.set(&mut row, "event_ts", Cell::Millis(newest + 1));
-        out.push(row);
-        Ok(())
-    }
-
-    fn set(&self, row: &mut Row, column: &str, cell: Cell) {
-        if let Some(at) = self.mapping.columns.iter().position(|m| m.column.ch == column) {
-            row.cells[at] = cell;
+        let mut gone = vec![];
+        for row in meant {
+            let others = all.remove(&row.key).unwrap_or_default();
+            gone.extend(leave(self.mapping, row, others));
         }
-    }
-
-    /// Whether ClickHouse would merge the two: the same day and the same sorting columns.
-    fn same_place(&self, a: &Row, b: &Row) -> bool {
-        const DAY: i64 = 86_400_000;
-        let day = |row: &Row| millis(self.mapping, row, self.mapping.spec.time).div_euclid(DAY);
-        let sorted = self.mapping.spec.sorted_by.iter();
-        let has_day = self.mapping.spec.time != "created_at";
-        (!has_day || day(a) == day(b))
-            && sorted.into_iter().all(|c| a.get(self.mapping, c) == b.get(self.mapping, c))
+        Ok(gone)
     }
 
     /// In how many places each id lives.
@@ -159,29 +137,6 @@ impl Mender<'_> {
         Ok(out)
     }
 
-    /// The live row of each place of one entity.
-    async fn every_place(&self, key: &Key) -> Result<Vec<Row>, Trouble> {
-        let statement = format!(
-            "SELECT {} FROM {} FINAL WHERE id = ? AND project_id = ?",
-            self.mapping.ch_list(),
-            self.mapping.spec.ch
-        );
-        let mut cursor = self.ch.stream(self.ch.query(&statement).bind(&key.id).bind(&key.project))?;
-        let (mut rest, mut out) = (Vec::new(), Vec::new());
-        while let Some(chunk) = cursor.next().await.map_err(|e| self.ch.trouble(&e))? {
-            rest.extend_from_slice(&chunk);
-        }
-        let used = rows::decode(&rest, &self.mapping.columns, &mut out);
-        match used {
-            Ok(used) if used == rest.len() => Ok(out),
-            _ => Err(Trouble::new(
-                crate::domain::Kind::Unexpected,
-                self.ch.object(),
-                format!("table {}: rows of other types than it was described with", self.mapping.spec.ch),
-            )),
-        }
-    }
-
     async fn send(&self, out: &[Row], found: &mut Found) -> Result<(), Trouble> {
         if out.is_empty() {
             return Ok(());
@@ -189,11 +144,71 @@ impl Mender<'_> {
         let mut bytes = Vec::new();
         for row in out {
             match rows::encode(row, &self.mapping.columns, &mut bytes) {
-                Ok(()) if matches!(row.get(self.mapping, "is_deleted"), Cell::Int(1)) => {}
+                Ok(()) if matches!(row.get(self.mapping, "is_deleted"), Cell::Int(1..)) => {}
                 Ok(()) => found.written += 1,
                 Err(rejected) => found.reject(rejected),
             }
         }
         crate::data::backfill::insert(self.ch, self.mapping, bytes).await
+    }
+}
+
+/// ClickHouse keeps rows of one id apart when their sorting keys differ: those that are not meant are to be deleted, and
+/// the one that is meant becomes newer than all of them.
+fn leave(mapping: &Mapping, meant: &mut Row, all: Vec<Row>) -> Vec<Row> {
+    let mut newest = millis(mapping, meant, "event_ts");
+    let mut gone = vec![];
+    for mut other in all.into_iter().filter(|other| !same_place(mapping, other, meant)) {
+        let version = millis(mapping, &other, "event_ts") + 1;
+        newest = newest.max(version);
+        set(mapping, &mut other, "is_deleted", Cell::Int(1));
+        set(mapping, &mut other, "event_ts", Cell::Millis(version));
+        gone.push(other);
+    }
+    set(mapping, meant, "event_ts", Cell::Millis(newest + 1));
+    gone
+}
+
+fn set(mapping: &Mapping, row: &mut Row, column: &str, cell: Cell) {
+    if let Some(at) = mapping.columns.iter().position(|m| m.column.ch == column) {
+        row.cells[at] = cell;
+    }
+}
+
+/// Whether ClickHouse would merge the two: the same day and the same sorting columns.
+fn same_place(mapping: &Mapping, a: &Row, b: &Row) -> bool {
+    const DAY: i64 = 86_400_000;
+    let day = |row: &Row| millis(mapping, row, mapping.spec.time).div_euclid(DAY);
+    let has_day = mapping.spec.time != "created_at";
+    (!has_day || day(a) == day(b))
+        && mapping.spec.sorted_by.iter().all(|c| a.get(mapping, c) == b.get(mapping, c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cell::ChType;
+    use crate::data::tables::{Live, spec};
+    use crate::domain::backfill::Table;
+
+    #[test]
+    fn what_is_meant_is_newer_than_what_goes() {
+        let spec = spec(Table::Traces);
+        let mapping =
+            Live { columns: spec.columns.iter().map(|c| (c.ch.to_owned(), ChType::String)).collect() }
+                .map(spec);
+        let row = |day: i64, version: i64| {
+            let key = Key { project: "p".into(), id: "i".into() };
+            let mut row = Row { key, cells: vec![Cell::Null; mapping.columns.len()] };
+            set(&mapping, &mut row, "timestamp", Cell::Millis(day * 86_400_000));
+            set(&mapping, &mut row, "event_ts", Cell::Millis(version));
+            row
+        };
+        let mut meant = row(3, 50);
+        let gone = leave(&mapping, &mut meant, vec![row(3, 40), row(2, 90), row(1, 10)]);
+        let told: Vec<_> = gone.iter().map(|r| millis(&mapping, r, "event_ts")).collect();
+        assert_eq!(told, [91, 11], "its own place stays");
+        assert!(gone.iter().all(|r| *r.get(&mapping, "is_deleted") == Cell::Int(1)));
+        assert_eq!(millis(&mapping, &meant, "event_ts"), 92);
     }
 }

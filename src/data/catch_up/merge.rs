@@ -34,9 +34,13 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
     }
     let newer = millis(mapping, v2, "updated_at") > millis(mapping, v3, "updated_at");
     if is_copy(mapping, v3) {
-        let columns = differing(mapping, v2, v3);
-        if !newer || columns.is_empty() {
+        if !newer {
             return Verdict::Fine;
+        }
+        let mut columns = differing(mapping, v2, v3);
+        if columns.is_empty() {
+            // v2 wrote the same again. As long as the copy does not say so, it looks like an old one.
+            columns.push("updated_at");
         }
         return Verdict::Refresh(versioned(mapping, v2.clone(), v3), columns);
     }
@@ -79,7 +83,7 @@ fn differing(mapping: &Mapping, a: &Row, b: &Row) -> Vec<&'static str> {
     differ.map(|(m, _)| m.column.ch).collect()
 }
 
-/// `updated_at` alone is no difference, and neither is what v2 does not know.
+/// `updated_at` says when, not what; and what v2 does not know is no difference.
 fn is_told(column: &Column) -> bool {
     column.ch != "updated_at" && !matches!(column.rule, Rule::Version | Rule::Alive | Rule::Fixed(_))
 }

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range::{Range, at};
+use crate::data::census::book::DAY_MS;
 use crate::data::convert::Field;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::Key;
@@ -28,6 +29,9 @@ const LAST: i64 = 10_413_792_000_000;
 pub(super) struct Light {
     updated: i64,
     seen: Option<Seen>,
+    /// The day of a row that is not deleted, and whether there is one of another day.
+    day: Option<i64>,
+    elsewhere: bool,
 }
 
 /// What ClickHouse has in the stretch.
@@ -36,6 +40,7 @@ struct Seen {
     version: i64,
     time: i64,
     updated: i64,
+    deleted: bool,
 }
 
 #[derive(Row, Deserialize)]
@@ -45,6 +50,7 @@ struct Winner {
     at_ms: i64,
     event_ms: i64,
     updated_ms: i64,
+    deleted: bool,
 }
 
 /// The rows of a stretch that both sides are asked for.
@@ -103,7 +109,8 @@ impl Window<'_> {
         let from = from.map_or_else(String::new, |from| format!(" AND `{time}` >= {}", moment(from)));
         let statement = format!(
             "SELECT project_id, id, toUnixTimestamp64Milli(`{time}`) AS at_ms, \
-             toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms \
+             toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms, \
+             is_deleted != 0 AS deleted \
              FROM {} WHERE `{time}` < {}{from} AND isValidUTF8(id) AND isValidUTF8(project_id)",
             self.mapping.spec.ch,
             moment(range.below.min(LAST))
@@ -111,8 +118,10 @@ impl Window<'_> {
         let trouble = |e| self.ch.trouble(&e);
         let mut cursor = self.ch.query(&statement).fetch::<Winner>().map_err(trouble)?;
         while let Some(seen) = cursor.next().await.map_err(trouble)? {
-            if let Some(row) = rows.get_mut(&Key { project: seen.project_id, id: seen.id }) {
-                row.see(Seen { version: seen.event_ms, time: seen.at_ms, updated: seen.updated_ms });
+            let key = Key { project: seen.project_id.clone(), id: seen.id.clone() };
+            if let Some(row) = rows.get_mut(&key) {
+                let Winner { at_ms: time, event_ms: version, updated_ms: updated, deleted, .. } = seen;
+                row.see(Seen { version, time, updated, deleted });
             }
         }
         Ok(())
@@ -126,11 +135,16 @@ impl Light {
         if self.seen.is_none_or(newer) {
             self.seen = Some(seen);
         }
+        if !seen.deleted {
+            let day = seen.time.div_euclid(DAY_MS);
+            self.elsewhere |= *self.day.get_or_insert(day) != day;
+        }
     }
 
-    /// Not there, changed since, or written by v3: only a whole look can tell what v3 knew.
+    /// Not there, there twice, changed since, or written by v3: only a whole look can tell what v3 knew.
     fn is_candidate(&self) -> bool {
-        self.seen.is_none_or(|seen| seen.updated < self.updated || seen.version != seen.time)
+        let worth = |seen: Seen| seen.updated < self.updated || seen.version != seen.time;
+        self.elsewhere || self.seen.is_none_or(worth)
     }
 }
 
@@ -138,5 +152,30 @@ fn light(fields: &[Field<'_>]) -> Light {
     let field = |at: usize| fields.get(at).copied().unwrap_or(Field(None));
     // A moment that cannot be read is for the conversion to refuse.
     let updated = field(2).millis().ok().flatten().unwrap_or(0);
-    Light { updated, seen: None }
+    Light { updated, seen: None, day: None, elsewhere: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_worth_a_whole_look() {
+        let day = |n: i64| n * DAY_MS;
+        let copy = |time| Seen { version: time, time, updated: 7, deleted: false };
+        let row = |seen: &[Seen]| {
+            let mut row = Light { updated: 7, seen: None, day: None, elsewhere: false };
+            seen.iter().for_each(|seen| row.see(*seen));
+            row.is_candidate()
+        };
+        assert!(row(&[]), "not there");
+        assert!(!row(&[copy(day(3)), copy(day(3))]), "copied, twice, the same");
+        assert!(row(&[Seen { updated: 6, ..copy(day(3)) }]), "changed since");
+        assert!(row(&[copy(day(3)), Seen { version: day(4), ..copy(day(3)) }]), "v3 wrote it");
+        for both in [[copy(day(3)), copy(day(2))], [copy(day(2)), copy(day(3))]] {
+            assert!(row(&both), "under an older day as well");
+        }
+        let left = Seen { deleted: true, ..copy(day(2)) };
+        assert!(!row(&[left, copy(day(3))]) && !row(&[copy(day(3)), left]), "that day was left");
+    }
 }

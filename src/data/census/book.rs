@@ -230,6 +230,9 @@ pub struct Partition {
     pub parts: Vec<Part>,
     /// Newest block of the whole table at that moment.
     pub seen: i64,
+    /// Newest block of the partition when the count was over: of newer ones than `parts` up to this, it is not known
+    /// whether they were counted.
+    pub unsure: i64,
     /// By project, then by day of business time as ClickHouse's `Date`.
     pub units: BTreeMap<String, BTreeMap<u16, Unit>>,
 }

@@ -27,6 +27,13 @@ impl Pair {
     pub fn agrees(&self) -> bool {
         self.pg == self.copied && self.shared == 0 && self.deleted == 0
     }
+
+    /// Whether the counts agree and the sums of `updated_at` do not: at least one row is another.
+    fn hides_a_change(&self) -> bool {
+        self.shared + self.deleted == 0
+            && self.pg.rows == self.copied.rows
+            && self.pg.updated != self.copied.updated
+    }
 }
 
 /// By project and day.
@@ -118,10 +125,10 @@ pub fn judge(project: &str, day: Day, pair: &Pair, drill: Option<&Drill>, t0: Op
         v3_only: pair.v3_only,
         missing,
         after_t0,
-        changed: drill.map_or(0, |d| d.changed),
+        changed: drill.map_or_else(|| u64::from(pair.hides_a_change()), |d| d.changed),
         gone,
         deleted_in_v3: pair.deleted,
-        by_id: drill.is_some() || pair.agrees() || pair.copied.rows == 0,
+        by_id: drill.is_some() || pair.agrees() || pair.copied.rows == 0 || pair.pg.rows == 0,
     }
 }
 
@@ -172,5 +179,31 @@ pub fn sum_units(report: &mut TableReport, ch: &ChBook, filter: &Filter, parts_r
     let unsure = ch.unsearched > 0 || !ch.searched;
     for number in [&mut report.clickhouse, &mut report.duplicates_by_id] {
         number.estimate |= unsure;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_was_not_looked_at_by_id_is_not_called_equal() {
+        let bin = |updated| Bin { rows: 2_000_000, updated };
+        let mut report = TableReport { in_clickhouse: true, ..TableReport::default() };
+        let pair = Pair { pg: bin(5), copied: bin(4), ..Pair::default() };
+        sum_up(&mut report, vec![judge("p", 3, &pair, None, None)]);
+        assert_eq!((report.changed.value, report.changed.estimate, report.days.len()), (1, true, 1));
+        assert!(report.differs());
+        // Counts that v3's own rows make up for say nothing of the others.
+        let mut unknown = TableReport { in_clickhouse: true, ..TableReport::default() };
+        let shared = Pair { pg: bin(5), copied: Bin { rows: 1_999_999, updated: 4 }, shared: 1, ..pair };
+        sum_up(&mut unknown, vec![judge("p", 3, &shared, None, None)]);
+        assert!(!unknown.differs() && !unknown.is_proven());
+        // Of a day that v2 has no rows of any more, nothing can be missing.
+        let gone = judge("p", 3, &Pair { pg: Bin::default(), ..pair }, None, None);
+        assert!(gone.by_id && gone.missing + gone.changed == 0 && gone.gone == 2_000_000);
+        let same = Pair { pg: bin(5), copied: bin(5), ..Pair::default() };
+        let day = judge("p", 3, &same, None, None);
+        assert_eq!((day.changed, day.missing, day.by_id), (0, 0, true));
     }
 }

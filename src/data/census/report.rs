@@ -77,7 +77,7 @@ pub struct Report {
     pub at: jiff::Timestamp,
     /// In the order of the migrations.
     pub tables: Vec<TableReport>,
-    /// Whether nothing is missing and nothing is stranded.
+    /// Whether nothing is missing and nothing is stranded, and all that says so was read.
     pub equal: bool,
 }
 
@@ -110,13 +110,13 @@ pub struct TableReport {
     pub gone: Number,
     /// Deleted in v3 and still in PostgreSQL.
     pub deleted_in_v3: Number,
-    /// Entities whose newest version in ClickHouse is a deletion.
+    /// Entities whose newest version in ClickHouse is a deletion; of all days, whatever days were asked for.
     pub tombstones: u64,
-    /// Rows that ClickHouse will merge away: the same sorting key again.
+    /// Rows that ClickHouse will merge away: the same sorting key again; of all days.
     pub duplicates_by_key: u64,
-    /// Rows that it never merges: the same id with another day, type or name.
+    /// Rows that it never merges: the same id with another day, type or name; of all days.
     pub duplicates_by_id: Number,
-    /// Rows in ClickHouse before merging.
+    /// Rows in ClickHouse before merging; of all days.
     pub raw: u64,
     /// Projects' days that differ, oldest first.
     pub days: Vec<DayReport>,
@@ -128,6 +128,12 @@ impl TableReport {
     /// Whether rows are missing or stranded.
     pub const fn differs(&self) -> bool {
         self.in_clickhouse && (self.missing.value > 0 || self.changed.value > 0)
+    }
+
+    /// Whether all that could be missing or stranded was read in this run or before: an estimate of nothing is not
+    /// nothing.
+    pub const fn is_proven(&self) -> bool {
+        !self.in_clickhouse || !(self.missing.estimate || self.changed.estimate)
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn run(
         let mut session = Session { connection: &mut connection, object: &pg.object };
         reports.push(one(&mut session, server, *table, filter, t0(*table), number, of_table, note).await?);
     }
-    let equal = reports.iter().all(|r| !r.differs());
+    let equal = reports.iter().all(|r| !r.differs() && r.is_proven());
     Ok(Report { version: 1, at, tables: reports, equal })
 }
 
@@ -168,14 +168,15 @@ async fn drill(
     let of_t0 = t0.map(day_of);
     for ((project, day), pair) in pairs.iter().rev() {
         let asks = !pair.agrees() && (pair.copied.rows > 0 && pair.pg.rows > 0 || of_t0 == Some(*day));
-        let small = pair.pg.rows <= LARGEST.min(left);
+        let rows = pair.pg.rows.max(pair.copied.rows);
+        let small = rows <= LARGEST.min(left);
         if !asks || !small || !filter.takes(project, *day) {
             continue;
         }
         if book.drill(project, *day, pair.pg, pair.copied, t0).is_some() {
             continue;
         }
-        left -= pair.pg.rows;
+        left -= rows;
         let both = (pair.pg, pair.copied);
         let at = (project.as_str(), *day);
         let drill = changed::drill(server, session, spec(table), &book.ch, at, both, t0, side).await?;

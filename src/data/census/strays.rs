@@ -61,8 +61,8 @@ pub async fn search(
         let names: Vec<&str> = page.iter().map(String::as_str).collect();
         let found = find(session, spec, &names).await?;
         for group in stands.chunk_by(|a, b| a.project == b.project && a.id == b.id) {
-            let here = group.first().and_then(|s| found.get(&s.id).filter(|(p, _)| *p == s.project));
-            take_off(&mut strays, group, here.map(|(_, day)| *day));
+            let here = group.first().and_then(|s| found.day(&s.project, &s.id));
+            take_off(&mut strays, group, here);
         }
     }
     book.strays = strays;

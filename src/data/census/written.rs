@@ -151,8 +151,7 @@ async fn batch(
             continue;
         }
         let key = asked.key(&w.project, &w.id);
-        // An id of another project is another entity.
-        let answer = || found.get(&w.id).filter(|(project, _)| *project == w.project).map(|(_, day)| *day);
+        let answer = || found.day(&w.project, &w.id);
         let there = asked.days.get(&key).copied().unwrap_or_else(answer);
         if asked.days.len() < REMEMBERED {
             asked.days.insert(key, there);
@@ -175,20 +174,30 @@ async fn batch(
     Ok(())
 }
 
+/// What PostgreSQL has of some ids. An id of another project is another entity, and run items of two projects may share
+/// one.
+#[derive(Debug, Default)]
+pub(super) struct Stored(HashMap<String, Vec<(String, Day)>>);
+
+impl Stored {
+    /// The day of an entity; nothing where PostgreSQL does not have it.
+    pub(super) fn day(&self, project: &str, id: &str) -> Option<Day> {
+        self.0.get(id)?.iter().find(|(p, _)| p == project).map(|(_, day)| *day)
+    }
+}
+
 /// Project and day of the ids that PostgreSQL has.
-pub(super) async fn find(
-    session: &mut Session<'_>,
-    spec: &Spec,
-    ids: &[&str],
-) -> Result<HashMap<String, (String, Day)>, Trouble> {
-    let mut found = HashMap::new();
+pub(super) async fn find(session: &mut Session<'_>, spec: &Spec, ids: &[&str]) -> Result<Stored, Trouble> {
+    let mut found = Stored::default();
     for page in ids.chunks(PAGE) {
         let rows: Vec<Found> = sqlx::query_as(sqlx::AssertSqlSafe(pg::known(spec.table)))
             .bind(page)
             .fetch_all(&mut *session.connection)
             .await
             .map_err(|e| trouble(session.object, &e))?;
-        found.extend(rows.into_iter().map(|f| (f.id, (f.project, f.day))));
+        for Found { id, project, day } in rows {
+            found.0.entry(id).or_default().push((project, day));
+        }
     }
     Ok(found)
 }
@@ -198,5 +207,19 @@ pub(super) fn bump(days: &mut Vec<(Day, u64)>, day: Day) {
     match days.iter_mut().find(|(d, _)| *d == day) {
         Some((_, n)) => *n += 1,
         None => days.push((day, 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_id_of_two_projects_is_two_entities() {
+        let both = vec![("a".to_owned(), 5), ("b".to_owned(), 6)];
+        let stored = Stored(HashMap::from([("x".to_owned(), both)]));
+        let days = ["a", "b", "c"].map(|project| stored.day(project, "x"));
+        assert_eq!(days, [Some(5), Some(6), None]);
+        assert_eq!(stored.day("a", "y"), None);
     }
 }

@@ -93,7 +93,7 @@ impl Standing {
     }
 }
 
-/// Every row, in the order of execution. With `claim` the rows are read for a claim in the same transaction.
+/// Every row, in the order of execution.
 ///
 /// # Errors
 /// The table cannot be read.

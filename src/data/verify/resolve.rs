@@ -9,6 +9,7 @@ use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
 use super::postgres::V2;
+use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
@@ -201,8 +202,8 @@ impl Resolver<'_> {
         } else if columns.is_empty() {
             return None;
         } else if self.is_own(winner) {
-            Difference::V3Updated
-        } else if self.millis(v2, "updated_at") > self.millis(winner, "updated_at") {
+            self.by_v3(v2, winner, &columns)
+        } else if self.is_newer(v2, winner) {
             Difference::Stale
         } else {
             Difference::Changed
@@ -218,6 +219,25 @@ impl Resolver<'_> {
         let mut finding = self.finding(key, kind, note);
         finding.columns = columns.iter().map(|c| c.values(self.values)).collect();
         Some(finding)
+    }
+
+    fn is_newer(&self, v2: &Row, v3: &Row) -> bool {
+        self.millis(v2, "updated_at") > self.millis(v3, "updated_at")
+    }
+
+    /// A row that v3 wrote, or that catch-up did for it: whether v3's values are the newer ones and lack nothing is what
+    /// catch-up itself would say.
+    fn by_v3(&self, v2: &Row, winner: &Row, columns: &[Differing<'_>]) -> Difference {
+        let lacks = match judge(self.mapping, v2, Some(winner)) {
+            Verdict::Refresh(_, lacks) | Verdict::Merge(_, lacks) => lacks,
+            Verdict::Fine | Verdict::Deleted | Verdict::Insert => vec![],
+        };
+        let lacks = columns.iter().any(|differs| lacks.contains(&differs.column));
+        match (lacks, self.is_newer(v2, winner)) {
+            (false, _) => Difference::V3Updated,
+            (true, true) => Difference::Stale,
+            (true, false) => Difference::Overwritten,
+        }
     }
 
     fn columns<'r>(&self, v2: &'r Row, v3: &'r Row) -> Vec<Differing<'r>> {

@@ -109,8 +109,12 @@ impl Question<'_> {
 
     async fn postgres(&self, known: Option<&Known>) -> Result<(V2Mark, V2Says), Trouble> {
         let whole = Range::default();
-        let (moved, life) = self.movements().await?;
-        let recent = self.v2.days(&whole, &since("created_at", self.begun)).await?;
+        let (moved, life) = if self.believes() { self.movements().await? } else { (None, String::new()) };
+        // Without movements there is nothing that they could be held against.
+        let recent = match moved {
+            Some(_) => self.v2.days(&whole, &since("created_at", self.begun)).await?,
+            None => vec![],
+        };
         let mark = V2Mark { at: self.begun, moved, life, recent: recent.into_iter().collect() };
         let Some(known) = known else { return Ok((mark, V2Says::default())) };
         if let Some(came) = self.proven(known, &mark).await? {
@@ -125,11 +129,14 @@ impl Question<'_> {
         Ok((known.v2.clone(), V2Says { rows: Some(rows), touched, unproven: false }))
     }
 
+    /// Whether statistics may prove anything: what the worker copies of run items depends on other tables, too.
+    fn believes(&self) -> bool {
+        self.grace >= LATE && self.spec.table != Table::DatasetRunItems
+    }
+
     /// The days of rows that came since, where the statistics prove that nothing else happened.
     async fn proven(&self, known: &Known, now: &V2Mark) -> Result<Option<BTreeSet<i64>>, Trouble> {
-        // What the worker copies of run items depends on other tables, too.
-        let believed = self.grace >= LATE && self.spec.table != Table::DatasetRunItems;
-        let Some((then, moved)) = known.v2.moved.zip(now.moved).filter(|_| believed) else { return Ok(None) };
+        let Some((then, moved)) = known.v2.moved.zip(now.moved) else { return Ok(None) };
         if known.v2.life != now.life || then.updated != moved.updated || then.deleted != moved.deleted {
             return Ok(None);
         }

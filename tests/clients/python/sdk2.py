@@ -4,11 +4,11 @@ Its one argument is a JSON object: host, public_key, secret_key, run (a prefix o
 """
 
 import json
-import logging
 import os
 import sys
 
-import httpx
+sys.dont_write_bytecode = True
+import heard  # noqa: E402
 
 JOB = json.loads(sys.argv[1])
 RUN = JOB["run"]
@@ -22,40 +22,12 @@ from langfuse.decorators import langfuse_context, observe  # noqa: E402
 from langfuse.version import __version__  # noqa: E402
 
 
-class Complaints(logging.Handler):
-    """What the SDK logs at WARNING and above."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-    def take(self):
-        lines, self.lines = self.lines, []
-        return lines
-
-
-complaints = Complaints()
-logging.getLogger().addHandler(complaints)
-# The SDK swallows what a POST is answered with 4xx: only its HTTP client sees it.
-ANSWERS = []
-
-
 def client(secret_key=JOB["secret_key"], **more):
-    answered = {"response": [lambda response: ANSWERS.append(f"{response.request.method} {response.status_code}")]}
+    answer = lambda response: f"{response.request.method} {response.status_code}"  # noqa: E731
     return Langfuse(
         public_key=JOB["public_key"], secret_key=secret_key, host=JOB["host"], max_retries=1, timeout=20,
-        httpx_client=httpx.Client(event_hooks=answered, timeout=20), **more,
+        httpx_client=heard.http(answer), **more,
     )
-
-
-def told():
-    """Distinct answers and complaints since the last call."""
-    answers = sorted(set(ANSWERS))
-    ANSWERS.clear()
-    return {"answers": answers, "complaints": complaints.take()}
 
 
 def authorised(langfuse):
@@ -125,20 +97,20 @@ def write(langfuse):
     low_level(langfuse)
     langfuse.flush()
     decorated()
-    report["sent"] = told()
+    report["sent"] = heard.told()
 
     stranger = client("sk-lf-wrong")
     auth = authorised(stranger)
     stranger.trace(id=f"{RUN}-stranger", name="never")
     stranger.flush()
-    report["bad_key"] = {"auth": auth, **told()}
+    report["bad_key"] = {"auth": auth, **heard.told()}
 
     langfuse.trace(id=f"{RUN}-large", name="large", input="x" * 6_000_000)
     langfuse.flush()
-    report["too_large"] = told()
+    report["too_large"] = heard.told()
     langfuse.trace(id=f"{RUN}-after", name="after")
     langfuse.flush()
-    report["after"] = told()
+    report["after"] = heard.told()
     return report
 
 
@@ -149,7 +121,7 @@ def many(_):
     for it in ids:
         langfuse.trace(id=it, name="many")
     langfuse.flush()
-    return {"ids": ids, **told()}
+    return {"ids": ids, **heard.told()}
 
 
 print(json.dumps({"read": read, "write": write, "many": many}[JOB.get("do", "write")](client())))

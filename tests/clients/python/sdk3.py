@@ -4,58 +4,26 @@ Its one argument is a JSON object: host, public_key, secret_key, run (part of ev
 """
 
 import json
-import logging
 import sys
 
-import httpx
 from langfuse import Langfuse, observe, propagate_attributes
 from langfuse.api.resources.commons.errors import UnauthorizedError
 from langfuse.version import __version__
 from pydantic.v1 import ValidationError
 
+sys.dont_write_bytecode = True
+import heard  # noqa: E402
+
 JOB = json.loads(sys.argv[1])
 RUN = JOB["run"]
-ANSWERS = []
-
-
-class Complaints(logging.Handler):
-    """What the SDK and its exporter log at WARNING and above."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(f"{record.name}: {record.getMessage()}")
-
-    def take(self):
-        lines, self.lines = self.lines, []
-        return lines
-
-
-complaints = Complaints()
-logging.getLogger().addHandler(complaints)
 
 
 def client(secret_key=JOB["secret_key"], public_key=JOB["public_key"]):
-    answered = {
-        "response": [
-            lambda response: ANSWERS.append(
-                f"{response.request.method} {response.request.url.path} {response.status_code}"
-            )
-        ]
-    }
+    answer = lambda it: f"{it.request.method} {it.request.url.path} {it.status_code}"  # noqa: E731
     return Langfuse(
         public_key=public_key, secret_key=secret_key, host=JOB["host"], timeout=10,
-        httpx_client=httpx.Client(event_hooks=answered, timeout=20),
+        httpx_client=heard.http(answer),
     )
-
-
-def told():
-    """Distinct answers and complaints since the last call."""
-    answers = sorted(set(ANSWERS))
-    ANSWERS.clear()
-    return {"answers": answers, "complaints": complaints.take()}
 
 
 def authorised(langfuse):
@@ -97,20 +65,20 @@ langfuse = client()
 report = {"sdk": __version__, "auth": authorised(langfuse), "ids": tree(langfuse)}
 decorated("word")
 langfuse.flush()
-report["sent"] = told()
+report["sent"] = heard.told()
 
 if JOB.get("large"):
     report["ids"]["large"] = span(langfuse, "large", JOB["large"])
     langfuse.flush()
-    report["too_large"] = told()
+    report["too_large"] = heard.told()
 report["ids"]["after"] = span(langfuse, "after")
 langfuse.flush()
-report["after"] = told()
+report["after"] = heard.told()
 
 # One project has one client in a process: the stranger has a public key of its own.
 stranger = client("sk-lf-wrong", JOB["public_key"] + "x")
 report["bad_key"] = {"auth": authorised(stranger)}
 report["ids"]["stranger"] = span(stranger, "never")
 stranger.flush()
-report["bad_key"].update(told())
+report["bad_key"].update(heard.told())
 print(json.dumps(report))

@@ -147,6 +147,12 @@ fn copies_are_refreshed_when_v2_changed() {
     let Verdict::Refresh(row, columns) = judge(&map, &v2(&[]), Some(&copy)) else { panic!("a refresh") };
     assert_eq!((columns.as_slice(), row.get(&map, "event_ts")), (&["name"][..], &Cell::Millis(1_001)));
     assert_eq!(judge(&map, &v2(&[]), Some(&row)), Verdict::Fine);
+    // The same written again: only its time is another, and the copy takes it.
+    let mut same = v2(&[]);
+    set(&mut same, "updated_at", Cell::Millis(4_000));
+    let Verdict::Refresh(touched, columns) = judge(&map, &same, Some(&row)) else { panic!("a refresh") };
+    assert_eq!(columns, ["updated_at"]);
+    assert_eq!(judge(&map, &same, Some(&touched)), Verdict::Fine);
     // Changed again, a field emptied: a refreshed copy is still a copy.
     let mut emptied = v2(&[]);
     set(&mut emptied, "name", text(""));

@@ -196,12 +196,14 @@ pub async fn count(
     book.partitions.retain(|id, _| now.contains_key(id));
     side.parts_rows = now.values().flatten().map(|a| a.rows).sum();
     book.unsearched += before.saturating_sub(book.raw());
-    let (mut came, mut counted) = (Came::Whole, false);
+    let (mut came, mut counted) = (Came::Whole, Vec::new());
     for (id, active) in now {
-        let (then, seen) = book.partitions.get(&id).map_or((&[][..], -1), |p| (&p.parts, p.seen));
+        let (then, seen, unsure) =
+            book.partitions.get(&id).map_or((&[][..], -1, -1), |p| (&p.parts, p.seen, p.unsure));
         let change =
             if then.is_empty() { Change::Rewritten } else { parts::compare(then, &active, seen, replicated) };
-        if change != Change::None && counted && deadline.is_some_and(|end| Instant::now() >= end) {
+        if change != Change::None && !counted.is_empty() && deadline.is_some_and(|end| Instant::now() >= end)
+        {
             came = Came::Part;
             continue;
         }
@@ -211,7 +213,8 @@ pub async fn count(
         };
         if let Change::Grown(names, fresh) = &change {
             let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
-            if !*fresh || !few(server, spec, book, &id, &new, side).await? {
+            let sure = new.iter().all(|a| a.part.min > unsure);
+            if !*fresh || !sure || !few(server, spec, book, &id, &new, side).await? {
                 on = Some(touched(server, spec, &id, names, side).await?);
             }
         }
@@ -219,16 +222,44 @@ pub async fn count(
         if let Some(on) = on {
             book.unsearched += partition(server, spec, book, &id, on, rows, side).await?;
         }
-        if change != Change::None {
+        let is_new = change != Change::None;
+        if is_new {
             progress(side.read);
-            counted = true;
+            counted.push(id.clone());
         }
         // Also after a merge: the parts of tomorrow are held against these.
         let here = book.partitions.entry(id).or_default();
         here.parts = active.into_iter().map(|a| a.part).collect();
         here.seen = newest;
+        if is_new {
+            // Until it is asked, and for good where this is interrupted.
+            here.unsure = i64::MAX;
+        }
     }
+    came_meanwhile(server, spec, book, counted, side).await?;
     Ok(came)
+}
+
+/// Parts that came after the list and before the end of the count may be counted or not: the next count may not add
+/// their rows to what is known, it counts their units whole.
+async fn came_meanwhile(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    counted: Vec<String>,
+    side: &mut Side,
+) -> Result<(), Trouble> {
+    if counted.is_empty() {
+        return Ok(());
+    }
+    let now = server.parts(spec, side).await?.and_then(|(_, parts)| parts).unwrap_or_default();
+    for id in counted {
+        let newest = now.get(&id).into_iter().flatten().map(|a| a.part.max).max();
+        if let Some(here) = book.partitions.get_mut(&id) {
+            here.unsure = newest.unwrap_or(i64::MAX);
+        }
+    }
+    Ok(())
 }
 
 /// Adds the rows of a few new parts to a partition; `false` when they are to be counted with their units.

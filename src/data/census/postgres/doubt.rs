@@ -26,8 +26,12 @@ pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static 
     }
     let (inserted, seen) = (now.inserted - base.inserted, total.cast_signed() - book.base_rows.cast_signed());
     // Fewer insertions than new rows: the statistics come late. More: rows that no open day shows.
-    (inserted > seen).then_some("rows were inserted that no open day shows")
+    (inserted > seen).then_some(INSERTED)
 }
+
+/// Where nothing was deleted, a day with as many rows as before has the same rows. It is also what a base says that was
+/// made while rows came: their statistics were still to come.
+const INSERTED: &str = "rows were inserted that no open day shows";
 
 /// Counts again what is in doubt, then what chance says, then what updates may have changed.
 pub(super) async fn settle(
@@ -59,9 +63,11 @@ pub(super) async fn settle(
             (scope.progress)(side.read);
             from = to;
         }
-        // Where the count is the same, the rows may not be.
-        for day in book.days.values_mut() {
-            day.read_at = Some(BEFORE);
+        if why != INSERTED {
+            // Where the count is the same, the rows may not be.
+            for day in book.days.values_mut() {
+                day.read_at = Some(BEFORE);
+            }
         }
     }
     reread(session, table, book, side, scope).await?;

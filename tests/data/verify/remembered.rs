@@ -1,0 +1,152 @@
+//! Days that were found equal are not read again until they change, and whatever changes is seen.
+
+use std::time::{Duration, Instant};
+
+use cutover::clients::work::Access;
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{ODD, ch, findings, sql, still, told, verify};
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use crate::sides;
+
+/// Rows, those of remembered days, differences.
+fn remembered(told: &Value) -> (u64, u64, u64) {
+    let table = &told["tables"][0];
+    (table["rows"].as_u64().unwrap(), table["remembered"].as_u64().unwrap(), told["wrong"].as_u64().unwrap())
+}
+
+/// Carries statements out, and waits until PostgreSQL's statistics show them.
+async fn counted(rehearsal: &Rehearsal, statements: &str) {
+    let mut watcher = PgConnection::connect(rehearsal.field("postgres_url")).await.unwrap();
+    let moved = "SELECT n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE relname = 'traces'";
+    let before: i64 = sqlx::query_scalar(moved).fetch_one(&mut watcher).await.unwrap();
+    sql(rehearsal, statements).await;
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(moved).fetch_one(&mut watcher).await.unwrap() == before {
+        assert!(begun.elapsed() < Duration::from_secs(70), "the statistics say nothing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Where PostgreSQL's statistics are believed, nothing that happened is overlooked: each kind of change, alone.
+#[tokio::test]
+async fn what_the_statistics_prove_is_true() {
+    let rehearsal = still("2000").await;
+    counted(&rehearsal, "UPDATE traces SET name = name WHERE id = (SELECT min(id) FROM traces)").await;
+    let verify = |args: &[&str]| told(&rehearsal, &[&["--table", "traces"], args].concat());
+    assert_eq!(remembered(&verify(&[])), (2000, 0, 0));
+    let whole = remembered(&verify(&[]));
+    assert!(matches!(whole, (2000, 1501..=2000, 0)), "{whole:?}");
+
+    // A row that came today, with a time long ago.
+    let new = "INSERT INTO traces (id, project_id, \"timestamp\", created_at, updated_at) SELECT 'came', \
+               (SELECT min(id) FROM projects), '2026-06-01', now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'";
+    counted(&rehearsal, new).await;
+    let told = verify(&[]);
+    assert_eq!(findings(&told)["came"].0, "missing", "{told:#}");
+    assert!(matches!(remembered(&told), (2001, 1400..2001, 1)), "{told:#}");
+    // It is still told, and goes when it is gone.
+    assert_eq!(remembered(&verify(&[])).2, 1);
+    counted(&rehearsal, "DELETE FROM traces WHERE id = 'came'").await;
+    assert_eq!(remembered(&verify(&[])).2, 0);
+    // Written into the past: no open window shows it, but there is one insertion too many.
+    counted(&rehearsal, &new.replace("now() AT TIME ZONE 'UTC'", "timestamp '2026-05-01'")).await;
+    assert_eq!(findings(&verify(&[]))["came"].0, "missing");
+    counted(&rehearsal, "DELETE FROM traces WHERE id = 'came'").await;
+    // One goes from v2 and another comes, on one day and on two: as many as before.
+    let day = "UPDATE traces SET name = name WHERE false; WITH gone AS (DELETE FROM traces WHERE id = (SELECT id FROM traces \
+               WHERE \"timestamp\" < '2026-11-01' ORDER BY \"timestamp\" DESC LIMIT 1) RETURNING *) INSERT INTO traces \
+               (id, project_id, \"timestamp\", created_at, updated_at) SELECT 'instead', project_id, \"timestamp\", \
+               now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM gone";
+    counted(&rehearsal, day).await;
+    let kinds: Vec<_> = findings(&verify(&[])).into_values().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds.len(), 2, "{kinds:?}");
+    assert!(kinds.contains(&"missing".to_owned()) && kinds.contains(&"extra".to_owned()), "{kinds:?}");
+    // Changed without a word in updated_at.
+    counted(
+        &rehearsal,
+        "UPDATE traces SET user_id = 'silently' WHERE id = (SELECT id FROM traces WHERE id <> 'instead' \
+         ORDER BY \"timestamp\" LIMIT 1)",
+    )
+    .await;
+    assert_eq!(remembered(&verify(&[])).2, 3);
+    let swap =
+        format!("DELETE FROM traces WHERE id = (SELECT max(id) FROM traces WHERE id <> 'instead'); {new}");
+    counted(&rehearsal, &swap).await;
+    let kinds: Vec<_> = findings(&verify(&[])).into_values().map(|(kind, _)| kind).collect();
+    assert!(kinds.contains(&"missing".to_owned()) && kinds.contains(&"extra".to_owned()), "{kinds:?}");
+    // ClickHouse: a version more, a month rewritten.
+    let (_, work) = sides::open(&rehearsal, Access::Write).await;
+    ch(&work, "INSERT INTO traces SELECT * REPLACE ('other' AS name) FROM traces FINAL WHERE timestamp > '2026-05-02' AND id != 'came' \
+               ORDER BY timestamp LIMIT 5, 1").await;
+    ch(&work, "OPTIMIZE TABLE traces FINAL").await;
+    assert_eq!(remembered(&verify(&[])).2, 6, "merged with what was known");
+    ch(&work, "ALTER TABLE traces UPDATE user_id = 'other' WHERE id = (SELECT min(id) FROM traces) SETTINGS mutations_sync = 2")
+        .await;
+    assert_eq!(remembered(&verify(&[])).2, 7, "a mutation");
+    let again = remembered(&verify(&[]));
+    assert!(again.1 > 1000 && again.2 == 7, "{again:?}");
+}
+
+/// A run that is killed goes on; the next one reads only what changed, and sees what changed.
+#[tokio::test]
+async fn what_was_found_equal_is_not_read_again_until_it_changes() {
+    let rehearsal = still("3000").await;
+    let slow = ["--table", "traces", "--max-load", "5", "--step", "40"];
+    let mut child = std::process::Command::new(CUTOVER)
+        .arg("--config")
+        .arg(rehearsal.config())
+        .arg("verify")
+        .args(slow)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let file = rehearsal.dir().join("state/verify.json");
+    let known = || -> usize {
+        let book = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        book.and_then(|b| {
+            b["known"].as_object()?.values().next()?["days"].as_object().map(serde_json::Map::len)
+        })
+        .unwrap_or(0)
+    };
+    let begun = Instant::now();
+    while known() < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is remembered");
+        assert!(child.try_wait().unwrap().is_none(), "it was faster than that");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resumed = remembered(&verify(&rehearsal, &["--table", "traces"]));
+    assert!(resumed.0 == 3000 && resumed.1 > 0 && resumed.1 < 3000 && resumed.2 == 0, "{resumed:?}");
+    // All but the days that are read again by chance.
+    let again = remembered(&told(&rehearsal, &["--table", "traces"]));
+    assert!(again.0 == 3000 && again.1 > 2500 && again.2 == 0, "{again:?}");
+
+    // One new day.
+    sql(&rehearsal, ODD).await;
+    let told = verify(&rehearsal, &["--table", "traces"]);
+    assert!(matches!(remembered(&told), (3006, _, 6)), "{told:#}");
+    // Changed in v2, long ago by its own time.
+    let old = "(SELECT id FROM traces WHERE \"timestamp\" > '2026-06-01' ORDER BY \"timestamp\" LIMIT 1)";
+    sql(
+        &rehearsal,
+        &format!(
+            "UPDATE traces SET name = 'changed', updated_at = now() AT TIME ZONE 'UTC' WHERE id = {old}"
+        ),
+    )
+    .await;
+    let told = verify(&rehearsal, &["--table", "traces"]);
+    let stale: Vec<_> = findings(&told).into_values().filter(|(d, _)| d == "stale").collect();
+    assert_eq!(stale, [("stale".to_owned(), vec!["name".to_owned(), "updated_at".to_owned()])], "{told:#}");
+    // Changed in v3.
+    let (_, work) = sides::open(&rehearsal, Access::Write).await;
+    ch(&work, "INSERT INTO traces SELECT * REPLACE ('other' AS name) FROM traces FINAL WHERE timestamp > '2026-06-01' ORDER BY timestamp DESC LIMIT 1")
+        .await;
+    let told = verify(&rehearsal, &["--table", "traces"]);
+    assert!(findings(&told).into_values().any(|(d, c)| d == "changed" && c == ["name"]), "{told:#}");
+    // The state that the cockpit reads.
+    let results = cutover::data::verify::state::results(&rehearsal.dir().join("state"));
+    assert!(results.len() == 1 && results[0].wrong == 8 && results[0].rows == 3006, "{results:?}");
+}
