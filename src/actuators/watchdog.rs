@@ -60,7 +60,7 @@ impl Actuators {
     /// Waits for the deadline of `op`, then takes the traffic back unless it was called off.
     pub async fn guard(&self, op: OpId) -> Result<Watched, Trouble> {
         loop {
-            match standing(&self.journal, op).map_err(broken)? {
+            match standing(&self.journal, op).map_err(|e| broken(&e))? {
                 Standing::CalledOff => return Ok(Watched::CalledOff),
                 Standing::Waits(pending) if (self.wall)() >= pending.at => break,
                 // Whoever began the later move has had all the time there is to journal its answer.
@@ -74,11 +74,11 @@ impl Actuators {
     /// From here on the journal's newer entries are our own, so calling off is over.
     async fn take_back(&self, op: OpId) -> Result<Watched, Trouble> {
         let (Standing::Waits(pending) | Standing::Perhaps(pending)) =
-            standing(&self.journal, op).map_err(broken)?
+            standing(&self.journal, op).map_err(|e| broken(&e))?
         else {
             return Ok(Watched::CalledOff);
         };
-        let next = replay(&self.journal).map_err(broken)?.next_op;
+        let next = replay(&self.journal).map_err(|e| broken(&e))?.next_op;
         let Some(sent) = self.sent(op)? else {
             return Ok(Watched::CalledOff);
         };
@@ -108,7 +108,7 @@ impl Actuators {
 
     /// The plan of an operation, from the journal.
     fn sent(&self, op: OpId) -> Result<Option<Plan>, Trouble> {
-        let records = self.journal.read().map_err(broken)?;
+        let records = self.journal.read().map_err(|e| broken(&e))?;
         Ok(records.iter().rev().find_map(|r| r.entry.plan().filter(|p| p.op == op)))
     }
 }
@@ -117,7 +117,7 @@ fn after(at: jiff::Timestamp, by: Duration) -> jiff::Timestamp {
     at.checked_add(by).unwrap_or(at)
 }
 
-fn broken(error: JournalError) -> Trouble {
+fn broken(error: &JournalError) -> Trouble {
     Trouble::new(Kind::Refused, "journal", error.to_string())
 }
 
