@@ -23,9 +23,9 @@ conformance: setup apiserver ## the embedded API server beside the real one, RBA
 
 test: setup apiserver ## run every test
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --locked && cargo test --doc --locked; \
+	  cargo nextest run --locked --no-fail-fast && cargo test --doc --locked; \
 	else \
-	  cargo test --locked; \
+	  cargo test --locked --no-fail-fast; \
 	fi
 
 bench: setup ## build release and print one table of budgets; SIZE=full for 5 000 000 traces, PEERS=1 beside others, PART="screen load"

@@ -36,6 +36,20 @@ impl Stores {
         Self { rehearsal, config, runtime: tokio::runtime::Runtime::new().unwrap() }
     }
 
+    /// Waits until so many requests in a row through the gateway were answered by v3.
+    pub fn answered_by_v3(&self, rows: u32) {
+        let address = format!("{}/api/public/health", self.rehearsal.field("public_url"));
+        let start = Instant::now();
+        let mut met = 0;
+        while met < rows {
+            assert!(start.elapsed() < VISIBLE, "{met} of {rows} answers of v3 in a row");
+            let answer: Value = self.runtime.block_on(async {
+                reqwest::Client::new().get(&address).send().await.unwrap().json().await.unwrap()
+            });
+            met = if answer["version"].as_str().unwrap().starts_with('3') { met + 1 } else { 0 };
+        }
+    }
+
     /// A text of the configuration.
     pub fn told(&self, section: &str, key: &str) -> &str {
         self.config[section][key].as_str().unwrap()

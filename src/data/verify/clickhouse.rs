@@ -6,6 +6,7 @@ use clickhouse::query::BytesCursor;
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
+use super::ids::Id;
 use super::lookup3::hashtext;
 use super::range::{HOUR, Range};
 use crate::clients::work::ClickhouseWork;
@@ -16,6 +17,8 @@ use crate::domain::{Kind, Trouble};
 
 /// Longest text of a query: lists of ids and buckets are long.
 const QUERY: &str = "16777216";
+/// Ids that are asked for at once.
+const NAMES: usize = 100_000;
 /// A moved row is another sorting key, and the partition follows from the key: parts of different partitions never
 /// hold versions of one row.
 const FINAL: &str = "do_not_merge_across_partitions_select_final";
@@ -39,11 +42,11 @@ pub struct V3Row {
 #[derive(Debug, Default)]
 pub struct Ids {
     /// Of rows that were copied.
-    pub copied: Vec<u64>,
+    pub copied: Vec<Id>,
     /// Of rows that v3 wrote.
-    pub own: Vec<u64>,
+    pub own: Vec<Id>,
     /// Of rows that were deleted.
-    pub deleted: Vec<u64>,
+    pub deleted: Vec<Id>,
 }
 
 /// One table of ClickHouse.
@@ -161,22 +164,21 @@ impl V3 {
     ///
     /// # Errors
     /// The query fails.
-    pub async fn ids(&self, range: &Range, seen: &(dyn Fn(u64) + Sync)) -> Result<(Ids, u64), Trouble> {
+    pub async fn ids(&self, seen: &(dyn Fn(u64) + Sync)) -> Result<(Ids, u64), Trouble> {
         let sql = format!(
-            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), id FROM {table} WHERE {limits}",
-            time = self.spec.time,
-            table = self.spec.ch,
-            limits = range.ch(self.spec.time)
+            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {})), id FROM {}",
+            self.spec.time, self.spec.ch
         );
         let mut ids = Ids::default();
-        let mut cursor = self.work.stream(self.query(&sql, range))?;
+        let mut cursor = self.work.stream(self.query(&sql, &Range::default()))?;
         self.each(&mut cursor, seen, |from| {
             let kind = take(from, 1)?[0];
-            let hash = hashtext(take_bytes(from)?, 0);
+            let id = take_bytes(from)?;
+            let id = (hashtext(id, 0), crc32fast::hash(id));
             match kind {
-                0 => ids.copied.push(hash),
-                1 => ids.own.push(hash),
-                _ => ids.deleted.push(hash),
+                0 => ids.copied.push(id),
+                1 => ids.own.push(id),
+                _ => ids.deleted.push(id),
             }
             Ok(())
         })
@@ -184,27 +186,26 @@ impl V3 {
         Ok((ids, cursor.received_bytes()))
     }
 
-    /// The ids with these hashes, which are sorted.
+    /// The ids with these hashes, which are sorted: ClickHouse computes the second, the first is compared here.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn named(&self, hashes: &[u64], range: &Range) -> Result<Vec<String>, Trouble> {
+    pub async fn named(&self, ids: &[Id]) -> Result<Vec<String>, Trouble> {
         let mut found = vec![];
-        if hashes.is_empty() {
-            return Ok(found);
+        for wanted in ids.chunks(NAMES) {
+            let sql = format!("SELECT DISTINCT id FROM {} WHERE CRC32(id) IN ?", self.spec.ch);
+            let sums: Vec<u32> = wanted.iter().map(|id| id.1).collect();
+            let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(sums))?;
+            self.each(&mut cursor, &|_| {}, |from| {
+                let id = take_bytes(from)?;
+                if wanted.binary_search_by_key(&hashtext(id, 0), |id| id.0).is_ok() {
+                    found.push(String::from_utf8_lossy(id).into_owned());
+                }
+                Ok(())
+            })
+            .await?;
         }
-        let sql = format!("SELECT id FROM {} WHERE {}", self.spec.ch, range.ch(self.spec.time));
-        let mut cursor = self.work.stream(self.query(&sql, range))?;
-        self.each(&mut cursor, &|_| {}, |from| {
-            let id = take_bytes(from)?;
-            if hashes.binary_search(&hashtext(id, 0)).is_ok() {
-                found.push(String::from_utf8_lossy(id).into_owned());
-            }
-            Ok(())
-        })
-        .await?;
         found.sort_unstable();
-        found.dedup();
         Ok(found)
     }
 

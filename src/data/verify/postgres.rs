@@ -5,14 +5,13 @@
 
 use std::future::Future;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
 use super::range::Range;
 use crate::clients::work::PostgresWork;
-use crate::data::copy_out::CopyOut;
 use crate::data::tables::Spec;
 use crate::domain::{Kind, Trouble};
 
@@ -143,50 +142,6 @@ impl V2 {
         .await
     }
 
-    /// `hashtextextended(id, 0)` of every row: 8 bytes each, from the primary key's index where it can be.
-    ///
-    /// # Errors
-    /// The statement fails, or its stream is cut.
-    pub async fn ids(&self, range: &Range) -> Result<Vec<u64>, Trouble> {
-        again(|| async {
-            let mut session = self.session().await?;
-            let condition = self.condition(&mut session, range).await?;
-            let sql = format!("SELECT {} FROM {} WHERE {condition}", ID_HASH, self.from);
-            let cut = |e| Trouble::new(Kind::Unreachable, &self.work.object, format!("{e}"));
-            let (mut copy, mut ids) = (CopyOut::default(), Vec::new());
-            let mut chunks = self.work.copy_out(&mut session, &sql).await?;
-            while let Some(chunk) = chunks.next().await {
-                copy.push(&chunk?);
-                while let Some(fields) = copy.row().map_err(cut)? {
-                    let bytes = fields.first().and_then(|f| f.0).and_then(|b| b.try_into().ok());
-                    ids.push(u64::from_be_bytes(bytes.unwrap_or_default()));
-                }
-            }
-            copy.finish().map_err(cut)?;
-            Ok(ids)
-        })
-        .await
-    }
-
-    /// The ids with these hashes.
-    ///
-    /// # Errors
-    /// The statement fails.
-    pub async fn named(&self, hashes: &[u64], range: &Range) -> Result<Vec<String>, Trouble> {
-        if hashes.is_empty() {
-            return Ok(vec![]);
-        }
-        let wanted: Vec<i64> = hashes.iter().map(|h| *h as i64).collect();
-        again(|| async {
-            let mut session = self.session().await?;
-            let condition = self.condition(&mut session, range).await?;
-            let sql = format!("SELECT t.id FROM {} WHERE {} = ANY($1) AND {condition}", self.from, ID_HASH);
-            let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(&wanted);
-            query.fetch_all(&mut session).await.map_err(|e| self.work.trouble(&e))
-        })
-        .await
-    }
-
     /// Those of these ids that exist.
     ///
     /// # Errors
@@ -230,7 +185,7 @@ impl V2 {
 }
 
 /// What an id is known by: bytes, whatever the collation.
-const ID_HASH: &str = "hashtextextended(t.id COLLATE \"C\", 0)";
+pub(super) const ID_HASH: &str = "hashtextextended(t.id COLLATE \"C\", 0)";
 
 /// Carries out, and once more where a replica was in its own way.
 pub(super) async fn again<T, F: Future<Output = Result<T, Trouble>>>(

@@ -176,7 +176,7 @@ impl Running<'_> {
         };
         self.say("reading both sides");
         if self.strategy == Strategy::Ids {
-            let compared = ids::compare(&self.v2, &self.v3, range, &seen).await?;
+            let compared = ids::compare(&self.v2, &self.v3, &seen).await?;
             self.report.rows += compared.rows;
             self.report.v3_only += compared.v3_only;
             self.report.received += compared.received;

@@ -207,7 +207,8 @@ async fn a_session_keeps_what_statements_set_and_nothing_of_a_url() {
 
     let over = std::cell::Cell::new(false);
     let long = async {
-        say("/?session_id=s", "SELECT sleep(3)").await;
+        // The short question may be in the session just then.
+        while say("/?session_id=s", "SELECT sleep(3)").await.contains("Code: 373") {}
         over.set(true);
     };
     let meanwhile = async {

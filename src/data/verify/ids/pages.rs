@@ -1,0 +1,198 @@
+//! v2's ids in the order of their index, as hashes: a page is one row of arrays, and now and then an id stands
+//! beside its hash, so that any hash can be named later by reading a few hundred entries of the index.
+//!
+//! One rule: a page goes on where the last named id of the page before stands; what came after that is read again.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::super::lookup3::hashtext;
+use super::super::postgres::{ID_HASH, V2, again};
+use crate::domain::{Kind, Trouble};
+
+/// Rows of a page: 6 MB in PostgreSQL and here.
+const PAGE: i64 = 500_000;
+/// An id is sent whole where its hash ends in so many zero bits: one in 256.
+const NAMED: u64 = 0xff;
+
+/// The ids of PostgreSQL, in the order of its index.
+#[derive(Debug, Default)]
+pub(super) struct Hashes {
+    /// `hashtextextended(id, 0)` of each.
+    pub(super) all: Vec<u64>,
+    /// Some of them by place, and the last one.
+    named: Vec<(usize, String)>,
+}
+
+impl Hashes {
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// A statement fails, or its answer is not in the index's order.
+    pub(super) async fn read(v2: &V2) -> Result<Self, Trouble> {
+        again(|| async {
+            let mut session = v2.session().await?;
+            let (mut hashes, mut limit) = (Self::default(), PAGE);
+            loop {
+                let (all, named) = page(v2, &mut session, hashes.last(), limit).await?;
+                let whole = all.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+                let begun = hashes.all.len();
+                hashes.take(all, named, whole).ok_or_else(|| {
+                    let text = "the ids did not come in the order of their index".to_owned();
+                    Trouble::new(Kind::Unexpected, &v2.work.object, text)
+                })?;
+                if whole {
+                    break;
+                }
+                if hashes.all.len() == begun {
+                    limit = limit.saturating_mul(8); // no id of the page was named
+                }
+            }
+            hashes.close(v2, &mut session).await?;
+            Ok(hashes)
+        })
+        .await
+    }
+
+    fn last(&self) -> Option<&str> {
+        self.named.last().map(|(_, id)| id.as_str())
+    }
+
+    /// Takes a page: up to the last id that has a name, or all of it.
+    fn take(&mut self, all: Vec<u64>, named: Vec<String>, whole: bool) -> Option<()> {
+        let begun = self.all.len();
+        let places = all.iter().enumerate().filter(|(_, hash)| *hash & NAMED == 0);
+        let mut named = named.into_iter();
+        for (at, hash) in places {
+            let id = named.next().filter(|id| hashtext(id.as_bytes(), 0) == *hash)?;
+            self.named.push((begun + at, id));
+        }
+        let end = self.named.last().map_or(begun, |(at, _)| at + 1).max(begun);
+        self.all.extend(all);
+        if !whole {
+            self.all.truncate(end);
+        }
+        named.next().is_none().then_some(())
+    }
+
+    /// Names the last id, where rows come after the last that has a name.
+    async fn close(&mut self, v2: &V2, session: &mut PgConnection) -> Result<(), Trouble> {
+        let sql = format!("SELECT t.id FROM {} ORDER BY t.id DESC LIMIT 1", v2.from());
+        let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql));
+        let last = query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))?;
+        self.named.extend(last.map(|id| (self.all.len(), id)));
+        Ok(())
+    }
+
+    /// The ids at these places, which are in order. One that was deleted since has no name any more.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub(super) async fn names(&self, v2: &V2, places: &[usize]) -> Result<Vec<String>, Trouble> {
+        let (low, high): (Vec<&str>, Vec<&str>) = self.stretches(places).into_iter().unzip();
+        if low.is_empty() {
+            return Ok(vec![]);
+        }
+        let found: Vec<String> = again(|| async {
+            let mut session = v2.session().await?;
+            let sql = format!(
+                "SELECT x.id FROM unnest($1::text[], $2::text[]) AS s(low, high) CROSS JOIN LATERAL \
+                 (SELECT t.id FROM {} WHERE t.id >= s.low AND t.id <= s.high OFFSET 0) x",
+                v2.from()
+            );
+            let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&low).bind(&high);
+            query.fetch_all(&mut session).await.map_err(|e| v2.work.trouble(&e))
+        })
+        .await?;
+        let mut wanted: Vec<u64> = places.iter().filter_map(|at| self.all.get(*at)).copied().collect();
+        wanted.sort_unstable();
+        let mut found: Vec<String> = found
+            .into_iter()
+            .filter(|id| wanted.binary_search(&hashtext(id.as_bytes(), 0)).is_ok())
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// First and last id of the stretches between named ids that hold these places.
+    fn stretches(&self, places: &[usize]) -> Vec<(&str, &str)> {
+        let mut bounds: Vec<(usize, usize)> = vec![];
+        for place in places {
+            let after = self.named.partition_point(|(at, _)| at < place);
+            match bounds.last_mut() {
+                Some((_, last)) if *last + 1 >= after => *last = after,
+                _ => bounds.push((after, after)),
+            }
+        }
+        let id = |at: usize| self.named.get(at).map(|(_, id)| id.as_str());
+        // No text comes before the empty one, in any collation.
+        let before = |at: usize| at.checked_sub(1).and_then(id).unwrap_or_default();
+        bounds.into_iter().filter_map(|(first, last)| Some((before(first), id(last)?))).collect()
+    }
+}
+
+/// The hashes of the next ids, and those ids that are sent whole.
+async fn page(
+    v2: &V2,
+    session: &mut PgConnection,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<(Vec<u64>, Vec<String>), Trouble> {
+    let sql = format!(
+        "SELECT coalesce(array_agg(h), '{{}}'), coalesce(array_agg(id) FILTER (WHERE h & {NAMED} = 0), '{{}}') \
+         FROM (SELECT t.id, {ID_HASH} AS h FROM {} WHERE {} ORDER BY t.id LIMIT $1) x",
+        v2.from(),
+        if after.is_some() { "t.id > $2" } else { "true" }
+    );
+    let query = sqlx::query_as::<_, (Vec<i64>, Vec<String>)>(AssertSqlSafe(sql)).bind(limit);
+    let query = match after {
+        Some(id) => query.bind(id),
+        None => query,
+    };
+    let (all, named) = query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))?;
+    Ok((all.into_iter().map(i64::cast_unsigned).collect(), named))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids with their hashes, named where the hash says so.
+    fn rows(numbers: std::ops::Range<u32>) -> (Vec<u64>, Vec<String>) {
+        let ids: Vec<String> = numbers.map(|n| format!("id-{n:06}")).collect();
+        let all: Vec<u64> = ids.iter().map(|id| hashtext(id.as_bytes(), 0)).collect();
+        let named = ids.iter().zip(&all).filter(|(_, h)| *h & NAMED == 0).map(|(id, _)| id.clone()).collect();
+        (all, named)
+    }
+
+    #[test]
+    fn a_page_ends_with_its_last_name_and_the_next_goes_on_there() {
+        let mut hashes = Hashes::default();
+        let (all, named) = rows(0..5_000);
+        assert_eq!(hashes.take(all, named, false), Some(()));
+        let last: u32 = hashes.last().unwrap()[3..].parse().unwrap();
+        assert_eq!(hashes.all.len(), last as usize + 1);
+        assert!(last > 4_000, "{last}");
+        let (all, named) = rows(last + 1..7_000);
+        assert_eq!(hashes.take(all, named, true), Some(()));
+        assert_eq!(hashes.all, rows(0..7_000).0);
+        // A place lies between the names around it, whichever page it came with.
+        hashes.named.push((7_000, "id-006999".to_owned()));
+        for place in [0, 1, 4_999, 5_000, 6_999] {
+            let id = format!("id-{place:06}");
+            let [(low, high)] = hashes.stretches(&[place])[..] else { panic!("{place}") };
+            assert!(low <= id.as_str() && id.as_str() <= high, "{low} {id} {high}");
+        }
+        assert_eq!(hashes.stretches(&(0..7_000).collect::<Vec<_>>()), [("", "id-006999")]);
+    }
+
+    #[test]
+    fn a_page_in_another_order_is_refused() {
+        let (mut all, named) = rows(0..5_000);
+        all.reverse();
+        assert_eq!(Hashes::default().take(all, named, true), None);
+        let (all, mut named) = rows(0..5_000);
+        named.push("one more".to_owned());
+        assert_eq!(Hashes::default().take(all, named, true), None);
+    }
+}
