@@ -17,3 +17,5 @@ mod readings;
 mod robust;
 #[path = "screens/snapshots.rs"]
 mod snapshots;
+#[path = "screens/troubles.rs"]
+mod troubles;

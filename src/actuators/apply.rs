@@ -83,18 +83,22 @@ impl Actuators {
             Err(trouble) => tracing::error!("the rollback goes ahead without its journal line: {trouble}"),
             Ok(_) => {}
         }
-        if plan.confirm_within.is_some() {
-            self.watch(plan).map_err(ApplyError::Refused)?;
-        }
-        let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
-        let outcome = if let Ok(outcome) = sent {
-            outcome
-        } else {
-            let detail = "no answer from the API server within the deadline";
-            Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
+        let watched = if plan.confirm_within.is_some() { self.watch(plan) } else { Ok(()) };
+        // Without its watchdog nothing is sent, and the journal says so: an intent alone would have a deadline.
+        let outcome = match watched {
+            Ok(()) => self.send_in_time(plan).await,
+            Err(trouble) => Err(ApplyError::Refused(trouble)),
         };
         self.record_answer(plan, &outcome).await;
         outcome.map(drop)
+    }
+
+    async fn send_in_time(&self, plan: &Plan) -> Result<Vec<String>, ApplyError> {
+        let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
+        sent.unwrap_or_else(|_| {
+            let detail = "no answer from the API server within the deadline";
+            Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
+        })
     }
 
     /// One patch after the other; gives the new resourceVersions.

@@ -11,7 +11,7 @@ use crate::shift::{OpId, Plan};
 
 use super::apply::{Actuators, why};
 use super::event;
-use super::journal::{Entry, Outcome, Record};
+use super::journal::{Entry, Outcome, Record, replay};
 use super::lease::RENEWAL;
 
 impl Actuators {
@@ -108,13 +108,21 @@ impl Actuators {
         loop {
             ticks.tick().await;
             let (lease, hold) = self.lease(armed).await;
-            let hold = hold.map(|h| Msg::Answer(Answer::Hold(Ok(h))));
-            for msg in std::iter::once(Msg::Answer(Answer::Lease(lease))).chain(hold) {
-                if to.send(msg).await.is_err() {
+            let hold = hold.map(|h| Answer::Hold(Ok(h)));
+            let deadline = self.deadline().await;
+            for answer in std::iter::once(Answer::Lease(lease)).chain(hold).chain(deadline) {
+                if to.send(Msg::Answer(answer)).await.is_err() {
                     return;
                 }
             }
         }
+    }
+
+    /// What the journal says by now; nothing where it cannot be read, which was said at the start.
+    async fn deadline(&self) -> Option<Answer> {
+        let journal = self.journal.clone();
+        let state = tokio::task::spawn_blocking(move || replay(&journal)).await.ok()?.ok()?;
+        Some(Answer::Deadline(state.pending, state.next_op))
     }
 
     /// Gives the lease back; for the end of the program.

@@ -55,17 +55,25 @@ impl Verbs {
     }
 
     /// Shows what a remedy would do. `asked` is the number of the question, for the answer.
-    pub async fn plan(self, remedy: Remedy, asked: u64) -> Answer {
-        let (stop, outcome) = (self.next(), self.start(&remedy.plan()));
-        let outcome = async { self.follow(outcome?, None, &stop).await }.await;
-        Answer::Remedy(remedy, Told::Plan(asked, outcome))
+    pub fn plan(&self, remedy: Remedy, asked: u64) -> impl Future<Output = Answer> + Send + use<> {
+        let told = self.carry_out(remedy.plan(), None);
+        async move { Answer::Remedy(remedy, Told::Plan(asked, told.await)) }
     }
 
     /// Carries it out, and tells each line.
-    pub async fn run(self, remedy: Remedy) -> Answer {
-        let (stop, outcome) = (self.next(), self.start(&remedy.run()));
-        let outcome = async { self.follow(outcome?, Some(remedy), &stop).await }.await;
-        Answer::Remedy(remedy, Told::Done(outcome))
+    pub fn run(&self, remedy: Remedy) -> impl Future<Output = Answer> + Send + use<> {
+        let told = self.carry_out(remedy.run(), Some(remedy));
+        async move { Answer::Remedy(remedy, Told::Done(told.await)) }
+    }
+
+    /// It can be stopped from now on, not from when its task comes first to run.
+    fn carry_out(
+        &self,
+        arguments: Vec<&'static str>,
+        telling: Option<Remedy>,
+    ) -> impl Future<Output = Result<Ended, Trouble>> + Send + use<> {
+        let (verbs, stop) = (self.clone(), self.next());
+        async move { verbs.follow(verbs.start(&arguments)?, telling, &stop).await }
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Child, Trouble> {

@@ -1,17 +1,19 @@
 //! "Take it back unless I confirm": a process of its own, in a session of its own, so that it outlives the SSH
 //! connection that asked for it.
 //!
-//! One rule: the journal is the only thing the two processes share. A confirmation, or any later operation,
-//! calls the watchdog off.
+//! One rule: the journal is the only thing the two processes share. A confirmation, or any later operation
+//! that was not refused, calls the watchdog off.
 
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::domain::{Kind, Trouble};
+use crate::domain::traffic::Route;
+use crate::domain::{Kind, Split, Trouble};
+use crate::shift::machine::SETTLE;
 use crate::shift::{Intent, OpId, Plan};
 
 use super::apply::Actuators;
-use super::journal::{JournalError, replay};
+use super::journal::{JournalError, Standing, replay, standing};
 
 /// How often the journal is looked at while the deadline runs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,13 +59,13 @@ impl Actuators {
 
     /// Waits for the deadline of `op`, then takes the traffic back unless it was called off.
     pub async fn guard(&self, op: OpId) -> Result<Watched, Trouble> {
-        let broken = |e: JournalError| Trouble::new(Kind::Refused, "journal", e.to_string());
         loop {
-            let state = replay(&self.journal).map_err(broken)?;
-            match state.pending.filter(|p| p.op == op) {
-                None => return Ok(Watched::CalledOff),
-                Some(pending) if (self.wall)() >= pending.at => break,
-                Some(_) => tokio::time::sleep(LOOK).await,
+            match standing(&self.journal, op).map_err(|e| broken(&e))? {
+                Standing::CalledOff => return Ok(Watched::CalledOff),
+                Standing::Waits(pending) if (self.wall)() >= pending.at => break,
+                // Whoever began the later move has had all the time there is to journal its answer.
+                Standing::Perhaps(pending) if (self.wall)() >= after(pending.at, SETTLE * 2) => break,
+                Standing::Waits(_) | Standing::Perhaps(_) => tokio::time::sleep(LOOK).await,
             }
         }
         self.take_back(op).await
@@ -71,11 +73,12 @@ impl Actuators {
 
     /// From here on the journal's newer entries are our own, so calling off is over.
     async fn take_back(&self, op: OpId) -> Result<Watched, Trouble> {
-        let broken = |e: JournalError| Trouble::new(Kind::Refused, "journal", e.to_string());
-        let state = replay(&self.journal).map_err(broken)?;
-        let Some(pending) = state.pending.filter(|p| p.op == op) else {
+        let (Standing::Waits(pending) | Standing::Perhaps(pending)) =
+            standing(&self.journal, op).map_err(|e| broken(&e))?
+        else {
             return Ok(Watched::CalledOff);
         };
+        let next = replay(&self.journal).map_err(|e| broken(&e))?.next_op;
         let Some(sent) = self.sent(op)? else {
             return Ok(Watched::CalledOff);
         };
@@ -90,7 +93,7 @@ impl Actuators {
                     continue;
                 }
             };
-            let plan = Plan::new(OpId(state.next_op), Intent::Rollback, &routes, pending.back_to, None);
+            let plan = back(OpId(next), &routes, pending.back_to);
             match self.apply(&plan, vec![format!("{op} was not confirmed in time")]).await {
                 Ok(()) => {
                     self.conclude(&plan, &format!("taken back: {op} was not confirmed in time")).await;
@@ -105,8 +108,41 @@ impl Actuators {
 
     /// The plan of an operation, from the journal.
     fn sent(&self, op: OpId) -> Result<Option<Plan>, Trouble> {
-        let records =
-            self.journal.read().map_err(|e| Trouble::new(Kind::Refused, "journal", e.to_string()))?;
+        let records = self.journal.read().map_err(|e| broken(&e))?;
         Ok(records.iter().rev().find_map(|r| r.entry.plan().filter(|p| p.op == op)))
+    }
+}
+
+fn after(at: jiff::Timestamp, by: Duration) -> jiff::Timestamp {
+    at.checked_add(by).unwrap_or(at)
+}
+
+fn broken(error: &JournalError) -> Trouble {
+    Trouble::new(Kind::Refused, "journal", error.to_string())
+}
+
+/// The plan that takes routes back to `to`. One that somebody has taken further back stays there: a watchdog never
+/// gives v3 more than it finds.
+fn back(op: OpId, routes: &[Route], to: Split) -> Plan {
+    let to = routes.iter().map(|r| r.stored.split()).max().map_or(to, |highest| to.min(highest));
+    let above: Vec<Route> = routes.iter().filter(|r| r.stored.split() >= to).cloned().collect();
+    Plan::new(op, Intent::Rollback, &above, to, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shift::plan::tests::route;
+
+    #[test]
+    fn traffic_that_was_taken_further_back_stays_there() {
+        let of = |stored: &[u8]| {
+            let routes: Vec<Route> = stored.iter().map(|percent| route(*percent)).collect();
+            let plan = back(OpId(8), &routes, Split::new(5).unwrap());
+            (plan.to.percent(), plan.patches.len())
+        };
+        assert_eq!(of(&[25, 25]), (5, 2));
+        assert_eq!(of(&[0]), (0, 1), "somebody else took it all back");
+        assert_eq!(of(&[0, 25]), (5, 1));
     }
 }

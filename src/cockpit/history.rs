@@ -9,10 +9,10 @@ use hdrhistogram::Histogram;
 use jiff::Timestamp;
 
 use crate::domain::backfill::{Migration, Table};
-use crate::domain::latency::{ControllerFact, ShareFact, wilson};
 use crate::domain::{Mono, Series};
 
 use super::requests::{Requests, Tally};
+use super::share::ShareWindow;
 
 /// Readings kept per number.
 const POINTS: usize = 120;
@@ -20,8 +20,6 @@ const POINTS: usize = 120;
 const QUEUES: usize = 64;
 /// Length of one latency window; quantiles are over the running one and the one before.
 const WINDOW: Duration = Duration::from_mins(5);
-/// Rates of the backfill are over this much time.
-pub const RATE_WINDOW: Duration = Duration::from_mins(1);
 /// Rates of queues are over this much time: a minute's mean looks lively long after the last job.
 const FLOW_WINDOW: Duration = Duration::from_secs(15);
 /// A queue with work of which nothing is done for so long stands still.
@@ -223,8 +221,9 @@ fn empty() -> Histogram<u32> {
 }
 
 impl Window {
-    /// Adds a reading.
-    pub fn push(&mut self, now: Mono, value: Duration) {
+    /// Lets go of what is too old. Asked in every round, also in one without a reading: a quantile must not outlive
+    /// what it was read from.
+    pub fn turn(&mut self, now: Mono) {
         let age = now.since(self.started);
         if age >= WINDOW {
             let fresh = if age >= WINDOW * 2 {
@@ -236,6 +235,11 @@ impl Window {
             self.running.reset();
             self.started = now;
         }
+    }
+
+    /// Adds a reading.
+    pub fn push(&mut self, now: Mono, value: Duration) {
+        self.turn(now);
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         self.running.saturating_record(micros.clamp(1, 3_600_000_000));
     }
@@ -261,68 +265,6 @@ impl Window {
         all.add(&self.before).ok()?;
         Some(Duration::from_micros(all.value_at_quantile(q)))
     }
-}
-
-/// Which version answered, since the newest weight took effect.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ShareWindow {
-    /// Since when.
-    pub since: Mono,
-    /// Probe answers by v2, v3 and without a version.
-    pub probes: ShareFact,
-    /// The controller's counters at the start of the window.
-    pub controller_base: Option<ControllerFact>,
-    /// Requests by the controller's counters since then: v2, v3.
-    pub controller: Option<(u64, u64)>,
-}
-
-impl ShareWindow {
-    /// Starts a new window.
-    pub fn restart(&mut self, now: Mono) {
-        *self = Self { since: now, ..Self::default() };
-    }
-
-    /// Adds a round of probes.
-    pub fn push(&mut self, round: ShareFact) {
-        self.probes.v2 = self.probes.v2.saturating_add(round.v2);
-        self.probes.v3 = self.probes.v3.saturating_add(round.v3);
-        self.probes.unknown = self.probes.unknown.saturating_add(round.unknown);
-    }
-
-    /// Takes in the controller's counters; a counter that went back means a restarted controller.
-    pub fn count(&mut self, fact: &ControllerFact) {
-        let base = self.controller_base.get_or_insert_with(|| fact.clone());
-        if fact.v2_requests < base.v2_requests || fact.v3_requests < base.v3_requests {
-            *base = fact.clone();
-        }
-        self.controller = Some((fact.v2_requests - base.v2_requests, fact.v3_requests - base.v3_requests));
-    }
-
-    /// The measured share of v3 with its 95 % interval, 0..=1, and the answers it rests on. Real requests by
-    /// the controller's counters are preferred; without them, the probes.
-    pub fn measured(&self) -> Option<Measured> {
-        let (v2, v3, by_controller) = match self.controller {
-            Some((v2, v3)) if v2 + v3 > 0 => (v2, v3, true),
-            _ => (u64::from(self.probes.v2), u64::from(self.probes.v3), false),
-        };
-        let (low, high) = wilson(v3, v2 + v3)?;
-        Some(Measured { share: v3 as f64 / (v2 + v3) as f64, low, high, answers: v2 + v3, by_controller })
-    }
-}
-
-/// A share that was measured.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
-    /// Share of v3, 0..=1.
-    pub share: f64,
-    /// Lower end of the 95 % Wilson interval.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-    /// Answers it rests on.
-    pub answers: u64,
-    /// Counted by the controller over real requests, rather than by our probes.
-    pub by_controller: bool,
 }
 
 #[cfg(test)]
@@ -385,14 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_controller_starts_a_new_base() {
-        let fact = |v2, v3| ControllerFact { v2_requests: v2, v3_requests: v3, ..ControllerFact::default() };
-        let mut window = ShareWindow::default();
-        window.count(&fact(100, 10));
-        window.count(&fact(175, 35));
-        let m = window.measured().unwrap();
-        assert_eq!((m.answers, m.by_controller, (m.share * 100.0) as u32), (100, true, 25));
-        window.count(&fact(3, 1));
-        assert_eq!(window.controller, Some((0, 0)));
+    fn a_quantile_does_not_outlive_its_readings() {
+        let mut window = Window::default();
+        window.push(Mono::from_secs(0), Duration::from_millis(100));
+        window.push(Mono::from_secs(5), Duration::from_millis(100));
+        window.turn(Mono::from_secs(301));
+        assert!(window.quantile(0.5).is_some(), "five to ten minutes");
+        window.turn(Mono::from_secs(602));
+        assert_eq!(window.quantile(0.5), None);
     }
 }

@@ -20,6 +20,7 @@ pub mod remedy;
 pub mod report;
 pub mod requests;
 pub mod screen;
+pub mod share;
 pub mod update;
 
 pub use effect::Effect;

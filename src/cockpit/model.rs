@@ -80,6 +80,8 @@ pub struct Model {
     pub last_safe: Split,
     /// The newest completed move, in words, and when.
     pub last_shift: Option<(String, jiff::Timestamp)>,
+    /// When the newest write left: what its deadline counts from.
+    pub sent: Option<jiff::Timestamp>,
     /// A move that is taken back unless it is confirmed.
     pub pending: Option<Pending>,
     /// Traffic is held.
@@ -115,6 +117,7 @@ impl Model {
             intended: None,
             last_safe: Split::V2,
             last_shift: None,
+            sent: None,
             pending: None,
             hold: None,
             lease: Lease::None,

@@ -64,6 +64,9 @@ pub enum Answer {
     Hold(Result<Option<Hold>, Trouble>),
     /// What the journal knew at the start.
     Journal(JournalState),
+    /// What the journal says by now of a move with a deadline, and its first free operation number: other
+    /// processes write there, too.
+    Deadline(Option<Pending>, u64),
     /// A move was confirmed, and stays.
     Confirmed(OpId, Result<(), Trouble>),
     /// What a verb that was started from here says.

@@ -69,12 +69,12 @@ pub struct Probe {
     pub visible: Option<Result<Duration, ProbeError>>,
 }
 
-/// Which version answered at the public address since the start, and in the window of the newest weight.
+/// Which version answered at the public address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ShareFact {
-    /// Answers by v2 in this round.
+    /// Answers by v2.
     pub v2: u32,
-    /// Answers by v3 in this round.
+    /// Answers by v3.
     pub v3: u32,
     /// Answers that told no version, and errors.
     pub unknown: u32,

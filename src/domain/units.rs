@@ -53,12 +53,13 @@ pub fn short(value: f64) -> String {
         v if v < 1e9 => (value / 1e6, "M"),
         _ => (value / 1e9, "G"),
     };
+    // By what is left after rounding: 99.96 is 100 and not 100.0.
     let digits = if suffix.is_empty() && scaled.fract() == 0.0 {
         0
-    } else if scaled.abs() < 10.0 {
+    } else if scaled.abs() < 9.995 {
         2
     } else {
-        usize::from(scaled.abs() < 100.0)
+        usize::from(scaled.abs() < 99.95)
     };
     format!("{scaled:.digits$}{suffix}")
 }
@@ -115,6 +116,10 @@ mod tests {
         assert_eq!(short(0.0), "0");
         assert_eq!(short(12_345.0), "12.3k");
         assert_eq!(short(4_560_000.0), "4.56M");
+        for (value, text) in [(9_999.0, "10.0k"), (99_960.0, "100k"), (999_940.0, "1000k"), (99.97e6, "100M")]
+        {
+            assert_eq!(short(value), text);
+        }
         assert_eq!(span(Duration::from_secs(185)), "3m05s");
         assert_eq!(span(Duration::from_millis(400)), "0.4s");
         assert_eq!(latency(Duration::from_micros(1_234_000)), "1.23s");

@@ -238,10 +238,12 @@ impl Cockpit {
                         Trouble::new(Kind::Unexpected, op.to_string(), format!("its task ended: {error}"));
                     Some(Msg::Answer(Answer::Applied(op, Err(ApplyError::Lost(trouble)))))
                 }
-                None => Some(Msg::TaskDied {
-                    task: "an actuator".into(),
-                    cause: crate::domain::text::clean(&error.to_string()),
-                }),
+                // Nothing starts it again: what was asked for has to be asked for once more.
+                None => Some(Msg::Answer(Answer::Said(Err(Trouble::new(
+                    Kind::Unexpected,
+                    "an actuator",
+                    format!("it ended by a panic; ask for it once more: {error}"),
+                ))))),
             },
         }
     }

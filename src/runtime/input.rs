@@ -1,36 +1,40 @@
 //! Keys and resizes of the terminal as messages. Repeats and releases of keys are dropped here.
 
+use std::io;
+
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use crate::cockpit::Msg;
 use crate::cockpit::key::{Code, Key};
 
 /// The terminal's events.
 #[derive(Debug)]
-pub struct Input {
-    events: EventStream,
+pub struct Input<S = EventStream> {
+    events: S,
+    gone: bool,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { events: EventStream::new() }
+        Self { events: EventStream::new(), gone: false }
     }
 }
 
-impl Input {
-    /// The next message; `None` when the terminal is gone.
+impl<S: Stream<Item = io::Result<Event>> + Unpin> Input<S> {
+    /// The next message; `None` once when the terminal is gone, and nothing after that: the loop asks here first, and
+    /// an answer that is always ready would keep it from all others.
     pub async fn next(&mut self) -> Option<Msg> {
-        loop {
-            match self.events.next().await? {
-                Ok(event) => {
-                    if let Some(msg) = message(event) {
-                        return Some(msg);
-                    }
-                }
-                Err(_) => return None,
+        if self.gone {
+            return std::future::pending().await;
+        }
+        while let Some(Ok(event)) = self.events.next().await {
+            if let Some(msg) = message(event) {
+                return Some(msg);
             }
         }
+        self.gone = true;
+        None
     }
 }
 
@@ -71,6 +75,15 @@ fn translate(key: KeyEvent) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn a_terminal_that_is_gone_is_said_once_and_holds_nothing_up() {
+        let gone = || io::Result::<Event>::Err(io::Error::other("EIO"));
+        let mut input = Input { events: futures::stream::repeat_with(gone), gone: false };
+        assert_eq!(input.next().await, None);
+        assert_eq!(input.next().now_or_never(), None);
+    }
 
     #[test]
     fn repeats_releases_and_alt_are_no_keys() {

@@ -183,24 +183,25 @@ pub async fn run(
             }
         }),
     };
-    let code = cockpit::run(clock, model, look, wiring, terminal).await?;
+    let ended = cockpit::run(clock, model, look, wiring, terminal).await;
+    // Also after a terminal that failed: the next operator must not wait for our lease.
     background.abort_all();
     if let Some(actuators) = shared.actuators.get() {
         let _ = tokio::time::timeout(FAREWELL, actuators.release()).await;
     }
-    Ok(code)
+    Ok(ended?)
 }
 
 /// The task of an effect: the actuators', or the answer that there is no connection yet.
 fn task(shared: &Shared, verbs: &Verbs, effect: Effect, model: &Model, clock: Clock) -> Task {
     match effect {
         Effect::PlanRemedy(remedy, asked) => {
-            let verbs = verbs.clone();
-            return Box::pin(async move { Some(verbs.plan(remedy, asked).await) });
+            let answer = verbs.plan(remedy, asked);
+            return Box::pin(async move { Some(answer.await) });
         }
         Effect::RunRemedy(remedy) => {
-            let verbs = verbs.clone();
-            return Box::pin(async move { Some(verbs.run(remedy).await) });
+            let answer = verbs.run(remedy);
+            return Box::pin(async move { Some(answer.await) });
         }
         Effect::StopRemedy => {
             verbs.stop();
@@ -232,6 +233,7 @@ fn unconnected(effect: &Effect) -> Option<Answer> {
         Effect::Observe(op, _) => Answer::Observed(*op, Err(trouble)),
         Effect::Hold(_) => Answer::Hold(Err(trouble)),
         Effect::TakeLease => Answer::Lease(Lease::Failed(trouble)),
+        Effect::Confirm(op) => Answer::Confirmed(*op, Err(trouble.remedy("run cutover confirm"))),
         _ => return None,
     })
 }

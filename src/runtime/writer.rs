@@ -44,7 +44,8 @@ pub struct Writer {
     hurry: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     next: u64,
-    busy: bool,
+    /// Frames that were handed over and not yet reported.
+    on_their_way: u64,
 }
 
 impl Writer {
@@ -72,25 +73,25 @@ impl Writer {
             }
         };
         let thread = std::thread::Builder::new().name("terminal".into()).spawn(work).ok();
-        Self { jobs, done, ended, hurry, thread, next: 0, busy: false }
+        Self { jobs, done, ended, hurry, thread, next: 0, on_their_way: 0 }
     }
 
-    /// Whether the frame before is still on its way.
+    /// Whether a frame is still on its way.
     pub const fn busy(&self) -> bool {
-        self.busy
+        self.on_their_way > 0
     }
 
     /// Hands a frame over; its number comes back when it has left.
     pub fn frame(&mut self, bytes: Vec<u8>) -> u64 {
         self.next += 1;
-        self.busy = self.jobs.send(Job::Frame(self.next, bytes)).is_ok();
+        self.on_their_way += u64::from(self.jobs.send(Job::Frame(self.next, bytes)).is_ok());
         self.next
     }
 
     /// Waits for a frame to have left. Never answers while there is none on its way.
     pub async fn written(&mut self) -> Written {
         let written = self.done.recv().await;
-        self.busy = false;
+        self.on_their_way = self.on_their_way.saturating_sub(1);
         match written {
             Some(written) => written,
             None => std::future::pending().await,
@@ -137,6 +138,17 @@ mod tests {
         writer.frame(b"two".to_vec());
         writer.end(b"end".to_vec());
         assert_eq!(*seen.lock().unwrap(), [b"one".to_vec(), b"two".to_vec(), b"end".to_vec()]);
+    }
+
+    #[tokio::test]
+    async fn a_bell_behind_a_frame_is_reported_before_the_next_frame() {
+        let mut writer = Writer::start(|_, _| true);
+        let (frame, bell) = (writer.frame(b"frame".to_vec()), writer.frame(b"bell".to_vec()));
+        assert_eq!(writer.written().await, Written::Frame(frame));
+        assert!(writer.busy(), "the bell's own report is still to come");
+        assert_eq!(writer.written().await, Written::Frame(bell));
+        assert!(!writer.busy());
+        writer.end(vec![]);
     }
 
     #[tokio::test]

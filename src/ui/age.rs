@@ -49,11 +49,13 @@ pub(crate) fn word(freshness: Freshness) -> Option<(Tone, String)> {
 pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Line<'a> {
     let mut parts: Vec<(Tone, String)> = Vec::new();
     for id in sources.iter().filter(|id| !cx.off(**id)) {
-        let failing = cx.facts.failure(*id).is_some();
-        match word(cx.facts.freshness(*id, cx.now.mono)) {
-            Some((tone, age)) => parts.push((tone, format!("{} {age}", id.name()))),
-            None if failing => parts.push((Tone::Bad, format!("{} failing", id.name()))),
-            None => {}
+        let late = word(cx.facts.freshness(*id, cx.now.mono));
+        // A source that fails is marked as long as it does; the age is that of what it still has.
+        match (late, cx.facts.failure(*id).is_some()) {
+            (Some((_, age)), true) => parts.push((Tone::Bad, format!("✗ {} {age}", id.name()))),
+            (Some((tone, age)), false) => parts.push((tone, format!("{} {age}", id.name()))),
+            (None, true) => parts.push((Tone::Bad, format!("{} failing", id.name()))),
+            (None, false) => {}
         }
     }
     parts.sort_by_key(|(tone, _)| *tone != Tone::Bad);
@@ -61,19 +63,27 @@ pub(crate) fn aside<'a>(cx: &Cx<'a>, sources: &[SourceId], columns: usize) -> Li
     for (n, (tone, text)) in parts.iter().enumerate() {
         line = line.with(Tone::Dim, if n == 0 { "" } else { ", " }).with(*tone, text.clone());
     }
-    if line.width() <= columns { line } else { counted(cx, sources, parts.len()) }
+    if line.width() <= columns { line } else { counted(cx, sources) }
 }
 
-/// `3 of 5 late, oldest 2m30s`, `5 failing`: where there is no room to name them.
-fn counted<'a>(cx: &Cx<'a>, sources: &[SourceId], bad: usize) -> Line<'a> {
-    let ages = sources.iter().filter_map(|id| match cx.facts.freshness(*id, cx.now.mono) {
-        Freshness::Late(age) | Freshness::Stale(age) => Some(age),
-        Freshness::Unknown | Freshness::Fresh(_) => None,
-    });
-    match ages.max() {
-        Some(oldest) => Line::of(Tone::Bad, format!("{bad} late, {}", quantised(oldest))),
-        None => Line::of(Tone::Bad, format!("{bad} failing")),
+/// `2 failing, 1 late, 2m30s`: where there is no room to name them. Each counts once; the age is the oldest.
+fn counted<'a>(cx: &Cx<'a>, sources: &[SourceId]) -> Line<'a> {
+    let (mut failing, mut late, mut oldest) = (0, 0, None);
+    for id in sources.iter().filter(|id| !cx.off(**id)) {
+        let age = match cx.facts.freshness(*id, cx.now.mono) {
+            Freshness::Late(age) | Freshness::Stale(age) => Some(age),
+            Freshness::Unknown | Freshness::Fresh(_) => None,
+        };
+        oldest = oldest.max(age);
+        if cx.facts.failure(*id).is_some() {
+            failing += 1;
+        } else if age.is_some() {
+            late += 1;
+        }
     }
+    let count = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}"));
+    let parts = [count(failing, "failing"), count(late, "late"), oldest.map(quantised)];
+    Line::of(Tone::Bad, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

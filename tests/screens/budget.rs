@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 
 use super::fixtures as f;
 use super::moves;
+use super::troubles;
 
 fn paint(painter: &mut Painter, model: &Model, now: Now) -> usize {
     let bytes = painter.paint(|frame| ui::draw(frame, model, &Look::default(), now)).unwrap();
@@ -88,7 +89,7 @@ fn one_source_costs_little() {
 #[expect(clippy::disallowed_methods, reason = "a test of time needs a clock")]
 fn a_view_is_quick() {
     let buf = || Buffer::empty(Rect::new(0, 0, 200, 50));
-    for make in [f::happy, f::troubled, f::wide, f::frozen] {
+    for make in [f::happy, troubles::troubled, f::wide, f::frozen] {
         let model = make();
         let mut times: Vec<Duration> = (0..100)
             .map(|_| {

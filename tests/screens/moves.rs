@@ -7,8 +7,9 @@ use cutover::domain::{Fact, Kind, Now, SourceId, Split, Trouble};
 use cutover::shift::machine::{ARM_EXPIRY, Focus, Lost};
 use cutover::shift::{Intent, OpId, Shift};
 
-use super::fixtures::{NOW, happy, now, read, split, troubled};
+use super::fixtures::{NOW, happy, now, read, split};
 use super::readings::route;
+use super::troubles::troubled;
 
 /// A shift to 50 % that waits for the operator, with this typed.
 pub(crate) fn armed(typed: &str) -> Model {

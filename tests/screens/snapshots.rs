@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use super::fixtures as f;
 use super::moves;
 use super::picture::{buffer, grid, styled};
+use super::troubles;
 
 const SMALL: (u16, u16) = (80, 24);
 const HOME: (u16, u16) = (120, 36);
@@ -36,9 +37,9 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
     vec![
         ("happy", f::happy(), f::now()),
         ("unread", f::unread(), f::now()),
-        ("failing", f::failing(), f::now()),
-        ("stale", f::stale(), f::stale_now()),
-        ("troubled", f::troubled(), f::now()),
+        ("failing", troubles::failing(), f::now()),
+        ("stale", troubles::stale(), troubles::stale_now()),
+        ("troubled", troubles::troubled(), f::now()),
         ("frozen", f::frozen(), f::frozen_now()),
         ("unknown", moves::unknown(), f::now()),
         ("conflict", moves::conflict(), f::now()),
@@ -137,7 +138,7 @@ fn states_at_both_main_sizes() {
 fn the_whole_screen_in_every_theme_and_size() {
     for size in [SMALL, HOME, WIDE] {
         for theme in [Theme::Mono, Theme::Cvd] {
-            check_at("troubled", &f::troubled(), f::now(), size, theme);
+            check_at("troubled", &troubles::troubled(), f::now(), size, theme);
         }
         check_at("happy", &f::happy(), f::now(), size, Theme::Mono);
     }
@@ -147,7 +148,7 @@ fn the_whole_screen_in_every_theme_and_size() {
 #[test]
 fn every_pane_at_every_size_in_colour_and_without() {
     for id in PaneId::ALL {
-        let mut model = f::troubled();
+        let mut model = troubles::troubled();
         model.screen.focus = id;
         model.screen.zoomed = true;
         for size in [SMALL, HOME, WIDE] {
@@ -192,7 +193,7 @@ fn dialogs_at_both_main_sizes() {
 #[test]
 fn a_terminal_that_is_too_small_still_says_the_split() {
     for size in [(59, 24), (80, 15), (40, 10), (20, 1)] {
-        check_at("too-small", &f::troubled(), f::now(), size, Theme::Ansi);
+        check_at("too-small", &troubles::troubled(), f::now(), size, Theme::Ansi);
     }
 }
 

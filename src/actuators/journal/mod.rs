@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use record::{Entry, Outcome, PatchRecord, Record, Step};
-pub use replay::{Verified, replay, verify};
+pub use replay::{Standing, Verified, replay, standing, verify};
 
 /// What can go wrong with the journal.
 #[derive(Debug, thiserror::Error)]

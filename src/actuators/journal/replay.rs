@@ -2,7 +2,7 @@
 
 use crate::cockpit::msg::{JournalState, Pending};
 use crate::domain::Split;
-use crate::shift::OpId;
+use crate::shift::{OpId, Plan};
 
 use super::record::{Entry, Outcome, Record};
 use super::{Journal, JournalError};
@@ -43,43 +43,96 @@ pub fn verify(records: &[Record]) -> Verified {
 
 /// The state a session starts from.
 pub fn replay(journal: &Journal) -> Result<JournalState, JournalError> {
-    let records = journal.read()?;
-    let intact = matches!(verify(&records), Verified::Whole(_));
-    let mut state = JournalState {
-        path: journal.path().display().to_string(),
-        intact,
-        next_op: 1,
-        ..JournalState::default()
-    };
-    for record in &records {
-        follow(&mut state, record);
-    }
-    Ok(state)
+    Ok(read(journal)?.state)
 }
 
-fn follow(state: &mut JournalState, record: &Record) {
-    match &record.entry {
-        Entry::Intent { op, .. } => {
-            state.next_op = state.next_op.max(op + 1);
-            state.unfinished = record.entry.plan().map(Box::new);
-            state.pending = pending(&record.entry);
-        }
-        Entry::Answer { op, outcome, .. } => {
-            let mine = state.unfinished.as_ref().is_some_and(|p| p.op.0 == *op);
-            if mine && matches!(outcome, Outcome::Refused | Outcome::Conflict) {
-                (state.unfinished, state.pending) = (None, None);
-            } else if mine && *outcome == Outcome::Applied {
-                applied(state, record);
-            }
-        }
-        Entry::Concluded { op, .. } => {
-            if state.unfinished.as_ref().is_some_and(|p| p.op.0 == *op) {
-                state.unfinished = None;
-            }
-        }
-        Entry::Confirmed { op, .. } => state.pending = state.pending.filter(|p| p.op.0 != *op),
-        Entry::Hold { .. } | Entry::Rows { .. } | Entry::TakeOver { .. } => {}
+/// Whether a move with a deadline still waits for its confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Waits(Pending),
+    /// A later forward move was begun and has no answer: when it was refused, this one waits still.
+    Perhaps(Pending),
+    /// It was confirmed, or something else was done since.
+    CalledOff,
+}
+
+/// How a move with a deadline stands by the journal.
+pub fn standing(journal: &Journal, op: OpId) -> Result<Standing, JournalError> {
+    let Reading { state, before } = read(journal)?;
+    let mine = |pending: Option<Pending>| pending.filter(|p| p.op == op);
+    let forward = state.unfinished.as_ref().is_some_and(|plan| !plan.is_back());
+    Ok(match (mine(state.pending), mine(before.pending)) {
+        (Some(pending), _) => Standing::Waits(pending),
+        (None, Some(pending)) if forward => Standing::Perhaps(pending),
+        _ => Standing::CalledOff,
+    })
+}
+
+/// A journal as far as it was followed.
+struct Reading {
+    state: JournalState,
+    before: Before,
+}
+
+/// What was true before the newest intent, until that is answered: one that was refused changed nothing of it.
+#[derive(Default)]
+struct Before {
+    unfinished: Option<Box<Plan>>,
+    pending: Option<Pending>,
+}
+
+fn read(journal: &Journal) -> Result<Reading, JournalError> {
+    let records = journal.read()?;
+    let intact = matches!(verify(&records), Verified::Whole(_));
+    let path = journal.path().display().to_string();
+    let state = JournalState { path, intact, next_op: 1, ..JournalState::default() };
+    let mut reading = Reading { state, before: Before::default() };
+    for record in &records {
+        reading.follow(record);
     }
+    Ok(reading)
+}
+
+impl Reading {
+    fn follow(&mut self, record: &Record) {
+        let Self { state, before } = self;
+        match &record.entry {
+            Entry::Intent { op, .. } => {
+                state.next_op = state.next_op.max(op + 1);
+                *before = Before { unfinished: state.unfinished.take(), pending: state.pending.take() };
+                state.unfinished = record.entry.plan().map(Box::new);
+                state.pending = pending(&record.entry);
+            }
+            Entry::Answer { op, outcome, .. } if is(state.unfinished.as_deref(), *op) => {
+                let before = std::mem::take(before);
+                match outcome {
+                    Outcome::Refused | Outcome::Conflict => {
+                        (state.unfinished, state.pending) = (before.unfinished, before.pending);
+                    }
+                    Outcome::Applied => applied(state, record),
+                    Outcome::Lost | Outcome::Partial => {}
+                }
+            }
+            Entry::Concluded { op, .. } => {
+                for unfinished in [&mut state.unfinished, &mut before.unfinished] {
+                    if is(unfinished.as_deref(), *op) {
+                        *unfinished = None;
+                    }
+                }
+            }
+            Entry::Confirmed { op, .. } => {
+                for pending in [&mut state.pending, &mut before.pending] {
+                    *pending = pending.filter(|p| p.op.0 != *op);
+                }
+            }
+            Entry::Answer { .. } | Entry::Hold { .. } | Entry::Rows { .. } | Entry::TakeOver { .. } => {}
+        }
+    }
+}
+
+fn is(plan: Option<&Plan>, op: u64) -> bool {
+    plan.is_some_and(|p| p.op.0 == op)
 }
 
 /// An acknowledged write is finished as far as the server goes, even when nobody looked at it afterwards.
@@ -92,7 +145,7 @@ fn applied(state: &mut JournalState, record: &Record) {
     state.last_shift = Some((format!("{} {} -> {} done", plan.intent.word(), plan.from, plan.to), record.at));
 }
 
-/// A move with a deadline; the newest intent counts, for any later one takes its place.
+/// A move with a deadline; any later one that was not refused takes its place.
 fn pending(entry: &Entry) -> Option<Pending> {
     let Entry::Intent { op, from, confirm_by: Some(at), .. } = entry else {
         return None;

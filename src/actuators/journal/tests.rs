@@ -59,6 +59,37 @@ fn an_intent_without_an_answer_is_unfinished_and_rebuilt_to_the_byte() {
 }
 
 #[test]
+fn a_later_move_that_was_refused_leaves_a_deadline_as_it_was() {
+    let (_dir, journal) = journal();
+    let mut with_deadline = intent(1, 0, 5);
+    let Entry::Intent { confirm_by, .. } = &mut with_deadline else { unreachable!() };
+    *confirm_by = Some(Now::at(600).wall);
+    fill(&journal, vec![with_deadline, answer(1, Outcome::Applied)]);
+    let stands = || standing(&journal, OpId(1)).unwrap();
+    let waits = stands();
+    assert!(matches!(waits, Standing::Waits(p) if p.back_to == Split::V2), "{waits:?}");
+    for refused in [Outcome::Refused, Outcome::Conflict] {
+        fill(&journal, vec![intent(2, 5, 25)]);
+        assert!(matches!(stands(), Standing::Perhaps(_)), "nobody knows yet");
+        fill(&journal, vec![answer(2, refused)]);
+        assert_eq!(stands(), waits, "nothing was written");
+        assert_eq!(replay(&journal).unwrap().unfinished, None);
+    }
+    fill(&journal, vec![intent(3, 5, 0)]);
+    assert_eq!(stands(), Standing::CalledOff, "a way back that was begun is as good as this one");
+    fill(&journal, vec![answer(3, Outcome::Refused), intent(4, 5, 25), answer(4, Outcome::Applied)]);
+    assert_eq!(stands(), Standing::CalledOff);
+}
+
+#[test]
+fn a_later_move_that_was_refused_hides_no_unknown_one() {
+    let (_dir, journal) = journal();
+    fill(&journal, vec![intent(1, 0, 5), answer(1, Outcome::Lost)]);
+    fill(&journal, vec![intent(2, 5, 25), answer(2, Outcome::Refused)]);
+    assert_eq!(replay(&journal).unwrap().unfinished.map(|p| p.op), Some(OpId(1)));
+}
+
+#[test]
 fn a_torn_last_line_is_cut_and_the_chain_goes_on() {
     let (_dir, journal) = journal();
     fill(&journal, vec![intent(1, 0, 5), answer(1, Outcome::Applied)]);

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::domain::{Freshness, Now, SourceId, Trouble};
 
-use super::advisor::{Finding, Severity};
+use super::advisor::Finding;
 use super::model::Model;
 use super::phase;
 
@@ -149,11 +149,7 @@ pub struct FindingReport {
 
 impl From<&Finding> for FindingReport {
     fn from(f: &Finding) -> Self {
-        let severity = match f.severity {
-            Severity::Critical => "critical",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
+        let severity = f.severity.word();
         let (title, evidence, remedy) = (f.title.clone(), f.evidence.clone(), f.remedy.clone());
         Self { id: f.id, severity, title, evidence, remedy }
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cockpit::history::Measured;
 use crate::cockpit::model::Model;
+use crate::cockpit::share::Measured;
 use crate::domain::Split;
 use crate::domain::traffic::{Accepted, Backend, Route};
 

@@ -1,14 +1,16 @@
 //! Answers of the actuators.
 
+use std::time::Duration;
+
 use crate::domain::Now;
 use crate::domain::traffic::Route;
 use crate::domain::{Fact, SourceId, Trouble};
-use crate::shift::machine::Lost;
+use crate::shift::machine::{Lost, SETTLE};
 use crate::shift::{Event, OpId, Shift};
 
 use super::super::effect::Effect;
 use super::super::model::Model;
-use super::super::msg::{Answer, Hold, JournalState, Lease, Level};
+use super::super::msg::{Answer, Hold, JournalState, Lease, Level, Pending};
 use super::{moves, notice, remedy};
 
 /// Takes in one answer.
@@ -24,6 +26,7 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
         Answer::Lease(lease) => took_lease(model, lease, now),
         Answer::Hold(outcome) => held(model, outcome, now),
         Answer::Journal(state) => journal(model, state, now),
+        Answer::Deadline(pending, next_op) => deadline(model, pending, next_op, now),
         Answer::Confirmed(op, Ok(())) => {
             model.pending = model.pending.filter(|p| p.op != op);
             notice(model, Level::Info, format!("{op} is confirmed and stays"), now)
@@ -35,9 +38,12 @@ pub fn take(model: &mut Model, answer: Answer, now: Now) -> Vec<Effect> {
     }
 }
 
-/// Routes read for an operation are as good as the source's own.
+/// Routes read for an operation are as good as the source's own, when they are all: a plan leaves out routes that
+/// stand where it wants them, and a rollback must not lose sight of those.
 fn observed(model: &mut Model, op: OpId, routes: Vec<Route>, now: Now) -> Vec<Effect> {
-    model.facts.take(SourceId::Traffic, Ok(Fact::Traffic(routes.clone())), now.mono);
+    if model.routes().iter().all(|known| routes.iter().any(|r| r.object == known.object)) {
+        model.facts.take(SourceId::Traffic, Ok(Fact::Traffic(routes.clone())), now.mono);
+    }
     moves::step(model, Event::Observed(op, routes), now)
 }
 
@@ -68,6 +74,20 @@ fn held(model: &mut Model, outcome: Result<Option<Hold>, Trouble>, now: Now) -> 
         }
         Err(trouble) => notice(model, Level::Error, trouble.to_string(), now),
     }
+}
+
+/// Another shell may have confirmed a move, or made one. While a write of our own is in flight we know more; and a
+/// deadline that has just run out is over when the routes are back, not when the watchdog journals that it begins.
+fn deadline(model: &mut Model, pending: Option<Pending>, next_op: u64, now: Now) -> Vec<Effect> {
+    model.next_op = model.next_op.max(next_op);
+    let just_over = |p: &Pending| {
+        let over = Duration::try_from(now.wall.duration_since(p.at));
+        over.is_ok_and(|over| over < SETTLE)
+    };
+    if !model.shift.in_flight() && !model.pending.as_ref().is_some_and(just_over) {
+        model.pending = pending;
+    }
+    vec![]
 }
 
 /// A half-finished operation found at the start is `Unknown`: only observe, or roll back.

@@ -1,6 +1,8 @@
 //! Facts as they arrive: the newest reading, and what accumulates from it.
 
-use crate::domain::backfill::Table;
+use std::collections::BTreeSet;
+
+use crate::domain::backfill::{Side, Table};
 use crate::domain::latency::{Probe, ProbeError};
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::traffic::Route;
@@ -10,7 +12,7 @@ use crate::shift::{Event, Shift};
 use super::super::effect::Effect;
 use super::super::history::History;
 use super::super::model::Model;
-use super::super::msg::{Level, LogLine};
+use super::super::msg::{Level, LogLine, Pending};
 use super::{log, moves, notice};
 
 /// Takes in one answer of a source.
@@ -25,10 +27,13 @@ pub fn take(model: &mut Model, id: SourceId, answer: Result<Fact, Trouble>, now:
             model.history.share.count(counters);
             model.history.requests.count(now.mono, counters);
         }
-        Ok(Fact::Traffic(routes)) => effects = compare(model, routes, now),
+        Ok(Fact::Traffic(routes)) => {
+            effects = taken_back(model, routes, now);
+            effects.extend(compare(model, routes, now));
+        }
         Ok(_) => {}
         Err(trouble) => {
-            count_silence(&mut model.history, id, trouble);
+            count_silence(&mut model.history, id, trouble, now.mono);
             say_once(model, id, trouble, now);
         }
     }
@@ -52,6 +57,24 @@ fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
         let target = id.name().to_owned();
         log(model, LogLine { at: now.wall, level: Level::Warn, target, text: trouble.to_string() });
     }
+}
+
+/// A move with a deadline that was not confirmed is over when the routes are back, whoever looked when: a dialog may
+/// have been open, or the routes may have been back already.
+fn taken_back(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
+    let over = |p: &Pending| {
+        let back = |r: &Route| r.stored.is(p.back_to) || r.stored.split() < p.back_to;
+        now.wall >= p.at && !routes.is_empty() && routes.iter().all(back)
+    };
+    let Some(pending) = model.pending.filter(over) else { return vec![] };
+    model.pending = None;
+    model.last_safe = model.last_safe.min(pending.back_to);
+    if !model.shift.in_flight() {
+        model.intended = routes.iter().map(|r| r.stored.split()).max();
+        model.history.share.restart(now.mono);
+    }
+    let text = format!("{} was not confirmed in time and was taken back to {}", pending.op, pending.back_to);
+    notice(model, Level::Warn, text, now)
 }
 
 /// A weight that moved without us is the first thing an operator must hear.
@@ -78,14 +101,6 @@ fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
     let strayed = routes.iter().find(|r| !r.stored.is(intended) && !known(r)).cloned();
     let Some(route) = strayed else { return vec![] };
     model.history.share.restart(now.mono);
-    if let Some(pending) = model.pending.filter(|p| now.wall >= p.at && route.stored.is(p.back_to)) {
-        model.pending = None;
-        model.intended = Some(pending.back_to);
-        model.last_safe = model.last_safe.min(pending.back_to);
-        let text =
-            format!("{} was not confirmed in time and was taken back to {}", pending.op, pending.back_to);
-        return notice(model, Level::Warn, text, now);
-    }
     let who = route.owner.as_ref().map_or("an unknown writer", |o| o.manager.as_str());
     let text = format!(
         "{} was set to {:.1} % by {who}; {intended} was asked for here",
@@ -97,35 +112,40 @@ fn compare(model: &mut Model, routes: &[Route], now: Now) -> Vec<Effect> {
 
 fn accumulate_probe(history: &mut History, probe: &Probe, now: Mono) {
     let latency = &mut history.latency[probe.endpoint as usize];
-    let mut failed = false;
+    let mut failures = BTreeSet::new();
     let parts = [
         (Some(&probe.health), &mut latency.health),
         (probe.accept.as_ref(), &mut latency.accept),
         (probe.visible.as_ref(), &mut latency.visible),
     ];
     for (outcome, window) in parts {
+        window.turn(now);
         match outcome {
             Some(Ok(time)) => window.push(now, *time),
-            Some(Err(error)) => {
-                failed = true;
-                *latency.errors.entry(error.word()).or_default() += 1;
-            }
+            Some(Err(error)) => drop(failures.insert(error.word())),
             None => {}
         }
     }
-    latency.recent.push(failed);
+    latency.recent.push(!failures.is_empty());
+    // A round counts once for each kind, however many of its parts met it.
+    for kind in failures {
+        *latency.errors.entry(kind).or_default() += 1;
+    }
     let answered = !matches!(probe.health, Err(ProbeError::Transport(_)));
     latency.silent = if answered { 0 } else { latency.silent.saturating_add(1) };
 }
 
 /// A round that ended without a probe is one that failed when the address is to blame: it hangs, or cannot be
 /// reached. A slip in the configuration or a missing right says nothing about the address.
-fn count_silence(history: &mut History, id: SourceId, trouble: &Trouble) {
+fn count_silence(history: &mut History, id: SourceId, trouble: &Trouble, now: Mono) {
     let SourceId::Probe(endpoint) = id else { return };
     if !matches!(trouble.kind, Kind::Timeout | Kind::Unreachable) {
         return;
     }
     let latency = &mut history.latency[endpoint as usize];
+    for window in [&mut latency.health, &mut latency.accept, &mut latency.visible] {
+        window.turn(now);
+    }
     latency.recent.push(true);
     latency.silent = latency.silent.saturating_add(1);
     *latency.errors.entry(trouble.kind.word().into()).or_default() += 1;
@@ -153,7 +173,6 @@ const fn present(queue: &Queue) -> u64 {
 }
 
 fn accumulate_rows(model: &mut Model, now: Mono) {
-    use crate::domain::backfill::Side;
     for table in Table::BACKFILLED {
         let Some((done, t0)) = model.rows(Side::Postgres, table).and_then(|r| Some((r.done?, r.t0))) else {
             continue;

@@ -23,7 +23,7 @@ pub fn zoom(model: &mut Model, _: Now) -> Vec<Effect> {
     vec![]
 }
 
-/// Focuses a pane by its place; once more zooms it.
+/// Focuses a pane by its place.
 pub fn focus(model: &mut Model, place: usize) -> Vec<Effect> {
     if let Some(pane) = PaneId::ALL.get(place) {
         model.screen.focus = *pane;

@@ -27,6 +27,7 @@ pub fn update(model: &mut Model, envelope: Envelope) -> Vec<Effect> {
         Msg::Paste(text) => input::paste(model, &text, now),
         Msg::Resize(columns, rows) => {
             model.screen.size = (columns, rows);
+            look_again(model);
             moves::disarm(model, now)
         }
         Msg::DialogShown => shown(model, now),
@@ -43,6 +44,7 @@ pub fn update(model: &mut Model, envelope: Envelope) -> Vec<Effect> {
         Msg::Tick => moves::step(model, crate::shift::Event::Tick, now),
         Msg::Terminate => look::terminate(model, now),
         Msg::Resumed => {
+            look_again(model);
             let mut effects = moves::disarm(model, now);
             effects.push(Effect::Repaint);
             effects
@@ -68,6 +70,13 @@ fn shown(model: &mut Model, now: Now) -> Vec<Effect> {
     moves::step(model, crate::shift::Event::Shown, now)
 }
 
+/// After a resize or Ctrl-Z a dialog that writes has to be on the screen anew before it hears a key.
+const fn look_again(model: &mut Model) {
+    if let Some(Overlay::Hold { shown, .. } | Overlay::Remedy { shown, .. }) = &mut model.screen.overlay {
+        *shown = None;
+    }
+}
+
 /// Says one sentence above the footer and in the log.
 pub fn notice(model: &mut Model, level: Level, text: impl Into<String>, now: Now) -> Vec<Effect> {
     let text = text.into();
@@ -85,5 +94,7 @@ fn log(model: &mut Model, line: LogLine) {
     model.log.push_back(line);
 }
 
+#[cfg(test)]
+mod desk;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ pub fn step(model: &mut Model, event: Event, now: Now) -> Vec<Effect> {
         matches!(before.beneath(), Shift::Applying { .. } | Shift::Unknown { .. } | Shift::Failed { .. });
     let (after, acts) = before.step(event, &guards, now.mono);
     model.shift = after;
-    let mut effects: Vec<Effect> = acts.into_iter().map(|a| perform(model, a)).collect();
+    let mut effects: Vec<Effect> = acts.into_iter().map(|a| perform(model, a, now)).collect();
     if outcome(&model.shift) != was {
         // What was sent and did not happen is not asked for any longer; where it did happen and somebody undid it,
         // it is.
@@ -39,11 +39,12 @@ pub fn disarm(model: &mut Model, now: Now) -> Vec<Effect> {
     if model.shift.has_dialog() { step(model, Event::Cancel, now) } else { vec![] }
 }
 
-fn perform(model: &mut Model, act: Act) -> Effect {
+fn perform(model: &mut Model, act: Act, now: Now) -> Effect {
     match act {
         Act::DryRun(plan) => Effect::DryRun(plan),
         Act::Apply(plan) => {
             model.intended = Some(plan.to);
+            model.sent = Some(now.wall);
             Effect::Apply(plan)
         }
         Act::Observe(op) => {
@@ -74,8 +75,10 @@ fn concluded(model: &mut Model, now: Now) -> Vec<Effect> {
             model.last_safe = safe_after(model.last_safe, intent, from, to);
             model.last_shift = Some((text.clone(), now.wall));
             model.intended = Some(to);
+            // The watchdog's time has run since the write left, not since it was seen.
+            let since = model.sent.unwrap_or(now.wall);
             model.pending = plan.confirm_within.and_then(|within| {
-                Some(Pending { op: plan.op, back_to: from, at: now.wall.checked_add(within).ok()? })
+                Some(Pending { op: plan.op, back_to: from, at: since.checked_add(within).ok()? })
             });
             model.history.share.restart(now.mono);
             (Level::Info, text, plan)

@@ -181,46 +181,29 @@ fn done(model: &mut Model, remedy: Remedy, outcome: Result<Ended, Trouble>, now:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cockpit::fixtures::setup;
-    use crate::cockpit::msg::{Answer, Envelope, Msg};
-    use crate::cockpit::update::update;
+    use crate::cockpit::msg::{Answer, Msg};
+    use crate::cockpit::update::desk::Desk;
     use crate::domain::backfill::{Migration, MigrationState, Table};
-    use crate::domain::{Fact, Kind, Mono, SourceId};
+    use crate::domain::{Fact, Kind, SourceId};
 
-    struct Desk {
-        model: Model,
-        ms: u64,
+    /// A cockpit that sees a failed migration.
+    fn desk(armed: bool) -> Desk {
+        let mut desk = Desk::new(armed);
+        let failed = Migration {
+            name: Table::Traces.migration().into(),
+            state: MigrationState::Failed,
+            cursor: None,
+            lock_age: None,
+            worker: None,
+            failed_reason: Some("write conflict".into()),
+            batch_size: None,
+            finished_at: None,
+        };
+        desk.fact(SourceId::Migrations, Fact::Migrations(vec![failed]));
+        desk
     }
 
     impl Desk {
-        /// A cockpit that sees a failed migration.
-        fn new(armed: bool) -> Self {
-            let mut desk = Self { model: Model::new(setup(armed)), ms: 1_000 };
-            desk.model.lease = Lease::Ours;
-            let failed = Migration {
-                name: Table::Traces.migration().into(),
-                state: MigrationState::Failed,
-                cursor: None,
-                lock_age: None,
-                worker: None,
-                failed_reason: Some("write conflict".into()),
-                batch_size: None,
-                finished_at: None,
-            };
-            desk.say(Msg::Fact(SourceId::Migrations, Box::new(Ok(Fact::Migrations(vec![failed])))));
-            desk
-        }
-
-        fn say(&mut self, msg: Msg) -> Vec<Effect> {
-            self.ms += 500;
-            let now = Now { mono: Mono::from_millis(self.ms), wall: Now::at(0).wall };
-            update(&mut self.model, Envelope { now, msg })
-        }
-
-        fn key(&mut self, code: Code) -> Vec<Effect> {
-            self.say(Msg::Key(Key::plain(code)))
-        }
-
         fn told(&mut self, remedy: Remedy, told: Told) -> Vec<Effect> {
             self.say(Msg::Answer(Answer::Remedy(remedy, told)))
         }
@@ -238,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_found_is_done_after_its_dry_run_and_only_then() {
-        let mut desk = Desk::new(true);
+        let mut desk = desk(true);
         assert_eq!(offered(&desk.model), [RESUME, Remedy::Verify]);
         desk.key(Code::Char('a'));
         assert_eq!(desk.key(Code::Enter), [Effect::PlanRemedy(RESUME, 1)]);
@@ -257,7 +240,7 @@ mod tests {
         // One at a time; leaving asks, and stops it in order.
         desk.key(Code::Char('q'));
         assert!(matches!(desk.model.screen.overlay, Some(Overlay::Quit { .. })));
-        let mut leaving = Desk { model: desk.model.clone(), ms: desk.ms };
+        let mut leaving = desk.clone();
         assert_eq!(leaving.key(Code::Char('q')), [Effect::StopRemedy, Effect::Quit(0)]);
         desk.key(Code::Esc);
         desk.told(RESUME, Told::Line("4 of 5 rows".into()));
@@ -273,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_old_answer_fills_no_new_dialog_and_a_closed_one_stops_its_question() {
-        let mut desk = Desk::new(true);
+        let mut desk = desk(true);
         for n in [1, 2] {
             desk.key(Code::Char('a'));
             assert_eq!(desk.key(Code::Enter), [Effect::PlanRemedy(RESUME, n)]);
@@ -300,18 +283,18 @@ mod tests {
             assert!(desk.model.work.is_none());
             desk.log()
         };
-        assert!(asked(&mut Desk::new(false), Ok(ended(0, &[]))).contains("start with --arm"));
-        assert!(asked(&mut Desk::new(true), Ok(ended(3, &["no"]))).contains("ended with 3"));
+        assert!(asked(&mut desk(false), Ok(ended(0, &[]))).contains("start with --arm"));
+        assert!(asked(&mut desk(true), Ok(ended(3, &["no"]))).contains("ended with 3"));
         let gone = Err(Trouble::new(Kind::Refused, "cutover", "it could not be started"));
-        assert!(asked(&mut Desk::new(true), gone).contains("could not be started"));
-        let mut beside = Desk::new(true);
+        assert!(asked(&mut desk(true), gone).contains("could not be started"));
+        let mut beside = desk(true);
         beside.model.lease = Lease::Other("mia@vm pid 7".into(), None);
         assert!(asked(&mut beside, Ok(ended(0, &[]))).contains("mia@vm pid 7 holds the right to write"));
-        let mut unknown = Desk::new(true);
+        let mut unknown = desk(true);
         unknown.model.lease = Lease::None;
         assert!(asked(&mut unknown, Ok(ended(0, &[]))).contains("is not ours yet"));
         // What only reads needs no right to write.
-        let mut looking = Desk::new(false);
+        let mut looking = desk(false);
         looking.key(Code::Char('a'));
         looking.key(Code::Down);
         assert_eq!(looking.key(Code::Enter), [Effect::PlanRemedy(Remedy::Verify, 1)]);

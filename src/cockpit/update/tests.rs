@@ -1,98 +1,15 @@
 //! The cockpit without a terminal: messages in, model and effects out.
 
+use super::desk::{Desk, writes};
 use super::*;
-use crate::cockpit::fixtures::{cluster, setup};
 use crate::cockpit::key::{Code, Key};
 use crate::cockpit::msg::{Answer, JournalState, Lease, Pending};
 use crate::domain::latency::{ControllerFact, Endpoint, Probe, ProbeError};
-use crate::domain::queue::QueuesFact;
 use crate::domain::traffic::{Owner, Route};
 use crate::domain::{Fact, Kind, SourceId, Split, Trouble};
 use crate::shift::machine::ApplyError;
 use crate::shift::plan::tests::route;
 use crate::shift::{Intent, Shift};
-
-/// A cockpit and its clock.
-struct Desk {
-    model: Model,
-    ms: u64,
-}
-
-impl Desk {
-    fn new(armed: bool) -> Self {
-        let mut desk = Self { model: Model::new(setup(armed)), ms: 1_000 };
-        desk.model.lease = Lease::Ours;
-        desk.model.journal = JournalState { intact: true, ..JournalState::default() };
-        desk.healthy(0);
-        desk
-    }
-
-    fn now(&self) -> Now {
-        Now { mono: Mono::from_millis(self.ms), wall: Now::at(0).wall }
-    }
-
-    fn say(&mut self, msg: Msg) -> Vec<Effect> {
-        self.ms += 50;
-        let (now, shown) = (self.now(), matches!(msg, Msg::DialogShown));
-        let effects = update(&mut self.model, Envelope { now, msg });
-        self.ms += if shown { 450 } else { 0 };
-        effects
-    }
-
-    fn press(&mut self, keys: &str) -> Vec<Effect> {
-        let key = |c| {
-            if c == '\n' { Key::plain(Code::Enter) } else { Key::plain(Code::Char(c)) }
-        };
-        keys.chars().flat_map(|c| self.say(Msg::Key(key(c)))).collect()
-    }
-
-    fn fact(&mut self, id: SourceId, fact: Fact) -> Vec<Effect> {
-        self.say(Msg::Fact(id, Box::new(Ok(fact))))
-    }
-
-    fn routes(&mut self, routes: Vec<Route>) -> Vec<Effect> {
-        self.fact(SourceId::Traffic, Fact::Traffic(routes))
-    }
-
-    /// Every source has just said that all is well, with the route at `percent`.
-    fn healthy(&mut self, percent: u8) {
-        self.fact(SourceId::Cluster, cluster(|_, _| ()));
-        self.fact(SourceId::Queues, Fact::Queues(QueuesFact::default()));
-        for (endpoint, version) in [(Endpoint::V2, "2.95.12"), (Endpoint::V3, "3.29.0")] {
-            self.probe(endpoint, version, Ok(std::time::Duration::from_millis(4)));
-        }
-        self.routes(vec![route(percent)]);
-    }
-
-    fn probe(&mut self, endpoint: Endpoint, version: &str, health: Result<std::time::Duration, ProbeError>) {
-        let probe = Probe { endpoint, version: Some(version.into()), health, accept: None, visible: None };
-        self.fact(SourceId::Probe(endpoint), Fact::Probe(probe));
-    }
-
-    /// Lets the pending write be acknowledged and seen at `percent`.
-    fn acknowledge(&mut self, percent: u8) {
-        let op = self.model.shift.plan().unwrap().op;
-        self.say(Msg::Answer(Answer::Applied(op, Ok(()))));
-        self.say(Msg::Answer(Answer::Observed(op, Ok(vec![route(percent)]))));
-    }
-
-    /// A whole forward shift by keys.
-    fn shift_to(&mut self, to: u8) {
-        self.press("s");
-        self.press(&format!("{to}\n"));
-        let op = self.model.shift.plan().unwrap().op;
-        self.say(Msg::Answer(Answer::DryRun(op, Ok(()))));
-        self.say(Msg::DialogShown);
-        let effects = self.press(&format!("{to}\n"));
-        assert!(writes(&effects), "{:?}", self.model.shift);
-        self.acknowledge(to);
-        assert!(matches!(self.model.shift, Shift::Done { .. }), "{:?}", self.model.shift);
-    }
-}
-
-fn writes(effects: &[Effect]) -> bool {
-    effects.iter().any(|e| matches!(e, Effect::Apply(_)))
-}
 
 #[test]
 fn climbing_the_ladder_and_back_with_two_keys() {
@@ -397,4 +314,101 @@ fn a_shared_cause_is_logged_once_and_what_is_left_out_never() {
     let other = Trouble::new(Kind::Timeout, "Kubernetes", "no answer");
     desk.say(Msg::Fact(SourceId::Cluster, Box::new(Err(other))));
     assert_eq!(desk.model.log.len(), before + 2, "another kind is news");
+}
+
+/// A cockpit whose shift to 5 % was sent at second 2, seen at once, and has to be confirmed within a minute.
+fn with_deadline() -> Desk {
+    let mut desk = Desk::new(true);
+    let minute = Some(std::time::Duration::from_secs(60));
+    let now = desk.now();
+    intent::shift_to(&mut desk.model, Split::new(5).unwrap(), minute, now);
+    let op = desk.model.shift.plan().unwrap().op;
+    desk.say(Msg::Answer(Answer::DryRun(op, Ok(()))));
+    desk.say(Msg::DialogShown);
+    desk.ms = 2_000;
+    assert!(writes(&desk.press("5\n")));
+    desk.ms += 9_000;
+    desk.acknowledge(5);
+    desk
+}
+
+#[test]
+fn a_deadline_runs_since_the_write_left() {
+    let mut desk = with_deadline();
+    assert_eq!(desk.model.pending.unwrap().at, Now::at(62).wall, "as the watchdog has it");
+    desk.ms = 63_000;
+    let ours = Owner { manager: "cutover".into(), operation: "Update".into(), at: None };
+    desk.routes(vec![Route { owner: Some(ours), ..route(0) }]);
+    assert_eq!(desk.model.pending, None);
+    let text = desk.model.screen.notice.clone().unwrap().0;
+    assert!(text.contains("was not confirmed in time and was taken back to 0 %"), "{text}");
+    assert_eq!(desk.model.intended, Some(Split::V2));
+    assert!(!desk.model.findings.iter().any(|f| f.id == "weight-drift"), "{:?}", desk.model.findings);
+}
+
+#[test]
+fn a_move_that_was_taken_back_behind_a_dialog_is_not_unconfirmed_for_ever() {
+    let mut desk = with_deadline();
+    desk.ms = 63_000;
+    desk.press("R");
+    assert!(desk.model.shift.has_dialog());
+    desk.routes(vec![route(0)]);
+    assert_eq!((desk.model.pending, desk.model.intended), (None, Some(Split::V2)));
+}
+
+#[test]
+fn what_another_shell_does_to_a_deadline_is_heard() {
+    let mut desk = with_deadline();
+    let pending = desk.model.pending;
+    desk.say(Msg::Answer(Answer::Deadline(None, 7)));
+    assert_eq!((desk.model.pending, desk.model.next_op), (None, 7), "confirmed there");
+    desk.say(Msg::Answer(Answer::Deadline(pending, 3)));
+    assert_eq!((desk.model.pending, desk.model.next_op), (pending, 7));
+    desk.ms = 63_000;
+    desk.say(Msg::Answer(Answer::Deadline(None, 8)));
+    assert_eq!(desk.model.pending, pending, "the watchdog has only begun");
+    desk.ms = 90_000;
+    desk.say(Msg::Answer(Answer::Deadline(None, 8)));
+    assert_eq!(desk.model.pending, None);
+}
+
+#[test]
+fn a_route_that_a_plan_leaves_out_is_not_lost_sight_of() {
+    let mut desk = Desk::new(true);
+    let other = |percent| {
+        let mut other = route(percent);
+        other.object.name = "langfuse-canary-otel".into();
+        other
+    };
+    desk.routes(vec![route(0), other(5)]);
+    desk.model.intended = Split::new(5);
+    desk.shift_to(5);
+    assert_eq!(desk.model.routes().len(), 2, "a rollback takes both back");
+}
+
+#[test]
+fn a_dialog_that_writes_is_seen_anew_after_a_resize() {
+    for again in [Msg::Resize(100, 30), Msg::Resumed] {
+        let mut desk = Desk::new(true);
+        desk.press("H");
+        desk.say(Msg::DialogShown);
+        desk.say(again);
+        assert!(desk.press("\n").is_empty(), "not before it was on screen");
+        desk.say(Msg::DialogShown);
+        assert!(desk.press("\n").contains(&Effect::Hold(true)));
+    }
+}
+
+#[test]
+fn a_round_counts_once_for_each_kind_of_failure() {
+    let mut desk = Desk::new(true);
+    let bad = || Err(ProbeError::Status(503));
+    let (accept, visible) = (Some(bad()), Some(Err(ProbeError::NotVisible)));
+    let probe = Probe { endpoint: Endpoint::V3, version: None, health: bad(), accept, visible };
+    desk.fact(SourceId::Probe(Endpoint::V3), Fact::Probe(probe));
+    let errors = &desk.model.history.latency[Endpoint::V3 as usize].errors;
+    assert_eq!(
+        errors.iter().map(|(k, n)| (k.as_str(), *n)).collect::<Vec<_>>(),
+        [("503", 1), ("not visible", 1)]
+    );
 }

@@ -115,6 +115,14 @@ fn traps_by_id() {
     trap(json!({"canary": "true", "canary-weight": "abc"}), "weight-invalid");
     trap(json!({"canary": "true", "canary-weight": "150"}), "weight-clamped");
     trap(json!({"canary": "True"}), "canary-spelling");
+    let spelt = seen(vec![
+        ingress("main", "/", "v2", json!({})),
+        ingress("canary", "/", "v3", json!({"canary": "True", "canary-weight": "5"})),
+    ]);
+    assert!(
+        routes(&spelt)[0].traps.iter().all(|t| !t.blocks),
+        "the controller takes it, and so do our patches"
+    );
     trap(json!({"canary": "true"}), "sticky-clients");
     trap(json!({"canary": "true"}), "shared-primary-service");
     let cohort = json!({"canary": "true", "canary-weight": "5", "canary-by-header": "Authorization",

@@ -147,9 +147,9 @@ fn weights(annotations: &Annotations, traps: &mut Vec<Trap>) {
         )),
     }
     if let Some(text) = annotations.get(CANARY).filter(|text| text.as_str() != "true") {
-        traps.push(trap("canary-spelling", true, format!(
-            "annotation canary is \"{text}\": the controller takes it for true, but a rollback is conditional on \
-             \"true\" and would be refused; write \"true\"")));
+        traps.push(trap("canary-spelling", false, format!(
+            "annotation canary is \"{text}\": ingress-nginx takes it for true, as any spelling that Go takes; write \
+             \"true\", as its documentation does")));
     }
 }
 

@@ -160,7 +160,8 @@ fn is_conflict(patch: &Patch, answer: &Answer) -> bool {
         422 => {
             message.contains("metadata.uid")
                 || (patch.kind == PatchKind::Json
-                    && (message.contains("rejected our request due to an error") || message.contains("test")))
+                    && (message.contains("rejected our request due to an error")
+                        || message.contains("test failed")))
         }
         _ => false,
     }
@@ -186,4 +187,26 @@ async fn explain(client: &Client, object: &ObjectRef, trouble: Trouble) -> (Trou
     let what = if weight::is_canary(&annotations) { "" } else { " and is no canary any more" };
     let detail = format!("{}; {by} wrote the weight last, it is now {says}{what}", trouble.detail);
     (Trouble::new(Kind::Conflict, &name, detail).remedy("look at what it says now and plan anew"), owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Split;
+    use crate::shift::plan::tests::route;
+
+    #[test]
+    fn a_name_with_test_in_it_makes_a_refusal_no_conflict() {
+        let patch = Patch::back(&route(25), Split::V2);
+        let conflict = |message: &str| {
+            let body = serde_json::json!({"message": message});
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            is_conflict(&patch, &Answer { status, retry_after: None, body })
+        };
+        assert!(!conflict(
+            "Ingress.networking.k8s.io \"langfuse-test\" is invalid: spec.rules: Required value"
+        ));
+        assert!(conflict("the server rejected our request due to an error in our request"));
+        assert!(conflict("testing value /metadata/uid failed: test failed"));
+    }
 }

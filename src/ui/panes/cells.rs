@@ -45,7 +45,7 @@ pub(crate) fn blame<'a>(cx: &Cx<'a>, id: SourceId, value: u64, tone: Tone) -> Sp
     if value == 0 { span(cx.tone(id, Tone::Dim), text) } else { span(cx.tone(id, tone), text) }
 }
 
-/// `13:05`, `2026-01-31 13:05` where the day matters.
+/// `13:05`.
 pub(crate) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M").to_string()
 }

@@ -2,7 +2,7 @@
 
 mod place;
 
-use crate::cockpit::history::Measured;
+use crate::cockpit::share::Measured;
 use crate::domain::traffic::{Accepted, PathGroup, Route};
 use crate::domain::{Mono, Now, SourceId, Split};
 use crate::shift::Shift;
