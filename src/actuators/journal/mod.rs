@@ -1,7 +1,7 @@
 //! The journal: append-only JSON lines, each synced to disk, each holding the hash of the one before.
 //!
 //! One rule: a line is never changed. What is missing at the end is a crash; what does not fit in the middle
-//! was tampered with, and forward moves stop until a person has looked.
+//! was tampered with, and forward moves stop until a person has looked. The way back is never stopped by it.
 
 pub mod record;
 pub mod replay;
@@ -70,9 +70,8 @@ impl Journal {
         let mut file = self.file()?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|e| self.io("locking", e.into()))?;
-        let last = self.last(&mut file)?;
-        let (seq, prev) = last.map_or((1, String::new()), |r| (r.seq + 1, r.hash));
-        let record = Record::chain(seq, at, entry, prev);
+        let (lines, last) = self.last(&mut file)?;
+        let record = Record::chain(lines + 1, at, entry, last.map_or_else(String::new, |r| r.hash));
         let mut line = record.line();
         line.push('\n');
         file.seek(SeekFrom::End(0)).map_err(|e| self.io("seeking", e))?;
@@ -82,7 +81,15 @@ impl Journal {
     }
 
     /// Every whole line, in order. A last line without its end (a crash in the middle of an append) is left out.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line is no journal line.
     pub fn read(&self) -> Result<Vec<Record>, JournalError> {
+        self.lines()?.into_iter().collect()
+    }
+
+    /// The same, line by line: one that is no journal line does not hide the others.
+    fn lines(&self) -> Result<Vec<Result<Record, JournalError>>, JournalError> {
         let file = self.file()?;
         let mut records = Vec::new();
         let mut reader = BufReader::new(file);
@@ -95,24 +102,24 @@ impl Journal {
                 break;
             }
             let parsed = serde_json::from_slice(&text);
-            records.push(parsed.map_err(|e| self.broken(line, format!("not a journal line ({e})")))?);
+            records.push(parsed.map_err(|e| self.broken(line, format!("not a journal line ({e})"))));
         }
         Ok(records)
     }
 
-    /// The newest whole record. A torn line at the end is cut off: its request never left.
-    fn last(&self, file: &mut File) -> Result<Option<Record>, JournalError> {
+    /// How many whole lines there are, and the newest record. A torn line at the end is cut off: its request never
+    /// left. One that is no journal line is counted and passed over: what is appended then does not fit it, as
+    /// `journal --verify` tells.
+    fn last(&self, file: &mut File) -> Result<(u64, Option<Record>), JournalError> {
         let mut text = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut text)).map_err(|e| self.io("reading", e))?;
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             file.set_len(whole as u64).map_err(|e| self.io("cutting a torn line", e))?;
         }
-        let mut lines = text[..whole].split_inclusive(|b| *b == b'\n');
-        let count = lines.clone().count();
-        let Some(last) = lines.next_back() else { return Ok(None) };
-        let record = serde_json::from_slice(last);
-        record.map(Some).map_err(|e| self.broken(count, format!("not a journal line ({e})")))
+        let lines = text[..whole].split_inclusive(|b| *b == b'\n');
+        let count = lines.clone().count() as u64;
+        Ok((count, lines.rev().find_map(|line| serde_json::from_slice(line).ok())))
     }
 
     fn file(&self) -> Result<File, JournalError> {

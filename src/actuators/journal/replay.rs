@@ -41,7 +41,7 @@ pub fn verify(records: &[Record]) -> Verified {
     Verified::Whole(records.len())
 }
 
-/// The state a session starts from.
+/// The state a session starts from, from all lines that can be read: it is intact only when those are all.
 pub fn replay(journal: &Journal) -> Result<JournalState, JournalError> {
     Ok(read(journal)?.state)
 }
@@ -59,6 +59,8 @@ pub enum Standing {
 
 /// How a move with a deadline stands by the journal.
 pub fn standing(journal: &Journal, op: OpId) -> Result<Standing, JournalError> {
+    // What cannot be read may have been the confirmation, or the move itself.
+    journal.read()?;
     let Reading { state, before } = read(journal)?;
     let mine = |pending: Option<Pending>| pending.filter(|p| p.op == op);
     let forward = state.unfinished.as_ref().is_some_and(|plan| !plan.is_back());
@@ -83,14 +85,18 @@ struct Before {
 }
 
 fn read(journal: &Journal) -> Result<Reading, JournalError> {
-    let records = journal.read()?;
-    let intact = matches!(verify(&records), Verified::Whole(_));
+    let lines = journal.lines()?;
+    let unread = lines.iter().filter(|line| line.is_err()).count();
+    let records: Vec<Record> = lines.into_iter().flatten().collect();
+    let intact = unread == 0 && matches!(verify(&records), Verified::Whole(_));
     let path = journal.path().display().to_string();
     let state = JournalState { path, intact, next_op: 1, ..JournalState::default() };
     let mut reading = Reading { state, before: Before::default() };
     for record in &records {
         reading.follow(record);
     }
+    // Each may have been a move of its own.
+    reading.state.next_op += unread as u64;
     Ok(reading)
 }
 
