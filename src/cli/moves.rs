@@ -37,7 +37,7 @@ const FORWARD: [SourceId; 7] = [
     SourceId::ClickhouseRows,
 ];
 
-/// Guards about the operator, which a plan that nobody sends does not ask.
+/// Guards about the operator, which a plan that nobody sends names and does not answer.
 const PERSONAL: [&str; 2] = ["armed", "lease"];
 
 /// `cutover plan`: the patches, the guards, and the server's word. Writes nothing.
@@ -53,13 +53,14 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
         return exit;
     }
     let plan = desk.model.plan(Intent::Shift, args.to);
-    let mut checks = guards(&desk.model, desk.now(), args.to);
-    checks.0.retain(|c| !PERSONAL.contains(&c.id));
+    let (later, checks): (Vec<_>, Vec<_>) =
+        guards(&desk.model, desk.now(), args.to).0.into_iter().partition(|c| PERSONAL.contains(&c.id));
+    let checks = Guards(checks);
     let answer = dry_run(&mut desk, &plan).await;
     if args.json {
         print::out(planned::json(&plan, &checks, answer.as_ref()));
     } else {
-        print::out(planned::text(&plan, &checks, answer.as_ref()));
+        print::out(planned::text(&plan, &checks, &later, answer.as_ref()));
     }
     Box::pin(desk.close()).await;
     match (checks.blocker(), answer) {
@@ -173,7 +174,7 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
         return unsent(exit, &again(desk, "rollback"));
     }
     desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
-    print::err(format!("a move back strands: {}", desk.model.stranded().offer()));
+    print::err(format!("v2 cannot see what v3 took: {}", desk.model.stranded().offer()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
         print::err(format!("refused: {why}; nothing was sent"));

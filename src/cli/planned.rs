@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::print::put;
 use crate::domain::Trouble;
+use crate::shift::guard::Check;
 use crate::shift::{Guards, Plan, Verdict};
 
 type Answer<'a> = Option<&'a Result<(), Trouble>>;
 
-/// For people.
-pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
+/// For people. `later` are the guards that only a move itself can answer.
+pub fn text(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -> String {
     let mut out = format!("{} -> {} on v3: {}\n", plan.from, plan.to, plan.button());
     if plan.patches.is_empty() {
         out.push_str("\nnothing to send: every route is there already\n");
@@ -31,11 +32,14 @@ pub fn text(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
         );
     }
     if let Some(strands) = &plan.strands {
-        put(&mut out, format_args!("\nstrands: {}\n", strands.offer()));
+        put(&mut out, format_args!("\nv2 cannot see what v3 took: {}\n", strands.offer()));
     }
     out.push('\n');
     for check in &checks.0 {
         put(&mut out, format_args!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence));
+    }
+    for check in later {
+        put(&mut out, format_args!("-      {}: asked when it is sent\n", check.label));
     }
     out.push_str(&match answer {
         None => "the server was not asked: there is no connection".to_owned(),

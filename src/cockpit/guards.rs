@@ -19,7 +19,7 @@ use super::msg::Lease;
 /// Langfuse delays ingestion by up to 15 s; a job that waits this long waits for something else.
 pub const QUEUE_LATE: Duration = Duration::from_secs(60);
 
-/// One guard: its words, and how it is answered.
+/// One guard: what it asks about, in words that fit a good and a bad answer, and how it is answered.
 struct Guard {
     id: &'static str,
     label: &'static str,
@@ -28,19 +28,19 @@ struct Guard {
 
 /// In the order of the plan overlay.
 const GUARDS: &[Guard] = &[
-    Guard { id: "armed", label: "writes are allowed", ask: armed },
-    Guard { id: "lease", label: "nobody else is shifting", ask: lease },
-    Guard { id: "hold", label: "traffic is not held", ask: hold },
-    Guard { id: "journal", label: "the journal is whole", ask: journal },
-    Guard { id: "routes-fresh", label: "the weights were just read", ask: routes_fresh },
-    Guard { id: "routes-agree", label: "routes agree and do what they say", ask: routes_sound },
-    Guard { id: "ladder", label: "one step of the ladder", ask: ladder },
-    Guard { id: "version", label: "v2 and v3 can run side by side", ask: version },
-    Guard { id: "v3-ready", label: "v3 web and worker are ready", ask: ready },
-    Guard { id: "stores", label: "every store answers", ask: stores },
-    Guard { id: "v3-errors", label: "v3 answers without errors", ask: errors },
-    Guard { id: "queues", label: "v3's queues are worked off", ask: queues },
-    Guard { id: "backfill", label: "the backfill fits the strategy", ask: backfill },
+    Guard { id: "armed", label: "right to write", ask: armed },
+    Guard { id: "lease", label: "other operators", ask: lease },
+    Guard { id: "hold", label: "hold", ask: hold },
+    Guard { id: "journal", label: "journal", ask: journal },
+    Guard { id: "routes-fresh", label: "age of the weights", ask: routes_fresh },
+    Guard { id: "routes-agree", label: "routes", ask: routes_sound },
+    Guard { id: "ladder", label: "ladder", ask: ladder },
+    Guard { id: "version", label: "versions", ask: version },
+    Guard { id: "v3-ready", label: "v3's pods", ask: ready },
+    Guard { id: "stores", label: "stores", ask: stores },
+    Guard { id: "v3-errors", label: "v3's errors", ask: errors },
+    Guard { id: "queues", label: "v3's queues", ask: queues },
+    Guard { id: "backfill", label: "backfill", ask: backfill },
 ];
 
 /// Answers every guard for a move to `to`.

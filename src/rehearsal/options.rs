@@ -38,8 +38,9 @@ pub struct Options {
     /// Leaves the directory where it is when the rehearsal ends.
     #[arg(long)]
     pub keep: bool,
-    /// Which API server to use.
-    #[arg(long, value_enum, default_value_t = Mode::Embedded)]
+    /// The API server: embedded (comes with the program), or real (kube-apiserver and etcd of
+    /// `$KUBEBUILDER_ASSETS` or `PATH`)
+    #[arg(long, value_enum, default_value_t = Mode::Embedded, hide_possible_values = true, value_name = "WHICH")]
     pub kube: Mode,
 }
 

@@ -16,7 +16,7 @@ pub enum Verdict {
 pub struct Check {
     /// Stable id ("traffic-fresh").
     pub id: &'static str,
-    /// The question, in words.
+    /// What it is about: reads well before a good and before a bad answer.
     pub label: &'static str,
     /// Its answer.
     pub verdict: Verdict,

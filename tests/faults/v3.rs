@@ -20,7 +20,7 @@ fn v3_errors_are_named_and_stop_the_next_step_but_not_the_way_back() {
     });
     zoom(&mut person, '6');
     person.press("n");
-    read(&mut person, "v3 answers without errors");
+    read(&mut person, "v3's errors: ");
     let text = flat(&person.text());
     assert!(text.contains("requests in 2 min failed"), "{text}");
     // Kinds of errors are told by probes: with one in five, a test that waits for them would be a lottery.
@@ -48,7 +48,7 @@ fn a_frozen_v3_is_told_within_three_rounds_and_stops_the_next_step() {
     assert!(frozen.elapsed() < Duration::from_secs(35), "{:?}", frozen.elapsed());
     zoom(&mut person, '6');
     person.press("n");
-    read(&mut person, "v3 answers without errors");
+    read(&mut person, "v3's errors: ");
     assert!(!person.text().contains("▶ deploy"), "{}", person.text());
     take_all_back(&mut person);
     zoom(&mut person, '6');

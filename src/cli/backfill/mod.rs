@@ -39,8 +39,8 @@ const STATEMENT: Duration = Duration::from_secs(6 * 3600);
 /// Flags of `backfill`.
 #[derive(Debug, Clone, Args)]
 pub struct BackfillArgs {
-    /// What to do
-    #[arg(value_enum, default_value_t = Action::Plan)]
+    /// plan (writes nothing), run, resume (also what is marked as failed), or status
+    #[arg(value_enum, default_value_t = Action::Plan, hide_possible_values = true)]
     pub action: Action,
     /// Only this table: traces, observations, scores, dataset_run_items
     #[arg(long, value_parser = table, value_name = "TABLE")]

@@ -54,8 +54,10 @@ fn say_once(model: &mut Model, id: SourceId, trouble: &Trouble, now: Now) {
         return;
     }
     if model.facts.failure(id).is_none_or(|f| f.trouble.kind != trouble.kind) {
-        let target = id.name().to_owned();
-        log(model, LogLine { at: now.wall, level: Level::Warn, target, text: trouble.to_string() });
+        let (target, text) = (id.name().to_owned(), trouble.to_string());
+        // An object that has the source's name is named once.
+        let text = text.strip_prefix(&format!("{target}: ")).map_or_else(|| text.clone(), str::to_owned);
+        log(model, LogLine { at: now.wall, level: Level::Warn, target, text });
     }
 }
 

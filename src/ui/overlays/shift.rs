@@ -205,7 +205,7 @@ fn guard<'a>(check: &Check, columns: usize) -> Line<'a> {
         Verdict::Warn => ("!", Tone::Warn, "warn"),
         Verdict::Block => ("✗", Tone::Bad, "BLOCK"),
     };
-    let label = if columns >= 90 { format!("{:<36}", check.label) } else { format!("{}: ", check.label) };
+    let label = if columns >= 90 { format!("{:<20}", check.label) } else { format!("{}: ", check.label) };
     Line::of(tone, format!("{mark} {word:<6} "))
         .with(Tone::Plain, label)
         .with(Tone::Dim, check.evidence.clone())
