@@ -159,7 +159,7 @@ pub(crate) fn happy() -> Model {
     ];
     log(&mut m, 1, Level::Info, "cockpit", "started, armed, as ops@bastion-1");
     log(&mut m, 4, Level::Info, "traffic", "the routes stand at 5 %");
-    log(&mut m, 64, Level::Warn, "probe-v3", "probe-v3: timeout: no answer within 5 s");
+    log(&mut m, 64, Level::Warn, "probe-v3", "timeout: no answer within 5 s");
     log(
         &mut m,
         120,

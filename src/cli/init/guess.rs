@@ -9,6 +9,7 @@ use super::env::Found;
 use super::look::{Seen, Workload};
 use super::stores::Stores;
 use crate::clients::target::KubeTarget;
+use crate::runtime::session;
 use crate::shift::patch::CANARY;
 
 /// What a workload of Langfuse is.
@@ -91,8 +92,13 @@ fn head(draft: &mut Draft, target: &KubeTarget, namespace: &str) {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         draft.text("kubeconfig", &file.to_string_lossy(), Sure::Found, "as this run was told");
     }
-    if let Some(context) = &target.context {
-        draft.text("context", context, Sure::Found, "as this run was told");
+    match &target.context {
+        Some(context) => draft.text("context", context, Sure::Found, "as this run was told"),
+        // Written down, so that a later `kubectl config use-context` does not point this file at another cluster.
+        None => match session::place(target).0.as_str() {
+            "" => {}
+            context => draft.text("context", context, Sure::Found, "the kubeconfig's current context"),
+        },
     }
     draft.text("namespace", namespace, Sure::Found, "the namespace that was looked at");
 }

@@ -129,6 +129,7 @@ mod cluster {
             .map(|r| format!("{}={}", r.key, r.value))
             .collect();
         for expected in [
+            "kubernetes.context=\"rehearsal\"",
             "kubernetes.namespace=\"lf\"",
             "traffic.ingresses=[\"lf-canary\"]",
             "traffic.strategy=\"backfill-first\"",

@@ -186,7 +186,8 @@ fn lease_key(model: &mut Model, key: Key, mut typed: String, now: Now) -> Vec<Ef
             Lease::Other(who, _) if *who == typed => vec![Effect::TakeLease],
             Lease::Failed(_) => vec![Effect::TakeLease],
             Lease::Other(who, _) => {
-                let text = format!("type the holder's name as it stands: {who}");
+                let text = format!("that is not the holder's name; it is {who}");
+                model.screen.overlay = Some(Overlay::TakeLease { typed });
                 notice(model, Level::Warn, text, now)
             }
             _ => vec![],

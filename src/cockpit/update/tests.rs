@@ -267,6 +267,7 @@ fn another_operator_is_shown_and_taken_over_by_name_only() {
     desk.press("n");
     assert!(desk.model.screen.notice.as_ref().unwrap().0.contains("eve@b2"));
     assert!(!desk.press("Tbob\n").contains(&Effect::TakeLease));
+    assert_eq!(desk.model.screen.overlay, Some(Overlay::TakeLease { typed: "bob".into() }), "to be mended");
     desk.say(Msg::Key(Key::plain(Code::Esc)));
     assert!(desk.press("Teve@b2\n").contains(&Effect::TakeLease));
 }
