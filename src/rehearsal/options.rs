@@ -26,20 +26,19 @@ pub struct Options {
     /// Projects, each with its own keys.
     #[arg(long, value_name = "P", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub projects: u32,
-    /// Seed of history, load and gateway: the same seed gives the same rehearsal.
+    /// Seed of history, load and gateway: the same gives the same.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// Directory for everything; a fresh temporary one when absent.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Only the rehearsal, without the cockpit: prints one line of JSON when everything is up.
+    /// Without the cockpit: prints one line of JSON when everything is up.
     #[arg(long)]
     pub no_tui: bool,
     /// Leaves the directory where it is when the rehearsal ends.
     #[arg(long)]
     pub keep: bool,
-    /// The API server: embedded (comes with the program), or real (kube-apiserver and etcd of
-    /// `$KUBEBUILDER_ASSETS` or `PATH`)
+    /// embedded, or real: kube-apiserver and etcd of $KUBEBUILDER_ASSETS or PATH
     #[arg(long, value_enum, default_value_t = Mode::Embedded, hide_possible_values = true, value_name = "WHICH")]
     pub kube: Mode,
 }
