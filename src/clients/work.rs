@@ -185,6 +185,11 @@ impl ClickhouseWork {
         &self.ask.object
     }
 
+    /// Whether queries of this user may come with settings; one whose profile is `readonly=1` may set nothing.
+    pub const fn takes_settings(&self) -> bool {
+        self.ask.settings
+    }
+
     /// A query; bind its parameters and pass it to [`Self::stream`].
     pub fn query(&self, sql: &str) -> Query {
         self.ask.query(sql)

@@ -15,8 +15,6 @@ use crate::data::rows::{self, Row};
 use crate::data::tables::{Mapping, Spec};
 use crate::domain::{Kind, Trouble};
 
-/// Longest text of a query: lists of ids and buckets are long.
-const QUERY: &str = "16777216";
 /// Ids that are asked for at once.
 const NAMES: usize = 100_000;
 /// A moved row is another sorting key, and the partition follows from the key: parts of different partitions never
@@ -80,8 +78,12 @@ impl V3 {
     }
 
     fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
-        let query = self.work.query(sql).with_setting("max_query_size", QUERY).with_setting(FINAL, "1");
-        let query = if self.gentle { query.with_setting("max_threads", "1") } else { query };
+        let query = self.work.query(sql);
+        let query = match (self.work.takes_settings(), self.gentle) {
+            (false, _) => query,
+            (true, false) => query.with_setting(FINAL, "1"),
+            (true, true) => query.with_setting(FINAL, "1").with_setting("max_threads", "1"),
+        };
         match &range.project {
             Some(project) => query.bind(project),
             None => query,
