@@ -27,7 +27,7 @@ use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
 use crate::domain::{Mono, Now, Trouble};
 use crate::runtime::Clock;
-use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::signals::Signals;
 
 /// What its help ends with.
 pub const AFTER: &str = "\
@@ -215,7 +215,7 @@ async fn watched(
     loop {
         let asked = async {
             match &mut signals {
-                Some(signals) => while signals.next().await != Asked::Terminate {},
+                Some(signals) => signals.end().await,
                 None => std::future::pending().await,
             }
         };
