@@ -149,7 +149,9 @@ async fn a_wrong_name_is_told_once_with_the_nearest() {
                 assert!(flat.matches("did you mean").count() <= 1, "{flag:?} {verb:?}: {out}");
             }
         }
-        let (_, _, err) = place.run(&[&flag[..], &["init", "--output", "new.toml"]].concat()).await;
+        // init asks no file that was not named.
+        let init = ["--config", "cutover.toml", "init", "--output", "new.toml"];
+        let (_, _, err) = place.run(&[&flag[..], &init].concat()).await;
         assert_eq!(err.matches(sentence).count(), 1, "{flag:?} init: {err}");
     }
 }
