@@ -54,8 +54,8 @@ pub struct BackfillArgs {
     /// Rows of one insert at most, and of one stretch about
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub block_rows: Option<u32>,
-    /// Pause while either database has more than so many other statements at work
-    #[arg(long, value_name = "N")]
+    /// Pause while a database has more other statements than that at work
+    #[arg(long, value_name = "STATEMENTS")]
     pub max_load: Option<u32>,
     /// Really do it
     #[arg(long)]
