@@ -147,7 +147,7 @@ pub enum Verb {
 pub enum ConfigVerb {
     /// Say each value, where it came from, and what is wrong
     #[command(
-        after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
+        after_help = "Example:\n  cutover config check\n\nWhat nobody gave is marked \"default\"; secrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
     )]
     Check,
 }

@@ -124,7 +124,7 @@ mod cluster {
         write(&file, &drawn.text).unwrap();
         let inputs = Inputs { file: Some(file), here: dir.path().to_owned(), ..Inputs::default() };
         let config = load(&inputs).unwrap_or_else(|p| panic!("{p}\n{}", drawn.text));
-        let shown: Vec<_> = crate::config::show::rows(&config)
+        let shown: Vec<_> = crate::config::show::rows(&config, &[])
             .into_iter()
             .map(|r| format!("{}={}", r.key, r.value))
             .collect();
