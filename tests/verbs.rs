@@ -166,6 +166,13 @@ async fn look_plan_roll_back_hold_and_journal() {
         code == 4 && out.contains("\"nginx.ingress.kubernetes.io/canary-weight\":\"50\""),
         "{code}: {out}{err}"
     );
+    assert!(out.contains("right to write: asked when it is sent"), "{out}");
+    let plan: Value = serde_json::from_str(&place.run(&["plan", "--to", "50", "--json"]).await.1).unwrap();
+    let guards = plan["guards"].as_array().unwrap();
+    for id in ["armed", "lease"] {
+        let guard = guards.iter().find(|g| g["id"] == id).unwrap_or_else(|| panic!("{id}: {plan}"));
+        assert!(guard["verdict"].is_null() && guard["evidence"] == "asked when it is sent", "{plan}");
+    }
     let (code, _, err) = place.run(&["shift", "--to", "50", "--yes"]).await;
     assert!(code == 4 && err.contains("refused"), "{code}: {err}");
     let (code, _, err) = place.run(&["rollback"]).await;

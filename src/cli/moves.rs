@@ -58,7 +58,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
     let checks = Guards(checks);
     let answer = dry_run(&mut desk, &plan).await;
     if args.json {
-        print::out(planned::json(&plan, &checks, answer.as_ref()));
+        print::out(planned::json(&plan, &checks, &later, answer.as_ref()));
     } else {
         print::out(planned::text(&plan, &checks, &later, answer.as_ref()));
     }
