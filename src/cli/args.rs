@@ -89,7 +89,7 @@ pub enum Verb {
     Confirm,
     /// Count what each side has, by table, project and day
     #[command(
-        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded.\nThe JSON's schema is assets/census.schema.json."
+        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded\n(written by v2 after the backfill began).\nThe JSON's schema is assets/census.schema.json."
     )]
     Census(CensusArgs),
     /// Compare v2's rows with v3's and name each one that differs

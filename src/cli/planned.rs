@@ -34,8 +34,8 @@ pub fn text(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -
             ),
         );
     }
-    if let Some(strands) = &plan.strands {
-        put(&mut out, format_args!("\nv2 cannot see what v3 took: {}\n", strands.offer()));
+    if let Some(v3_only) = &plan.v3_only {
+        put(&mut out, format_args!("\nv3-only rows, which v2 cannot see: {}\n", v3_only.offer()));
     }
     out.push('\n');
     for check in &checks.0 {
@@ -85,7 +85,7 @@ pub fn json(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -
         "from": plan.from.percent(),
         "to": plan.to.percent(),
         "patches": patches,
-        "strands": plan.strands.as_ref().map(crate::shift::Stranded::sentence),
+        "v3_only": plan.v3_only.as_ref().map(crate::shift::V3Only::sentence),
         "guards": guards,
         "server": server,
     });
