@@ -1,6 +1,6 @@
 //! The command line, as data. Man page, completions and every `--help` come from here.
 //!
-//! One rule: no default stands here; the configuration has them.
+//! One rule: no default of a configuration key stands here; its table has them.
 
 use std::path::PathBuf;
 
@@ -238,7 +238,7 @@ pub struct CensusArgs {
     /// As JSON, one document
     #[arg(long)]
     pub json: bool,
-    /// Just this table: traces, observations, scores, dataset_run_items
+    /// Only this table: traces, observations, scores, dataset_run_items
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub table: Option<Table>,
     /// Which rows, by their `created_at`.
@@ -247,9 +247,9 @@ pub struct CensusArgs {
     /// List the days that differ
     #[arg(long)]
     pub days: bool,
-    /// Forget what was counted before
+    /// Count again what was counted before
     #[arg(long)]
-    pub anew: bool,
+    pub fresh: bool,
 }
 
 /// Flags of `restore`.
