@@ -95,10 +95,11 @@ impl Actuators {
 
     async fn send_in_time(&self, plan: &Plan) -> Result<Vec<String>, ApplyError> {
         let sent = tokio::time::timeout(APPLY_DEADLINE.saturating_sub(MARGIN), self.send(plan)).await;
-        sent.unwrap_or_else(|_| {
+        let Ok(sent) = sent else {
             let detail = "no answer from the API server within the deadline";
-            Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)))
-        })
+            return Err(ApplyError::Lost(Trouble::new(Kind::Timeout, plan.op.to_string(), detail)));
+        };
+        sent
     }
 
     /// One patch after the other; gives the new resourceVersions.

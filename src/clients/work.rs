@@ -135,11 +135,11 @@ fn told(stream: Chunks<'_>, object: String, silence: Duration) -> BoxStream<'_, 
     futures::stream::unfold((stream, object), move |(stream, object)| next(stream, object, silence)).boxed()
 }
 
-async fn next<'c>(
-    mut stream: Chunks<'c>,
+async fn next(
+    mut stream: Chunks<'_>,
     object: String,
     silence: Duration,
-) -> Option<(Result<Bytes, Trouble>, (Chunks<'c>, String))> {
+) -> Option<(Result<Bytes, Trouble>, (Chunks<'_>, String))> {
     let chunk = async { stream.next().await.transpose().map_err(|e| postgres::trouble(&object, &e)) };
     let chunk = within(silence, &object, "COPY", chunk).await.transpose()?;
     Some((chunk, (stream, object)))

@@ -38,7 +38,7 @@ pub struct Options {
     /// Leaves the directory where it is when the rehearsal ends.
     #[arg(long)]
     pub keep: bool,
-    /// embedded, or real: kube-apiserver and etcd of $KUBEBUILDER_ASSETS or PATH
+    /// embedded, or real: kube-apiserver and etcd of `$KUBEBUILDER_ASSETS` or PATH
     #[arg(long, value_enum, default_value_t = Mode::Embedded, hide_possible_values = true, value_name = "WHICH")]
     pub kube: Mode,
 }

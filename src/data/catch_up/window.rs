@@ -165,7 +165,9 @@ mod tests {
         let copy = |time| Seen { version: time, time, updated: 7, deleted: false };
         let row = |seen: &[Seen]| {
             let mut row = Light { updated: 7, seen: None, day: None, elsewhere: false };
-            seen.iter().for_each(|seen| row.see(*seen));
+            for seen in seen {
+                row.see(*seen);
+            }
             row.is_candidate()
         };
         assert!(row(&[]), "not there");

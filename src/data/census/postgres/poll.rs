@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
         let mut poll = Poll::new(Table::Traces, PgBook::default());
-        let look = |now, inserted| Look { now, inserted, ..Look::default() };
+        let look = |now, inserted| Look { inserted, now, ..Look::default() };
         assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
         assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
         assert!(!poll.judge(&look(5_000, 1_004), 1_020), "late again");
