@@ -145,7 +145,7 @@ password = { secret = "ch/password" }
 "#;
     let config = parse(file, &[("PW", "HIDDEN3")], &[]).unwrap();
     let mut shown = format!("{config:?}");
-    for row in show::rows(&config) {
+    for row in show::rows(&config, &[]) {
         shown += &format!("{} = {} ({})\n", row.key, row.value, row.origin);
     }
     assert!(!shown.contains("HIDDEN"), "{shown}");
@@ -154,6 +154,38 @@ password = { secret = "ch/password" }
         "{shown}"
     );
     assert!(shown.contains("postgresql://ro:***@db/langfuse"), "{shown}");
+}
+
+#[test]
+fn every_key_is_shown_as_it_is_in_force_and_defaults_say_so() {
+    let config = parse("[redis]\nservice = \"redis:6379\"\n", &[("XDG_STATE_HOME", "/state")], &[]).unwrap();
+    let rows = show::rows(&config, &[("kubernetes.context", "prod".into())]);
+    let row = |key: &str| {
+        let found = rows.iter().find(|r| r.key == key).unwrap_or_else(|| panic!("{key} is not in {rows:#?}"));
+        (found.value.clone(), found.origin.clone())
+    };
+    for (key, value) in [
+        ("environment.arm", "false"),
+        ("traffic.ladder", "[0, 5, 25, 50, 100]"),
+        ("traffic.ingresses", "(every canary Ingress of the namespace)"),
+        ("kubernetes.context", "\"prod\""),
+        ("kubernetes.namespace", "(the context's)"),
+        ("journal.dir", "/state/cutover"),
+        ("state.dir", "/state/cutover"),
+        ("redis.tls.insecure", "false"),
+        ("redis.database", "(the url's, or 0)"),
+        ("[postgres]", "(not configured)"),
+    ] {
+        assert_eq!(row(key), (value.to_owned(), "default".to_owned()), "{key}");
+    }
+    assert!(row("redis.service").1.ends_with("cutover.toml:2"));
+    let shown = |key: &str| {
+        let section = format!("[{}]", key.split('.').next().unwrap());
+        rows.iter().any(|r| r.key == key || r.key == section)
+    };
+    let missing: Vec<_> = keys::all().map(|(key, _)| key).filter(|key| !shown(key)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(keys::all().all(|(_, key)| !key.unset.is_empty()));
 }
 
 #[test]

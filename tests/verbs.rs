@@ -149,7 +149,9 @@ async fn a_wrong_name_is_told_once_with_the_nearest() {
                 assert!(flat.matches("did you mean").count() <= 1, "{flag:?} {verb:?}: {out}");
             }
         }
-        let (_, _, err) = place.run(&[&flag[..], &["init", "--output", "new.toml"]].concat()).await;
+        // init asks no file that was not named.
+        let init = ["--config", "cutover.toml", "init", "--output", "new.toml"];
+        let (_, _, err) = place.run(&[&flag[..], &init].concat()).await;
         assert_eq!(err.matches(sentence).count(), 1, "{flag:?} init: {err}");
     }
 }
@@ -164,6 +166,13 @@ async fn look_plan_roll_back_hold_and_journal() {
         code == 4 && out.contains("\"nginx.ingress.kubernetes.io/canary-weight\":\"50\""),
         "{code}: {out}{err}"
     );
+    assert!(out.contains("right to write: asked when it is sent"), "{out}");
+    let plan: Value = serde_json::from_str(&place.run(&["plan", "--to", "50", "--json"]).await.1).unwrap();
+    let guards = plan["guards"].as_array().unwrap();
+    for id in ["armed", "lease"] {
+        let guard = guards.iter().find(|g| g["id"] == id).unwrap_or_else(|| panic!("{id}: {plan}"));
+        assert!(guard["verdict"].is_null() && guard["evidence"] == "asked when it is sent", "{plan}");
+    }
     let (code, _, err) = place.run(&["shift", "--to", "50", "--yes"]).await;
     assert!(code == 4 && err.contains("refused"), "{code}: {err}");
     let (code, _, err) = place.run(&["rollback"]).await;
@@ -211,4 +220,45 @@ async fn init_writes_once() {
     let (code, _, err) = place.run(&args).await;
     assert!(code == 4 && err.contains("it exists already"), "{code}: {err}");
     assert_eq!(std::fs::read_to_string(place.path("found.toml")).unwrap(), written);
+}
+
+/// A file that lies in the folder may be of another cluster: only one that was named says where to look.
+#[tokio::test(flavor = "multi_thread")]
+async fn init_asks_no_file_that_was_not_named() {
+    let place = Place::with_cluster("").await;
+    std::fs::write(place.path("cutover.toml"), "[kubernetes]\nnamespace = \"elsewhere\"\n").unwrap();
+    let args = ["--kubeconfig", "kubeconfig", "init", "--output", "found.toml"];
+    let (code, _, err) = place.run(&args).await;
+    let written = std::fs::read_to_string(place.path("found.toml")).unwrap_or_default();
+    assert!(code == 0 && written.contains("namespace = \"lf\""), "{code}: {err}{written}");
+}
+
+/// `fg` sends SIGCONT: it is no wish to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verb_that_is_continued_goes_on() {
+    let place = Place::with_cluster("").await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cutover"))
+        .args(["status", "--watch", "--json", "--wait", "1"])
+        .current_dir(place.dir.path())
+        .env_clear()
+        .env("HOME", place.dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let (id, signal) = (child.id().to_string(), |name: &str, id: &str| {
+        assert!(Command::new("kill").args([name, id]).status().unwrap().success());
+    });
+    let (first, second) = tokio::task::spawn_blocking(move || {
+        let first = lines.next();
+        signal("-CONT", &id);
+        let second = lines.next();
+        signal("-TERM", &id);
+        (first, second)
+    })
+    .await
+    .unwrap();
+    let code = child.wait().unwrap();
+    assert!(first.is_some_and(|l| l.is_ok()), "no document at all: {code}");
+    assert!(second.is_some_and(|l| l.is_ok()), "ended by SIGCONT: {code}");
 }

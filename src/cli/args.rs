@@ -1,6 +1,6 @@
 //! The command line, as data. Man page, completions and every `--help` come from here.
 //!
-//! One rule: no default stands here; the configuration has them.
+//! One rule: no default of a configuration key stands here; its table has them.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,7 @@ use crate::domain::backfill::Table;
 
 /// What the help of the program ends with.
 const AFTER: &str = "\
-Exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 unreachable, 4 refused, 75 outcome unknown.
-
+Exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 unreachable, 4 refused, 75 unknown.
 Example:
   cutover --config cutover.toml --arm    open the cockpit with the right to write";
 
@@ -89,7 +88,7 @@ pub enum Verb {
     Confirm,
     /// Count what each side has, by table, project and day
     #[command(
-        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded.\nThe JSON's schema is assets/census.schema.json."
+        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded\n(written by v2 after the backfill began).\nThe JSON's schema is assets/census.schema.json."
     )]
     Census(CensusArgs),
     /// Compare v2's rows with v3's and name each one that differs
@@ -147,7 +146,7 @@ pub enum Verb {
 pub enum ConfigVerb {
     /// Say each value, where it came from, and what is wrong
     #[command(
-        after_help = "Example:\n  cutover config check\n\nSecrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
+        after_help = "Example:\n  cutover config check\n\nWhat nobody gave is marked \"default\"; secrets are not shown. Exits with 1 when there are findings, with 2 when there are mistakes."
     )]
     Check,
 }
@@ -239,7 +238,7 @@ pub struct CensusArgs {
     /// As JSON, one document
     #[arg(long)]
     pub json: bool,
-    /// Just this table: traces, observations, scores, dataset_run_items
+    /// Only this table: traces, observations, scores, dataset_run_items
     #[arg(long, value_name = "TABLE", value_parser = table)]
     pub table: Option<Table>,
     /// Which rows, by their `created_at`.
@@ -248,9 +247,9 @@ pub struct CensusArgs {
     /// List the days that differ
     #[arg(long)]
     pub days: bool,
-    /// Forget what was counted before
+    /// Count again what was counted before
     #[arg(long)]
-    pub anew: bool,
+    pub fresh: bool,
 }
 
 /// Flags of `restore`.
@@ -340,7 +339,7 @@ mod tests {
             let answer = Cli::command().term_width(100).try_get_matches_from(typed).unwrap_err();
             let help = answer.to_string();
             // The list of verbs is as long as there are verbs.
-            let most = if path.len() == 1 { 44 } else { 36 };
+            let most = if path.len() == 1 { 40 } else { 36 };
             assert!(help.lines().count() <= most, "{path:?}: {} lines\n{help}", help.lines().count());
             assert!(help.contains("Example"), "{path:?} has no example");
             for below in command.get_subcommands() {

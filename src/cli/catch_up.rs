@@ -24,7 +24,7 @@ use crate::domain::backfill::Table;
 use crate::domain::text::clean;
 use crate::domain::units::grouped;
 use crate::runtime::Clock;
-use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::signals::cancelled_at_the_end;
 use crate::sources::ledger::Ledger;
 
 /// What its help ends with.
@@ -70,12 +70,7 @@ pub async fn run(clock: Clock, config: &Config, args: &CatchUpArgs) -> Exit {
         Err(exit) => return exit,
     };
     let stop = CancellationToken::new();
-    let asked = stop.clone();
-    let signals = tokio::spawn(async move {
-        let Ok(mut signals) = Signals::listen() else { return };
-        while signals.next().await != Asked::Terminate {}
-        asked.cancel();
-    });
+    let signals = cancelled_at_the_end(stop.clone());
     let ledger = Ledger::open(Some(stores.state_file.clone()));
     let desk = Desk { clock, pg, ch, book, ledger, stop, yes: args.yes };
     let exit = desk.tables(args).await;

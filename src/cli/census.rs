@@ -45,7 +45,7 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     let (pg, ch) = stores.work(purpose).await?;
     known_project(&pg, args.rows.project.as_deref()).await?;
     let file = BookFile::beside(Some(&stores.state_file));
-    let mut book = if args.anew { BookFile::new_book() } else { file.read() };
+    let mut book = if args.fresh { BookFile::new_book() } else { file.read() };
     let ledger = Ledger::open(Some(stores.state_file.clone()));
     let t0 = |table: Table| ledger.t0(table).map(jiff::Timestamp::as_millisecond);
     let filter = Filter {

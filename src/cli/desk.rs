@@ -240,7 +240,7 @@ impl Desk {
             let next = self.wake.map_or(end, |w| w.min(end));
             let signal = async {
                 match &mut self.signals {
-                    Some(signals) => drop(signals.next().await),
+                    Some(signals) => signals.end().await,
                     None => pending().await,
                 }
             };

@@ -19,8 +19,8 @@ use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
 
 /// How long the readings behind a forward move may take.
 const GATHER: Duration = Duration::from_secs(12);
-/// A rollback waits for the routes, and this long at most for what it would strand.
-const STRANDED: Duration = Duration::from_secs(3);
+/// A rollback waits for the routes, and this long at most for what v3 alone has.
+const V3_ONLY: Duration = Duration::from_secs(3);
 
 /// What to do about an outcome that is not known.
 const LOOK: &str =
@@ -58,7 +58,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
     let checks = Guards(checks);
     let answer = dry_run(&mut desk, &plan).await;
     if args.json {
-        print::out(planned::json(&plan, &checks, answer.as_ref()));
+        print::out(planned::json(&plan, &checks, &later, answer.as_ref()));
     } else {
         print::out(planned::text(&plan, &checks, &later, answer.as_ref()));
     }
@@ -173,8 +173,8 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
     if let Err(exit) = routes_known(desk) {
         return unsent(exit, &again(desk, "rollback"));
     }
-    desk.gather(&[SourceId::ClickhouseRows], STRANDED).await;
-    print::err(format!("v2 cannot see what v3 took: {}", desk.model.stranded().offer()));
+    desk.gather(&[SourceId::ClickhouseRows], V3_ONLY).await;
+    print::err(format!("v3-only rows, which v2 cannot see: {}", desk.model.v3_only().offer()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
         print::err(format!("refused: {why}; nothing was sent"));

@@ -7,6 +7,9 @@ use crate::domain::Trouble;
 use crate::shift::guard::Check;
 use crate::shift::{Guards, Plan, Verdict};
 
+/// What is said of a guard that only a move itself can answer.
+const LATER: &str = "asked when it is sent";
+
 type Answer<'a> = Option<&'a Result<(), Trouble>>;
 
 /// For people. `later` are the guards that only a move itself can answer.
@@ -31,15 +34,15 @@ pub fn text(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -
             ),
         );
     }
-    if let Some(strands) = &plan.strands {
-        put(&mut out, format_args!("\nv2 cannot see what v3 took: {}\n", strands.offer()));
+    if let Some(v3_only) = &plan.v3_only {
+        put(&mut out, format_args!("\nv3-only rows, which v2 cannot see: {}\n", v3_only.offer()));
     }
     out.push('\n');
     for check in &checks.0 {
         put(&mut out, format_args!("{:<6} {}: {}\n", word(check.verdict), check.label, check.evidence));
     }
     for check in later {
-        put(&mut out, format_args!("-      {}: asked when it is sent\n", check.label));
+        put(&mut out, format_args!("-      {}: {LATER}\n", check.label));
     }
     out.push_str(&match answer {
         None => "the server was not asked: there is no connection".to_owned(),
@@ -50,8 +53,8 @@ pub fn text(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -
     out.trim_end().to_owned()
 }
 
-/// For scripts.
-pub fn json(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
+/// For scripts. The verdict of a guard of `later` is null.
+pub fn json(plan: &Plan, checks: &Guards, later: &[Check], answer: Answer<'_>) -> String {
     let patches: Vec<Value> = plan
         .patches
         .iter()
@@ -69,6 +72,9 @@ pub fn json(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
         .0
         .iter()
         .map(|c| json!({"id": c.id, "label": c.label, "verdict": word(c.verdict), "evidence": c.evidence}))
+        .chain(
+            later.iter().map(|c| json!({"id": c.id, "label": c.label, "verdict": null, "evidence": LATER})),
+        )
         .collect();
     let server = match answer {
         None => Value::Null,
@@ -79,7 +85,7 @@ pub fn json(plan: &Plan, checks: &Guards, answer: Answer<'_>) -> String {
         "from": plan.from.percent(),
         "to": plan.to.percent(),
         "patches": patches,
-        "strands": plan.strands.as_ref().map(crate::shift::Stranded::sentence),
+        "v3_only": plan.v3_only.as_ref().map(crate::shift::V3Only::sentence),
         "guards": guards,
         "server": server,
     });

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::{print, start};
 use crate::config::{Inputs, load};
 use crate::rehearsal::{self, Command, Options, Rehearsal};
-use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::signals::Signals;
 use crate::runtime::terminal::Terminal;
 use crate::runtime::{Clock, session};
 
@@ -44,14 +44,14 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             }
         },
         // What was started is dropped here, and children end with us.
-        () = asked_to_end(&mut signals) => {
+        () = signals.end() => {
             print::err("stopping what was started of the rehearsal");
             return Exit::Fine.code();
         }
     };
     let code = if options.no_tui {
         print::out(serde_json::to_string(&running.info()).unwrap_or_default());
-        asked_to_end(&mut signals).await;
+        signals.end().await;
         Exit::Fine.code()
     } else {
         drop(signals);
@@ -65,10 +65,6 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             Exit::Findings.code()
         }
     }
-}
-
-async fn asked_to_end(signals: &mut Signals) {
-    while signals.next().await != Asked::Terminate {}
 }
 
 /// The cockpit on the configuration that the rehearsal wrote; flags and environment still count.

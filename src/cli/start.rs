@@ -26,7 +26,7 @@ pub fn inputs(global: &Global) -> Inputs {
         flags.push(("environment.arm", "true".into(), "--arm"));
     }
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    Inputs { file: global.config.clone(), env, flags, here }
+    Inputs { file: global.config.clone(), env, flags, here, named_only: false }
 }
 
 /// The configuration, or its mistakes on standard error.

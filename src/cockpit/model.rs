@@ -6,7 +6,7 @@ use crate::domain::backfill::{Migration, Progress, Side, Table, TableRows};
 use crate::domain::traffic::Route;
 use crate::domain::units::Count;
 use crate::domain::{Now, SourceId, Split};
-use crate::shift::{Intent, Ladder, OpId, Plan, Shift, Stranded};
+use crate::shift::{Intent, Ladder, OpId, Plan, Shift, V3Only};
 
 use super::advisor::Finding;
 use super::facts::Facts;
@@ -180,14 +180,10 @@ impl Model {
         Progress { share, rate, eta }
     }
 
-    /// What a move back would strand.
-    pub fn stranded(&self) -> Stranded {
+    /// What v2 would not see after a move back.
+    pub fn v3_only(&self) -> V3Only {
         let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
-        Stranded {
-            traces: of(Table::Traces),
-            observations: of(Table::Observations),
-            scores: of(Table::Scores),
-        }
+        V3Only { traces: of(Table::Traces), observations: of(Table::Observations), scores: of(Table::Scores) }
     }
 
     /// The plan of a move, with a number of its own.
@@ -195,7 +191,7 @@ impl Model {
         let op = OpId(self.next_op);
         self.next_op += 1;
         let back = intent == Intent::Rollback || self.split().is_some_and(|from| to < from);
-        let strands = back.then(|| self.stranded());
-        Plan::new(op, intent, self.routes(), to, strands)
+        let v3_only = back.then(|| self.v3_only());
+        Plan::new(op, intent, self.routes(), to, v3_only)
     }
 }

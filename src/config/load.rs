@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Entry};
-use super::keys::{self, Kind};
+use super::keys;
 use super::origin::Origin;
 use super::problem::{Problem, Problems};
 use super::value::{Around, Raw, Value, check};
@@ -29,6 +29,8 @@ pub struct Inputs {
     pub flags: Vec<(&'static str, String, &'static str)>,
     /// The current folder.
     pub here: PathBuf,
+    /// Whether only `file` may be read: no other is looked for.
+    pub named_only: bool,
 }
 
 /// A value and where it came from.
@@ -77,6 +79,9 @@ pub fn load(inputs: &Inputs) -> Result<Config, Problems> {
 fn find_file(inputs: &Inputs) -> Option<(PathBuf, Option<Origin>)> {
     if let Some(path) = &inputs.file {
         return Some((path.clone(), Some(Origin::Flag("--config"))));
+    }
+    if inputs.named_only {
+        return None;
     }
     if let Some(path) = inputs.env.get("CUTOVER_CONFIG").filter(|p| !p.is_empty()) {
         return Some((path.into(), Some(Origin::Environment("CUTOVER_CONFIG".into()))));
@@ -177,9 +182,4 @@ fn nearest_variable<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
         Some(best)
     })?;
     (strsim::damerau_levenshtein(name, near) <= 3).then_some(near)
-}
-
-/// Whether a value of this kind may be shown.
-pub const fn is_shown(kind: Kind) -> bool {
-    !matches!(kind, Kind::Secret)
 }

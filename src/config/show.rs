@@ -1,10 +1,17 @@
 //! The rows of `cutover config check`: key, value without its secrets, origin.
+//!
+//! One rule: every key is shown as it is in force; what nobody gave is a default and says so. What is not a value,
+//! but words about it, stands in brackets.
+
+use std::path::Path;
 
 use crate::domain::text::clean;
 
 use super::Config;
 use super::credential::Credential;
-use super::keys::{self, Kind};
+use super::keys::{Key, Kind, SECTIONS};
+use super::origin::Origin;
+use super::rules::REACHED;
 use super::value::Value;
 
 /// One line.
@@ -18,14 +25,39 @@ pub struct Row {
     pub origin: String,
 }
 
-/// A row per key that has a value, in the order of the sample.
-pub fn rows(config: &Config) -> Vec<Row> {
-    let row = |(key, row): (String, &keys::Key)| {
-        let sourced = config.values.get(&key)?;
-        let value = clean(&text(row.kind, &sourced.value));
-        Some(Row { key, value, origin: sourced.origin.to_string() })
-    };
-    keys::all().filter_map(row).collect()
+/// A row per key, in the order of the sample; one row for a section that names nothing to be reached. `found` are
+/// values of keys that nobody gave, as the surroundings say them (the kubeconfig's context).
+pub fn rows(config: &Config, found: &[(&str, String)]) -> Vec<Row> {
+    let default = || Origin::Default.to_string();
+    let mut rows = Vec::new();
+    for section in SECTIONS {
+        let given = |name: &str| config.values.contains_key(&format!("{}.{name}", section.name));
+        if REACHED.contains(&section.name) && !given("url") && !given("service") {
+            let key = format!("[{}]", section.name);
+            rows.push(Row { key, value: "(not configured)".into(), origin: default() });
+            continue;
+        }
+        for row in section.all() {
+            let key = format!("{}.{}", section.name, row.name);
+            let (value, origin) = match config.values.get(&key) {
+                Some(sourced) => (text(row.kind, &sourced.value), sourced.origin.to_string()),
+                None => (unset(config, &key, row, found), default()),
+            };
+            rows.push(Row { key, value: clean(&value), origin });
+        }
+    }
+    rows
+}
+
+/// What is in force without a key.
+fn unset(config: &Config, key: &str, row: &Key, found: &[(&str, String)]) -> String {
+    let path = |path: &Path| path.display().to_string();
+    match (key, found.iter().find(|(name, _)| *name == key)) {
+        (_, Some((_, value))) => format!("\"{value}\""),
+        ("journal.dir", None) => path(&config.journal_dir),
+        ("state.dir", None) => path(&config.state_dir),
+        (_, None) => format!("({})", row.unset),
+    }
 }
 
 fn text(kind: Kind, value: &Value) -> String {

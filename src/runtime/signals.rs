@@ -3,6 +3,8 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,4 +49,18 @@ impl Signals {
             _ = self.cont.recv() => Asked::Continue,
         }
     }
+
+    /// Waits until the program is asked to end: for verbs without a screen, which have no terminal to hand back.
+    pub async fn end(&mut self) {
+        while self.next().await != Asked::Terminate {}
+    }
+}
+
+/// Cancels `stop` when the program is asked to end, so that what is at work can end in order.
+pub fn cancelled_at_the_end(stop: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let Ok(mut signals) = Signals::listen() else { return };
+        signals.end().await;
+        stop.cancel();
+    })
 }

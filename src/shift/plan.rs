@@ -42,9 +42,9 @@ impl Intent {
 /// others shared.
 const RESTORED_PER_SECOND: f64 = 4000.0;
 
-/// What v3 accepted and v2 cannot see: what a move back strands.
+/// Rows that v3 accepted and v2 cannot see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stranded {
+pub struct V3Only {
     /// Traces; `None` when it could not be counted.
     pub traces: Option<Count>,
     /// Observations.
@@ -53,7 +53,7 @@ pub struct Stranded {
     pub scores: Option<Count>,
 }
 
-impl Stranded {
+impl V3Only {
     /// "12 traces, ~30 observations, - scores exist only in v3".
     pub fn sentence(&self) -> String {
         let text = |c: Option<Count>| c.map_or_else(|| "-".into(), Count::text);
@@ -78,7 +78,7 @@ impl Stranded {
         format!("{}; `cutover restore` writes them back{time}", self.sentence())
     }
 
-    /// Whether something is known to be stranded.
+    /// Whether there is a row that is known of.
     pub fn any(&self) -> bool {
         [self.traces, self.observations, self.scores].iter().flatten().any(|c| c.value > 0)
     }
@@ -97,8 +97,8 @@ pub struct Plan {
     pub to: Split,
     /// One per route, in the order they are sent.
     pub patches: Vec<Patch>,
-    /// What moving back would strand, when this is a move back.
-    pub strands: Option<Stranded>,
+    /// What v2 will not see afterwards, when this is a move back.
+    pub v3_only: Option<V3Only>,
     /// Taken back to `from` unless it is confirmed within this time.
     pub confirm_within: Option<Duration>,
 }
@@ -106,7 +106,7 @@ pub struct Plan {
 impl Plan {
     /// The plan that brings all `routes` to `to`. Routes that are there already are left out of a forward
     /// plan; a rollback writes every one of them.
-    pub fn new(op: OpId, intent: Intent, routes: &[Route], to: Split, strands: Option<Stranded>) -> Self {
+    pub fn new(op: OpId, intent: Intent, routes: &[Route], to: Split, v3_only: Option<V3Only>) -> Self {
         let from = routes.iter().map(|r| r.stored.split()).max().unwrap_or(Split::V2);
         let patches = match intent {
             Intent::Shift => {
@@ -115,7 +115,7 @@ impl Plan {
             }
             Intent::Rollback => routes.iter().map(|r| Patch::back(r, to)).collect(),
         };
-        Self { op, intent, from, to, patches, strands, confirm_within: None }
+        Self { op, intent, from, to, patches, v3_only, confirm_within: None }
     }
 
     /// The next choice of the dialog: no confirmation, then 5, 10, 30 minutes.
@@ -192,13 +192,13 @@ pub(crate) mod tests {
 
     #[test]
     fn unknown_counts_are_dashes() {
-        let stranded =
-            Stranded { traces: Some(Count::exact(0)), scores: None, observations: Some(Count::about(3)) };
-        assert_eq!(stranded.sentence(), "0 traces, ~3 observations, - scores exist only in v3");
-        assert!(stranded.any());
-        assert_eq!(stranded.offer(), format!("{}; `cutover restore` writes them back", stranded.sentence()));
-        let known = Stranded { scores: Some(Count::exact(119_997)), ..stranded };
+        let v3_only =
+            V3Only { traces: Some(Count::exact(0)), scores: None, observations: Some(Count::about(3)) };
+        assert_eq!(v3_only.sentence(), "0 traces, ~3 observations, - scores exist only in v3");
+        assert!(v3_only.any());
+        assert_eq!(v3_only.offer(), format!("{}; `cutover restore` writes them back", v3_only.sentence()));
+        let known = V3Only { scores: Some(Count::exact(119_997)), ..v3_only };
         assert!(known.offer().ends_with("; `cutover restore` writes them back (~30s)"), "{}", known.offer());
-        assert_eq!(Stranded::default().offer(), Stranded::default().sentence());
+        assert_eq!(V3Only::default().offer(), V3Only::default().sentence());
     }
 }

@@ -197,7 +197,7 @@ impl Entry {
             from: Split::new(*from)?,
             to: Split::new(*to)?,
             patches: patches.iter().map(PatchRecord::patch).collect::<Option<_>>()?,
-            strands: None,
+            v3_only: None,
             confirm_within: None,
         })
     }

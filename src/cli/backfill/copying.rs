@@ -22,7 +22,7 @@ use crate::domain::Kind;
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, rate, short, span};
 use crate::runtime::Clock;
-use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::signals::cancelled_at_the_end;
 use crate::sources::ledger::Ledger;
 
 /// How often progress is shown.
@@ -53,7 +53,7 @@ pub(super) async fn run(
         stop: CancellationToken::new(),
         report: vec![],
     };
-    let signals = listen(desk.stop.clone());
+    let signals = cancelled_at_the_end(desk.stop.clone());
     let mut exit = Exit::Fine;
     for table in args.tables() {
         if let Err(halted) = desk.table(table).await {
@@ -67,15 +67,6 @@ pub(super) async fn run(
     }
     desk.tell(exit);
     exit
-}
-
-/// The first signal asks for an orderly end.
-fn listen(stop: CancellationToken) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        let Ok(mut signals) = Signals::listen() else { return };
-        while signals.next().await != Asked::Terminate {}
-        stop.cancel();
-    })
 }
 
 struct Desk<'a> {

@@ -13,11 +13,10 @@ use crate::data::backfill::{Tools, survey};
 use crate::data::lock::{COST, Standing, standings};
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
-use crate::runtime::Clock;
 use crate::sources::ledger::Ledger;
 
 /// Says what `run` would copy.
-pub(super) async fn plan(_clock: Clock, tools: &Tools, args: &BackfillArgs) -> Exit {
+pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
     let options = args.options();
     let surveyed = match survey::survey(tools, &args.tables(), &options).await {
         Ok(surveyed) => surveyed,

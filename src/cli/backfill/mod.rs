@@ -30,7 +30,7 @@ Example:
   cutover backfill status               locks, cursors, rows
 
 The cost backfill (20241024_1216) stays with Langfuse's worker and comes first.
-Exits with 1 when rows could not be converted, with 4 when a lock or the order of migrations refuses.";
+Exits with 1 when rows could not be converted, with 4 when a lock or the order refuses.";
 
 /// How long one statement on PostgreSQL or ClickHouse may take: a range is one statement, and a range of one moment may
 /// hold millions of rows.
@@ -54,10 +54,10 @@ pub struct BackfillArgs {
     /// Rows of one insert at most, and of one stretch about
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub block_rows: Option<u32>,
-    /// Pause while either database has more than so many other statements at work
-    #[arg(long, value_name = "N")]
+    /// Pause while a database has more other statements than that at work
+    #[arg(long, value_name = "STATEMENTS")]
     pub max_load: Option<u32>,
-    /// Really do it
+    /// Really do it; --arm (or arm = true in the configuration) stands for it
     #[arg(long)]
     pub yes: bool,
     /// As JSON, one document
@@ -99,7 +99,7 @@ pub async fn run(clock: Clock, config: &Config, args: &BackfillArgs) -> Exit {
     };
     let tools = Tools { pg, ch };
     match args.action {
-        Action::Plan => look::plan(clock, &tools, args).await,
+        Action::Plan => look::plan(&tools, args).await,
         Action::Status => look::status(&tools, &stores, args).await,
         Action::Run => copying::run(clock, config, &stores, &tools, args, Start::Run).await,
         Action::Resume => copying::run(clock, config, &stores, &tools, args, Start::Resume).await,

@@ -29,21 +29,20 @@ pub(super) fn draft(target: &KubeTarget, namespace: &str, seen: &Seen) -> Draft 
     draft.comment(
         "Every key is explained in assets/cutover.sample.toml; `cutover config check` says what it comes to.",
     );
-    for workload in &seen.workloads {
-        if let Some(part) = part(workload) {
-            draft.comment(format!("{}: {}, {}", workload.object, word(part), workload.image));
-        }
+    for workload in seen.workloads.iter().filter(|w| is_langfuse(w)) {
+        let what = part(workload).map_or("Langfuse of a version that nothing says", word);
+        draft.comment(format!("{}: {what}, {}", workload.object, workload.image));
     }
     head(&mut draft, target, namespace);
     traffic(&mut draft, seen);
     strategy(&mut draft, seen);
-    let of = |wanted| seen.workloads.iter().find(|w| part(w) == Some(wanted));
-    langfuse(&mut draft, "v2", of(Part::V2), seen);
-    langfuse(&mut draft, "v3", of(Part::Web), seen);
+    let of = |wanted| seen.workloads.iter().filter(move |w| part(w) == Some(wanted));
+    langfuse(&mut draft, "v2", &of(Part::V2).collect::<Vec<_>>(), seen);
+    langfuse(&mut draft, "v3", &of(Part::Web).collect::<Vec<_>>(), seen);
     public(&mut draft, seen);
     draft.section("probe");
     draft.missing("public_key", "make a project for canary traces in Langfuse and write its keys here");
-    let any = [Part::Web, Part::Worker, Part::V2].into_iter().find_map(of);
+    let any = [Part::Web, Part::Worker, Part::V2].into_iter().find_map(|part| of(part).next());
     if let Some(workload) = any {
         Stores::new(workload, seen, namespace).draft(&mut draft);
     } else {
@@ -61,6 +60,14 @@ const fn word(part: Part) -> &'static str {
     }
 }
 
+/// By its image's name or the chart's label.
+fn is_langfuse(workload: &Workload) -> bool {
+    let image = workload.image.split('@').next().unwrap_or_default();
+    let name = image.rsplit('/').next().and_then(|last| last.split(':').next()).unwrap_or_default();
+    let label = workload.labels.get("app.kubernetes.io/name");
+    name.contains("langfuse") || label.is_some_and(|label| label == "langfuse")
+}
+
 /// By image and tag, then by the chart's labels (langfuse-k8s: `app=web|worker`, component likewise).
 fn part(workload: &Workload) -> Option<Part> {
     let path = workload.image.split('@').next().unwrap_or_default();
@@ -68,9 +75,8 @@ fn part(workload: &Workload) -> Option<Part> {
     let (name, tag) = last.split_once(':').unwrap_or((last, ""));
     let labels = |key: &str| workload.labels.get(key).map(String::as_str);
     let component = labels("app.kubernetes.io/component").or_else(|| labels("app"));
-    let ours = name.contains("langfuse") || labels("app.kubernetes.io/name") == Some("langfuse");
     match (name.contains("worker"), component) {
-        _ if !ours => None,
+        _ if !is_langfuse(workload) => None,
         (true, _) | (_, Some("worker")) => Some(Part::Worker),
         _ if tag == "2" || tag.starts_with("2.") || tag.starts_with("v2") => Some(Part::V2),
         (_, Some("web")) => Some(Part::Web),
@@ -148,27 +154,45 @@ fn is_canary(ingress: &Ingress) -> bool {
     ingress.annotations().get(CANARY).is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
 
-/// The Service whose selector matches the workload's pods.
-fn langfuse(draft: &mut Draft, section: &'static str, workload: Option<&Workload>, seen: &Seen) {
+/// The Service whose selector matches the pods of a candidate. Where there are several, the first that has a Service
+/// is taken, and the others are named: which of them the clients use is for the operator to say.
+fn langfuse(draft: &mut Draft, section: &'static str, candidates: &[&Workload], seen: &Seen) {
     draft.section(section);
-    let Some(workload) = workload else {
-        let why = match section {
-            "v2" => {
-                "no workload of Langfuse v2 is in the namespace; write its address where it runs elsewhere"
-            }
-            _ => "no workload of Langfuse v3 web was found by its labels or its image",
-        };
-        draft.missing("url", why);
+    if candidates.is_empty() {
+        draft.missing("url", nobody(section, seen));
+        return;
+    }
+    let reached = |w: &Workload| seen.services.iter().find_map(|s| Some((s.name_any(), port_for(s, w)?)));
+    let names = |but: Option<&Workload>| {
+        let others = candidates.iter().filter(|w| but.is_none_or(|but| but.object != w.object));
+        others.map(|w| w.object.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let Some((workload, (name, port))) = candidates.iter().find_map(|w| Some((*w, reached(w)?))) else {
+        draft.missing("service", format!("no Service selects the pods of {}", names(None)));
         return;
     };
-    match seen.services.iter().find_map(|s| Some((s, port_for(s, workload)?))) {
-        Some((service, port)) => {
-            let name = service.name_any();
-            let from = format!("Service {name} selects the pods of {}", workload.object);
-            draft.text("service", &format!("{name}:{port}"), Sure::Found, from);
+    let from = format!("Service {name} selects the pods of {}", workload.object);
+    let (sure, from) = match names(Some(workload)).as_str() {
+        "" => (Sure::Found, from),
+        others => {
+            (Sure::Guessed, format!("{from}; it may be {others} as well: write the one that clients use"))
         }
-        None => draft.missing("service", format!("no Service selects the pods of {}", workload.object)),
+    };
+    draft.text("service", &format!("{name}:{port}"), sure, from);
+}
+
+/// Why a section has no address, with the workloads that may be meant.
+fn nobody(section: &str, seen: &Seen) -> String {
+    let why = match section {
+        "v2" => "no workload of Langfuse v2 is in the namespace; write its address where it runs elsewhere",
+        _ => "no workload of Langfuse v3 web was found by its labels or its image",
+    };
+    let unsure = seen.workloads.iter().filter(|w| is_langfuse(w) && part(w).is_none());
+    let unsure: Vec<_> = unsure.map(|w| format!("{} ({})", w.object, w.image)).collect();
+    if unsure.is_empty() {
+        return why.to_owned();
     }
+    format!("{why}; nothing says the version of {}", unsure.join(", "))
 }
 
 fn port_for(service: &Service, workload: &Workload) -> Option<i32> {

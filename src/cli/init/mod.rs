@@ -80,22 +80,16 @@ pub async fn draw(target: &KubeTarget) -> Result<Drawn, crate::domain::Trouble> 
     Ok(Drawn { text: draft.text_of(), notes })
 }
 
-/// Only where the cluster is counts here: a file that would be in the way is not looked at, unless it was named.
+/// Only where the cluster is counts here. A file that was not named may be of another cluster, and is what this run
+/// would write anew.
 fn target(inputs: &Inputs) -> Result<KubeTarget, Exit> {
-    let bare = Inputs { env: without_file(inputs), ..inputs.clone() };
-    match load(&bare) {
+    match load(&Inputs { named_only: true, ..inputs.clone() }) {
         Ok(config) => Ok(targets::kube(&config)),
         Err(problems) => {
             print::err(problems.to_string());
             Err(Exit::Usage)
         }
     }
-}
-
-fn without_file(inputs: &Inputs) -> std::collections::BTreeMap<String, String> {
-    let mut env = inputs.env.clone();
-    env.remove("CUTOVER_CONFIG");
-    env
 }
 
 fn refuse(output: &Path, why: &str) -> Exit {

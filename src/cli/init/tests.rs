@@ -124,7 +124,7 @@ mod cluster {
         write(&file, &drawn.text).unwrap();
         let inputs = Inputs { file: Some(file), here: dir.path().to_owned(), ..Inputs::default() };
         let config = load(&inputs).unwrap_or_else(|p| panic!("{p}\n{}", drawn.text));
-        let shown: Vec<_> = crate::config::show::rows(&config)
+        let shown: Vec<_> = crate::config::show::rows(&config, &[])
             .into_iter()
             .map(|r| format!("{}={}", r.key, r.value))
             .collect();
@@ -163,5 +163,36 @@ mod cluster {
             "{:#?}",
             drawn.notes
         );
+    }
+
+    /// Which of two is meant, and what an image without a version is, nobody can see from here.
+    #[tokio::test]
+    async fn what_it_is_unsure_of_is_named() {
+        let server =
+            Server::start(Options { namespaces: vec!["lf".into()], ..Options::default() }).await.unwrap();
+        for object in namespace() {
+            server.store().create("test", object).unwrap();
+        }
+        let none = json!([]);
+        for object in [
+            deployment("lf-v2-old", "v2-old", "langfuse/langfuse:2.60.0", &none),
+            service("lf-v2-old", "v2-old", 3000),
+            deployment("lf-latest", "other", "langfuse/langfuse:latest", &none),
+        ] {
+            server.store().create("test", object).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, server.kubeconfig("rehearsal-admin", "lf").unwrap()).unwrap();
+        let target = KubeTarget { kubeconfig: Some(kubeconfig), ..KubeTarget::default() };
+        let text = draw(&target).await.unwrap().text;
+        for expected in [
+            "# Deployment lf-latest: Langfuse of a version that nothing says, langfuse/langfuse:latest",
+            "service = \"lf-v2:3000\"  # guessed: Service lf-v2 selects the pods of Deployment lf-v2; \
+             it may be Deployment lf-v2-old as well: write the one that clients use",
+            "service = \"lf-web:3000\"  # found: Service lf-web selects the pods of Deployment lf-web\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
     }
 }

@@ -42,11 +42,11 @@ const fn purpose(access: Access) -> Purpose {
     Purpose { name: VERB, access, statement: STATEMENT }
 }
 
-/// Sets the flag at the first signal: the run ends after the batch at hand.
+/// Sets the flag when the program is asked to end: the run ends after the batch at hand.
 fn until_asked(stop: &Arc<AtomicBool>) -> Option<tokio::task::JoinHandle<()>> {
     let (mut signals, stop) = (Signals::listen().ok()?, Arc::clone(stop));
     Some(tokio::spawn(async move {
-        signals.next().await;
+        signals.end().await;
         stop.store(true, Ordering::Relaxed);
         print::err("interrupted: the run ends after the batch at hand");
     }))

@@ -27,7 +27,7 @@ use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
 use crate::domain::{Mono, Now, Trouble};
 use crate::runtime::Clock;
-use crate::runtime::signals::{Asked, Signals};
+use crate::runtime::signals::Signals;
 
 /// What its help ends with.
 pub const AFTER: &str = "\
@@ -74,10 +74,10 @@ pub struct VerifyArgs {
     /// Say what would be read, and read nothing
     #[arg(long)]
     pub explain: bool,
-    /// Ask the databases for at most this share of the time
+    /// Keep the databases at work for at most this share of the time
     #[arg(long, value_name = "PERCENT", default_value_t = 100, hide_default_value = true, value_parser = clap::value_parser!(u8).range(5..=100))]
-    pub max_load: u8,
-    /// Rows between two pauses, with --max-load
+    pub max_busy: u8,
+    /// Rows between two pauses, with --max-busy
     #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
     pub step: u64,
     /// Rows touched within so many seconds are looked at twice [default: 60]
@@ -131,7 +131,7 @@ impl VerifyArgs {
                 Complete::Pg => Against::Pg,
             },
             values: self.values,
-            load: f64::from(self.max_load) / 100.0,
+            load: f64::from(self.max_busy) / 100.0,
             step: self.step,
             grace: Duration::from_secs(self.grace),
             settle: Duration::from_secs(5),
@@ -215,7 +215,7 @@ async fn watched(
     loop {
         let asked = async {
             match &mut signals {
-                Some(signals) => while signals.next().await != Asked::Terminate {},
+                Some(signals) => signals.end().await,
                 None => std::future::pending().await,
             }
         };

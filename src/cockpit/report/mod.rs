@@ -23,7 +23,7 @@ pub use parts::{
 };
 pub use rows::{CountReport, MigrationReport, TableReport};
 pub use state::{
-    EnvironmentReport, HoldReport, MoveReport, PhaseReport, ShiftReport, SplitReport, StrandedReport,
+    EnvironmentReport, HoldReport, MoveReport, PhaseReport, ShiftReport, SplitReport, V3OnlyReport,
 };
 pub use traffic::{BackendReport, MeasuredReport, RouteReport, WeightReport};
 

@@ -8,7 +8,7 @@ use super::{CountReport, MeasuredReport};
 use crate::cockpit::model::Model;
 use crate::cockpit::msg::Lease;
 use crate::domain::Split;
-use crate::shift::{Shift, Stranded};
+use crate::shift::{Shift, V3Only};
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -55,8 +55,8 @@ pub struct SplitReport {
     pub last_shift: Option<MoveReport>,
     /// Who holds the traffic where it is.
     pub hold: Option<HoldReport>,
-    /// What a move back would strand.
-    pub v3_only: StrandedReport,
+    /// What v2 would not see after a move back.
+    pub v3_only: V3OnlyReport,
 }
 
 /// A completed move.
@@ -79,7 +79,7 @@ pub struct HoldReport {
 
 /// Entities that exist only in v3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct StrandedReport {
+pub struct V3OnlyReport {
     /// Traces.
     pub traces: Option<CountReport>,
     /// Observations.
@@ -88,8 +88,8 @@ pub struct StrandedReport {
     pub scores: Option<CountReport>,
 }
 
-impl From<Stranded> for StrandedReport {
-    fn from(s: Stranded) -> Self {
+impl From<V3Only> for V3OnlyReport {
+    fn from(s: V3Only) -> Self {
         let count = |c: Option<_>| c.map(CountReport::from);
         Self { traces: count(s.traces), observations: count(s.observations), scores: count(s.scores) }
     }
@@ -151,7 +151,7 @@ pub(super) fn split(model: &Model) -> SplitReport {
         last_safe: model.last_safe.percent(),
         last_shift: model.last_shift.as_ref().map(|(text, at)| MoveReport { text: text.clone(), at: *at }),
         hold: model.hold.as_ref().map(|h| HoldReport { by: h.by.clone(), since: h.since }),
-        v3_only: model.stranded().into(),
+        v3_only: model.v3_only().into(),
     }
 }
 

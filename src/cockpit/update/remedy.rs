@@ -19,7 +19,7 @@ const LOGGED: usize = 12;
 /// What can be done now: what the findings ask for, the worst first, then what is always possible.
 pub fn offered(model: &Model) -> Vec<Remedy> {
     let mut offered: Vec<Remedy> = vec![];
-    let back = model.split() == Some(Split::V2) && model.stranded().any();
+    let back = model.split() == Some(Split::V2) && model.v3_only().any();
     let asked = model.findings.iter().filter_map(|finding| finding.act);
     for remedy in asked.chain(back.then_some(Remedy::Restore)).chain([Remedy::Verify]) {
         if !offered.contains(&remedy) {

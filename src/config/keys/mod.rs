@@ -66,8 +66,10 @@ pub struct Key {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// Its default as text, as the environment would give it; `None` when it is unset.
+    /// Its default as text, as the environment would give it; `None` where [`Key::unset`] is found out elsewhere.
     pub default: Option<&'static str>,
+    /// What holds without it, in a few words; its default where it has one.
+    pub unset: &'static str,
     /// One sentence.
     pub doc: &'static str,
 }

@@ -4,28 +4,38 @@
 
 use super::{Key, Kind, Section};
 
-const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, default: None, doc }
+const fn key(name: &'static str, kind: Kind, unset: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: None, unset, doc }
 }
 
 const fn set(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
-    Key { name, kind, default: Some(default), doc }
+    Key { name, kind, default: Some(default), unset: default, doc }
 }
+
+/// What holds without a key that has nothing in its place.
+const NONE: &str = "none";
+/// What holds without a user, password or database of its own.
+const OF_URL: &str = "the url's, if any";
 
 /// Keys of every `tls` table.
 pub const TLS: &[Key] = &[
-    key("tls.enabled", Kind::Flag, "TLS to a `service`; with a `url`, its scheme says it."),
-    key("tls.ca_file", Kind::Path, "Certificates to trust besides the system's, PEM."),
-    key("tls.client_cert", Kind::Path, "Our certificate, PEM."),
-    key("tls.client_key", Kind::Path, "Its key, PEM."),
-    key("tls.insecure", Kind::Flag, "Accepts any certificate: for a test system only."),
+    key(
+        "tls.enabled",
+        Kind::Flag,
+        "as the url says",
+        "TLS to a `service`; with a `url`, its scheme says it.",
+    ),
+    key("tls.ca_file", Kind::Path, "the system's alone", "Certificates to trust besides the system's, PEM."),
+    key("tls.client_cert", Kind::Path, NONE, "Our certificate, PEM."),
+    key("tls.client_key", Kind::Path, NONE, "Its key, PEM."),
+    set("tls.insecure", Kind::Flag, "false", "Accepts any certificate: for a test system only."),
 ];
 
 const HTTP: &[&str] = &["http", "https"];
-const URL_HTTP: Key = key("url", Kind::Url(HTTP), "Its address, as this machine reaches it.");
+const URL_HTTP: Key = key("url", Kind::Url(HTTP), NONE, "Its address, as this machine reaches it.");
 const SERVICE: Key =
-    key("service", Kind::Service, "Instead of `url`: its Service and port, through a port-forward.");
-const HOST: Key = key("host", Kind::Text, "Host header to send, where it is not the address's own.");
+    key("service", Kind::Service, NONE, "Instead of `url`: its Service and port, through a port-forward.");
+const HOST: Key = key("host", Kind::Text, "the address's own", "Host header to send, where it is another.");
 
 /// The sections, in the order of the sample.
 pub const SECTIONS: &[Section] = &[
@@ -45,10 +55,11 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "kubeconfig",
                 Kind::Path,
-                "The kubeconfig; unset: as kubectl finds it (KUBECONFIG, ~/.kube/config).",
+                "as kubectl finds it: KUBECONFIG, ~/.kube/config",
+                "The kubeconfig.",
             ),
-            key("context", Kind::Text, "Its context; unset: its current one."),
-            key("namespace", Kind::Text, "Langfuse's namespace; unset: the context's."),
+            key("context", Kind::Text, "the kubeconfig's current one", "Its context."),
+            key("namespace", Kind::Text, "the context's", "Langfuse's namespace."),
         ],
     },
     Section {
@@ -73,18 +84,19 @@ pub const SECTIONS: &[Section] = &[
                 "false",
                 "Lets `cutover shift` skip steps of the ladder, as --skip-steps does.",
             ),
-            key("ingresses", Kind::Names, "The canary Ingresses that move; unset: all of the namespace."),
+            key(
+                "ingresses",
+                Kind::Names,
+                "every canary Ingress of the namespace",
+                "The canary Ingresses that move.",
+            ),
         ],
     },
     Section {
         name: "controller",
         tls: false,
         keys: &[
-            key(
-                "urls",
-                Kind::Names,
-                "Its metrics, one URL per replica; unset: its pods, through port-forwards.",
-            ),
+            key("urls", Kind::Names, "its pods, through port-forwards", "Its metrics, one URL per replica."),
             set("namespace", Kind::Text, "ingress-nginx", "The namespace of its pods."),
             set("selector", Kind::Text, "app.kubernetes.io/component=controller", "The label of its pods."),
             set("port", Kind::Whole(1, 65_535), "10254", "The port of its metrics."),
@@ -100,56 +112,62 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "public_key",
                 Kind::Secret,
+                NONE,
                 "API key of a project kept for canary traces; without it nothing is written.",
             ),
-            key("secret_key", Kind::Secret, "Its secret key."),
+            key("secret_key", Kind::Secret, NONE, "Its secret key."),
         ],
     },
     Section {
         name: "postgres",
         tls: true,
         keys: &[
-            key("url", Kind::Url(&["postgresql", "postgres"]), "Langfuse's DATABASE_URL."),
+            key("url", Kind::Url(&["postgresql", "postgres"]), NONE, "Langfuse's DATABASE_URL."),
             SERVICE,
-            key("user", Kind::Text, "The user; a read-only one suffices."),
-            key("password", Kind::Secret, "Its password."),
-            key("database", Kind::Text, "The database."),
+            key("user", Kind::Text, OF_URL, "The user; a read-only one suffices."),
+            key("password", Kind::Secret, OF_URL, "Its password."),
+            key("database", Kind::Text, OF_URL, "The database."),
         ],
     },
     Section {
         name: "clickhouse",
         tls: true,
         keys: &[
-            key("url", Kind::Url(HTTP), "Langfuse's CLICKHOUSE_URL: the HTTP port."),
+            key("url", Kind::Url(HTTP), NONE, "Langfuse's CLICKHOUSE_URL: the HTTP port."),
             SERVICE,
-            key("user", Kind::Text, "The user; a read-only one suffices."),
-            key("password", Kind::Secret, "Its password."),
-            key("database", Kind::Text, "The database (CLICKHOUSE_DB); unset: default."),
+            key("user", Kind::Text, OF_URL, "The user; a read-only one suffices."),
+            key("password", Kind::Secret, OF_URL, "Its password."),
+            key(
+                "database",
+                Kind::Text,
+                "default; beside a service, the url's",
+                "The database (CLICKHOUSE_DB).",
+            ),
         ],
     },
     Section {
         name: "redis",
         tls: true,
         keys: &[
-            key("url", Kind::Url(&["redis", "rediss"]), "Langfuse's REDIS_CONNECTION_STRING."),
+            key("url", Kind::Url(&["redis", "rediss"]), NONE, "Langfuse's REDIS_CONNECTION_STRING."),
             SERVICE,
-            key("user", Kind::Text, "The ACL user, where there is one."),
-            key("password", Kind::Secret, "Its password (REDIS_AUTH)."),
-            key("database", Kind::Whole(0, 65_535), "The database number; unset: the URL's, or 0."),
-            key("prefix", Kind::Text, "REDIS_KEY_PREFIX, where Langfuse sets it."),
+            key("user", Kind::Text, OF_URL, "The ACL user, where there is one."),
+            key("password", Kind::Secret, OF_URL, "Its password (REDIS_AUTH)."),
+            key("database", Kind::Whole(0, 65_535), "the url's, or 0", "The database number."),
+            key("prefix", Kind::Text, NONE, "REDIS_KEY_PREFIX, where Langfuse sets it."),
         ],
     },
     Section {
         name: "s3",
         tls: true,
         keys: &[
-            key("url", Kind::Url(HTTP), "The endpoint (LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT)."),
+            key("url", Kind::Url(HTTP), NONE, "The endpoint (LANGFUSE_S3_EVENT_UPLOAD_ENDPOINT)."),
             SERVICE,
-            key("bucket", Kind::Text, "The bucket of the events (LANGFUSE_S3_EVENT_UPLOAD_BUCKET)."),
-            key("prefix", Kind::Text, "LANGFUSE_S3_EVENT_UPLOAD_PREFIX; ends in a slash."),
+            key("bucket", Kind::Text, NONE, "The bucket of the events (LANGFUSE_S3_EVENT_UPLOAD_BUCKET)."),
+            key("prefix", Kind::Text, NONE, "LANGFUSE_S3_EVENT_UPLOAD_PREFIX; ends in a slash."),
             set("region", Kind::Text, "auto", "LANGFUSE_S3_EVENT_UPLOAD_REGION."),
-            key("access_key", Kind::Secret, "LANGFUSE_S3_EVENT_UPLOAD_ACCESS_KEY_ID."),
-            key("secret_key", Kind::Secret, "LANGFUSE_S3_EVENT_UPLOAD_SECRET_ACCESS_KEY."),
+            key("access_key", Kind::Secret, NONE, "LANGFUSE_S3_EVENT_UPLOAD_ACCESS_KEY_ID."),
+            key("secret_key", Kind::Secret, NONE, "LANGFUSE_S3_EVENT_UPLOAD_SECRET_ACCESS_KEY."),
             set("path_style", Kind::Flag, "true", "LANGFUSE_S3_EVENT_UPLOAD_FORCE_PATH_STYLE."),
             set(
                 "probe_writes",
@@ -165,13 +183,14 @@ pub const SECTIONS: &[Section] = &[
         keys: &[key(
             "dir",
             Kind::Path,
-            "Folder of the journal; unset: $XDG_STATE_HOME/cutover or ~/.local/state/cutover.",
+            "$XDG_STATE_HOME/cutover or ~/.local/state/cutover",
+            "Folder of the journal.",
         )],
     },
     Section {
         name: "state",
         tls: false,
-        keys: &[key("dir", Kind::Path, "Folder of counts remembered between runs; unset: as the journal's.")],
+        keys: &[key("dir", Kind::Path, "as the journal's", "Folder of counts remembered between runs.")],
     },
     Section {
         name: "ui",

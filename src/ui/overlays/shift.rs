@@ -1,4 +1,4 @@
-//! The shift dialog: the exact requests, every guard with its value, what a move back strands, and two
+//! The shift dialog: the exact requests, every guard with its value, the v3-only rows of a move back, and two
 //! buttons that say what they do.
 //!
 //! One rule: what is sent is shown before anything is asked. Where the window is too low for all of it, guards
@@ -164,19 +164,19 @@ fn cut_bodies<'a>(plan: &Plan, columns: usize, room: usize) -> Vec<Line<'a>> {
 
 /// What v3 accepted meanwhile and v2 cannot see.
 fn warning<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
-    let Some(strands) = plan.strands else {
+    let Some(v3_only) = plan.v3_only else {
         return Vec::new();
     };
-    let (tone, text) = if strands.any() {
-        (Tone::Bad, format!("✗ v2 cannot see what v3 took: {}", strands.offer()))
+    let (tone, text) = if v3_only.any() {
+        (Tone::Bad, format!("✗ v3-only rows, which v2 cannot see: {}", v3_only.offer()))
     } else {
-        (Tone::Warn, format!("! {}. A dash was not counted; it is not a zero.", strands.sentence()))
+        (Tone::Warn, format!("! {}. A dash was not counted; it is not a zero.", v3_only.sentence()))
     };
-    let none = [strands.traces, strands.observations, strands.scores]
+    let none = [v3_only.traces, v3_only.observations, v3_only.scores]
         .iter()
         .all(|c| c.is_some_and(|c| c.value == 0));
     if none {
-        return vec![Line::of(Tone::Good, "✓ Nothing is stranded: v3 has no row that v2 cannot see")];
+        return vec![Line::of(Tone::Good, "✓ No v3-only rows: v2 can see all that v3 has")];
     }
     wrapped(tone, &text, columns, 2)
 }

@@ -187,7 +187,7 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
     line
 }
 
-/// What nobody copies, and what a rollback would strand.
+/// What nobody copies, and what v2 would not see after a rollback.
 fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::label("stranded");
     line.0.push(left_over(cx, PG, total(cx, Side::Postgres, |r| r.stranded), Tone::Warn));
