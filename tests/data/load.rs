@@ -71,7 +71,7 @@ async fn rate_and_max_load_slow_it_down() {
 
     // A share of the time for verify.
     let verify = |load: &str| {
-        let args = ["verify", "--columns", "all", "--fresh", "--step", "100", "--max-busy", load];
+        let args = ["verify", "--columns", "all", "--fresh", "--step", "100", "--max-load", load];
         timed(&rehearsal, &args)
     };
     let full = verify("100");

@@ -76,8 +76,8 @@ pub struct VerifyArgs {
     pub explain: bool,
     /// Keep the databases at work for at most this share of the time
     #[arg(long, value_name = "PERCENT", default_value_t = 100, hide_default_value = true, value_parser = clap::value_parser!(u8).range(5..=100))]
-    pub max_busy: u8,
-    /// Rows between two pauses, with --max-busy
+    pub max_load: u8,
+    /// Rows between two pauses, with --max-load
     #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
     pub step: u64,
     /// Rows touched within so many seconds are looked at twice [default: 60]
@@ -131,7 +131,7 @@ impl VerifyArgs {
                 Complete::Pg => Against::Pg,
             },
             values: self.values,
-            load: f64::from(self.max_busy) / 100.0,
+            load: f64::from(self.max_load) / 100.0,
             step: self.step,
             grace: Duration::from_secs(self.grace),
             settle: Duration::from_secs(5),

@@ -93,7 +93,7 @@ async fn what_the_statistics_prove_is_true() {
 #[tokio::test]
 async fn what_was_found_equal_is_not_read_again_until_it_changes() {
     let rehearsal = still("3000").await;
-    let slow = ["--table", "traces", "--max-busy", "5", "--step", "40"];
+    let slow = ["--table", "traces", "--max-load", "5", "--step", "40"];
     let mut child = std::process::Command::new(CUTOVER)
         .arg("--config")
         .arg(rehearsal.config())
