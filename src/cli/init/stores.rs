@@ -127,7 +127,7 @@ impl<'a> Stores<'a> {
                 Some(Found::Text(text)) => text.parse().unwrap_or(store.port),
                 _ => store.port,
             };
-            self.host(draft, store, name, number, &self.from(host));
+            self.host(draft, store, name, number, None, &self.from(host));
             return true;
         }
         if let Some((variable, Found::Maybe(secret))) = url {
@@ -159,7 +159,7 @@ impl<'a> Stores<'a> {
         };
         let port = port.unwrap_or(store.port);
         if let Some(key) = self.password_variable(url) {
-            self.host(draft, store, &host, port, &from);
+            self.host(draft, store, &host, port, tls_of(url), &from);
             let login = url.split_once("://").map_or("", |(_, rest)| rest);
             if let Some((user, _)) = login.split_once(':') {
                 draft.text("user", user, Sure::Found, from.clone());
@@ -188,18 +188,24 @@ impl<'a> Stores<'a> {
         }
     }
 
-    /// A host and port: a Service of this namespace, or an address of its own.
-    fn host(&self, draft: &mut Draft, store: &Store, host: &str, port: i32, from: &str) {
+    /// A host and port: a Service of this namespace, or an address of its own; `tls` as [`tls_of`] found it.
+    fn host(&self, draft: &mut Draft, store: &Store, host: &str, port: i32, tls: Option<&str>, from: &str) {
         if let Some(service) = self.service(host, port) {
             draft.text("service", &service, Sure::Found, from);
+            if tls.is_some() {
+                draft.raw("tls.enabled", "true".into(), Sure::Found, from);
+            }
             return;
         }
-        let scheme = match store.section {
-            "postgres" => "postgresql",
-            "redis" => "redis",
-            _ => "http",
+        let url = match (store.section, tls) {
+            ("postgres", None) => format!("postgresql://{host}:{port}"),
+            ("postgres", Some(mode)) => format!("postgresql://{host}:{port}?sslmode={mode}"),
+            ("redis", None) => format!("redis://{host}:{port}"),
+            ("redis", Some(_)) => format!("rediss://{host}:{port}"),
+            (_, None) => format!("http://{host}:{port}"),
+            (_, Some(_)) => format!("https://{host}:{port}"),
         };
-        draft.text("url", &format!("{scheme}://{host}:{port}"), Sure::Guessed, from);
+        draft.text("url", &url, Sure::Guessed, from);
     }
 
     /// A Service by the usual port and name: where only a Secret knows the host.
@@ -296,6 +302,15 @@ fn reference(key: &SecretKey) -> String {
     format!("{{ secret = {} }}", quoted(&key.to_string()))
 }
 
+/// How a URL asks for TLS: PostgreSQL's `sslmode`, or "require" where the scheme does.
+fn tls_of(url: &str) -> Option<&str> {
+    if let Some((_, mode)) = url.split_once("sslmode=") {
+        let mode = mode.split('&').next()?;
+        return ["require", "verify-ca", "verify-full"].contains(&mode).then_some(mode);
+    }
+    ["rediss://", "https://"].iter().any(|scheme| url.starts_with(scheme)).then_some("require")
+}
+
 /// Host and port of a URL, also with `$(…)` in its password.
 fn host_of(url: &str) -> Option<(String, Option<i32>)> {
     let (_, rest) = url.split_once("://")?;
@@ -305,5 +320,43 @@ fn host_of(url: &str) -> Option<(String, Option<i32>)> {
         Some((name, port)) => Some((name.to_owned(), port.parse().ok())),
         None if host.is_empty() => None,
         None => Some((host.to_owned(), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_taken_apart_keeps_its_tls() {
+        let secret = SecretKey { name: "lf".into(), key: "pw".into() };
+        let env = [
+            ("PW", Found::Secret(secret)),
+            ("DATABASE_URL", Found::Text("postgresql://lf:$(PW)@pg:5432/lf?a=b&sslmode=verify-full".into())),
+            ("REDIS_CONNECTION_STRING", Found::Text("rediss://x:$(PW)@cache:6380/0".into())),
+        ];
+        let workload = Workload {
+            object: "Deployment lf".into(),
+            image: String::new(),
+            labels: BTreeMap::new(),
+            env: env.into_iter().map(|(name, found)| (name.to_owned(), found)).collect(),
+        };
+        let drawn = |services: &[&str]| {
+            let mut seen = Seen::default();
+            for name in services {
+                let mut service = Service::default();
+                service.metadata.name = Some((*name).to_owned());
+                seen.services.push(service);
+            }
+            let mut draft = Draft::default();
+            Stores::new(&workload, &seen, "lf").draft(&mut draft);
+            draft.text_of()
+        };
+        let text = drawn(&["pg", "cache"]);
+        assert_eq!(text.matches("tls.enabled = true").count(), 2, "{text}");
+        let text = drawn(&[]);
+        assert!(text.contains("\"postgresql://pg:5432?sslmode=verify-full\""), "{text}");
+        assert!(text.contains("\"rediss://cache:6380\""), "{text}");
+        assert_eq!(tls_of("postgresql://x@y/z?sslmode=disable"), None);
     }
 }
