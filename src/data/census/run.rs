@@ -109,42 +109,61 @@ async fn one(
         note(tell("days that differ")(ch_side.read));
         drill(session, server, table, filter, &pairs, t0, book, &mut ch_side).await?;
     }
-    let mut report = TableReport {
-        table: table.name(),
-        in_clickhouse: there,
-        t0: t0.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()),
-        proof: Proof {
-            closed_days: book.pg.days.len(),
-            rechecked_days: pg_side.rechecked,
-            corrected_days: pg_side.corrected.len(),
-            stale_days: pg_side.stale,
-            postgres_rows_read: pg_side.read,
-            counted_units: ch_side.counted,
-            clickhouse_rows_read: ch_side.read,
-            not_looked_up: late,
-            units: 0,
-        },
-        ..TableReport::default()
-    };
-    let t0_day = t0.map(day_of);
-    let taken = pairs.iter().filter(|((project, day), _)| filter.takes(project, *day));
-    let days = taken.map(|((project, day), pair)| {
-        compare::judge(project, *day, pair, book.drill(project, *day, pair.pg, pair.copied, t0), t0_day)
-    });
-    compare::sum_up(&mut report, days.collect());
-    compare::sum_units(&mut report, &book.ch, filter, ch_side.parts_rows);
-    if !there {
-        // What stays in PostgreSQL is neither missing nor stranded.
-        (report.missing, report.after_t0) = (Number::default(), Number::default());
-        report.days.clear();
+    let counted = Counted { there, pg: &pg_side, ch: &ch_side, late, t0 };
+    Ok(counted.report(table, filter, &pairs, book))
+}
+
+/// Both sides of a table, counted.
+struct Counted<'a> {
+    /// Whether ClickHouse has the table.
+    there: bool,
+    pg: &'a postgres::Side,
+    ch: &'a clickhouse::Side,
+    /// Ids that were not looked up, because there were too many.
+    late: u64,
+    t0: Option<i64>,
+}
+
+impl Counted<'_> {
+    fn report(&self, table: Table, filter: &Filter, pairs: &compare::Pairs, book: &TableBook) -> TableReport {
+        let Self { there, pg: pg_side, ch: ch_side, late, t0 } = *self;
+        let mut report = TableReport {
+            table: table.name(),
+            in_clickhouse: there,
+            t0: t0.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()),
+            proof: Proof {
+                closed_days: book.pg.days.len(),
+                rechecked_days: pg_side.rechecked,
+                corrected_days: pg_side.corrected.len(),
+                stale_days: pg_side.stale,
+                postgres_rows_read: pg_side.read,
+                counted_units: ch_side.counted,
+                clickhouse_rows_read: ch_side.read,
+                not_looked_up: late,
+                units: 0,
+            },
+            ..TableReport::default()
+        };
+        let t0_day = t0.map(day_of);
+        let taken = pairs.iter().filter(|((project, day), _)| filter.takes(project, *day));
+        let days = taken.map(|((project, day), pair)| {
+            compare::judge(project, *day, pair, book.drill(project, *day, pair.pg, pair.copied, t0), t0_day)
+        });
+        compare::sum_up(&mut report, days.collect());
+        compare::sum_units(&mut report, &book.ch, filter, ch_side.parts_rows);
+        if !there {
+            // What stays in PostgreSQL is neither missing nor stranded.
+            (report.missing, report.after_t0) = (Number::default(), Number::default());
+            report.days.clear();
+        }
+        for number in [&mut report.changed, &mut report.missing, &mut report.gone] {
+            number.estimate |= pg_side.stale > 0;
+        }
+        for number in [&mut report.v3_only, &mut report.shared, &mut report.missing, &mut report.clickhouse] {
+            number.estimate |= late > 0;
+        }
+        report
     }
-    for number in [&mut report.changed, &mut report.missing, &mut report.gone] {
-        number.estimate |= pg_side.stale > 0;
-    }
-    for number in [&mut report.v3_only, &mut report.shared, &mut report.missing, &mut report.clickhouse] {
-        number.estimate |= late > 0;
-    }
-    Ok(report)
 }
 
 /// Day of a moment in milliseconds.

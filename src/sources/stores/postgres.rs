@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{is_utc, major_minor, setting};
 use crate::clients::postgres::{self, Postgres, from_row};
-use crate::domain::store::{StoreFact, StoreKind};
+use crate::domain::store::{Setting, StoreFact, StoreKind};
 use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
 use crate::sources::Source;
@@ -107,9 +107,6 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
         Ok(look) => look,
         Err(error) => return Err(pg.trouble(&error).await),
     };
-    let zone = look.zone.clone().unwrap_or_default();
-    let used = format!("{} of {}", look.connections, look.max_connections);
-    let yes = |flag: bool| if flag { "yes" } else { "no" };
     Ok(StoreFact {
         kind: StoreKind::Postgres,
         version: clean(look.version.split(' ').next().unwrap_or_default()),
@@ -117,55 +114,58 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
         latency,
         used: u64::try_from(look.size).ok(),
         limit: None,
-        settings: vec![
-            setting(
-                "timezone",
-                &zone,
-                is_utc(&zone),
-                "Langfuse stores UTC without a zone: set timezone = 'UTC'",
-            ),
-            setting(
-                "version",
-                &look.version,
-                major_minor(&look.version).is_some_and(|v| v >= (12, 0)) && look.number >= 120_000,
-                "Langfuse v3 needs PostgreSQL 12 or newer",
-            ),
-            setting(
-                "recovery",
-                yes(look.replica),
-                !look.replica,
-                "this is a replica: Langfuse needs the primary",
-            ),
-            setting(
-                "read-only",
-                yes(!look.read_only.is_empty()),
-                look.read_only.is_empty(),
-                "default_transaction_read_only is on for this database: Langfuse cannot write",
-            ),
-            setting(
-                "connections",
-                used,
-                look.connections * 10 < look.max_connections * 9,
-                "nearly all connections are taken: raise max_connections or use a pooler",
-            ),
-            setting(
-                "tables",
-                yes(look.has_traces),
-                look.has_traces,
-                "table traces is not there: another database, or Langfuse v4 has dropped it",
-            ),
-            setting(
-                "background_migrations",
-                yes(look.has_migrations),
-                look.has_migrations,
-                "v2 must be at least 2.92 before it is migrated",
-            ),
-            setting(
-                "v2 views",
-                yes(look.has_views),
-                look.has_views,
-                "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more; `cutover restore --views --yes` makes them again",
-            ),
-        ],
+        settings: settings(&look),
     })
+}
+
+/// What Langfuse needs of the server, and how it is set.
+fn settings(look: &Look) -> Vec<Setting> {
+    let zone = look.zone.clone().unwrap_or_default();
+    let used = format!("{} of {}", look.connections, look.max_connections);
+    let yes = |flag: bool| if flag { "yes" } else { "no" };
+    vec![
+        setting("timezone", &zone, is_utc(&zone), "Langfuse stores UTC without a zone: set timezone = 'UTC'"),
+        setting(
+            "version",
+            &look.version,
+            major_minor(&look.version).is_some_and(|v| v >= (12, 0)) && look.number >= 120_000,
+            "Langfuse v3 needs PostgreSQL 12 or newer",
+        ),
+        setting(
+            "recovery",
+            yes(look.replica),
+            !look.replica,
+            "this is a replica: Langfuse needs the primary",
+        ),
+        setting(
+            "read-only",
+            yes(!look.read_only.is_empty()),
+            look.read_only.is_empty(),
+            "default_transaction_read_only is on for this database: Langfuse cannot write",
+        ),
+        setting(
+            "connections",
+            used,
+            look.connections * 10 < look.max_connections * 9,
+            "nearly all connections are taken: raise max_connections or use a pooler",
+        ),
+        setting(
+            "tables",
+            yes(look.has_traces),
+            look.has_traces,
+            "table traces is not there: another database, or Langfuse v4 has dropped it",
+        ),
+        setting(
+            "background_migrations",
+            yes(look.has_migrations),
+            look.has_migrations,
+            "v2 must be at least 2.92 before it is migrated",
+        ),
+        setting(
+            "v2 views",
+            yes(look.has_views),
+            look.has_views,
+            "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more; `cutover restore --views --yes` makes them again",
+        ),
+    ]
 }

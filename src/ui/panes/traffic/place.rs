@@ -12,27 +12,7 @@ use super::super::cells::{clock, percent};
 /// Object, backends, owner, pins, and why the weight does not do what it says.
 pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
     let id = SourceId::Traffic;
-    let mut lines = Vec::new();
-    if let Accepted::No(why) = &route.accepted {
-        lines.extend(wrapped(Tone::Bad, &format!("✗ not accepted: {why}"), cx.width, 2));
-    }
-    if route.effective != route.stored {
-        let text = format!(
-            "! effective {} of stored {}",
-            percent(route.effective.percent()),
-            percent(route.stored.percent())
-        );
-        lines.extend(wrapped(Tone::Warn, &text, cx.width, 2));
-    }
-    if route.raw.as_ref().is_some_and(|raw| *raw != route.stored.value.to_string()) {
-        let raw = route.raw.as_deref().unwrap_or_default();
-        lines.extend(wrapped(
-            Tone::Warn,
-            &format!("! the object says {raw:?}, read as {}", route.stored.value),
-            cx.width,
-            2,
-        ));
-    }
+    let mut lines = doubts(cx, route);
     let ready = |b: &'a Backend| -> Vec<Span<'a>> {
         let endpoints = match b.endpoints {
             None => dim(" (- ready)"),
@@ -47,16 +27,7 @@ pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
     canary.0.extend(ready(&route.canary));
     let mut object = Line::label("object");
     object.0.push(cx.value(id, route.object.to_string()));
-    let mut owner = Line::label("written");
-    match &route.owner {
-        None => owner.0.push(unknown()),
-        Some(o) => {
-            owner.0.push(dim("by "));
-            owner.0.push(cx.value(id, o.manager.as_str()));
-            let at = o.at.map_or_else(String::new, |at| format!(" {} UTC", clock(at)));
-            owner.0.push(dim(format!(" ({}){at}", o.operation)));
-        }
-    }
+    let owner = owner(cx, route);
     // Of several routes each needs its name first.
     let several = cx.model.routes().len() > 1;
     if several {
@@ -78,4 +49,45 @@ pub(super) fn rows<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
         lines.extend(route.rules.iter().map(|rule| Line::label("rule").with(Tone::Plain, rule.as_str())));
     }
     lines
+}
+
+/// Why the weight does not do what it says.
+fn doubts<'a>(cx: &Cx<'a>, route: &'a Route) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    if let Accepted::No(why) = &route.accepted {
+        lines.extend(wrapped(Tone::Bad, &format!("✗ not accepted: {why}"), cx.width, 2));
+    }
+    if route.effective != route.stored {
+        let text = format!(
+            "! effective {} of stored {}",
+            percent(route.effective.percent()),
+            percent(route.stored.percent())
+        );
+        lines.extend(wrapped(Tone::Warn, &text, cx.width, 2));
+    }
+    if route.raw.as_ref().is_some_and(|raw| *raw != route.stored.value.to_string()) {
+        let raw = route.raw.as_deref().unwrap_or_default();
+        lines.extend(wrapped(
+            Tone::Warn,
+            &format!("! the object says {raw:?}, read as {}", route.stored.value),
+            cx.width,
+            2,
+        ));
+    }
+    lines
+}
+
+/// Who wrote the weight last.
+fn owner<'a>(cx: &Cx<'a>, route: &'a Route) -> Line<'a> {
+    let mut owner = Line::label("written");
+    match &route.owner {
+        None => owner.0.push(unknown()),
+        Some(o) => {
+            owner.0.push(dim("by "));
+            owner.0.push(cx.value(SourceId::Traffic, o.manager.as_str()));
+            let at = o.at.map_or_else(String::new, |at| format!(" {} UTC", clock(at)));
+            owner.0.push(dim(format!(" ({}){at}", o.operation)));
+        }
+    }
+    owner
 }
