@@ -77,13 +77,14 @@ enum Woken {
     TerminalGone,
 }
 
-/// Runs the cockpit until it ends; gives the exit code.
+/// Runs the cockpit until it ends, `begin` after its first frame; gives the exit code.
 pub async fn run(
     clock: Clock,
     model: Model,
     look: Look,
     wiring: Wiring,
     terminal: Terminal,
+    begin: impl FnOnce(),
 ) -> Result<u8, TerminalError> {
     let mut signals = Signals::listen()?;
     let mut input = Input::default();
@@ -104,6 +105,7 @@ pub async fn run(
     };
     cockpit.model.screen.size = (columns, rows);
     cockpit.draw()?;
+    begin();
     while cockpit.exit.is_none() {
         let woken = cockpit.wait(&mut input, &mut signals).await;
         cockpit.handle(woken, &terminal)?;

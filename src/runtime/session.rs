@@ -167,8 +167,6 @@ pub async fn run(
         shared: Arc::clone(&shared),
         to,
     };
-    background.spawn(link.connect());
-
     let verbs = Verbs::new(flags(config), to_verbs);
     let for_polls = Arc::clone(&shared);
     let for_tasks = Arc::clone(&shared);
@@ -183,7 +181,9 @@ pub async fn run(
             }
         }),
     };
-    let ended = cockpit::run(clock, model, look, wiring, terminal).await;
+    // The first frame does not share the processors with eleven connections.
+    let begin = || drop(background.spawn(link.connect()));
+    let ended = cockpit::run(clock, model, look, wiring, terminal, begin).await;
     // Also after a terminal that failed: the next operator must not wait for our lease.
     background.abort_all();
     if let Some(actuators) = shared.actuators.get() {

@@ -48,7 +48,7 @@ fn on_the_terminal() {
             poll_now: Box::new(|_| panic!("the loop dies")),
         };
         let terminal = Terminal::take(Some("xterm")).unwrap();
-        runtime.block_on(run(clock, model(clock), Look::default(), wiring, terminal)).unwrap()
+        runtime.block_on(run(clock, model(clock), Look::default(), wiring, terminal, || ())).unwrap()
     });
     std::process::exit(i32::from(ended.unwrap_or(panic::EXIT)));
 }

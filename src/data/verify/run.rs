@@ -123,11 +123,7 @@ impl Verify<'_> {
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
         let (remembering, left) = self.known(&prepared, old, begun).await?;
-        // Days between two stretches may be read with them.
-        let again = |day: i64| left.iter().any(|left| left.has_day(day));
-        let inside = remembering.iter().flat_map(|r| &r.known.days);
-        let inside = inside.filter(|(day, _)| range.has_day(**day) && !again(**day));
-        let remembered: u64 = inside.map(|(_, rows)| rows).sum();
+        let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
         self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
@@ -159,14 +155,27 @@ impl Verify<'_> {
         }
         let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        if range.is_whole() && self.options.against == Against::V3 {
-            let (rows, wrong) = (report.rows, report.wrong);
-            let result = Verified { table: spec.table, depth: depth(*tier), at: begun.wall, rows, wrong };
-            if let Err(error) = state.conclude(&result) {
-                notes.push(format!("the result could not be kept: {error}"));
-            }
-        }
+        self.conclude(spec.table, begun, &report, state, notes);
         Ok(report)
+    }
+
+    /// Keeps the result for the cockpit; a part of the table proves nothing about the whole.
+    fn conclude(
+        &self,
+        table: Table,
+        at: Now,
+        report: &TableReport,
+        state: &mut State,
+        notes: &mut Vec<String>,
+    ) {
+        if !self.options.range.is_whole() || self.options.against != Against::V3 {
+            return;
+        }
+        let (rows, wrong) = (report.rows, report.wrong);
+        let result = Verified { table, depth: depth(self.options.tier), at: at.wall, rows, wrong };
+        if let Err(error) = state.conclude(&result) {
+            notes.push(format!("the result could not be kept: {error}"));
+        }
     }
 
     /// Whether days are remembered: ids have none, and a project's days say little about the parts of ClickHouse.
@@ -224,6 +233,13 @@ impl Verify<'_> {
         };
         Ok(left.into_iter().flat_map(|range| range.cut(&edges)).collect())
     }
+}
+
+/// Rows of the days that are remembered and not read; days between two stretches are read with them.
+fn rows_known(remembering: Option<&Remembering>, left: &[Range], range: &Range) -> u64 {
+    let again = |day: i64| left.iter().any(|left| left.has_day(day));
+    let days = remembering.iter().flat_map(|r| &r.known.days);
+    days.filter(|(day, _)| range.has_day(**day) && !again(**day)).map(|(_, rows)| rows).sum()
 }
 
 /// Tells once that something could not be written down.

@@ -198,31 +198,15 @@ pub async fn count(
     book.unsearched += before.saturating_sub(book.raw());
     let (mut came, mut counted) = (Came::Whole, Vec::new());
     for (id, active) in now {
-        let (then, seen, unsure) =
-            book.partitions.get(&id).map_or((&[][..], -1, -1), |p| (&p.parts, p.seen, p.unsure));
+        let (then, seen) = book.partitions.get(&id).map_or((&[][..], -1), |p| (&p.parts, p.seen));
         let change =
             if then.is_empty() { Change::Rewritten } else { parts::compare(then, &active, seen, replicated) };
-        if change != Change::None && !counted.is_empty() && deadline.is_some_and(|end| Instant::now() >= end)
-        {
+        let is_new = change != Change::None;
+        if is_new && !counted.is_empty() && deadline.is_some_and(|end| Instant::now() >= end) {
             came = Came::Part;
             continue;
         }
-        let mut on = match &change {
-            Change::Rewritten => Some(Where::default()),
-            Change::None | Change::Grown(..) => None,
-        };
-        if let Change::Grown(names, fresh) = &change {
-            let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
-            let sure = new.iter().all(|a| a.part.min > unsure);
-            if !*fresh || !sure || !few(server, spec, book, &id, &new, side).await? {
-                on = Some(touched(server, spec, &id, names, side).await?);
-            }
-        }
-        let rows = active.iter().map(|a| a.rows).sum();
-        if let Some(on) = on {
-            book.unsearched += partition(server, spec, book, &id, on, rows, side).await?;
-        }
-        let is_new = change != Change::None;
+        take_in(server, spec, book, &id, &active, &change, side).await?;
         if is_new {
             progress(side.read);
             counted.push(id.clone());
@@ -238,6 +222,34 @@ pub async fn count(
     }
     came_meanwhile(server, spec, book, counted, side).await?;
     Ok(came)
+}
+
+/// Counts what changed in a partition: a few new rows by themselves, else the units that they belong to, else all.
+async fn take_in(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    id: &str,
+    active: &[Active],
+    change: &Change,
+    side: &mut Side,
+) -> Result<(), Trouble> {
+    let on = match change {
+        Change::None => return Ok(()),
+        Change::Rewritten => Where::default(),
+        Change::Grown(names, fresh) => {
+            let unsure = book.partitions.get(id).map_or(-1, |p| p.unsure);
+            let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
+            let sure = new.iter().all(|a| a.part.min > unsure);
+            if *fresh && sure && few(server, spec, book, id, &new, side).await? {
+                return Ok(());
+            }
+            touched(server, spec, id, names, side).await?
+        }
+    };
+    let rows = active.iter().map(|a| a.rows).sum();
+    book.unsearched += partition(server, spec, book, id, on, rows, side).await?;
+    Ok(())
 }
 
 /// Parts that came after the list and before the end of the count may be counted or not: the next count may not add
