@@ -124,6 +124,8 @@ pub struct TableRows {
     pub stranded: Option<Count>,
     /// ClickHouse: entities that v3 wrote and v2 cannot see. PostgreSQL: `None`.
     pub v3_only: Option<Count>,
+    /// ClickHouse: live rows beside the newest of their id, on another day: no merge takes them away. PostgreSQL: `None`.
+    pub doubled: Option<Count>,
     /// Raw rows before merging (ClickHouse): grows while ids do not when a cursor is frozen.
     pub raw: Option<u64>,
     /// Newest `created_at` on this side.
@@ -144,6 +146,7 @@ impl TableRows {
             done: None,
             stranded: None,
             v3_only: None,
+            doubled: None,
             raw: None,
             newest: None,
             t0: None,

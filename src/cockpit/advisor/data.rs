@@ -6,7 +6,8 @@ use crate::domain::Now;
 use crate::domain::backfill::{MigrationState, Side, Table};
 
 use super::super::Model;
-use super::{Findings, Severity, add};
+use super::super::remedy::Remedy;
+use super::{Findings, Severity, act, add};
 
 /// A row may be this much newer than our clock: clocks differ.
 const AHEAD: Duration = Duration::from_hours(24);
@@ -16,6 +17,27 @@ pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
         far_future(model, table, now, findings);
     }
     began_again(model, findings);
+    stand_twice(model, findings);
+}
+
+/// The sorting key holds the day of the time: a row whose time was changed is another row to the engine (langfuse.md 3.3).
+fn stand_twice(model: &Model, findings: &mut Findings) {
+    let of = |table: Table| Some((table, model.rows(Side::Clickhouse, table)?.doubled.filter(|c| c.value > 0)?));
+    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    if tables.is_empty() {
+        return;
+    }
+    let evidence: Vec<_> =
+        tables.iter().map(|(table, count)| format!("{}: {} too many", table.name(), count.text())).collect();
+    add(
+        findings,
+        "rows-twice",
+        Severity::Warning,
+        "rows stand in ClickHouse twice, under two days",
+        evidence.join("\n"),
+        "their timestamp was changed: no merge takes the older one away, and sums count both; `cutover catch-up` leaves one",
+    );
+    act(findings, Remedy::CatchUp);
 }
 
 /// ClickHouse from 26.8 on reads the milliseconds that Langfuse up to 3.225.4 sends as seconds (langfuse#16858).

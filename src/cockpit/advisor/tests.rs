@@ -270,6 +270,21 @@ fn rows_of_the_year_9999_are_told() {
 }
 
 #[test]
+fn rows_under_two_days_are_told_with_what_leaves_one() {
+    let mut model = model();
+    let doubled = |value| {
+        let row = TableRows { doubled: Some(Count::exact(value)), ..TableRows::unread(Table::Observations) };
+        Fact::Rows(RowsFact { side: Side::Clickhouse, tables: vec![row], verified: vec![] })
+    };
+    take(&mut model, SourceId::ClickhouseRows, doubled(0));
+    assert_eq!(ids(&model), Vec::<&str>::new());
+    take(&mut model, SourceId::ClickhouseRows, doubled(3));
+    let found = advise(&model, Now::at(2));
+    assert_eq!((found[0].id, found[0].act), ("rows-twice", Some(Remedy::CatchUp)));
+    assert_eq!(found[0].evidence, "observations: 3 too many");
+}
+
+#[test]
 fn otlp_that_v2_refuses_is_told_while_it_goes_on() {
     let mut model = model();
     let counted = |refused| ControllerFact { v2_otlp_refused: refused, ..ControllerFact::default() };

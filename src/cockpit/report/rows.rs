@@ -70,6 +70,8 @@ pub struct TableReport {
     pub stranded: Option<CountReport>,
     /// Entities that v3 wrote and v2 cannot see.
     pub v3_only: Option<CountReport>,
+    /// Live rows in ClickHouse beside the newest of their id, on another day.
+    pub doubled: Option<CountReport>,
     /// The newest `created_at` that the backfill covers.
     pub t0: Option<Timestamp>,
     /// Size of the tie group at the cursor when the cursor cannot pass it.
@@ -114,6 +116,7 @@ fn table(model: &Model, table: Table) -> TableReport {
         eta_seconds: progress.eta.map(seconds),
         stranded: count(postgres.and_then(|r| r.stranded)),
         v3_only: count(clickhouse.and_then(|r| r.v3_only)),
+        doubled: count(clickhouse.and_then(|r| r.doubled)),
         t0: postgres.and_then(|r| r.t0),
         tie_group: postgres.and_then(|r| r.tie_group),
     }

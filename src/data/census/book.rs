@@ -306,6 +306,7 @@ impl ChBook {
         totals.copied = totals.copied.saturating_sub(copied);
         totals.live = (totals.copied + totals.written).saturating_sub(shared + v3_only);
         totals.v3_only = totals.v3_only.saturating_sub(v3_only);
+        totals.doubled = copied + shared + v3_only;
         totals
     }
 
@@ -328,6 +329,8 @@ pub struct Totals {
     pub v3_only: u64,
     /// How many were looked up.
     pub looked_up: u64,
+    /// Live rows beside the newest of their id, on another day: no merge takes them away.
+    pub doubled: u64,
     /// Whether rows came since ids in more than one unit were searched.
     pub strays: bool,
 }

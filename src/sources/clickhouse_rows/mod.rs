@@ -191,6 +191,7 @@ fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: 
         rows: Some(live),
         backfill: whole.then(|| count(totals.copied)),
         v3_only,
+        doubled: whole.then(|| count(totals.doubled)),
         raw: Some(counted.parts_rows),
         newest: counted.book.newest_copied().map(moment),
         t0: shared.ledger.t0(table),

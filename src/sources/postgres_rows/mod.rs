@@ -147,6 +147,7 @@ async fn rows(
         done,
         stranded: below_t0.map(|below| minus(total.count, below)),
         v3_only: None,
+        doubled: None,
         raw: None,
         newest: look.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         t0,
