@@ -34,7 +34,7 @@ pub(super) async fn ingestion(State(web): State<Web>, request: Request<Body>) ->
 pub(super) async fn scores(State(web): State<Web>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
     let body = intake::read_json(&intake::read_body(request).await?)?;
-    let event = read_event(&intake::score_event(body)?)?;
+    let event = intake::single("score-create", body)?;
     events::inflate(&event).map_err(|problem| Refusal::bad_request(&problem))?;
     accept(&web, &scope, std::slice::from_ref(&event), None).await?;
     Ok(json_answer(StatusCode::OK, &json!({"id": event.body_id()})))
@@ -43,15 +43,10 @@ pub(super) async fn scores(State(web): State<Web>, request: Request<Body>) -> Re
 /// The legacy `POST /api/public/traces`.
 pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
-    let mut body = intake::read_json(&intake::read_body(request).await?)?;
-    if !body["id"].is_string() {
-        body["id"] = uuid::Uuid::new_v4().to_string().into();
-    }
-    let now = js::iso(clock::now_ms());
-    let event = json!({"id": uuid::Uuid::new_v4().to_string(), "type": "trace-create", "timestamp": now, "body": body});
-    events::check(&event).map_err(|problem| Refusal::bad_request(&problem))?;
-    accept(&web, &scope, &[read_event(&event)?], None).await?;
-    Ok(json_answer(StatusCode::OK, &json!({"id": body["id"]})))
+    let body = intake::read_json(&intake::read_body(request).await?)?;
+    let event = intake::single("trace-create", body)?;
+    accept(&web, &scope, std::slice::from_ref(&event), None).await?;
+    Ok(json_answer(StatusCode::OK, &json!({"id": event.body_id()})))
 }
 
 /// `DELETE /api/public/traces/{id}`: tombstones in ClickHouse only; PostgreSQL keeps its row.
@@ -77,10 +72,6 @@ pub(super) async fn delete_trace(
 fn bury(row: &mut Map<String, Value>) {
     row.insert("is_deleted".into(), 1.into());
     row.insert("event_ts".into(), clock::now_ms().into());
-}
-
-fn read_event(value: &Value) -> Result<Event, Refusal> {
-    Event::read(value).ok_or_else(|| Refusal::bad_request("Expected object"))
 }
 
 /// Stores and queues sorted events. `delay` overrides the usual one (OTLP: none).
