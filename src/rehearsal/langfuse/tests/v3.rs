@@ -98,6 +98,12 @@ async fn v3_stores_queues_and_merges() {
     let deleted = deleted.basic_auth(&project.public_key, Some(&project.secret_key)).send().await.unwrap();
     assert_eq!(deleted.status(), 200);
     assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404);
+    let (_, page) = fixture.get(web.url("/api/public/traces?limit=10")).await;
+    assert_eq!(page["meta"]["totalItems"], 1, "{page}");
+    for (table, column) in [("traces", "id"), ("observations", "trace_id"), ("scores", "trace_id")] {
+        let sql = format!("SELECT toInt64(count()) AS n FROM {table} WHERE {column} = 't1'");
+        assert_eq!(fixture.count(&sql).await, 0, "no tombstone: {table}");
+    }
 
     fixture.stores.s3.stop().await;
     let (status, _) = fixture.post(web.url("/api/public/ingestion"), &body).await;
