@@ -170,3 +170,30 @@ async fn a_stalled_queue_grows_and_flows_again() {
     stop.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_job_in_work_ends_while_the_queue_is_stalled() {
+    let server = RedisServer::start().await;
+    let redis = server.open();
+    let mut connection = redis.commands();
+    Queue::new(QUEUE, redis.commands()).add("ingestion-job", &json!({}), Duration::ZERO).await.unwrap();
+    let (stop, go) = (CancellationToken::new(), CancellationToken::new());
+    let worker = worker(&redis, Pace::default());
+    let faults = worker.faults.clone();
+    let running = tokio::spawn({
+        let (stop, go) = (stop.clone(), go.clone());
+        async move {
+            let work = async |_| {
+                go.cancelled().await;
+                Ok(())
+            };
+            worker.run(stop, work).await;
+        }
+    });
+    until("the job is active", async || counts(&mut connection, QUEUE).await.unwrap().active == 1).await;
+    faults.set_queue_stalled(true);
+    go.cancel();
+    until("the job is done", async || counts(&mut connection, QUEUE).await.unwrap().active == 0).await;
+    stop.cancel();
+    running.await.unwrap();
+}
