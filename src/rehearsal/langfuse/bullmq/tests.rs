@@ -197,3 +197,21 @@ async fn a_job_in_work_ends_while_the_queue_is_stalled() {
     stop.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_retry_takes_what_has_failed_by_now_and_heeds_a_pause() {
+    let server = RedisServer::start().await;
+    let mut connection = server.open().commands();
+    let later = crate::rehearsal::clock::now_ms() + 3_600_000;
+    let failed = "bull:ingestion-queue:failed";
+    let () = connection.zadd_multiple(failed, &[(1_000, "1"), (later, "2")]).await.unwrap();
+    assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
+    let found = counts(&mut connection, QUEUE).await.unwrap();
+    assert_eq!((found.failed, found.waiting), (1, 1), "what fails meanwhile stays");
+
+    let () = connection.hset("bull:ingestion-queue:meta", "paused", 1).await.unwrap();
+    let () = connection.zadd(failed, "3", 1_000).await.unwrap();
+    assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
+    let found = counts(&mut connection, QUEUE).await.unwrap();
+    assert_eq!((found.paused, found.waiting), (1, 1));
+}
