@@ -30,9 +30,11 @@ impl Timeline {
     }
 
     /// `created_at` of what belongs to trace `number`: a moment after `happened`, or the moment shared by the
-    /// tie group of the oldest.
+    /// tie group of the oldest. What would come after the newest moment is put as long before it: were it all put
+    /// on that moment, one score in a thousand of all would be a tie group nobody asked for.
     pub(super) fn created(&self, number: u64, happened: i64) -> i64 {
-        if number < self.tie_group { self.trace(self.tie_group) } else { (happened + 40).min(self.newest) }
+        let at = happened + 40;
+        if number < self.tie_group { self.trace(self.tie_group) } else { at.min(2 * self.newest - at) }
     }
 
     /// Appends `YYYY-MM-DD HH:MM:SS.mmm`.
@@ -81,6 +83,16 @@ mod tests {
         assert_eq!(text(&timeline, timeline.trace(999)), "2026-03-01 00:00:00.007");
         assert_eq!(text(&timeline, newest.as_millisecond() - 8), "2026-02-28 23:59:59.999");
         assert_eq!(&text(&timeline, timeline.trace(0))[..7], "2025-12");
+    }
+
+    #[test]
+    fn nothing_is_created_after_the_newest_moment_nor_all_of_it_on_it() {
+        let newest: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let timeline = Timeline::new(newest, 1000, 10);
+        let newest = newest.as_millisecond();
+        assert_eq!(timeline.created(999, newest - 1_000), newest - 960);
+        assert_eq!(timeline.created(999, newest - 40), newest);
+        assert_eq!(timeline.created(999, newest + 5_000), newest - 5_040);
     }
 
     #[test]

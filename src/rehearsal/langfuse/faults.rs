@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// A cloneable handle on one pod's faults; several pods may share one.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ struct Knobs {
     latency_ms: AtomicU64,
     frozen: watch::Sender<bool>,
     stalled: watch::Sender<bool>,
-    crash: Notify,
+    crash: watch::Sender<()>,
     conflict: Fuse,
     die_in_batch: Fuse,
 }
@@ -52,7 +52,7 @@ impl Default for Faults {
             latency_ms: AtomicU64::new(0),
             frozen: watch::Sender::new(false),
             stalled: watch::Sender::new(false),
-            crash: Notify::new(),
+            crash: watch::Sender::new(()),
             conflict: Fuse::default(),
             die_in_batch: Fuse::default(),
         }))
@@ -92,7 +92,7 @@ impl Faults {
 
     /// Ends the process at once with code 137, as the OOM killer does: locks stay.
     pub fn crash_now(&self) {
-        self.0.crash.notify_waiters();
+        self.0.crash.send_replace(());
     }
 
     /// Worker: the next migration batch of this table, or of any, fails with PostgreSQL's write conflict.
@@ -127,8 +127,15 @@ impl Faults {
         self.thawed().await;
     }
 
-    pub(crate) async fn crash(&self) {
-        self.0.crash.notified().await;
+    /// The next crash from now on: from the call, not from the first poll.
+    pub(crate) fn crash(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut crash = self.0.crash.subscribe();
+        let faults = self.clone();
+        async move {
+            // The sender lives as long as `faults`: the wait cannot fail.
+            let _ = crash.changed().await;
+            drop(faults);
+        }
     }
 
     pub(crate) fn take_conflict(&self, table: &str) -> bool {
@@ -143,4 +150,17 @@ impl Faults {
 async fn wait_for_false(mut knob: watch::Receiver<bool>) {
     // The sender lives in the same Arc as the caller: it cannot be gone.
     let _ = knob.wait_for(|held| !held).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crash_before_the_first_poll_counts() {
+        let faults = Faults::new();
+        let crash = faults.crash();
+        faults.crash_now();
+        tokio::time::timeout(Duration::from_secs(5), crash).await.unwrap();
+    }
 }

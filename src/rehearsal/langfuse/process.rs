@@ -113,7 +113,11 @@ impl Process {
             faults: pod.faults.clone(),
             crew: crew.clone(),
         });
-        crew.spawn(watch_for_crash(context.clone()));
+        let (crash, crashing) = (context.faults.crash(), crew.clone());
+        crew.spawn(async move {
+            crash.await;
+            crashing.die(137, "OOMKilled").await;
+        });
         crew.spawn(async move {
             let outcome = match kind {
                 Kind::V2Web => v2::run(context.clone(), listener).await,
@@ -163,9 +167,4 @@ impl Process {
     pub fn exit(&self) -> Option<Exit> {
         self.crew.0.exit.borrow().clone()
     }
-}
-
-async fn watch_for_crash(context: Arc<Context>) {
-    context.faults.crash().await;
-    context.crew.die(137, "OOMKilled").await;
 }

@@ -61,9 +61,8 @@ pub(crate) struct Settings {
     pub(crate) admin_api_key: Option<Secret>,
     pub(crate) clickhouse: Option<ClickHouseSettings>,
     pub(crate) redis_url: Option<Secret>,
+    /// v2 has it only where it is told to store the events in S3 as well.
     pub(crate) s3: Option<S3Settings>,
-    /// v2 only: also store the events in S3.
-    pub(crate) s3_upload_enabled: bool,
     pub(crate) auto_postgres_migration: bool,
     pub(crate) auto_clickhouse_migration: bool,
     pub(crate) background_migrations: bool,
@@ -93,8 +92,7 @@ impl Settings {
             admin_api_key: reader.optional("ADMIN_API_KEY").map(Secret),
             clickhouse: v3.then(|| reader.clickhouse()),
             redis_url: v3.then(|| Secret(reader.redis())),
-            s3: if v3 { Some(reader.s3(true)) } else { reader.v2_s3() },
-            s3_upload_enabled: reader.flag("LANGFUSE_S3_EVENT_UPLOAD_ENABLED", false),
+            s3: (v3 || reader.flag("LANGFUSE_S3_EVENT_UPLOAD_ENABLED", false)).then(|| reader.s3()),
             auto_postgres_migration: !reader.flag("LANGFUSE_AUTO_POSTGRES_MIGRATION_DISABLED", false),
             auto_clickhouse_migration: !reader.flag("LANGFUSE_AUTO_CLICKHOUSE_MIGRATION_DISABLED", false),
             background_migrations: reader.flag("LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS", true),
@@ -190,14 +188,9 @@ impl Reader<'_> {
         format!("redis://{auth}{host}:{port}")
     }
 
-    fn v2_s3(&mut self) -> Option<S3Settings> {
-        let enabled = self.env.get("LANGFUSE_S3_EVENT_UPLOAD_ENABLED").is_some_and(|value| value == "true");
-        enabled.then(|| self.s3(true))
-    }
-
-    fn s3(&mut self, required: bool) -> S3Settings {
+    fn s3(&mut self) -> S3Settings {
         let name = |part: &str| format!("LANGFUSE_S3_EVENT_UPLOAD_{part}");
-        let bucket = if required { self.required(&name("BUCKET")) } else { self.text(&name("BUCKET"), "") };
+        let bucket = self.required(&name("BUCKET"));
         let prefix = self.text(&name("PREFIX"), "");
         if !prefix.is_empty() && !prefix.ends_with('/') {
             self.problems.push(format!("{} must end with a slash", name("PREFIX")));

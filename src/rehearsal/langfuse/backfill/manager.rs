@@ -62,7 +62,9 @@ impl Manager {
         });
     }
 
-    /// SIGTERM: stops after the batch in work and gives the lock back.
+    /// SIGTERM: stops after the batch in work and gives the lock back. The loop of the real manager then goes round
+    /// once more and takes the same row again, as long as its process lives: there, a pod that is killed at the end
+    /// of its grace can leave a fresh lock after all. Not played here.
     pub(crate) async fn close(&self) -> Result<(), LangfuseError> {
         let Some(claimed) = self.active() else {
             return Ok(());

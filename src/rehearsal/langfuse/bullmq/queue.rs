@@ -62,18 +62,19 @@ impl Queue {
 
 static RETRY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/retry.lua")));
 
-/// Puts every failed job of a queue back into `wait`; returns how many.
+/// Puts every job of a queue that has failed by now back to where jobs wait; returns how many. What fails again
+/// meanwhile stays: a retried job has no attempt left, and would go round for as long as its reason lasts.
 pub(crate) async fn retry_failed(
     redis: &mut ConnectionManager,
     keys: &Keys,
 ) -> Result<u64, redis::RedisError> {
-    let mut all = 0;
+    let (mut all, until) = (0, clock::now_ms());
     loop {
         let mut call = RETRY.prepare_invoke();
-        for part in ["failed", "wait", "marker", "events"] {
+        for part in ["failed", "wait", "marker", "events", "meta", "paused"] {
             call.key(keys.part(part));
         }
-        let moved: u64 = call.arg(keys.base()).invoke_async(redis).await?;
+        let moved: u64 = call.arg(keys.base()).arg(until).invoke_async(redis).await?;
         all += moved;
         if moved == 0 {
             return Ok(all);

@@ -171,78 +171,47 @@ async fn a_stalled_queue_grows_and_flows_again() {
     running.await.unwrap();
 }
 
-/// Runs a script with BullMQ's own library; `None` unless `CUTOVER_BULLMQ` names a folder with `node_modules`.
-fn node(server: &RedisServer, script: &str) -> Option<String> {
-    let folder = std::env::var_os("CUTOVER_BULLMQ")?;
-    let head = "const {Queue, Worker} = require('bullmq'); const url = new URL(process.env.REDIS_URL);
-        const connection = {host: url.hostname, port: +url.port, maxRetriesPerRequest: null};
-        const queue = new Queue('ingestion-queue', {connection});
-        const sleep = ms => new Promise(done => setTimeout(done, ms));";
-    let output = std::process::Command::new("node")
-        .current_dir(folder)
-        .env("REDIS_URL", &server.url)
-        .args(["-e", &format!("{head} (async () => {{ {script} await queue.close(); }})()")])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Proves the layout with the library itself: it produces for us, works for us, reads and retries our failures.
-#[allow(clippy::print_stderr, reason = "a skipped test says why")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_real_bullmq_shares_the_queue() {
+#[tokio::test]
+async fn a_job_in_work_ends_while_the_queue_is_stalled() {
     let server = RedisServer::start().await;
-    let add = "for (let n = 0; n < 50; n++) await queue.add('ingestion-job', {n}, {attempts: 1, delay: n % 2 ? 200 : 0,
-        removeOnComplete: true, removeOnFail: 100000, backoff: {type: 'exponential', delay: 5000}});
-        await queue.add('ingestion-job', {n: 50}); await queue.add('ingestion-job', {n: 51}, {priority: 3});";
-    if node(&server, add).is_none() {
-        eprintln!("SKIPPED: CUTOVER_BULLMQ names no folder with bullmq installed");
-        return;
-    }
     let redis = server.open();
     let mut connection = redis.commands();
-    let seen = Arc::new(AtomicUsize::new(0));
-    let stop = CancellationToken::new();
+    Queue::new(QUEUE, redis.commands()).add("ingestion-job", &json!({}), Duration::ZERO).await.unwrap();
+    let (stop, go) = (CancellationToken::new(), CancellationToken::new());
+    let worker = worker(&redis, Pace::default());
+    let faults = worker.faults.clone();
     let running = tokio::spawn({
-        let (seen, stop, worker) = (seen.clone(), stop.clone(), worker(&redis, Pace::default()));
+        let (stop, go) = (stop.clone(), go.clone());
         async move {
-            worker
-                .run(stop, |job| {
-                    seen.fetch_add(1, SeqCst);
-                    async move { if job.data["n"] == 7 { Err("seven".into()) } else { Ok(()) } }
-                })
-                .await;
+            let work = async |_| {
+                go.cancelled().await;
+                Ok(())
+            };
+            worker.run(stop, work).await;
         }
     });
-    until("all are worked", async || seen.load(SeqCst) == 52).await;
-    until("none is active", async || counts(&mut connection, QUEUE).await.unwrap().active == 0).await;
-    let workers = "const counts = await queue.getJobCounts(); const failed = (await queue.getFailed())[0];
-        console.log((await queue.getWorkers()).length, JSON.stringify(counts), failed.failedReason, failed.attemptsMade);
-        failed.data.n; await failed.updateData({n: 8}); await failed.retry();";
-    let said = node(&server, workers).unwrap();
-    assert!(
-        said.starts_with("1 ") && said.contains("\"failed\":1") && said.trim_end().ends_with("seven 1"),
-        "{said}"
-    );
-    until("the retried job is done", async || {
-        seen.load(SeqCst) == 53 && counts(&mut connection, QUEUE).await.unwrap() == super::Counts::default()
-    })
-    .await;
+    until("the job is active", async || counts(&mut connection, QUEUE).await.unwrap().active == 1).await;
+    faults.set_queue_stalled(true);
+    go.cancel();
+    until("the job is done", async || counts(&mut connection, QUEUE).await.unwrap().active == 0).await;
     stop.cancel();
     running.await.unwrap();
+}
 
-    let queue = Queue::new(QUEUE, redis.commands());
-    for n in 0..30 {
-        queue.add("ingestion-job", &json!({"n": n}), Duration::from_millis(n % 3 * 100)).await.unwrap();
-    }
-    let work = "let sum = 0; const worker = new Worker('ingestion-queue', async job => { sum += job.data.n; },
-            {connection, concurrency: 4});
-        for (let i = 0; i < 50 && sum < 435; i++) await sleep(100);
-        await sleep(200); console.log(sum, JSON.stringify(await queue.getJobCounts())); await worker.close();";
-    let said = node(&server, work).unwrap();
-    assert!(
-        said.starts_with("435 ") && said.contains("\"active\":0") && said.contains("\"delayed\":0"),
-        "{said}"
-    );
+#[tokio::test]
+async fn a_retry_takes_what_has_failed_by_now_and_heeds_a_pause() {
+    let server = RedisServer::start().await;
+    let mut connection = server.open().commands();
+    let later = crate::rehearsal::clock::now_ms() + 3_600_000;
+    let failed = "bull:ingestion-queue:failed";
+    let () = connection.zadd_multiple(failed, &[(1_000, "1"), (later, "2")]).await.unwrap();
+    assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
+    let found = counts(&mut connection, QUEUE).await.unwrap();
+    assert_eq!((found.failed, found.waiting), (1, 1), "what fails meanwhile stays");
+
+    let () = connection.hset("bull:ingestion-queue:meta", "paused", 1).await.unwrap();
+    let () = connection.zadd(failed, "3", 1_000).await.unwrap();
+    assert_eq!(retry_failed(&mut connection, &Keys::new(QUEUE)).await.unwrap(), 1);
+    let found = counts(&mut connection, QUEUE).await.unwrap();
+    assert_eq!((found.paused, found.waiting), (1, 1));
 }

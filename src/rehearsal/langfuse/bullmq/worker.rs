@@ -94,45 +94,36 @@ impl Worker {
     {
         let id = uuid::Uuid::new_v4();
         let mut serial = 0_u64;
-        let mut lost = false;
         let mut blocking: Option<MultiplexedConnection> = None;
         let mut open = FuturesUnordered::new();
-        while !stop.is_cancelled() {
+        loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = self.faults.flowing() => {}
+                () = meanwhile(&mut open, self.faults.flowing()) => {}
             }
             if open.len() >= self.concurrency {
                 open.next().await;
                 continue;
             }
             serial += 1;
-            match self.fetch(keys, &format!("{id}:{serial}")).await {
+            let token = format!("{id}:{serial}");
+            let reached = match meanwhile(&mut open, self.fetch(keys, &token)).await {
                 Ok(Fetched::Job(job)) => {
                     held.take(&job.id, &job.token);
                     open.push(self.process(keys, held, job, work));
+                    Ok(())
                 }
-                Ok(Fetched::Nothing(next)) => {
-                    // The wait is never cancelled by a finished job: an abandoned BZPOPMIN would swallow a marker.
-                    let marker = self.wait_for_marker(keys, &mut blocking, next);
-                    tokio::pin!(marker);
-                    let waited = loop {
-                        tokio::select! {
-                            () = stop.cancelled() => break Ok(()),
-                            Some(()) = open.next(), if !open.is_empty() => {}
-                            waited = &mut marker => break waited,
-                        }
-                    };
-                    if waited.is_err() {
-                        lost = true;
-                    }
-                }
-                Err(_) => lost = true,
-            }
-            if std::mem::take(&mut lost) {
+                // The wait is never cancelled by a finished job: an abandoned BZPOPMIN would swallow a marker.
+                Ok(Fetched::Nothing(next)) => tokio::select! {
+                    () = stop.cancelled() => break,
+                    waited = meanwhile(&mut open, self.wait_for_marker(keys, &mut blocking, next)) => waited,
+                },
+                Err(error) => Err(error),
+            };
+            if reached.is_err() {
                 blocking = None;
-                tokio::time::sleep(RECONNECT).await;
+                meanwhile(&mut open, tokio::time::sleep(RECONNECT)).await;
             }
         }
         drop(blocking);
@@ -219,6 +210,21 @@ impl Worker {
             // An unreachable Redis is the fetch loop's business; the next round tries again.
             let _ = stalled::check(&commands, keys, self.pace.stalled_check).await;
             tokio::time::sleep(self.pace.stalled_check).await;
+        }
+    }
+}
+
+/// Waits for `what` while the open jobs go on: they move only when they are polled, and a job in work ends whether
+/// or not there is another to fetch.
+async fn meanwhile<J: Future<Output = ()>, T>(
+    open: &mut FuturesUnordered<J>,
+    what: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(what);
+    loop {
+        tokio::select! {
+            done = &mut what => return done,
+            Some(()) = open.next(), if !open.is_empty() => {}
         }
     }
 }

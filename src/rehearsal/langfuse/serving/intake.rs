@@ -70,16 +70,21 @@ pub(crate) fn multi_status(taken: &[String], errors: &[Value]) -> Response {
     json_answer(StatusCode::MULTI_STATUS, &json!({"successes": successes, "errors": errors}))
 }
 
-/// The body of `POST /api/public/scores` as a `score-create` event.
-pub(crate) fn score_event(mut body: Value) -> Result<Value, Refusal> {
-    let object = body.as_object_mut().ok_or_else(|| Refusal::bad_request("Expected object"))?;
+/// The body of `POST /api/public/scores` or of the legacy `POST /api/public/traces` as an event of `kind`; what has
+/// no id is given one.
+///
+/// # Errors
+/// 400 when it is not what such an event says.
+pub(crate) fn single(kind: &str, mut body: Value) -> Result<Event, Refusal> {
+    let wrong = || Refusal::bad_request("Expected object");
+    let object = body.as_object_mut().ok_or_else(wrong)?;
     if !object.get("id").is_some_and(Value::is_string) {
         object.insert("id".into(), uuid::Uuid::new_v4().to_string().into());
     }
     let now = super::super::js::iso(crate::rehearsal::clock::now_ms());
-    let event = json!({"id": uuid::Uuid::new_v4().to_string(), "type": "score-create", "timestamp": now, "body": body});
+    let event = json!({"id": uuid::Uuid::new_v4().to_string(), "type": kind, "timestamp": now, "body": body});
     events::check(&event).map_err(|problem| Refusal::bad_request(&problem))?;
-    Ok(event)
+    Event::read(&event).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -101,5 +106,16 @@ mod tests {
         let scope = Scope { scores_only: true, ..scope };
         assert_eq!(sift(&body, &scope).ok().unwrap().errors[0]["status"], 401);
         assert!(sift(&json!({"events": []}), &scope).is_err());
+    }
+
+    #[test]
+    fn a_single_body_becomes_an_event_with_an_id() {
+        let event = single("trace-create", json!({"name": "one"})).ok().unwrap();
+        assert_eq!((event.kind.as_str(), event.text("name")), ("trace-create", Some("one")));
+        assert!(event.body_id().is_some_and(|id| !id.is_empty()));
+        assert_eq!(single("trace-create", json!({"id": "t"})).ok().unwrap().body_id(), Some("t"));
+        for wrong in [json!([]), json!("text"), json!(1)] {
+            assert!(single("trace-create", wrong).is_err());
+        }
     }
 }

@@ -77,6 +77,6 @@ impl ListQuery {
     }
 
     pub(crate) fn offset(&self) -> i64 {
-        (self.page - 1) * self.limit
+        (self.page - 1).saturating_mul(self.limit)
     }
 }

@@ -43,16 +43,14 @@ impl ClickHouse {
         self.settings.clustered
     }
 
-    /// Runs a statement that returns nothing.
-    pub(crate) async fn execute(&self, sql: &str) -> Result<(), LangfuseError> {
-        self.post(&[], sql.to_owned()).await.map(drop)
+    /// Runs a statement that returns nothing; its `{name: Type}` parameters are bound by the server.
+    pub(crate) async fn execute(&self, sql: &str, params: &[(&str, &str)]) -> Result<(), LangfuseError> {
+        self.post(&bound(params), sql.to_owned()).await.map(drop)
     }
 
     /// Runs a query whose `{name: Type}` parameters are bound by the server.
     pub(crate) async fn select(&self, sql: &str, params: &[(&str, &str)]) -> Result<Vec<Row>, LangfuseError> {
-        let named: Vec<_> =
-            params.iter().map(|(key, value)| (format!("param_{key}"), escape_parameter(value))).collect();
-        let answer = self.post(&named, format!("{sql}\nFORMAT JSONEachRow")).await?;
+        let answer = self.post(&bound(params), format!("{sql}\nFORMAT JSONEachRow")).await?;
         answer
             .lines()
             .filter(|line| !line.is_empty())
@@ -111,6 +109,10 @@ impl ClickHouse {
             Err(LangfuseError::ClickHouse(text.trim().chars().take(600).collect()))
         }
     }
+}
+
+fn bound(params: &[(&str, &str)]) -> Vec<(String, String)> {
+    params.iter().map(|(key, value)| (format!("param_{key}"), escape_parameter(value))).collect()
 }
 
 /// Parameters are read as tab separated values: backslash, tab and line end are escaped.

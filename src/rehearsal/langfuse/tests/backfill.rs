@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use super::fixture::{Fixture, batch, until};
-use crate::rehearsal::langfuse::Kind;
+use crate::rehearsal::langfuse::{Faults, Kind};
 
 const TRACES: &str = "20241024_1730_migrate_traces_from_pg_to_ch";
 
@@ -99,8 +99,9 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         .await
         .unwrap();
 
-    let dying = fixture.run(Kind::V3Worker, &[]).await;
-    dying.faults.die_in_next_batch(None);
+    let faults = Faults::new();
+    faults.die_in_next_batch(None);
+    let dying = fixture.run_with(Kind::V3Worker, &[], faults).await;
     assert_eq!(dying.process.wait().await.code, 1);
     let (done, _, locked, _) = migration(&fixture, TRACES).await;
     assert!(!done && locked, "the lock stays");
@@ -113,8 +114,9 @@ async fn a_dead_worker_leaves_its_lock_and_a_stopped_one_does_not() {
         .execute(&fixture.pool)
         .await
         .unwrap();
-    let failing = fixture.run(Kind::V3Worker, &[]).await;
-    failing.faults.fail_next_batch(None);
+    let faults = Faults::new();
+    faults.fail_next_batch(None);
+    let failing = fixture.run_with(Kind::V3Worker, &[], faults).await;
     until(30, "the others are finished", async || finished(&fixture).await >= 3).await;
     let reasons: i64 = fixture
         .postgres("SELECT count(*) FROM background_migrations WHERE failed_reason LIKE '%write conflict%' AND locked_at IS NULL")

@@ -85,11 +85,15 @@ impl Fixture {
         Some(Self { stores, history, pool, clickhouse, http: reqwest::Client::new(), stage, _turn: turn })
     }
 
-    #[allow(clippy::print_stderr, reason = "the log of a failing test")]
     /// Starts one container; `extra` variables win.
     pub(super) async fn run(&self, kind: Kind, extra: &[(&str, &str)]) -> Running {
+        self.run_with(kind, extra, Faults::new()).await
+    }
+
+    /// Starts one container with faults that are set before it does anything.
+    #[allow(clippy::print_stderr, reason = "the log of a failing test")]
+    pub(super) async fn run_with(&self, kind: Kind, extra: &[(&str, &str)], faults: Faults) -> Running {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let faults = Faults::new();
         let sink = lines.clone();
         let log = move |line: &str| {
             eprintln!("{kind:?} {line}");

@@ -53,10 +53,9 @@ pub(super) async fn ingestion(State(v2): State<V2>, request: Request<Body>) -> R
 pub(super) async fn scores(State(v2): State<V2>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = v2.scope(request.headers()).await?;
     let body = intake::read_json(&intake::read_body(request).await?)?;
-    let event = intake::score_event(body)?;
-    let id = event["body"]["id"].as_str().unwrap_or_default().to_owned();
-    single(&v2, &scope, event).await?;
-    let stored = super::read::score(&v2.pool, &id, &scope.project).await?;
+    let event = intake::single("score-create", body)?;
+    store_single(&v2, &scope, &event).await?;
+    let stored = super::read::score(&v2.pool, event.body_id().unwrap_or_default(), &scope.project).await?;
     Ok(json_answer(StatusCode::OK, &stored))
 }
 
@@ -64,11 +63,9 @@ pub(super) async fn scores(State(v2): State<V2>, request: Request<Body>) -> Resu
 pub(super) async fn traces(State(v2): State<V2>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = v2.scope(request.headers()).await?;
     let body = intake::read_json(&intake::read_body(request).await?)?;
-    let now = super::super::js::iso(crate::rehearsal::clock::now_ms());
-    let event = json!({"id": uuid::Uuid::new_v4().to_string(), "type": "trace-create", "timestamp": now, "body": body});
-    events::check(&event).map_err(|problem| Refusal::bad_request(&problem))?;
-    single(&v2, &scope, event).await?;
-    Ok(json_answer(StatusCode::OK, &json!({"id": body["id"]})))
+    let event = intake::single("trace-create", body)?;
+    store_single(&v2, &scope, &event).await?;
+    Ok(json_answer(StatusCode::OK, &json!({"id": event.body_id()})))
 }
 
 /// `DELETE /api/public/traces/{id}`: the trace with its observations and scores.
@@ -87,9 +84,8 @@ pub(super) async fn delete_trace(
     }
 }
 
-async fn single(v2: &V2, scope: &Scope, event: Value) -> Result<(), Refusal> {
-    let event = Event::read(&event).ok_or_else(|| Refusal::bad_request("Expected object"))?;
-    store(v2, scope, &event).await.map_err(|error| match error {
+async fn store_single(v2: &V2, scope: &Scope, event: &Event) -> Result<(), Refusal> {
+    store(v2, scope, event).await.map_err(|error| match error {
         EventError::Invalid(problem) => Refusal::bad_request(&problem),
         EventError::NotFound(problem) => Refusal::not_found(&problem),
         EventError::Store(error) => Refusal::internal(&error),

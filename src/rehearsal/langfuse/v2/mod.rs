@@ -5,7 +5,7 @@ mod model;
 mod observation;
 mod read;
 mod score;
-mod trace;
+pub(crate) mod trace;
 
 use std::sync::Arc;
 
@@ -40,8 +40,7 @@ impl V2 {
 /// Serves until the process is told to stop.
 pub(crate) async fn run(context: Arc<Context>, socket: TcpListener) -> Result<(), LangfuseError> {
     let pool = postgres::open(&context.settings.database_url, "langfuse-v2-web")?;
-    let upload = context.settings.s3.as_ref().filter(|_| context.settings.s3_upload_enabled);
-    let bucket = upload.map(EventBucket::open).transpose()?;
+    let bucket = context.settings.s3.as_ref().map(EventBucket::open).transpose()?;
     let state = V2 { context: context.clone(), pool: pool.clone(), bucket };
     context.log.info("✓ Ready");
     listener::serve(context, socket, routes(state)).await;

@@ -106,10 +106,7 @@ pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Resul
         .bind(js::iso(clock::now_ms()))
         .execute(pool)
         .await?;
-    if done.rows_affected() == 0 {
-        trace::check_owner("another", project, "Observation", &id)?;
-    }
-    Ok(())
+    if done.rows_affected() == 0 { Err(trace::foreign("Observation", &id).into()) } else { Ok(()) }
 }
 
 async fn find(pool: &PgPool, project: &str, id: &str) -> Result<Option<Known>, EventError> {

@@ -86,7 +86,7 @@ pub(super) async fn create_for(
 }
 
 /// Deletes a trace with its observations and scores; false when there is none.
-pub(super) async fn delete(pool: &PgPool, project: &str, id: &str) -> Result<bool, LangfuseError> {
+pub(crate) async fn delete(pool: &PgPool, project: &str, id: &str) -> Result<bool, LangfuseError> {
     let mut transaction = pool.begin().await?;
     for sql in [
         "DELETE FROM scores WHERE trace_id = $1 AND project_id = $2",
@@ -126,6 +126,6 @@ pub(super) fn check_owner(owner: &str, project: &str, what: &str, id: &str) -> R
     if owner == project { Ok(()) } else { Err(foreign(what, id)) }
 }
 
-fn foreign(what: &str, id: &str) -> LangfuseError {
+pub(super) fn foreign(what: &str, id: &str) -> LangfuseError {
     LangfuseError::refused(format!("{what} with id {id} already exists in another project"))
 }

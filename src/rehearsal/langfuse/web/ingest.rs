@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::LangfuseError;
 use super::super::events::{self, Entity, Event, Group};
@@ -14,7 +14,8 @@ use super::super::js;
 use super::super::serving::answer::{Refusal, json_answer};
 use super::super::serving::auth::Scope;
 use super::super::serving::intake::{self, multi_status};
-use super::{Web, read_rows};
+use super::super::v2::trace;
+use super::Web;
 use crate::rehearsal::clock;
 
 /// The longest delay of a job outside of midnight.
@@ -34,7 +35,7 @@ pub(super) async fn ingestion(State(web): State<Web>, request: Request<Body>) ->
 pub(super) async fn scores(State(web): State<Web>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
     let body = intake::read_json(&intake::read_body(request).await?)?;
-    let event = read_event(&intake::score_event(body)?)?;
+    let event = intake::single("score-create", body)?;
     events::inflate(&event).map_err(|problem| Refusal::bad_request(&problem))?;
     accept(&web, &scope, std::slice::from_ref(&event), None).await?;
     Ok(json_answer(StatusCode::OK, &json!({"id": event.body_id()})))
@@ -43,44 +44,30 @@ pub(super) async fn scores(State(web): State<Web>, request: Request<Body>) -> Re
 /// The legacy `POST /api/public/traces`.
 pub(super) async fn traces(State(web): State<Web>, request: Request<Body>) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
-    let mut body = intake::read_json(&intake::read_body(request).await?)?;
-    if !body["id"].is_string() {
-        body["id"] = uuid::Uuid::new_v4().to_string().into();
-    }
-    let now = js::iso(clock::now_ms());
-    let event = json!({"id": uuid::Uuid::new_v4().to_string(), "type": "trace-create", "timestamp": now, "body": body});
-    events::check(&event).map_err(|problem| Refusal::bad_request(&problem))?;
-    accept(&web, &scope, &[read_event(&event)?], None).await?;
-    Ok(json_answer(StatusCode::OK, &json!({"id": body["id"]})))
+    let body = intake::read_json(&intake::read_body(request).await?)?;
+    let event = intake::single("trace-create", body)?;
+    accept(&web, &scope, std::slice::from_ref(&event), None).await?;
+    Ok(json_answer(StatusCode::OK, &json!({"id": event.body_id()})))
 }
 
-/// `DELETE /api/public/traces/{id}`: tombstones in ClickHouse only; PostgreSQL keeps its row.
+/// `DELETE /api/public/traces/{id}`: the rows go from PostgreSQL, then from ClickHouse by a lightweight delete, which
+/// leaves no tombstone. The real one queues this for the worker, which empties the trace's folder in S3 as well. Later
+/// versions leave PostgreSQL alone, and then nothing on either side says that a row was deleted.
 pub(super) async fn delete_trace(
     State(web): State<Web>,
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     let scope = web.scope(request.headers()).await?;
+    trace::delete(&web.pool, &scope.project, &id).await.map_err(|error| Refusal::internal(&error))?;
     for (table, column) in [("traces", "id"), ("observations", "trace_id"), ("scores", "trace_id")] {
-        let rows = read_rows::newest(&web.clickhouse, table, column, &id, &scope.project).await;
-        let mut rows = rows.map_err(|error| Refusal::internal(&error))?;
-        for row in &mut rows {
-            bury(row);
-        }
-        if !rows.is_empty() {
-            web.clickhouse.insert(table, &rows).await.map_err(|error| Refusal::internal(&error))?;
-        }
+        let sql = format!(
+            "DELETE FROM {table} WHERE project_id = {{project: String}} AND {column} = {{id: String}}"
+        );
+        let done = web.clickhouse.execute(&sql, &[("project", &scope.project), ("id", &id)]).await;
+        done.map_err(|error| Refusal::internal(&error))?;
     }
     Ok(json_answer(StatusCode::OK, &json!({"message": "Trace deleted successfully"})))
-}
-
-fn bury(row: &mut Map<String, Value>) {
-    row.insert("is_deleted".into(), 1.into());
-    row.insert("event_ts".into(), clock::now_ms().into());
-}
-
-fn read_event(value: &Value) -> Result<Event, Refusal> {
-    Event::read(value).ok_or_else(|| Refusal::bad_request("Expected object"))
 }
 
 /// Stores and queues sorted events. `delay` overrides the usual one (OTLP: none).

@@ -123,7 +123,7 @@ async fn clickhouse(context: &Context, server: &ClickHouse) -> Result<(), Langfu
     let statements: Vec<String> =
         clickhouse_schema().iter().map(|sql| for_topology(sql, server.clustered())).collect();
     for sql in statements.iter().filter(|sql| sql.contains("EXISTS schema_migrations")) {
-        server.execute(sql).await?;
+        server.execute(sql, &[]).await?;
     }
     let (at, dirty) = version(server).await?;
     if dirty {
@@ -142,7 +142,7 @@ async fn clickhouse(context: &Context, server: &ClickHouse) -> Result<(), Langfu
     }
     mark(server, true).await?;
     for sql in &statements {
-        server.execute(sql).await?;
+        server.execute(sql, &[]).await?;
     }
     mark(server, false).await?;
     context.log.info(&format!("{NEWEST}/u add_environments_column"));
@@ -166,7 +166,7 @@ async fn mark(server: &ClickHouse, dirty: bool) -> Result<(), LangfuseError> {
     let sql = format!(
         "INSERT INTO schema_migrations (version, dirty, sequence) VALUES ({NEWEST}, {dirty}, {sequence})"
     );
-    server.execute(&sql).await
+    server.execute(&sql, &[]).await
 }
 
 /// The statement as it is for one server, or as Langfuse writes it for a cluster named `default`.

@@ -148,8 +148,7 @@ async fn page(web: &Web, uri: &Uri, headers: &HeaderMap, table: &str, time: &str
     let order = if query.oldest_first { "ASC" } else { "DESC" };
     let sql = format!("{newest} ORDER BY {time} {order} LIMIT {} OFFSET {}", query.limit, query.offset());
     let rows = web.clickhouse.select(&sql, &params).await.map_err(|error| Refusal::internal(&error))?;
-    let count =
-        format!("SELECT toInt64(uniq(id)) AS n FROM {table} WHERE project_id = {{project: String}}{filter}");
+    let count = format!("SELECT toInt64(count()) AS n FROM ({newest})");
     let total = web.clickhouse.select(&count, &params).await.map_err(|error| Refusal::internal(&error))?;
     let data = rows.into_iter().map(read_rows::public).map(Value::Object).collect();
     Ok(Page { data, project: scope.project, query, total: number(&total) })

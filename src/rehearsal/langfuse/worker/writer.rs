@@ -26,6 +26,8 @@ struct Inner {
     interval: Duration,
     attempts: u32,
     waiting: Mutex<BTreeMap<&'static str, Vec<Item>>>,
+    /// Shared by every insert under way: whoever has it alone knows that there is none.
+    under_way: tokio::sync::RwLock<()>,
 }
 
 struct Item {
@@ -42,6 +44,7 @@ impl Writer {
             interval: settings.write_interval.max(Duration::from_millis(1)),
             attempts: settings.write_attempts,
             waiting: Mutex::default(),
+            under_way: tokio::sync::RwLock::default(),
         }))
     }
 
@@ -74,10 +77,12 @@ impl Writer {
         }
     }
 
-    /// Writes everything that waits, once.
+    /// Writes everything that waits, once. An insert that is under way is waited for: the real process lives
+    /// until its answer has come.
     pub(super) async fn shutdown(&self) {
         self.0.log.info("Shutting down ClickhouseWriter...");
         self.flush_all(true).await;
+        drop(self.0.under_way.write().await);
         self.0.log.info("ClickhouseWriter shutdown complete.");
     }
 
@@ -88,6 +93,8 @@ impl Writer {
     }
 
     async fn flush(&self, table: &'static str, everything: bool) {
+        // Taken before the rows leave the queue: between the two they would be nobody's.
+        let _under_way = self.0.under_way.read().await;
         let mut items = {
             let mut waiting = self.lock();
             let queue = waiting.entry(table).or_default();
@@ -119,5 +126,55 @@ impl Writer {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Vec<Item>>> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::super::{Faults, Kind, Pod};
+    use super::*;
+
+    /// A writer whose ClickHouse answers when `answer` is cancelled, and cancels `asked` when it is asked.
+    async fn writer(asked: CancellationToken, answer: CancellationToken) -> Writer {
+        crate::clients::tls::install_provider();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let slow = axum::Router::new().fallback(async move || {
+            asked.cancel();
+            answer.cancelled().await;
+        });
+        tokio::spawn(async move { axum::serve(listener, slow).await });
+        let env = [
+            ("DATABASE_URL", "postgresql://nobody"),
+            ("CLICKHOUSE_URL", &url),
+            ("CLICKHOUSE_USER", "default"),
+            ("CLICKHOUSE_PASSWORD", ""),
+            ("REDIS_CONNECTION_STRING", "redis://nobody"),
+            ("LANGFUSE_S3_EVENT_UPLOAD_BUCKET", "events"),
+        ];
+        let env = env.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let settings = Settings::read(Kind::V3Worker, &env).unwrap();
+        let server = ClickHouse::open(settings.clickhouse.as_ref().unwrap()).unwrap();
+        Writer::new(server, &settings, Pod::new("worker", |_| {}, Faults::new()).log().clone())
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_waits_for_the_insert_under_way() {
+        let (asked, answer) = (CancellationToken::new(), CancellationToken::new());
+        let writer = writer(asked.clone(), answer.clone()).await;
+        writer.lock().entry("traces").or_default().push(Item { attempts: 1, row: Row::new() });
+        let flush = tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.flush("traces", false).await }
+        });
+        asked.cancelled().await;
+        let mut shutdown = std::pin::pin!(writer.shutdown());
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut shutdown).await;
+        assert!(early.is_err(), "the row is neither in memory nor stored yet");
+        answer.cancel();
+        shutdown.await;
+        flush.await.unwrap();
     }
 }
