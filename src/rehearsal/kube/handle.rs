@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authz::{Ask, Token, User};
 use super::faults::{Fault, Faults};
-use super::logs::Logs;
+use super::logs::{self, Logs};
 use super::options::check_list;
 use super::query::{Query, Shape};
 use super::routes::{self, Objects, Route};
@@ -207,7 +207,7 @@ async fn objects(
     }
     match (verb, path.subresource.as_str()) {
         (_, "portforward") => portforward::answer(app, request, path, &query, stop),
-        ("get", "log") => log(app, path, &query),
+        ("get", "log") => logs::answer(app, path, &query),
         ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
         ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
         ("watch", _) => watch(app, path, &query, Shape::of(request.headers(), MEDIA)?),
@@ -298,23 +298,6 @@ fn watch(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Respo
     Ok(stream("application/json", watch.start()))
 }
 
-fn log(app: &App, path: &Objects, query: &Query) -> Result<Response<Body>, Status> {
-    let key = (path.namespace.clone(), path.name.clone());
-    let pod = app.store.stored(path.kind, &key).ok_or_else(|| Status::not_found(path.kind, &path.name))?;
-    let containers = super::objects::items(&pod, &["spec", "containers"]);
-    let wanted = query.get("container");
-    if !wanted.is_empty() && containers.iter().all(|container| container["name"] != wanted) {
-        return Err(Status::bad_request(format!("container {wanted} is not valid for pod {}", path.name)));
-    }
-    if query.is_on("previous") {
-        let container = containers.first().map_or("", |c| c["name"].as_str().unwrap_or_default());
-        let name = &path.name;
-        let message = format!("previous terminated container \"{container}\" in pod \"{name}\" not found");
-        return Err(Status::bad_request(message));
-    }
-    Ok(stream("text/plain", app.logs.stream(key, query)))
-}
-
 /// The whole body of a request.
 ///
 /// # Errors
@@ -371,7 +354,8 @@ fn bytes_answer(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {
     response
 }
 
-fn stream(kind: &'static str, lines: mpsc::Receiver<Bytes>) -> Response<Body> {
+/// An answer whose body comes bit by bit.
+pub(super) fn stream(kind: &'static str, lines: mpsc::Receiver<Bytes>) -> Response<Body> {
     let frames =
         futures::stream::unfold(
             lines,
