@@ -21,6 +21,7 @@ use super::logs::{self, Logs};
 use super::options::check_list;
 use super::query::{Query, Shape};
 use super::routes::{self, Objects, Route};
+use super::selectors::exact_name;
 use super::status::Status;
 use super::store::Store;
 use super::table::{self, Include};
@@ -108,14 +109,18 @@ pub(super) async fn answer(
 /// A write that outlives its connection.
 async fn carry_out_late(app: &Arc<App>, request: Request<Incoming>, path: Objects, after: Duration) {
     let query = Query::of(request.uri());
-    let (Ok(verb), headers) = (verb(request.method(), &path, &query), request.headers().clone()) else {
+    let user = User::of(authorization(&request), &app.tokens);
+    let (Ok(user), Ok(verb)) = (user, verb(request.method(), &path, &query)) else { return };
+    if user.require(&ask(verb, &path, &query)).is_err() {
         return;
-    };
+    }
+    let headers = request.headers().clone();
     let Ok(body) = read_body(request).await else { return };
     let app = Arc::clone(app);
     tokio::spawn(async move {
         tokio::time::sleep(after).await;
-        let _ = handle_write::carry_out(&app, &headers, &body, &path, verb, &query);
+        // There is nobody left to tell how it ended.
+        let _ = handle_write::carry_out(&app, &user, (&headers, &body), &path, verb, &query);
     });
 }
 
@@ -190,28 +195,33 @@ async fn objects(
 ) -> Result<Response<Body>, Status> {
     let query = Query::of(request.uri());
     let verb = verb(request.method(), path, &query)?;
-    let ask = Ask {
+    let ask = ask(verb, path, &query);
+    user.require(&ask)?;
+    match (verb, path.subresource.as_str()) {
+        (_, "portforward") => {
+            // Whatever the method (`AuthorizePodWebsocketUpgradeCreatePermission`).
+            user.require(&Ask { verb: "create", ..ask })?;
+            portforward::answer(app, request, path, &query, stop)
+        }
+        ("get", "log") => logs::answer(app, path, &query),
+        ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
+        ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
+        ("watch", _) => watch(app, path, &query, Shape::of(request.headers(), MEDIA)?),
+        _ => handle_write::answer(app, user, request, path, verb, &query).await,
+    }
+}
+
+/// What a request asks to be allowed.
+pub(super) fn ask<'a>(verb: &'a str, path: &'a Objects, query: &'a Query) -> Ask<'a> {
+    let selected = if matches!(verb, "list" | "watch") { exact_name(query) } else { None };
+    Ask {
         verb,
         group: path.kind.group,
         resource: path.kind.plural,
         subresource: &path.subresource,
         // A namespace is asked about as if it were in itself.
         namespace: if path.kind.kind == "Namespace" { &path.name } else { &path.namespace },
-        name: &path.name,
-    };
-    user.require(&ask)?;
-    if verb == "patch" && app.store.stored(path.kind, &(path.namespace.clone(), path.name.clone())).is_none()
-    {
-        // An apply may create the object, which is a right of its own.
-        user.require(&Ask { verb: "create", ..ask })?;
-    }
-    match (verb, path.subresource.as_str()) {
-        (_, "portforward") => portforward::answer(app, request, path, &query, stop),
-        ("get", "log") => logs::answer(app, path, &query),
-        ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
-        ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
-        ("watch", _) => watch(app, path, &query, Shape::of(request.headers(), MEDIA)?),
-        _ => handle_write::answer(app, request, path, verb, &query).await,
+        name: selected.unwrap_or(&path.name),
     }
 }
 
