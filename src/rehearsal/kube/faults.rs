@@ -49,7 +49,6 @@ struct Knobs {
     nth: Option<(u32, Scope, Fault)>,
     share: Vec<(f64, Scope, Fault)>,
     latency: Duration,
-    spared: Vec<String>,
 }
 
 /// A cloneable handle to the faults of one server.
@@ -118,22 +117,9 @@ impl Faults {
         self.watches.send_modify(|closed| *closed += 1);
     }
 
-    /// Requests of this user meet no fault: for controllers of the rehearsal that use the server themselves.
-    pub fn spare(&self, user: &str) {
-        self.lock().spared.push(user.into());
-    }
-
-    /// Whether a user meets no fault.
-    pub(super) fn is_spared(&self, user: &str) -> bool {
-        self.lock().spared.iter().any(|spared| spared == user)
-    }
-
-    /// Back to normal; who was spared still is.
+    /// Back to normal.
     pub fn clear(&self) {
-        let mut knobs = self.lock();
-        let spared = std::mem::take(&mut knobs.spared);
-        *knobs = Knobs { spared, ..Knobs::default() };
-        drop(knobs);
+        *self.lock() = Knobs::default();
         self.freeze(false);
     }
 

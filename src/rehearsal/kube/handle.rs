@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::authz::{Ask, Token, User};
 use super::faults::{Fault, Faults};
-use super::logs::Logs;
+use super::logs::{self, Logs};
 use super::options::check_list;
 use super::query::{Query, Shape};
 use super::routes::{self, Objects, Route};
+use super::selectors::exact_name;
 use super::status::Status;
 use super::store::Store;
 use super::table::{self, Include};
@@ -108,23 +109,23 @@ pub(super) async fn answer(
 /// A write that outlives its connection.
 async fn carry_out_late(app: &Arc<App>, request: Request<Incoming>, path: Objects, after: Duration) {
     let query = Query::of(request.uri());
-    let (Ok(verb), headers) = (verb(request.method(), &path, &query), request.headers().clone()) else {
+    let user = User::of(authorization(&request), &app.tokens);
+    let (Ok(user), Ok(verb)) = (user, verb(request.method(), &path, &query)) else { return };
+    if user.require(&ask(verb, &path, &query)).is_err() {
         return;
-    };
+    }
+    let headers = request.headers().clone();
     let Ok(body) = read_body(request).await else { return };
     let app = Arc::clone(app);
     tokio::spawn(async move {
         tokio::time::sleep(after).await;
-        let _ = handle_write::carry_out(&app, &headers, &body, &path, verb, &query);
+        // There is nobody left to tell how it ended.
+        let _ = handle_write::carry_out(&app, &user, (&headers, &body), &path, verb, &query);
     });
 }
 
-/// Waits as long as the faults ask for, and says which of them strikes; users who are spared meet none.
+/// Waits as long as the faults ask for, and says which of them strikes.
 async fn fault(app: &App, request: &Request<Incoming>, route: Option<&Route>) -> Option<Fault> {
-    let user = User::of(authorization(request), &app.tokens);
-    if user.is_ok_and(|user| app.faults.is_spared(&user.name)) {
-        return None;
-    }
     app.faults.thawed().await;
     app.faults.delay().await;
     match route {
@@ -194,28 +195,33 @@ async fn objects(
 ) -> Result<Response<Body>, Status> {
     let query = Query::of(request.uri());
     let verb = verb(request.method(), path, &query)?;
-    let ask = Ask {
+    let ask = ask(verb, path, &query);
+    user.require(&ask)?;
+    match (verb, path.subresource.as_str()) {
+        (_, "portforward") => {
+            // Whatever the method (`AuthorizePodWebsocketUpgradeCreatePermission`).
+            user.require(&Ask { verb: "create", ..ask })?;
+            portforward::answer(app, request, path, &query, stop)
+        }
+        ("get", "log") => logs::answer(app, path, &query),
+        ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
+        ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
+        ("watch", _) => watch(app, path, &query, Shape::of(request.headers(), MEDIA)?),
+        _ => handle_write::answer(app, user, request, path, verb, &query).await,
+    }
+}
+
+/// What a request asks to be allowed.
+pub(super) fn ask<'a>(verb: &'a str, path: &'a Objects, query: &'a Query) -> Ask<'a> {
+    let selected = if matches!(verb, "list" | "watch") { exact_name(query) } else { None };
+    Ask {
         verb,
         group: path.kind.group,
         resource: path.kind.plural,
         subresource: &path.subresource,
         // A namespace is asked about as if it were in itself.
         namespace: if path.kind.kind == "Namespace" { &path.name } else { &path.namespace },
-        name: &path.name,
-    };
-    user.require(&ask)?;
-    if verb == "patch" && app.store.stored(path.kind, &(path.namespace.clone(), path.name.clone())).is_none()
-    {
-        // An apply may create the object, which is a right of its own.
-        user.require(&Ask { verb: "create", ..ask })?;
-    }
-    match (verb, path.subresource.as_str()) {
-        (_, "portforward") => portforward::answer(app, request, path, &query, stop),
-        ("get", "log") => log(app, path, &query),
-        ("get", _) => get(app, path, &query, Shape::of(request.headers(), &MEDIA[..3])?),
-        ("list", _) => list(app, path, &query, Shape::of(request.headers(), MEDIA)?),
-        ("watch", _) => watch(app, user, path, &query, Shape::of(request.headers(), MEDIA)?),
-        _ => handle_write::answer(app, request, path, verb, &query).await,
+        name: selected.unwrap_or(&path.name),
     }
 }
 
@@ -295,36 +301,11 @@ impl Serialize for Item<'_> {
     }
 }
 
-fn watch(
-    app: &App,
-    user: &User,
-    path: &Objects,
-    query: &Query,
-    shape: Shape,
-) -> Result<Response<Body>, Status> {
+fn watch(app: &App, path: &Objects, query: &Query, shape: Shape) -> Result<Response<Body>, Status> {
     check_list(query, true)?;
-    let spared = app.faults.is_spared(&user.name);
-    let faults = if spared { Faults::default() } else { app.faults.clone() };
-    let parts = (app.store.clone(), faults);
+    let parts = (app.store.clone(), app.faults.clone());
     let watch = Watch::of(parts, path.kind, &path.namespace, query, shape, app.bookmark_every)?;
     Ok(stream("application/json", watch.start()))
-}
-
-fn log(app: &App, path: &Objects, query: &Query) -> Result<Response<Body>, Status> {
-    let key = (path.namespace.clone(), path.name.clone());
-    let pod = app.store.stored(path.kind, &key).ok_or_else(|| Status::not_found(path.kind, &path.name))?;
-    let containers = super::objects::items(&pod, &["spec", "containers"]);
-    let wanted = query.get("container");
-    if !wanted.is_empty() && containers.iter().all(|container| container["name"] != wanted) {
-        return Err(Status::bad_request(format!("container {wanted} is not valid for pod {}", path.name)));
-    }
-    if query.is_on("previous") {
-        let container = containers.first().map_or("", |c| c["name"].as_str().unwrap_or_default());
-        let name = &path.name;
-        let message = format!("previous terminated container \"{container}\" in pod \"{name}\" not found");
-        return Err(Status::bad_request(message));
-    }
-    Ok(stream("text/plain", app.logs.stream(key, query)))
 }
 
 /// The whole body of a request.
@@ -383,7 +364,8 @@ fn bytes_answer(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {
     response
 }
 
-fn stream(kind: &'static str, lines: mpsc::Receiver<Bytes>) -> Response<Body> {
+/// An answer whose body comes bit by bit.
+pub(super) fn stream(kind: &'static str, lines: mpsc::Receiver<Bytes>) -> Response<Body> {
     let frames =
         futures::stream::unfold(
             lines,

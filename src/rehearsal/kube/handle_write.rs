@@ -5,8 +5,9 @@ use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::authz::{Ask, User};
 use super::delete;
-use super::handle::{App, Body, json_answer, parse, read_body};
+use super::handle::{App, Body, ask, json_answer, parse, read_body};
 use super::list;
 use super::objects::meta;
 use super::options::{check_delete, check_write};
@@ -32,6 +33,7 @@ const PATCHES: &[&str] = &[
 /// Carries out a create, update, patch or delete.
 pub(super) async fn answer(
     app: &App,
+    user: &User,
     request: Request<Incoming>,
     path: &Objects,
     verb: &str,
@@ -39,14 +41,14 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Status> {
     let headers = request.headers().clone();
     let body = read_body(request).await?;
-    carry_out(app, &headers, &body, path, verb, query)
+    carry_out(app, user, (&headers, &body), path, verb, query)
 }
 
 /// The same, of a request that was read.
 pub(super) fn carry_out(
     app: &App,
-    headers: &HeaderMap,
-    body: &Bytes,
+    user: &User,
+    (headers, body): (&HeaderMap, &Bytes),
     path: &Objects,
     verb: &str,
     query: &Query,
@@ -75,6 +77,10 @@ pub(super) fn carry_out(
     };
     if matches!(change, Change::Create(_)) {
         in_namespace_of(&target, &change)?;
+        require_namespace(&app.store, &target)?;
+    } else if target.is_made_by(&change) && app.store.stored(target.kind, &target.key()).is_none() {
+        // What an apply or a replacement creates needs the right to create as well.
+        user.require(&Ask { verb: "create", ..ask(verb, path, query) })?;
         require_namespace(&app.store, &target)?;
     }
     if matches!(change, Change::Apply(_)) && target.subresource == "scale" {

@@ -52,7 +52,7 @@ pub(super) fn page(
         .filter(|(_, object)| selector.matches(object))
         .collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
-    if let Some(limit) = query.number("limit").filter(|limit| *limit > 0).map(|limit| limit as usize) {
+    if let Some(limit) = limit(query) {
         let left = objects.len().saturating_sub(limit);
         objects.truncate(limit);
         if let (true, Some((last, _))) = (left > 0, objects.last()) {
@@ -63,6 +63,12 @@ pub(super) fn page(
         }
     }
     Ok(Page { objects: objects.into_iter().map(|(_, object)| object).collect(), metadata })
+}
+
+/// How many objects a page has. A list of whatever version there is comes whole (`computeListLimit` of `cacher.go`).
+fn limit(query: &Query) -> Option<usize> {
+    let wanted = query.number("limit").filter(|limit| *limit > 0 && query.get("resourceVersion") != "0");
+    wanted.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 type Read = (Vec<(Key, Arc<Value>)>, u64);
@@ -90,14 +96,17 @@ fn read(
     if wanted > current.1 {
         return Err(future(wanted, current.1));
     }
-    if query.get("resourceVersionMatch") != "Exact" {
+    // A page of a version is of exactly that one, unless it is asked for otherwise.
+    let exact = match query.get("resourceVersionMatch") {
+        "" => limit(query).is_some(),
+        matching => matching == "Exact",
+    };
+    if !exact {
         return Ok(current);
     }
     match store.snapshot_at(kind, namespace, wanted) {
         Some(objects) => Ok((objects, wanted)),
-        None => {
-            Err(Status::expired(format!("The resourceVersion for the provided list is too old: {wanted}")))
-        }
+        None => Err(Status::expired("The resourceVersion for the provided list is too old.")),
     }
 }
 

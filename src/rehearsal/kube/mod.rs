@@ -18,6 +18,8 @@
 //! * Authorization is a list of rules for each token, not Role objects; no impersonation, no admission webhooks, no
 //!   quotas. What admission does to a pod is done here; a `ServiceAccount`'s token is not mounted.
 //! * Of the pod subresources there are `log`, `status` and `portforward`; no `exec`, `attach`, `eviction`.
+//! * The deadline of a request (`timeout`) is not read: a write that a fault holds up is carried out when the fault
+//!   ends, if its client still waits.
 //! * The eleventh `Update` manager of an object is not folded into `ancient-changes`.
 
 mod authz;

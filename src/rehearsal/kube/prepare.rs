@@ -43,7 +43,9 @@ pub(super) fn updated(kind: &Kind, object: &mut Value, live: &Value, subresource
             for key in fields.iter().filter(|key| !matches!(key.as_str(), "status" | "metadata")) {
                 set(map(object), key, live.get(key).cloned());
             }
-            set_meta(object, "labels", at(live, &["metadata", "labels"]).cloned());
+            if let Some(key) = out_of_reach_of_status(kind) {
+                set_meta(object, key, at(live, &["metadata", key]).cloned());
+            }
         }
         _ if kind.status => set(map(object), "status", live.get("status").cloned()),
         _ => {}
@@ -54,6 +56,15 @@ pub(super) fn updated(kind: &Kind, object: &mut Value, live: &Value, subresource
     if kind.generation && desired(object) != desired(live) {
         let next = number(live, &["metadata", "generation"]) + 1;
         set_meta(object, "generation", Some(json!(next)));
+    }
+}
+
+/// Metadata that a write of the status leaves as it is (`PrepareForUpdate` of the kinds' status strategies).
+fn out_of_reach_of_status(kind: &Kind) -> Option<&'static str> {
+    match kind.kind {
+        "Deployment" => Some("labels"),
+        "Pod" => Some("ownerReferences"),
+        _ => None,
     }
 }
 

@@ -39,9 +39,10 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a switch is on.
+    /// Whether a switch is on: by any value but `0` and `false`, even by none (`Convert_Slice_string_To_bool`).
     pub(super) fn is_on(&self, name: &str) -> bool {
-        matches!(self.get(name), "true" | "1" | "True")
+        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// A whole number, none when absent or unreadable.

@@ -68,6 +68,11 @@ impl Kind {
         if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
     }
 
+    /// Whether a replacement of an object that is not there makes it (`AllowCreateOnUpdate` of the kind's strategy).
+    pub(super) fn is_made_by_put(&self) -> bool {
+        matches!(self.kind, "Event" | "Lease" | "Service")
+    }
+
     /// The row whose table in the store holds the objects: itself, unless it is a view.
     pub(super) fn stored(&'static self) -> &'static Self {
         self.stored_as.as_ref().and_then(|view| by_plural(view.group, self.plural)).unwrap_or(self)

@@ -104,6 +104,14 @@ impl Selector {
     }
 }
 
+/// The one name that a query's fields are selected by: rights to objects by their name are rights to it
+/// (`NewRequestInfo` of k8s.io/apiserver).
+pub(super) fn exact_name(query: &Query) -> Option<&str> {
+    let mut fields = query.get("fieldSelector").split(',').filter_map(field);
+    let named = fields.find(|(key, equal, _)| *equal && *key == "metadata.name");
+    named.map(|(.., name)| name).filter(|name| !name.contains(['/', '%']))
+}
+
 fn field_text(object: &Value, key: &str) -> String {
     match key {
         "metadata.name" => meta(object, "name").into(),

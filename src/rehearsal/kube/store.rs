@@ -138,16 +138,19 @@ impl Store {
         Some(table.into_iter().filter(|(key, _)| namespace.is_none_or(|ns| key.0 == ns)).collect())
     }
 
-    /// The changes of a kind after a revision and the latest revision, none when they are no longer remembered.
-    pub(super) fn since(&self, kind: &'static Kind, revision: u64) -> Option<(Vec<Event>, u64)> {
+    /// The changes of a kind after a revision, and the latest revision.
+    ///
+    /// # Errors
+    /// The earliest revision there are changes after, when those asked for are no longer remembered.
+    pub(super) fn since(&self, kind: &'static Kind, revision: u64) -> Result<(Vec<Event>, u64), u64> {
         let inner = self.lock();
         if revision < inner.compacted {
-            return None;
+            return Err(inner.compacted);
         }
         let index = table_of(kind);
         let start = inner.history.partition_point(|event| event.revision <= revision);
         let events = inner.history.range(start..).filter(|event| event.kind == index).cloned().collect();
-        Some((events, inner.revision))
+        Ok((events, inner.revision))
     }
 
     /// Shows `decide` the object and does what it says; answers with the object as it then is.
@@ -185,7 +188,7 @@ impl Store {
         let event =
             Event { revision, kind: index, key: key.clone(), before, object: Arc::clone(&object), deleted };
         inner.remember(event);
-        drop(inner);
+        // Still under the lock, so that nobody is told of a revision after a later one.
         self.changed.send_replace(revision);
         Ok(Some(object))
     }

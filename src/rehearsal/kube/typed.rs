@@ -59,18 +59,8 @@ pub(super) fn check_apply(kind: &Kind, config: &Value) -> Result<(), Status> {
         )));
     }
     let (_, unknown) = decode(kind, config).map_err(|error| refuse(error.to_string()))?;
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let fields: Vec<String> =
-        unknown.iter().take(1).map(|field| format!(".{field}: field not declared in schema")).collect();
-    if let [one] = fields.as_slice() {
-        return Err(refuse(one.clone()));
-    }
-    Err(refuse(format!(
-        "errors:\n{}",
-        fields.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")
-    )))
+    // The walk over a map ends at the first one (`visitMapItems` of structured-merge-diff).
+    unknown.first().map_or(Ok(()), |field| Err(refuse(format!(".{field}: field not declared in schema"))))
 }
 
 /// The object in its type, and the names of the fields the type does not have.

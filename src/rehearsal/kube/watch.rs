@@ -21,6 +21,9 @@ use super::view;
 /// How long a watch lasts when the client names no `timeoutSeconds`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
+/// The longest `timeoutSeconds` that is reckoned with: a year.
+const LONGEST_TIMEOUT: u64 = 365 * 24 * 60 * 60;
+
 /// How long before its end a watch that asked for bookmarks gets one (`nextBookmarkTime` of `cache_watcher.go`).
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
@@ -66,10 +69,14 @@ impl Watch {
         bookmark_every: Duration,
     ) -> Result<Self, Status> {
         let initial = query.is_on("sendInitialEvents");
+        let unwanted = !initial && !query.get("sendInitialEvents").is_empty();
         let from = match query.get("resourceVersion") {
+            "" | "0" if unwanted => From::Revision(store.revision()),
             "" | "0" => From::Now { mark: initial },
-            _ if initial => From::Now { mark: true },
-            version => From::Revision(revision(version).map_err(Status::internal)?),
+            version => match revision(version).map_err(Status::internal)? {
+                _ if initial => From::Now { mark: true },
+                revision => From::Revision(revision),
+            },
         };
         Ok(Self {
             store,
@@ -83,7 +90,7 @@ impl Watch {
             timeout: query
                 .number("timeoutSeconds")
                 .filter(|s| *s > 0)
-                .map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+                .map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.min(LONGEST_TIMEOUT))),
             bookmarks: query.is_on("allowWatchBookmarks"),
             from,
             rows_begun: false,
@@ -93,14 +100,17 @@ impl Watch {
     /// Starts it; the receiver yields one line for each event.
     pub(super) fn start(mut self) -> mpsc::Receiver<Bytes> {
         let (to, lines) = mpsc::channel(256);
+        // Not only once the task runs: a watch that was answered is open, and is closed with the others.
+        let mut closes = self.faults.watch_closes();
         tokio::spawn(async move {
             let timeout = self.timeout;
-            let mut closes = self.faults.watch_closes();
+            // A watch that was closed tells nothing of what happened after that.
             tokio::select! {
-                _ = self.run(&to) => {}
-                () = tokio::time::sleep(timeout) => {}
+                biased;
                 _ = closes.changed() => {}
                 () = to.closed() => {}
+                () = tokio::time::sleep(timeout) => {}
+                _ = self.run(&to) => {}
             }
         });
         lines
@@ -117,9 +127,12 @@ impl Watch {
         loop {
             changed.mark_unchanged();
             self.faults.thawed().await;
-            let Some((events, latest)) = self.store.since(self.kind, seen) else {
-                let message = format!("too old resource version: {seen} ({})", self.store.revision());
-                return self.send(to, "ERROR", &Status::expired(message).to_value()).await;
+            let (events, latest) = match self.store.since(self.kind, seen) {
+                Ok(news) => news,
+                Err(oldest) => {
+                    let message = format!("too old resource version: {seen} ({oldest})");
+                    return self.send(to, "ERROR", &Status::expired(message).to_value()).await;
+                }
             };
             for event in events {
                 self.send_event(to, &event).await?;

@@ -68,6 +68,7 @@ impl Target {
     fn registry_key(&self) -> String {
         let folder = match self.kind.plural {
             "ingresses" => "ingress",
+            "nodes" => "minions",
             "services" => "services/specs",
             plural => plural,
         };
@@ -76,8 +77,19 @@ impl Target {
         format!("/registry/{folder}/{namespace}{}", self.name)
     }
 
-    fn key(&self) -> Key {
+    /// Where the store has the object.
+    pub(super) fn key(&self) -> Key {
         (self.namespace.clone(), self.name.clone())
+    }
+
+    /// Whether a change to an object that is not there makes it; one of a subresource never does.
+    pub(super) fn is_made_by(&self, change: &Change) -> bool {
+        match change {
+            Change::Create(_) => true,
+            Change::Apply(_) => self.subresource.is_empty(),
+            Change::Replace(_) => self.subresource.is_empty() && self.kind.is_made_by_put(),
+            Change::Merge(_) | Change::Strategic(_) | Change::Json(_) => false,
+        }
     }
 }
 
@@ -148,14 +160,15 @@ fn name_of_new(body: &Value) -> String {
 
 fn make(target: &Target, terms: &Terms, change: &Change, live: Option<&Value>) -> Result<Made, Status> {
     let kind = target.kind;
-    let made_by_put = matches!(kind.kind, "Lease" | "Event");
     match (change, live) {
         (Change::Create(body), live) => {
             let made = create(target, terms, body, None)?;
             if live.is_some() { Err(Status::already_exists(kind, &target.name)) } else { Ok(made) }
         }
-        (Change::Apply(config), live) => apply(target, terms, config, live),
-        (Change::Replace(body), None) if made_by_put => create(target, terms, body, None),
+        (Change::Apply(config), live) if live.is_some() || target.is_made_by(change) => {
+            apply(target, terms, config, live)
+        }
+        (Change::Replace(body), None) if target.is_made_by(change) => create(target, terms, body, None),
         (Change::Replace(body), None) => {
             identified(target, body)?;
             Err(Status::not_found(kind, &target.name))

@@ -59,10 +59,10 @@ impl Controller {
         let pods: Api<PodObject> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
         let mut deletions = Box::pin(watcher(pods, watcher::Config::default()).default_backoff());
         let _ = self.deployments.wait_until_ready().await;
-        loop {
-            self.reconcile().await;
+        let cancel = self.world.cancel.clone();
+        while cancel.run_until_cancelled(self.reconcile()).await.is_some() {
             tokio::select! {
-                () = self.world.cancel.cancelled() => return,
+                () = cancel.cancelled() => return,
                 () = self.world.changed.notified() => {}
                 () = tokio::time::sleep(RESYNC) => {}
                 event = deletions.next() => self.pod_event(event),

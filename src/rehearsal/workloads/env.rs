@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVarSource, Secret};
 use kube::{Api, Client};
 
 use super::names::Env;
+use super::objects::is_not_found;
 
 /// Why a container cannot be configured: `CreateContainerConfigError` with the kubelet's sentence.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,16 @@ pub enum EnvError {
     },
 }
 
+impl EnvError {
+    /// Whether the object or its key is not there.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Object { source, .. } => is_not_found(source),
+            Self::Key { .. } => true,
+        }
+    }
+}
+
 /// The environment of `container`; later entries see earlier ones.
 pub async fn resolve(client: &Client, namespace: &str, container: &Container) -> Result<Env, EnvError> {
     let mut env = Env::new();
@@ -39,19 +50,22 @@ pub async fn resolve(client: &Client, namespace: &str, container: &Container) ->
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.clone().unwrap_or_default();
         let values = if let Some(secret) = &source.secret_ref {
-            cache.secret(&secret.name).await?
+            unless_optional(cache.secret(&secret.name).await, secret.optional)?
         } else if let Some(map) = &source.config_map_ref {
-            cache.config_map(&map.name).await?
+            unless_optional(cache.config_map(&map.name).await, map.optional)?
         } else {
-            Env::new()
+            None
         };
+        let values = values.unwrap_or_default();
         env.extend(values.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)));
     }
     for entry in container.env.iter().flatten() {
-        if let Some(value) = cache.value(entry).await? {
-            let value = expand(&value, &env);
-            env.insert(entry.name.clone(), value);
-        }
+        let value = match &entry.value_from {
+            None => Some(expand(entry.value.as_deref().unwrap_or_default(), &env)),
+            // What a reference leads to is taken as it is: a password may have a `$` in it.
+            Some(from) => cache.value(from).await?,
+        };
+        env.extend(value.map(|value| (entry.name.clone(), value)));
     }
     Ok(env)
 }
@@ -68,10 +82,7 @@ impl<'a> Cache<'a> {
         Self { client, namespace, secrets: BTreeMap::new(), config_maps: BTreeMap::new() }
     }
 
-    async fn value(&mut self, entry: &EnvVar) -> Result<Option<String>, EnvError> {
-        let Some(from) = &entry.value_from else {
-            return Ok(Some(entry.value.clone().unwrap_or_default()));
-        };
+    async fn value(&mut self, from: &EnvVarSource) -> Result<Option<String>, EnvError> {
         if let Some(reference) = &from.secret_key_ref {
             let values = self.secret(&reference.name).await;
             return pick("Secret", values, &reference.name, &reference.key, reference.optional);
@@ -123,9 +134,14 @@ fn pick(
     let found = values.and_then(|mut values| {
         values.remove(key).ok_or_else(|| EnvError::Key { kind, name: name.to_owned(), key: key.to_owned() })
     });
+    unless_optional(found, optional)
+}
+
+/// None for what is not there and need not be; what could not be read may be there.
+fn unless_optional<T>(found: Result<T, EnvError>, optional: Option<bool>) -> Result<Option<T>, EnvError> {
     match found {
         Ok(value) => Ok(Some(value)),
-        Err(_) if optional == Some(true) => Ok(None),
+        Err(error) if optional == Some(true) && error.is_absence() => Ok(None),
         Err(error) => Err(error),
     }
 }

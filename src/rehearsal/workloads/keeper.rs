@@ -44,6 +44,15 @@ pub(super) struct Keeper {
     pub(super) stop: CancellationToken,
 }
 
+/// A running process, which does not outlive its keeper: wherever that is dropped, the process is killed.
+struct Running(Process);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 /// Why attending a process ended.
 enum End {
     /// The Pod is to go.
@@ -53,31 +62,37 @@ enum End {
 }
 
 impl Keeper {
-    /// The Pod's whole life.
+    /// The Pod's whole life; at the end of the rehearsal it breaks off where it is.
     pub(super) async fn run(mut self) {
-        let (stop, cancel) = (self.stop.clone(), self.world.cancel.clone());
-        if stop.run_until_cancelled(self.create()).await.is_some() {
-            self.live().await;
-        }
-        if !cancel.is_cancelled() {
-            self.remove().await;
-        }
+        let cancel = self.world.cancel.clone();
+        cancel.run_until_cancelled(self.life()).await;
         self.view.send_modify(|view| view.gone = true);
         self.world.changed.notify_one();
     }
 
+    async fn life(&mut self) {
+        if self.stop.clone().run_until_cancelled(self.create()).await.is_some() {
+            self.live().await;
+        }
+        self.remove().await;
+    }
+
     async fn create(&mut self) {
-        loop {
-            let created = ensure_as(&self.api, self.object.clone(), "kube-controller-manager").await;
-            match created {
-                Ok(()) => break,
+        let uid = loop {
+            match self.created().await {
+                Ok(uid) => break uid,
                 Err(error) => tracing::debug!("Pod {}: {error}", self.name),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let uid = self.api.get(&self.name).await.ok().and_then(|pod| pod.uid()).unwrap_or_default();
+        };
         self.view.send_modify(|view| view.uid = uid);
         self.publish().await;
+    }
+
+    /// The uid of the object, once it is there.
+    async fn created(&self) -> kube::Result<String> {
+        ensure_as(&self.api, self.object.clone(), "kube-controller-manager").await?;
+        Ok(self.api.get(&self.name).await?.uid().unwrap_or_default())
     }
 
     /// Starts the process again and again until the Pod is to go.
@@ -99,7 +114,7 @@ impl Keeper {
                     continue;
                 }
                 Launched::Died(exit) => exit,
-                Launched::Running(process) => match self.attend(&process).await {
+                Launched::Running(process) => match self.attend(&process.0).await {
                     End::Stopped => return,
                     End::Exited(exit) => exit,
                 },
@@ -155,20 +170,19 @@ impl Keeper {
         let mut env = self.world.names.translate(&env);
         // All Pods of a rehearsal share one address: each takes a free port of it.
         env.remove("PORT");
-        let process = match langfuse::start(kind, env, self.langfuse_pod(kind)).await {
-            Ok(process) => process,
-            Err(error) => {
-                return Launched::Died(Exit { code: 1, reason: error.to_string() });
-            }
-        };
-        let address = process.addr();
+        match langfuse::start(kind, env, self.langfuse_pod(kind)).await {
+            Ok(process) => Launched::Running(Running(process)),
+            Err(error) => Launched::Died(Exit { code: 1, reason: error.to_string() }),
+        }
+    }
+
+    async fn started(&mut self, address: SocketAddr) {
         self.status.phase = Phase::Running(clock::now());
         // Without a readiness probe a running container is a ready one.
         let ready = self.container.readiness_probe.is_none();
         self.set_ready(ready, Some(address));
         self.publish().await;
         self.event("Normal", "Started", &format!("Started container {}", self.container.name)).await;
-        Launched::Running(process)
     }
 
     fn langfuse_pod(&self, kind: Kind) -> langfuse::Pod {
@@ -180,12 +194,9 @@ impl Keeper {
 
     async fn attend(&mut self, process: &Process) -> End {
         let mut probing = Probing::new(&self.container, process.addr());
+        self.stop.clone().run_until_cancelled(self.started(process.addr())).await;
         loop {
             tokio::select! {
-                () = self.world.cancel.cancelled() => {
-                    process.kill();
-                    return End::Stopped;
-                }
                 exit = process.wait() => return End::Exited(exit),
                 () = tokio::time::sleep(Duration::from_secs(1)), if self.unwritten => self.publish().await,
                 () = self.stop.cancelled() => {
@@ -216,11 +227,9 @@ impl Keeper {
     async fn terminate(&mut self, process: &Process) {
         self.view.send_modify(|view| view.terminating = true);
         self.world.changed.notify_one();
-        self.event("Normal", "Killing", &format!("Stopping container {}", self.container.name)).await;
-        tokio::select! {
-            _ = process.stop(self.grace()) => {}
-            () = self.world.cancel.cancelled() => process.kill(),
-        }
+        let message = format!("Stopping container {}", self.container.name);
+        // An API server that does not answer keeps no container from ending.
+        tokio::join!(self.event("Normal", "Killing", &message), process.stop(self.grace()));
     }
 
     fn grace(&self) -> Duration {
@@ -242,6 +251,10 @@ impl Keeper {
         self.unwritten = written.is_err();
         if let Err(error) = written {
             tracing::debug!("status of Pod {}: {error}", self.name);
+            if is_not_found(&error) {
+                // Somebody deleted it, and the controller, which would say so, did not see it.
+                self.stop.cancel();
+            }
         }
     }
 
@@ -264,10 +277,7 @@ impl Keeper {
                 Err(error) if is_not_found(&error) => return,
                 Err(error) => tracing::debug!("deleting Pod {}: {error}", self.name),
             }
-            let again = tokio::time::sleep(Duration::from_secs(1));
-            if self.world.cancel.run_until_cancelled(again).await.is_none() {
-                return;
-            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -285,5 +295,5 @@ enum Launched {
     /// It ended before it listened.
     Died(Exit),
     /// It runs.
-    Running(Process),
+    Running(Running),
 }

@@ -65,7 +65,6 @@ pub struct Options {
 pub struct Workloads {
     client: Client,
     namespace: String,
-    names: Names,
     web: watch::Receiver<Vec<SocketAddr>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -75,7 +74,7 @@ impl Workloads {
     /// Starts controllers and kubelet on the namespace; Deployments may be there before or come later.
     pub async fn start(options: Options) -> kube::Result<Self> {
         let Options { client, namespace, stores, log, faults } = options;
-        let (cancel, tasks, names) = (CancellationToken::new(), TaskTracker::new(), Names::new(&namespace));
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (web, addresses) = watch::channel(Vec::new());
         create_namespace(&client, &namespace).await?;
         let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
@@ -86,7 +85,7 @@ impl Workloads {
             recorder: events::Recorder::new(client.clone(), &namespace),
             client: client.clone(),
             namespace: namespace.clone(),
-            names: names.clone(),
+            names: Names::new(&namespace),
             log,
             faults,
             changed: Arc::new(Notify::new()),
@@ -97,12 +96,7 @@ impl Workloads {
         });
         let pods = stores.into_iter().map(|store| store_pods::StorePod::start(&world, store)).collect();
         tasks.spawn(controller::Controller::new(&world, pods).run());
-        Ok(Self { client, namespace, names, web: addresses, cancel, tasks })
-    }
-
-    /// The Service names the workloads resolve.
-    pub fn names(&self) -> &Names {
-        &self.names
+        Ok(Self { client, namespace, web: addresses, cancel, tasks })
     }
 
     /// A loopback address that always leads to a ready Pod of v3 web.

@@ -31,11 +31,6 @@ impl Names {
             .insert((service.to_owned(), port), address);
     }
 
-    /// Where `service:port` is.
-    pub fn get(&self, service: &str, port: u16) -> Option<SocketAddr> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&(service.to_owned(), port)).copied()
-    }
-
     /// The environment with every `service:port` replaced, also where host and port are two variables
     /// (`REDIS_HOST` and `REDIS_PORT`).
     pub fn translate(&self, env: &Env) -> Env {

@@ -10,10 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Annotation of a Pod: `{"<container port>":"127.0.0.1:<port>"}`, where port-forward finds the process.
-pub const PORTS: &str = "rehearsal.cutover/ports";
+use crate::rehearsal::kube::PORTS;
 
-/// The [`PORTS`] annotation for these container ports.
+/// The [`PORTS`] annotation of a Pod for these container ports.
 pub fn ports_annotation(ports: &[(u16, SocketAddr)]) -> Value {
     let map: BTreeMap<String, String> =
         ports.iter().map(|(port, address)| (port.to_string(), address.to_string())).collect();
@@ -36,7 +35,8 @@ where
     let object: K = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
     let params = PostParams { field_manager: Some(manager.into()), ..PostParams::default() };
     match api.create(&params, &object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        // A conflict is a 409 as well, and creates nothing.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
         other => other.map(drop),
     }
 }

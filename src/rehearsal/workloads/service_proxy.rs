@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +23,11 @@ pub(super) async fn expose(
     tasks.spawn(async move {
         let turn = AtomicUsize::new(0);
         while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
-            let Ok((mut client, _)) = accepted else { continue };
+            let Ok((mut client, _)) = accepted else {
+                // Out of descriptors, most likely: give others time to close theirs.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
             let target = {
                 let known = addresses.borrow();
                 known.get(turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1)).copied()

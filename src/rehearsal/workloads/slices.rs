@@ -53,10 +53,7 @@ impl Slices {
             if self.written.get(&name) == Some(&body) {
                 continue;
             }
-            let first = !self.written.contains_key(&name);
-            if first {
-                ensure_as(&api, whole(&name, service, &body), MANAGER).await?;
-            }
+            ensure_as(&api, whole(&name, service, &body), MANAGER).await?;
             merge(&api, &name, body.clone(), MANAGER).await?;
             self.written.insert(name, body);
         }
@@ -100,8 +97,12 @@ fn body(service: &Service, members: &[Member]) -> Option<Value> {
         let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
         let found: Vec<(&Member, &(u16, String, SocketAddr))> =
             chosen.iter().filter_map(|member| Some((*member, port_of(member, &target)?))).collect();
-        let number =
-            found.first().map_or(i32::from(port_number(&target)), |(_, (number, _, _))| i32::from(*number));
+        let number = match (&target, found.first()) {
+            (_, Some((_, (number, ..)))) => i32::from(*number),
+            (IntOrString::Int(number), None) => *number,
+            // No Pod says which port has that name, and 0 is none.
+            (IntOrString::String(_), None) => continue,
+        };
         ports.push(json!({"name": port.name.clone().unwrap_or_default(), "port": number, "protocol": "TCP"}));
         dials.extend(
             found.iter().map(|(member, (number, _, address))| {
@@ -123,13 +124,6 @@ fn port_of<'a>(member: &'a Member, target: &IntOrString) -> Option<&'a (u16, Str
         IntOrString::Int(wanted) => i32::from(*number) == *wanted,
         IntOrString::String(wanted) => name == wanted,
     })
-}
-
-fn port_number(target: &IntOrString) -> u16 {
-    match target {
-        IntOrString::Int(number) => u16::try_from(*number).unwrap_or_default(),
-        IntOrString::String(_) => 0,
-    }
 }
 
 fn endpoint(member: &Member) -> Value {

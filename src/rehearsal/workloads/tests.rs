@@ -6,12 +6,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams};
+use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 
 use super::objects::{merge, ports_annotation};
 use super::*;
 use crate::rehearsal::cluster;
-use crate::rehearsal::kube::{Options as ServerOptions, Server};
+use crate::rehearsal::kube::{Fault, Options as ServerOptions, Scope, Server};
 
 const NAME: &str = "langfuse-web";
 
@@ -90,10 +91,14 @@ impl Bench {
         panic!("{what}: {:#?}", self.pods().await);
     }
 
-    async fn endpoints(&self) -> Vec<Value> {
+    /// Waits until the Service has so many endpoints.
+    async fn endpoints(&self, wanted: usize) {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), "langfuse");
-        let slice = serde_json::to_value(api.get(&format!("{NAME}-rehearsal")).await.unwrap()).unwrap();
-        slice["endpoints"].as_array().cloned().unwrap_or_default()
+        let name = format!("{NAME}-rehearsal");
+        let slices = await_condition(api, &name, |slice: Option<&EndpointSlice>| {
+            slice.is_some_and(|slice| slice.endpoints.len() == wanted)
+        });
+        tokio::time::timeout(Duration::from_secs(15), slices).await.expect("in time").unwrap();
     }
 }
 
@@ -110,8 +115,7 @@ async fn scaling_starts_and_ends_processes() {
     let pods = bench.pods().await;
     assert_eq!(pods.len(), 3);
     assert!(pods.iter().all(|pod| text(pod, "/metadata/ownerReferences/0/kind") == "ReplicaSet"));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(bench.endpoints().await.len(), 3);
+    bench.endpoints(3).await;
     merge(&bench.deployments(), NAME, json!({"spec": {"replicas": 0}}), "kubectl").await.unwrap();
     bench.until("no pods", <[Value]>::is_empty).await;
     bench.workloads.stop().await;
@@ -194,16 +198,32 @@ async fn what_cannot_start_says_why() {
 async fn environments_come_from_secrets() {
     let bench = bench(&good_env()).await;
     let api: Api<Secret> = Api::namespaced(bench.client.clone(), "langfuse");
-    ensure(&api, langfuse::secrets(&[("redis-password", "pw")])).await.unwrap();
-    let container = serde_json::from_value(json!({"name": "c", "env": [
+    ensure(&api, langfuse::secrets(&[("redis-password", "p$$w$(X)")])).await.unwrap();
+    let missing = json!([{"secretRef": {"name": "nowhere", "optional": true}}]);
+    let container = serde_json::from_value(json!({"name": "c", "envFrom": missing, "env": [
         {"name": "REDIS_AUTH", "valueFrom": {"secretKeyRef": {"name": langfuse::SECRETS, "key": "redis-password"}}},
         {"name": "REDIS_CONNECTION_STRING", "value": "redis://:$(REDIS_AUTH)@langfuse-redis-primary:6379"},
         {"name": "OPTIONAL", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "x", "optional": true}}},
     ]}))
     .unwrap();
     let env = env::resolve(&bench.client, "langfuse", &container).await.unwrap();
-    assert_eq!(env["REDIS_CONNECTION_STRING"], "redis://:pw@langfuse-redis-primary:6379");
+    assert_eq!(env["REDIS_AUTH"], "p$$w$(X)", "a secret is taken as it is");
+    assert_eq!(env["REDIS_CONNECTION_STRING"], "redis://:p$$w$(X)@langfuse-redis-primary:6379");
     assert!(!env.contains_key("OPTIONAL"));
+}
+
+#[tokio::test]
+async fn a_conflict_is_no_sign_that_an_object_exists() {
+    let options = ServerOptions { namespaces: vec!["langfuse".into()], ..ServerOptions::default() };
+    let server = Server::start(options).await.unwrap();
+    let client = cluster::client(&server.kubeconfig("rehearsal-admin", "langfuse").unwrap()).await.unwrap();
+    let api: Api<Secret> = Api::namespaced(client, "langfuse");
+    server.faults().next(1, Scope::Writes, Fault::Conflict);
+    assert!(ensure(&api, langfuse::secrets(&[])).await.is_err());
+    for _ in 0..2 {
+        ensure(&api, langfuse::secrets(&[])).await.unwrap();
+        assert!(api.get(langfuse::SECRETS).await.is_ok());
+    }
 }
 
 #[test]

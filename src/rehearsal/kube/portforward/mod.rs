@@ -56,7 +56,7 @@ impl Protocol {
 /// Takes the connection over.
 ///
 /// # Errors
-/// 404 for the pod, 400 when it does not run or the client asks for something else than a port-forward.
+/// 404 for the pod, 400 when the client asks for something else than a port-forward, or for no port.
 pub(super) fn answer(
     app: &Arc<App>,
     mut request: Request<Incoming>,
@@ -68,8 +68,11 @@ pub(super) fn answer(
     let pod = app.store.stored(path.kind, &key).ok_or_else(|| Status::not_found(path.kind, &path.name))?;
     let protocol =
         choose(request.headers()).ok_or_else(|| Status::bad_request("Upgrade request required"))?;
-    let ports: Vec<u16> =
-        query.all("ports").flat_map(|list| list.split(',')).filter_map(|p| p.parse().ok()).collect();
+    let ports = match protocol {
+        Protocol::Channels(_) => ports(query)?,
+        // Each stream names its own.
+        Protocol::Tunnel => Vec::new(),
+    };
     let response = switching(request.headers(), protocol);
     let upgrade = hyper::upgrade::on(&mut request);
     let stop = stop.clone();
@@ -89,6 +92,23 @@ pub(super) fn answer(
         }
     });
     Ok(response)
+}
+
+/// The ports of a query.
+fn ports(query: &Query) -> Result<Vec<u16>, Status> {
+    let named = query.all("ports").flat_map(|list| list.split(','));
+    let ports: Result<Vec<u16>, Status> = named
+        .map(|port| {
+            port.parse().map_err(|_| Status::bad_request(format!("unable to parse \"{port}\" as a port")))
+        })
+        .collect();
+    match ports {
+        // A port takes two of the numbers of channels, and the last is taken.
+        Ok(ports) if ports.is_empty() || ports.len() > 127 => {
+            Err(Status::bad_request("query parameter \"ports\" must name 1 to 127 ports"))
+        }
+        ports => ports,
+    }
 }
 
 fn choose(headers: &HeaderMap) -> Option<Protocol> {

@@ -10,6 +10,9 @@ const CONTROL: u16 = 0x8003;
 /// The flag that ends a stream's direction.
 pub(super) const FIN: u8 = 1;
 
+/// No headers of a port-forward are longer, however small they are compressed.
+const LONGEST_HEADERS: usize = 64 * 1024;
+
 /// Names that the header compression starts with, each after its length in four bytes.
 const WORDS: &str = "options head post put delete trace accept accept-charset accept-encoding accept-language \
     accept-ranges age allow authorization cache-control connection content-base content-encoding content-language \
@@ -99,6 +102,9 @@ impl Reader {
         let mut plain = Vec::with_capacity(1024);
         let mut left = block;
         while !left.is_empty() {
+            if plain.len() > LONGEST_HEADERS {
+                return Err(Broken);
+            }
             if plain.len() == plain.capacity() {
                 plain.reserve(1024);
             }

@@ -28,7 +28,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(io: S, pod: Arc<Value>) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => parser.feed(&buffer[..count]),
             }
-            while let Ok(Some(frame)) = parser.next() {
+            loop {
+                let frame = match parser.next() {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(error) => return tracing::debug!(%error, "a port-forward broke off"),
+                };
                 if tunnel.take(frame).await.is_none() {
                     return;
                 }
@@ -147,7 +152,11 @@ async fn forward(
 async fn output(mut reader: OwnedReadHalf, stream: u32, to_client: &mpsc::Sender<Vec<u8>>) {
     let mut buffer = vec![0; 32 * 1024];
     loop {
-        let count = reader.read(&mut buffer).await.unwrap_or(0);
+        let read = tokio::select! {
+            () = to_client.closed() => return,
+            read = reader.read(&mut buffer) => read,
+        };
+        let count = read.unwrap_or(0);
         let sent = to_client.send(spdy::data(stream, &buffer[..count], count == 0)).await;
         if sent.is_err() || count == 0 {
             return;

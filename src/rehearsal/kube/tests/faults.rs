@@ -85,15 +85,3 @@ async fn a_server_that_is_shut_down_is_gone() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     assert!(http.get(format!("{url}/version")).send().await.is_err());
 }
-
-#[tokio::test]
-async fn a_spared_user_meets_no_fault() {
-    let server = server().await;
-    server.store().create("helm", canary()).unwrap();
-    server.faults().spare("looker");
-    server.faults().share(1.0, Scope::All, Fault::Internal);
-    server.faults().freeze(true);
-    let api: Api<Ingress> = Api::namespaced(client(&server, "looker").await, NS);
-    let answer = tokio::time::timeout(Duration::from_secs(5), api.get("langfuse-v3")).await;
-    assert!(answer.expect("it is not frozen").is_ok());
-}

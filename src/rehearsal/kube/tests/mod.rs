@@ -20,14 +20,16 @@ use super::{Options, Rule, Server, Token};
 pub(super) const NS: &str = "langfuse";
 pub(super) const WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
 
-/// A server with an admin and a user who may only look at Ingresses.
+/// A server with an admin, a user who may only look at Ingresses, and one with rights to one Lease.
 pub(super) async fn server() -> Server {
     let looker = Token::limited(
         "looker",
         "looker",
         vec![Rule::new("networking.k8s.io", &["ingresses"], &["get", "list", "watch"]).in_namespace(NS)],
     );
-    let tokens = vec![Token::admin("admin", "admin"), looker];
+    let verbs = ["list", "watch", "update", "patch"];
+    let lease = Rule::new("coordination.k8s.io", &["leases"], &verbs).in_namespace(NS).named(&["cutover"]);
+    let tokens = vec![Token::admin("admin", "admin"), looker, Token::limited("clerk", "clerk", vec![lease])];
     let options = Options { tokens, namespaces: vec![NS.into()], ..Options::default() };
     Server::start(options).await.expect("the server starts")
 }

@@ -146,6 +146,22 @@ async fn refusals_have_the_bodies_of_a_real_server() {
             404,
             "NotFound",
         ),
+        (
+            "PATCH",
+            "/api/v1/namespaces/nowhere/configmaps/a?fieldManager=x",
+            "application/apply-patch+yaml",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}),
+            404,
+            "NotFound",
+        ),
+        (
+            "PATCH",
+            &format!("{all}/none/status?fieldManager=x"),
+            "application/apply-patch+yaml",
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "none"}}),
+            404,
+            "NotFound",
+        ),
         ("PATCH", &format!("{one}?dryRun=Yes"), "application/merge-patch+json", json!({}), 422, "Invalid"),
     ] {
         let (status, answer) = raw(&server, method, path, media, &body).await;

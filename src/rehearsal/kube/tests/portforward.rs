@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::json;
@@ -58,4 +60,49 @@ async fn a_port_nobody_listens_on_says_so() {
     let error = forward.take_error(81).unwrap().await.unwrap();
     assert!(error.contains("connection refused"), "{error}");
     assert!(api.portforward("web-2", &[81]).await.is_err(), "no such pod");
+}
+
+/// A port that is spoken to in both directions at once, by more than fits between them.
+#[tokio::test]
+async fn a_port_that_takes_nothing_before_it_is_read_is_read() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    let server = server().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    running_pod(&server, listener.local_addr().unwrap());
+    // It says all it has to say before it listens.
+    let port = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&vec![1; SIZE]).await.unwrap();
+        let mut heard = vec![0; SIZE];
+        stream.read_exact(&mut heard).await.unwrap();
+    });
+    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    let mut forward = api.portforward("web-1", &[3000]).await.unwrap();
+    let (mut reader, mut writer) = tokio::io::split(forward.take_stream(3000).unwrap());
+    let sent = tokio::spawn(async move {
+        writer.write_all(&vec![2; SIZE]).await.unwrap();
+        writer
+    });
+    let talk = async {
+        let mut heard = vec![0; SIZE];
+        reader.read_exact(&mut heard).await.unwrap();
+        port.await.unwrap();
+        sent.await.unwrap()
+    };
+    tokio::time::timeout(Duration::from_secs(30), talk).await.expect("nobody waits for the other");
+}
+
+#[tokio::test]
+async fn ports_that_are_none_are_refused() {
+    let server = server().await;
+    running_pod(&server, echo().await);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for query in ["", "?ports=3000,x", "?ports=70000"] {
+        let url = format!("{}/api/v1/namespaces/{NS}/pods/web-1/portforward{query}", server.url());
+        let asked = http.get(url).bearer_auth("admin").header("Connection", "Upgrade");
+        let asked =
+            asked.header("Upgrade", "websocket").header("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
+        let answer = asked.header("Sec-WebSocket-Protocol", "v4.channel.k8s.io").send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{query}");
+    }
 }

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use futures::{AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, LogParams, PartialObjectMeta, PostParams};
@@ -30,6 +33,29 @@ async fn lists_come_in_pages_of_one_revision() {
     let again = status["metadata"]["continue"].as_str().unwrap();
     let rest = api.list(&ListParams::default().continue_token(again)).await.unwrap();
     assert_eq!(names(&rest), ["web-2", "web-4", "web-9"], "inconsistent, but it goes on");
+}
+
+#[tokio::test]
+async fn a_page_at_a_version_is_of_that_version_and_any_version_comes_whole() {
+    let server = server().await;
+    for number in 0..3 {
+        server.store().create("test", pod(&format!("web-{number}"))).unwrap();
+    }
+    let version = server.store().revision();
+    server.store().delete("pods", NS, "web-0").unwrap();
+    let page = async |query: String| {
+        let path = format!("/api/v1/namespaces/{NS}/pods?{query}");
+        let (code, list) = raw(&server, "GET", &path, "application/json", &Value::Null).await;
+        assert_eq!(code, 200, "{list}");
+        let list: ObjectList<Pod> = serde_json::from_value(list).unwrap();
+        (names(&list), list.metadata.remaining_item_count)
+    };
+    let exact = page(format!("limit=2&resourceVersion={version}")).await;
+    assert_eq!(exact, (vec!["web-0".to_owned(), "web-1".to_owned()], Some(1)));
+    let newer = page(format!("limit=1&resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await;
+    assert_eq!(newer, (vec!["web-1".to_owned()], Some(1)));
+    let whole = page("limit=1&resourceVersion=0".into()).await;
+    assert_eq!(whole, (vec!["web-1".to_owned(), "web-2".to_owned()], None));
 }
 
 fn names(list: &ObjectList<Pod>) -> Vec<String> {
@@ -94,10 +120,45 @@ async fn a_pod_has_a_log() {
     let tail = LogParams { tail_lines: Some(2), ..LogParams::default() };
     assert_eq!(api.logs("web-1", &tail).await.unwrap(), "two\nthree\n");
     let follow = LogParams { follow: true, limit_bytes: Some(18), ..LogParams::default() };
-    let reading = tokio::spawn(async move { api.logs("web-1", &follow).await });
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    server.logs().append(NS, "web-1", "four");
-    assert_eq!(reading.await.unwrap().unwrap(), "one\ntwo\nthree\nfour");
+    let mut lines = api.log_stream("web-1", &follow).await.unwrap().lines();
+    for line in ["one", "two", "three"] {
+        assert_eq!(lines.next().await.unwrap().unwrap(), line);
+    }
+    server.logs().append(NS, "web-1", "four and more");
+    assert_eq!(lines.next().await.unwrap().unwrap(), "four");
+    assert!(lines.next().await.is_none(), "so many bytes and no more");
+}
+
+#[tokio::test]
+async fn a_log_that_is_followed_ends_with_its_pod() {
+    let server = server().await;
+    server.store().create("test", pod("web-1")).unwrap();
+    server.logs().append(NS, "web-1", "one");
+    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    let follow = LogParams { follow: true, ..LogParams::default() };
+    let mut lines = api.log_stream("web-1", &follow).await.unwrap().lines();
+    let mut next = async || tokio::time::timeout(Duration::from_secs(10), lines.next()).await.unwrap();
+    assert_eq!(next().await.unwrap().unwrap(), "one");
+    server.logs().append(NS, "web-1", "two");
+    server.store().delete("pods", NS, "web-1").unwrap();
+    assert_eq!(next().await.unwrap().unwrap(), "two");
+    assert!(next().await.is_none());
+}
+
+#[tokio::test]
+async fn the_logs_of_many_pods_are_not_kept_for_ever() {
+    let server = server().await;
+    for number in 0..150 {
+        let name = format!("web-{number}");
+        server.logs().append(NS, &name, &name);
+        server.logs().append(NS, "web-0", "again");
+    }
+    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
+    for (name, length) in [("web-0", 151), ("web-1", 0), ("web-149", 1)] {
+        server.store().create("test", pod(name)).unwrap();
+        let log = api.logs(name, &LogParams::default()).await.unwrap();
+        assert_eq!(log.lines().count(), length, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
@@ -47,6 +48,26 @@ async fn what_is_not_allowed_is_said_as_a_real_server_says_it() {
         refusal(secrets.list(&ListParams::default()).await).message,
         "secrets is forbidden: User \"looker\" cannot list resource \"secrets\" in API group \"\" at the cluster scope"
     );
+}
+
+#[tokio::test]
+async fn a_right_to_one_name_is_one_to_lists_of_it_and_not_to_create_it() {
+    let server = server().await;
+    let api: Api<Lease> = Api::namespaced(client(&server, "clerk").await, NS);
+    let lease: Lease = serde_json::from_value(json!({"metadata": {"name": "cutover"}, "spec": {}})).unwrap();
+    let merged = api.patch("cutover", &PatchParams::default(), &Patch::Merge(json!({}))).await;
+    assert_eq!(refusal(merged).code, 404, "only an apply could create it");
+    let replaced = api.replace("cutover", &PostParams::default(), &lease).await;
+    let applied = api.patch("cutover", &PatchParams::apply("clerk"), &Patch::Apply(&lease)).await;
+    for made in [replaced, applied] {
+        let status = refusal(made);
+        assert_eq!(status.code, 403);
+        assert!(status.message.contains("cannot create resource \"leases\""), "{}", status.message);
+    }
+    assert!(api.list(&ListParams::default().fields("metadata.name=cutover")).await.is_ok());
+    for other in [ListParams::default(), ListParams::default().fields("metadata.name=other")] {
+        assert_eq!(refusal(api.list(&other).await).code, 403);
+    }
 }
 
 #[tokio::test]

@@ -83,3 +83,24 @@ async fn bookmarks_carry_the_revision() {
     let Some(Ok(WatchEvent::Bookmark(mark))) = stream.next().await else { panic!("no bookmark") };
     assert_eq!(mark.metadata.resource_version, server.store().revision().to_string());
 }
+
+#[tokio::test]
+async fn a_watch_may_be_asked_for_longer_than_anybody_lives() {
+    let server = server().await;
+    server.store().create("test", pod("a")).unwrap();
+    let url = format!(
+        "{}/api/v1/namespaces/{NS}/pods?watch=1&timeoutSeconds={}&allowWatchBookmarks=true",
+        server.url(),
+        i64::MAX
+    );
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut stream = http.get(url).bearer_auth("admin").send().await.unwrap();
+    for name in ["a", "b"] {
+        let line = stream.chunk().await.unwrap().expect("the watch goes on");
+        let event: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("ADDED"), &json!(name)));
+        if name == "a" {
+            server.store().create("test", pod("b")).unwrap();
+        }
+    }
+}
