@@ -110,9 +110,9 @@ pub async fn start(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let begun = clock::mono();
     let scenario = Scenario::load(&options.scenario)?;
-    let mut stage = Stage::open(options.dir.clone()).await?;
+    let stage = Stage::open(options.dir.clone()).await?;
     if options.keep {
-        stage.keep();
+        stage.keep()?;
     }
     for swept in stage.swept() {
         progress(&format!("removed what a dead rehearsal left in {}", swept.dir.display()));

@@ -38,7 +38,6 @@ use registry::{Ledger, Registry};
 pub struct Stage {
     dir: PathBuf,
     made: bool,
-    kept: bool,
     closed: bool,
     account: Option<Account>,
     ledger: Arc<Ledger>,
@@ -66,7 +65,7 @@ impl Stage {
         let passable = if account.is_some() { 0o711 } else { 0o700 };
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(passable)).map_err(StageError::at(&dir))?;
         let ledger = Arc::new(Ledger::create(&registry, &dir, made)?);
-        Ok(Self { dir, made, kept: false, closed: false, account, ledger, swept })
+        Ok(Self { dir, made, closed: false, account, ledger, swept })
     }
 
     /// The directory; absolute.
@@ -116,9 +115,9 @@ impl Stage {
         Ok(Starter { logs: self.room("logs")?, ledger: Arc::clone(&self.ledger) })
     }
 
-    /// Leaves the directory in place when the rehearsal ends (`--keep`).
-    pub fn keep(&mut self) {
-        self.kept = true;
+    /// Leaves the directory in place when the rehearsal ends (`--keep`), also when it is killed.
+    pub fn keep(&self) -> Result<(), StageError> {
+        self.ledger.keep()
     }
 
     /// Ends what still runs and removes the directory; call it after the parts were stopped in their order.
@@ -129,7 +128,7 @@ impl Stage {
     }
 
     fn remove(&self) -> Result<(), StageError> {
-        if self.kept {
+        if self.ledger.is_kept() {
             return self.ledger.forget();
         }
         registry::remove_contents(&self.dir, self.made).map_err(StageError::at(&self.dir))?;

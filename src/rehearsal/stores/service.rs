@@ -77,8 +77,10 @@ impl<S: Server> Service<S> {
 
     /// A clean end; what was stored stays.
     pub async fn stop(&self) {
-        if let Some(process) = self.process.lock().await.take() {
-            process.stop(S::GRACE).await;
+        if let Some(process) = self.process.lock().await.take()
+            && !process.stop(S::GRACE).await
+        {
+            self.server.bury().await;
         }
     }
 
