@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::exit::Exit;
 use super::{print, start};
 use crate::config::{Inputs, load};
-use crate::rehearsal::{self, Command, Options, Rehearsal};
+use crate::rehearsal::{self, Command, ControlError, Options, Rehearsal};
 use crate::runtime::signals::Signals;
 use crate::runtime::terminal::Terminal;
 use crate::runtime::{Clock, session};
@@ -20,7 +20,12 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             }
             Err(error) => {
                 print::err(error.to_string());
-                Exit::Usage.code()
+                let exit = match error {
+                    ControlError::Words(_) => Exit::Usage,
+                    ControlError::Nobody | ControlError::Socket { .. } => Exit::Unreachable,
+                    ControlError::Refused(_) => Exit::Refused,
+                };
+                exit.code()
             }
         };
     }
@@ -40,7 +45,7 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
             Ok(running) => running,
             Err(error) => {
                 print::err(error.to_string());
-                return Exit::Unreachable.code();
+                return if error.is_usage() { Exit::Usage } else { Exit::Unreachable }.code();
             }
         },
         // What was started is dropped here, and children end with us.

@@ -114,6 +114,7 @@ pub async fn start(
     if options.keep {
         stage.keep()?;
     }
+    control::fits(stage.dir()).map_err(setup::file(stage.dir()))?;
     for swept in stage.swept() {
         progress(&format!("removed what a dead rehearsal left in {}", swept.dir.display()));
     }
