@@ -158,6 +158,12 @@ async fn a_tie_group_stops_the_cursor() {
     })
     .await;
     assert!(migration(&rehearsal, "migrate_traces").await["finished_at"].is_null());
+    // Not only slow: it stands at the moment that so many rows share.
+    let tied = "SELECT count(*) FROM traces t JOIN background_migrations m ON m.name LIKE '%migrate_traces%' \
+                AND t.created_at = (m.state->>'maxDate')::timestamptz AT TIME ZONE 'UTC'";
+    let mut connection = PgConnection::connect(&rehearsal.info.postgres_url).await.unwrap();
+    let (tied,): (i64,) = sqlx::query_as(tied).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(tied, 6000);
     rehearsal.stop(|_| ()).await.unwrap();
 }
 
