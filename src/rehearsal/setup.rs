@@ -1,8 +1,6 @@
 //! Small facts that the parts of a rehearsal tell each other: addresses, passwords, files.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::Connection as _;
@@ -92,13 +90,6 @@ pub(super) async fn set_batch_size(postgres_url: &str, size: u32) -> Result<(), 
     .await
     .map_err(failed)?;
     connection.close().await.map_err(failed)
-}
-
-/// Writes a file that only its owner may read.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), RehearsalError> {
-    let mut open = std::fs::OpenOptions::new();
-    let opened = open.write(true).create(true).truncate(true).mode(0o600).open(path);
-    opened.and_then(|mut file_| file_.write_all(text.as_bytes())).map_err(file(path))
 }
 
 /// An error about a path.

@@ -17,7 +17,8 @@ mod spawner;
 mod tests;
 
 use std::{
-    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt as _, PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -162,6 +163,12 @@ impl Starter {
         let log = self.logs.join(format!("{}.log", program.name));
         Process::start(program, log, &self.ledger).await
     }
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    open.and_then(|mut open| open.write_all(text.as_bytes()))
 }
 
 fn fresh() -> Result<PathBuf, StageError> {
