@@ -12,6 +12,7 @@ mod process;
 mod ready;
 mod registry;
 mod search;
+mod shared_memory;
 mod spawner;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use ready::await_ready;
 pub use registry::Swept;
 pub(crate) use registry::cache_folder;
 pub use search::find_program;
+pub use shared_memory::give_back as give_back_shared_memory;
 
 use registry::{Ledger, Registry};
 
@@ -129,6 +131,7 @@ impl Stage {
     }
 
     fn remove(&self) -> Result<(), StageError> {
+        shared_memory::give_back_below(&self.dir);
         if self.ledger.is_kept() {
             return self.ledger.forget();
         }

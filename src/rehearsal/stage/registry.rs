@@ -14,7 +14,7 @@ use std::{
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, StageError};
+use super::{Identity, StageError, shared_memory::give_back_below};
 use crate::rehearsal::clock;
 
 const LEDGER: &str = "stage.json";
@@ -112,6 +112,7 @@ impl Registry {
 async fn clean(dir: &Path, record: Record) -> io::Result<Option<Swept>> {
     let left: Vec<Child> = record.children.into_iter().filter(Child::lives).collect();
     end(&left).await;
+    give_back_below(dir);
     if record.kept {
         return std::fs::remove_file(dir.join(LEDGER)).map(|()| None);
     }
