@@ -193,11 +193,12 @@ async fn faults_by_hand() {
     lift("redis-full", &[]).await.unwrap();
     shift(&rehearsal, 0).await;
 
-    fire("api-flaky", &["errors=1"]).await.unwrap();
+    fire("api-flaky", &["errors=1", "close_watches=1s"]).await.unwrap();
     let api: Api<Ingress> = Api::namespaced(rehearsal.levers.client.clone(), NAMESPACE);
     assert!(api.get(ingress::CANARY).await.is_err());
     lift("api-flaky", &[]).await.unwrap();
     assert!(api.get(ingress::CANARY).await.is_ok());
+    assert!(rehearsal.levers.lasting.lock().unwrap().is_empty(), "watches are closed no more");
 
     fire("v2-crash", &[]).await.unwrap();
     until("v2 is back", 10, || async {

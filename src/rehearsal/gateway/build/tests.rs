@@ -156,7 +156,7 @@ fn endpoints_decide_before_weights() {
 }
 
 /// Where the controller connects for `port` of the Service `v2`.
-fn addresses(service: Value, slice: Value, port: Value) -> Vec<String> {
+fn addresses(service: Value, slice: Value, port: &Value) -> Vec<String> {
     let backend = serde_json::from_value(json!({"name": "v2", "port": port})).unwrap();
     let found = endpoints(&read(vec![service]), &read(vec![slice]), "langfuse", &backend);
     found.into_iter().map(|endpoint| endpoint.address).collect()
@@ -169,17 +169,13 @@ fn a_port_is_found_by_number_name_and_target() {
     let ports = json!([{"name": "http", "port": 80, "targetPort": 3000}]);
     let named = slice("v2", "10.0.0.2", true);
     for wanted in [json!({"number": 80}), json!({"name": "http"}), json!({"number": 3000})] {
-        assert_eq!(
-            addresses(of(ports.clone()), named.clone(), wanted.clone()),
-            ["10.0.0.2:3000"],
-            "{wanted}"
-        );
+        assert_eq!(addresses(of(ports.clone()), named.clone(), &wanted), ["10.0.0.2:3000"], "{wanted}");
     }
-    assert!(addresses(of(ports.clone()), named.clone(), json!({"number": 81})).is_empty());
+    assert!(addresses(of(ports.clone()), named.clone(), &json!({"number": 81})).is_empty());
     let mut nameless = named;
     for written in [json!([{"port": 3000, "protocol": "TCP"}]), json!([])] {
         nameless["ports"] = written;
-        assert_eq!(addresses(of(ports.clone()), nameless.clone(), json!({"number": 80})), ["10.0.0.2:3000"]);
+        assert_eq!(addresses(of(ports.clone()), nameless.clone(), &json!({"number": 80})), ["10.0.0.2:3000"]);
     }
 }
 
@@ -190,10 +186,10 @@ fn an_external_name_is_taken_as_it_is_but_for_the_controller_itself() {
                "spec": {"type": "ExternalName", "externalName": name, "ports": [{"port": 80, "targetPort": 3000}]}})
     };
     let unused = || slice("other", "10.0.0.2", true);
-    assert_eq!(addresses(external("v2.example"), unused(), json!({"number": 80})), ["v2.example:3000"]);
-    assert_eq!(addresses(external("v2.example"), unused(), json!({"number": 99})), ["v2.example:99"]);
+    assert_eq!(addresses(external("v2.example"), unused(), &json!({"number": 80})), ["v2.example:3000"]);
+    assert_eq!(addresses(external("v2.example"), unused(), &json!({"number": 99})), ["v2.example:99"]);
     for own in ["localhost", "127.0.0.1", "::1"] {
-        assert!(addresses(external(own), unused(), json!({"number": 80})).is_empty(), "{own}");
+        assert!(addresses(external(own), unused(), &json!({"number": 80})).is_empty(), "{own}");
     }
 }
 
