@@ -6,7 +6,7 @@ SHELL := /usr/bin/env bash
 .PHONY: help setup rehearse test lint msrv clean apiserver conformance bench
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the rehearsal and the tests need; quick when it is there
 	@./.ci/setup

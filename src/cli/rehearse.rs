@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::exit::Exit;
 use super::{print, start};
 use crate::config::{Inputs, load};
-use crate::rehearsal::{self, Command, Options, Rehearsal};
+use crate::rehearsal::{self, Command, ControlError, FaultArgs, Options, Rehearsal};
 use crate::runtime::signals::Signals;
 use crate::runtime::terminal::Terminal;
 use crate::runtime::{Clock, session};
@@ -13,16 +13,7 @@ use crate::runtime::{Clock, session};
 /// Runs the verb.
 pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
     if let Some(Command::Fault(arguments)) = &options.command {
-        return match rehearsal::fault(arguments).await {
-            Ok(text) => {
-                print::out(text);
-                Exit::Fine.code()
-            }
-            Err(error) => {
-                print::err(error.to_string());
-                Exit::Usage.code()
-            }
-        };
+        return fault(arguments).await.code();
     }
     if !options.no_tui
         && let Err(error) = Terminal::check(inputs.env.get("TERM").map(String::as_str))
@@ -34,20 +25,9 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
         print::err("signals cannot be listened to");
         return Exit::Unreachable.code();
     };
-    let starting = rehearsal::start(options, |line| print::err(line));
-    let running = tokio::select! {
-        started = starting => match started {
-            Ok(running) => running,
-            Err(error) => {
-                print::err(error.to_string());
-                return Exit::Unreachable.code();
-            }
-        },
-        // What was started is dropped here, and children end with us.
-        () = signals.end() => {
-            print::err("stopping what was started of the rehearsal");
-            return Exit::Fine.code();
-        }
+    let running = match stand_up(options, &mut signals).await {
+        Ok(running) => running,
+        Err(exit) => return exit.code(),
     };
     let code = if options.no_tui {
         print::out(serde_json::to_string(&running.info()).unwrap_or_default());
@@ -63,6 +43,40 @@ pub async fn run(clock: Clock, options: &Options, inputs: &Inputs) -> u8 {
         Err(error) => {
             print::err(error.to_string());
             Exit::Findings.code()
+        }
+    }
+}
+
+/// `cutover rehearse fault`.
+async fn fault(arguments: &FaultArgs) -> Exit {
+    match rehearsal::fault(arguments).await {
+        Ok(text) => {
+            print::out(text);
+            Exit::Fine
+        }
+        Err(error) => {
+            print::err(error.to_string());
+            match error {
+                ControlError::Words(_) => Exit::Usage,
+                ControlError::Nobody | ControlError::Socket { .. } => Exit::Unreachable,
+                ControlError::Refused(_) => Exit::Refused,
+            }
+        }
+    }
+}
+
+/// Starts everything, unless the program is asked to end before that is done.
+async fn stand_up(options: &Options, signals: &mut Signals) -> Result<Rehearsal, Exit> {
+    let starting = rehearsal::start(options, |line| print::err(line));
+    tokio::select! {
+        started = starting => started.map_err(|error| {
+            print::err(error.to_string());
+            if error.is_usage() { Exit::Usage } else { Exit::Unreachable }
+        }),
+        // What was started is dropped here, and children end with us.
+        () = signals.end() => {
+            print::err("stopping what was started of the rehearsal");
+            Err(Exit::Fine)
         }
     }
 }

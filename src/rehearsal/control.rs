@@ -16,6 +16,8 @@ use super::stage::cache_folder;
 
 /// Name of the socket in the rehearsal's directory.
 const SOCKET: &str = "control.sock";
+/// Before the next try when no connection could be accepted: out of file descriptors, mostly.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long an answer may take: a store may have to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,13 +60,21 @@ enum Answer {
     Error(String),
 }
 
+/// Whether the socket's path fits into an address (108 bytes, unix(7)): to be asked before everything is started.
+pub fn fits(dir: &Path) -> std::io::Result<()> {
+    std::os::unix::net::SocketAddr::from_pathname(dir.join(SOCKET)).map(drop)
+}
+
 /// Listens in `dir` until the levers' token is cancelled.
 pub fn listen(dir: &Path, levers: &Arc<Levers>) -> std::io::Result<()> {
     let listener = UnixListener::bind(dir.join(SOCKET))?;
     let (levers, cancel, tasks) = (Arc::clone(levers), levers.cancel.clone(), levers.tasks.clone());
     tasks.clone().spawn(async move {
         while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
-            let Ok((stream, _)) = accepted else { continue };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
             let (own, cancel) = (Arc::clone(&levers), cancel.clone());
             tasks.spawn(async move { cancel.run_until_cancelled(serve(stream, own)).await });
         }
@@ -96,14 +106,7 @@ async fn carry_out(levers: &Arc<Levers>, request: Request) -> Answer {
     let Some(lasts) = lasts.filter(|_| !lift) else {
         return Answer::Ok(done);
     };
-    let (own, cancel) = (Arc::clone(levers), levers.cancel.clone());
-    levers.tasks.spawn(async move {
-        if cancel.run_until_cancelled(tokio::time::sleep(lasts.0)).await.is_some()
-            && let Err(error) = own.lift(&fault).await
-        {
-            tracing::warn!("{} could not be lifted: {error}", fault.name());
-        }
-    });
+    levers.lift_later(fault, lasts);
     Answer::Ok(format!("{done} for {lasts}"))
 }
 
@@ -188,6 +191,12 @@ mod tests {
     async fn without_a_name_the_faults_are_listed() {
         let text = fault(&FaultArgs::default()).await.unwrap();
         assert!(text.contains("redis-full") && text.contains("maxmemory=1048576"), "{text}");
+    }
+
+    #[test]
+    fn a_long_path_is_known_before_anything_is_started() {
+        assert!(fits(Path::new("/tmp/rehearsal")).is_ok());
+        assert!(fits(&Path::new("/").join("d".repeat(100))).is_err());
     }
 
     #[tokio::test]

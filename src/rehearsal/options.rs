@@ -21,7 +21,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub traces: Option<u64>,
     /// Events per second of the clients; 0 is none [default: 20]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = rate)]
     pub rate: Option<f64>,
     /// Projects, each with its own keys.
     #[arg(long, value_name = "P", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -74,6 +74,16 @@ pub const TRACES: u64 = 200_000;
 /// Events per second when neither the command line nor the scenario says.
 pub const RATE: f64 = 20.0;
 
+/// Whether so many events a second can be sent: none at all, or one in a quarter of an hour up to 100 000.
+pub fn is_rate(rate: f64) -> bool {
+    (0.0..=100_000.0).contains(&rate) && (rate <= 0.0 || rate >= 0.001)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| is_rate(*rate));
+    rate.ok_or_else(|| "events a second are 0, or 0.001 to 100000".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +117,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         assert!(parse("--projects 0").is_err());
+        assert!(parse("--rate 0").is_ok() && parse("--rate 0.5").is_ok());
+        for rate in ["inf", "NaN", "-1", "1e-30", "1e12", "many"] {
+            assert!(parse(&format!("--rate={rate}")).is_err(), "{rate}");
+        }
         assert!(parse("fault x --lift --for 1s").is_err());
         assert!(parse("--kube minikube").is_err());
     }

@@ -28,7 +28,7 @@ impl FromStr for Period {
         match text.get(digits.len()..) {
             Some("ms") => Ok(Self(Duration::from_millis(count))),
             Some("s") => Ok(Self(Duration::from_secs(count))),
-            Some("m") => Ok(Self(Duration::from_secs(count * 60))),
+            Some("m") => count.checked_mul(60).map(Self::seconds).ok_or_else(wrong),
             _ => Err(wrong()),
         }
     }
@@ -65,6 +65,7 @@ mod tests {
     #[case("2m", Some(120_000))]
     #[case("2", None)]
     #[case("-2s", None)]
+    #[case("999999999999999999m", None)]
     #[case("2 s", None)]
     fn periods(#[case] text: &str, #[case] millis: Option<u64>) {
         assert_eq!(text.parse::<Period>().ok(), millis.map(|millis| Period(Duration::from_millis(millis))));

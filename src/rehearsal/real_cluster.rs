@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::stage::{Process, Program, Stage, StageError, await_ready, find_program, free_port};
+use super::stage::{
+    Process, Program, Stage, StageError, await_ready, find_program, free_port, write_private,
+};
 
 /// How long a start may take: an API server alone needs 3 s on two cores.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -188,7 +190,7 @@ fn write_tokens(
         .zip(users)
         .map(|((user, token), (_, group))| format!("{token},{user},{user},\"{group}\""))
         .collect();
-    std::fs::write(&path, lines.join("\n") + "\n").map_err(|source| RealClusterError::File { path, source })
+    write_private(&path, &(lines.join("\n") + "\n")).map_err(|source| RealClusterError::File { path, source })
 }
 
 async fn make_key(room: &Path) -> Result<(), RealClusterError> {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client, ResourceExt as _};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 
 use super::condition::Reading;
 use super::faults::levers::Levers;
 use super::gateway::Gateway;
 use super::gateway::annotations;
 use super::scenario::Timed;
+use super::stores::postgres;
 use super::workloads::manifests::ingress;
 
 /// Between two looks at a condition.
@@ -60,7 +61,7 @@ impl Readings {
     }
 
     async fn count(&self, query: &'static str) -> Option<f64> {
-        let mut connection = PgConnection::connect(&self.postgres_url).await.ok()?;
+        let mut connection = postgres::connect(&self.postgres_url).await.ok()?;
         let (count,): (i64,) = sqlx::query_as(query).fetch_one(&mut connection).await.ok()?;
         let _ = connection.close().await;
         Some(count as f64)
@@ -68,9 +69,9 @@ impl Readings {
 }
 
 /// Fires the faults that are there from the beginning, before Langfuse starts.
-pub(super) async fn prepare(faults: &[Timed], levers: &Levers) {
+pub(super) async fn prepare(faults: &[Timed], levers: &Arc<Levers>) {
     for timed in faults.iter().filter(|f| f.from_start()) {
-        tell(levers.apply(&timed.fault).await);
+        fire(timed.clone(), levers).await;
     }
 }
 
@@ -92,16 +93,15 @@ async fn play(timed: Timed, levers: Arc<Levers>, readings: Arc<Readings>) {
             tokio::time::sleep(LOOK).await;
         }
     }
-    tell(levers.apply(&timed.fault).await);
-    if let Some(lasts) = timed.lasts {
-        tokio::time::sleep(lasts.0).await;
-        tell(levers.lift(&timed.fault).await);
-    }
+    fire(timed, &levers).await;
 }
 
-fn tell<E: std::fmt::Display>(outcome: Result<String, E>) {
-    match outcome {
+async fn fire(timed: Timed, levers: &Arc<Levers>) {
+    match levers.apply(&timed.fault).await {
         Ok(done) => tracing::info!("scenario: {done}"),
         Err(error) => tracing::warn!("scenario: {error}"),
+    }
+    if let Some(lasts) = timed.lasts {
+        levers.lift_later(timed.fault, lasts);
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::condition::Condition;
 use super::faults::Fault;
+use super::options::is_rate;
 use super::period::Period;
 
 /// The scenarios that come with the program.
@@ -109,6 +110,9 @@ pub enum ScenarioError {
     /// A weight that is none.
     #[error("scenario {0}: weight {1} is not 0 to 100")]
     Weight(String, u8),
+    /// A rate that is none.
+    #[error("scenario {0}: rate {1} is neither 0 nor 0.001 to 100000 events a second")]
+    Rate(String, f64),
 }
 
 impl Scenario {
@@ -134,6 +138,9 @@ impl Scenario {
         }
         if scenario.settings.weight > 100 {
             return Err(ScenarioError::Weight(name.to_owned(), scenario.settings.weight));
+        }
+        if let Some(rate) = scenario.settings.rate.filter(|rate| !is_rate(*rate)) {
+            return Err(ScenarioError::Rate(name.to_owned(), rate));
         }
         Ok(scenario)
     }
@@ -175,6 +182,7 @@ mod tests {
     #[case("description = \"d\"\n[[faults]]\nat = \"1h\"\ndo.v3-crash = {}", "length of time")]
     #[case("description = \"d\"\n[[faults]]\nwhen = \"moon > 1\"\ndo.v3-crash = {}", "moon")]
     #[case("description = \"d\"\n[settings]\nweight = 101", "101")]
+    #[case("description = \"d\"\n[settings]\nrate = inf", "rate inf")]
     fn mistakes_are_named(#[case] text: &str, #[case] word: &str) {
         let error = Scenario::parse("x", text).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

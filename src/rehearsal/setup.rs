@@ -1,16 +1,14 @@
 //! Small facts that the parts of a rehearsal tell each other: addresses, passwords, files.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 
 use super::address::Address;
 use super::history::{self, History};
 use super::load;
-use super::stores::{Endpoints, StoreError};
+use super::stores::{Endpoints, StoreError, postgres};
 use super::workloads::Store;
 use super::workloads::manifests::{ingress, stores};
 use super::world::RehearsalError;
@@ -82,7 +80,7 @@ pub(super) fn load_projects(history: &History) -> Vec<load::Project> {
 /// Sets `args.batchSize` of the three copying migrations.
 pub(super) async fn set_batch_size(postgres_url: &str, size: u32) -> Result<(), StoreError> {
     let failed = |source| StoreError::Postgres { doing: "setting the backfill's batch size", source };
-    let mut connection = PgConnection::connect(postgres_url).await.map_err(failed)?;
+    let mut connection = postgres::connect(postgres_url).await.map_err(failed)?;
     sqlx::query(
         "UPDATE background_migrations SET args = jsonb_build_object('batchSize', $1::int) \
          WHERE script LIKE 'migrate%FromPostgresToClickhouse'",
@@ -92,13 +90,6 @@ pub(super) async fn set_batch_size(postgres_url: &str, size: u32) -> Result<(), 
     .await
     .map_err(failed)?;
     connection.close().await.map_err(failed)
-}
-
-/// Writes a file that only its owner may read.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), RehearsalError> {
-    let mut open = std::fs::OpenOptions::new();
-    let opened = open.write(true).create(true).truncate(true).mode(0o600).open(path);
-    opened.and_then(|mut file_| file_.write_all(text.as_bytes())).map_err(file(path))
 }
 
 /// An error about a path.

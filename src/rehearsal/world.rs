@@ -19,7 +19,7 @@ use super::load::{self, Load};
 use super::options::{Options, RATE, TRACES};
 use super::runner::{self, Readings};
 use super::scenario::{Backfill, Scenario};
-use super::stage::Stage;
+use super::stage::{Stage, write_private};
 use super::stores::{Endpoints, Stores};
 use super::workloads::manifests::langfuse as manifests;
 use super::workloads::{PodFaults, Workloads};
@@ -110,10 +110,11 @@ pub async fn start(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let begun = clock::mono();
     let scenario = Scenario::load(&options.scenario)?;
-    let mut stage = Stage::open(options.dir.clone()).await?;
+    let stage = Stage::open(options.dir.clone()).await?;
     if options.keep {
-        stage.keep();
+        stage.keep()?;
     }
+    control::fits(stage.dir()).map_err(setup::file(stage.dir()))?;
     for swept in stage.swept() {
         progress(&format!("removed what a dead rehearsal left in {}", swept.dir.display()));
     }
@@ -321,8 +322,10 @@ impl<P: Fn(&str) + Send + Sync> Starting<'_, P> {
             cluster: self.options.kube,
             metrics_url: &format!("http://{}/metrics", gateway.metrics),
         });
-        setup::write_private(&info.config, &text)?;
-        setup::write_private(&info.kubeconfig, &cluster.kubeconfig(NAMESPACE))
+        for (path, text) in [(&info.config, text), (&info.kubeconfig, cluster.kubeconfig(NAMESPACE))] {
+            write_private(path, &text).map_err(setup::file(path))?;
+        }
+        Ok(())
     }
 }
 

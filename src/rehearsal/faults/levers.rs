@@ -71,6 +71,20 @@ impl Levers {
         self.turn(fault, false).await
     }
 
+    /// Takes a fault back after `lasts`, unless the rehearsal ends before.
+    pub fn lift_later(self: &Arc<Self>, fault: Fault, lasts: Period) {
+        let (own, cancel) = (Arc::clone(self), self.cancel.clone());
+        self.tasks.spawn(async move {
+            if cancel.run_until_cancelled(tokio::time::sleep(lasts.0)).await.is_none() {
+                return;
+            }
+            match own.lift(&fault).await {
+                Ok(done) => tracing::info!("{done}"),
+                Err(error) => tracing::warn!("{} could not be lifted: {error}", fault.name()),
+            }
+        });
+    }
+
     async fn turn(&self, fault: &Fault, on: bool) -> Result<String, FaultError> {
         let pods = &self.pods;
         match fault {
@@ -165,21 +179,20 @@ impl Levers {
                     api.share(*errors, Scope::All, ApiFault::Internal);
                     api.latency(latency.0);
                 }
-                if let Some(every) = *close_watches {
-                    let api = api.clone();
-                    self.lasting(fault, on, |cancel| async move {
-                        while cancel.run_until_cancelled(tokio::time::sleep(every.0)).await.is_some() {
-                            api.close_watches();
-                        }
-                    });
-                }
+                // Whoever lifts the fault need not say how often watches were closed.
+                let (api, every) = (api.clone(), pause(close_watches.unwrap_or_default()));
+                self.lasting(fault, on && close_watches.is_some(), |cancel| async move {
+                    while cancel.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+                        api.close_watches();
+                    }
+                });
             }
             _ => api.freeze(on),
         }
         Ok(())
     }
 
-    /// Starts or ends a fault that is a task of its own; one of its name at a time.
+    /// Starts or ends a fault that is a task of its own; one of its name at a time, of which the last one counts.
     fn lasting<F>(&self, fault: &Fault, on: bool, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -216,6 +229,11 @@ fn when(on: bool, latency: Period) -> Duration {
     if on { latency.0 } else { Duration::ZERO }
 }
 
+/// Between two rounds of a lasting fault; 0 would be a loop that does nothing else.
+fn pause(every: Period) -> Duration {
+    every.0.max(Duration::from_millis(50))
+}
+
 /// What a `GitOps` controller does: it looks, and where the object differs from its manifest it applies that.
 async fn revert(
     client: Client,
@@ -227,7 +245,7 @@ async fn revert(
 ) {
     let api: Api<Ingress> = Api::namespaced(client, &namespace);
     let key = format!("{PREFIX}canary-weight");
-    while cancel.run_until_cancelled(tokio::time::sleep(every.0)).await.is_some() {
+    while cancel.run_until_cancelled(tokio::time::sleep(pause(every))).await.is_some() {
         let Ok(found) = api.get(ingress::CANARY).await else {
             continue;
         };

@@ -141,7 +141,7 @@ fn field(argument: &str, takes: &[&str]) -> Result<(String, Value), String> {
     if !takes.contains(&key) {
         return Err(format!("it has no argument {key:?}, {}", likely(key, takes, "one")));
     }
-    let is_text = matches!(key, "manager" | "store") || key == "latency";
+    let is_text = matches!(key, "manager" | "store" | "latency");
     let parsed = if is_text { None } else { serde_json::from_str(text).ok() };
     let value = parsed.unwrap_or_else(|| Value::from(text));
     match ARGUMENTS.iter().find(|(known, ..)| *known == key) {

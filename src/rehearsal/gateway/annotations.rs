@@ -11,10 +11,8 @@ pub const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 const BODY_DEFAULT: usize = 1 << 20;
 /// What `canary-by-header-pattern` may be made of: no blank, comma, `%`, `#`.
 const PATTERN_CHARS: &str = r"^[/\-._~a-zA-Z0-9:^$\[\](){}*+?|&=\\]*$";
-/// What `canary-by-header-value` may be made of: no base64 `=` and `+`.
-const VALUE_CHARS: &str = r"^[-._~a-zA-Z0-9/: ]*$";
-/// What `canary-by-header` and `canary-by-cookie` may be made of.
-const NAME_CHARS: &str = r"^[-._~a-zA-Z0-9/:]*$";
+/// What the names and `canary-by-header-value` may be made of: blanks, but no base64 `=` and `+`.
+const BASIC_CHARS: &str = r"^[-._~a-zA-Z0-9/: ]*$";
 
 /// Annotations of an object.
 pub type Annotations = BTreeMap<String, String>;
@@ -29,10 +27,10 @@ pub fn policy(annotations: &Annotations) -> Policy {
     Policy {
         weight: number(annotations, "canary-weight").unwrap_or(0),
         weight_total: number(annotations, "canary-weight-total").unwrap_or(100),
-        header: checked(annotations, "canary-by-header", NAME_CHARS),
-        header_value: checked(annotations, "canary-by-header-value", VALUE_CHARS),
+        header: checked(annotations, "canary-by-header", BASIC_CHARS),
+        header_value: checked(annotations, "canary-by-header-value", BASIC_CHARS),
         header_pattern: checked(annotations, "canary-by-header-pattern", PATTERN_CHARS),
-        cookie: checked(annotations, "canary-by-cookie", NAME_CHARS),
+        cookie: checked(annotations, "canary-by-cookie", BASIC_CHARS),
     }
 }
 
@@ -45,6 +43,11 @@ pub fn body_limit(annotations: &Annotations) -> usize {
 pub fn affinity(annotations: &Annotations) -> Option<String> {
     (get(annotations, "affinity") == Some("cookie"))
         .then(|| get(annotations, "session-cookie-name").unwrap_or("INGRESSCOOKIE").to_owned())
+}
+
+/// Whether a canary Ingress keeps sessions where they are (`affinity-canary-behavior`, all but `legacy`).
+pub fn keeps_sessions(annotations: &Annotations) -> bool {
+    get(annotations, "affinity-canary-behavior") != Some("legacy")
 }
 
 fn get<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
@@ -60,7 +63,7 @@ fn checked(annotations: &Annotations, name: &str, allowed: &str) -> String {
     let value = get(annotations, name).unwrap_or_default();
     let fits = fancy_regex::Regex::new(allowed).is_ok_and(|regex| regex.is_match(value).unwrap_or(false));
     if fits {
-        return value.to_owned();
+        return value.trim().to_owned();
     }
     tracing::warn!(target: "ingress-nginx", "{name} {value:?} is invalid, defaulting to ''");
     String::new()
@@ -75,7 +78,7 @@ fn size(text: &str) -> Option<usize> {
         'g' => 1 << 30,
         _ => return text.parse().ok(),
     };
-    text.get(..text.len() - 1)?.parse::<usize>().ok().map(|count| count * factor)
+    text.get(..text.len() - 1)?.parse::<usize>().ok()?.checked_mul(factor)
 }
 
 #[cfg(test)]
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_value_takes_blanks_but_no_base64_padding() {
-        assert_eq!(policy(&annotated("canary-by-header-value", "a b")).header_value, "a b");
+        assert_eq!(policy(&annotated("canary-by-header-value", " a b")).header_value, "a b");
         assert_eq!(policy(&annotated("canary-by-header-value", "ab==")).header_value, "");
     }
 

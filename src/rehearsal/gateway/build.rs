@@ -1,6 +1,7 @@
 //! From Kubernetes objects to [`Routing`], in the order and with the silences of ingress-nginx's
 //! `createUpstreams`, `getBackendServers` and `mergeAlternativeBackends`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use kube::ResourceExt as _;
 
 use super::annotations;
 use super::endpoints::endpoints;
-use super::model::{Location, PathType, Policy, Routing, Upstream};
+use super::model::{CATCH_ALL, Location, PathType, Policy, Routing, Upstream};
 
 /// `spec.controller` of the `IngressClass` objects this controller answers to.
 pub const CONTROLLER: &str = "k8s.io/ingress-nginx";
@@ -36,7 +37,8 @@ pub fn build(objects: &Objects) -> Routing {
     for ingress in &ours {
         add_upstreams(&mut routing, objects, ingress);
     }
-    for ingress in ours.iter().filter(|ingress| !annotations::is_canary(ingress.annotations())) {
+    add_servers(&mut routing, &ours);
+    for ingress in &ours {
         add_locations(&mut routing, ingress);
     }
     for ingress in ours.iter().filter(|ingress| annotations::is_canary(ingress.annotations())) {
@@ -45,12 +47,14 @@ pub fn build(objects: &Objects) -> Routing {
     routing
 }
 
-/// Our Ingresses, oldest first: where two claim the same, the older wins.
+/// Our Ingresses, oldest first: where two claim the same, the older wins. Of two of one second the one whose name
+/// comes last is taken for the older, as the controller does.
 pub fn ours(objects: &Objects) -> Vec<&Arc<Ingress>> {
     let mut ours: Vec<_> =
         objects.ingresses.iter().filter(|ingress| is_ours(ingress, &objects.classes)).collect();
     ours.sort_by_key(|ingress| {
-        (ingress.creation_timestamp().map(|time| time.0), ingress.namespace(), ingress.name_any())
+        let name = format!("{}/{}", ingress.namespace().unwrap_or_default(), ingress.name_any());
+        (ingress.creation_timestamp().map(|time| time.0), Reverse(name))
     });
     ours
 }
@@ -72,7 +76,8 @@ fn paths(ingress: &Ingress) -> Vec<(String, &HTTPIngressPath)> {
     rules
         .iter()
         .flat_map(|rule| {
-            let host = rule.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| "_".to_owned());
+            let host =
+                rule.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| CATCH_ALL.to_owned());
             let paths = rule.http.as_ref().map(|http| http.paths.as_slice()).unwrap_or_default();
             paths.iter().map(move |path| (host.clone(), path))
         })
@@ -108,27 +113,46 @@ fn add_upstreams(routing: &mut Routing, objects: &Objects, ingress: &Ingress) {
             no_server: canary,
             policy: if canary { annotations::policy(ingress.annotations()) } else { Policy::default() },
             alternatives: Vec::new(),
-            affinity: if canary { None } else { annotations::affinity(ingress.annotations()) },
+            affinity: None,
         });
     }
 }
 
+/// The catch-all, and the hosts of all Ingresses that are no canaries.
+fn add_servers(routing: &mut Routing, ours: &[&Arc<Ingress>]) {
+    let mains = ours.iter().filter(|ingress| !annotations::is_canary(ingress.annotations()));
+    let hosts = mains.flat_map(|ingress| paths(ingress)).map(|(host, _)| host);
+    routing.servers.extend(hosts.chain([CATCH_ALL.to_owned()]).map(|host| (host, Vec::new())));
+}
+
+/// Every path of an Ingress whose upstream is no canary's, whatever the Ingress calls itself (trap 2): a Service
+/// that a canary introduced gets no location, and a canary of a Service that was known before gets one.
 fn add_locations(routing: &mut Routing, ingress: &Ingress) {
     let namespace = ingress.namespace().unwrap_or_default();
     for (host, path) in paths(ingress) {
         let Some(backend) = &path.backend.service else {
             continue;
         };
+        let name = upstream_name(&namespace, backend);
+        let Some(upstream) = routing.upstreams.get_mut(&name).filter(|upstream| !upstream.no_server) else {
+            continue;
+        };
+        if let Some(cookie) = annotations::affinity(ingress.annotations()) {
+            upstream.affinity = Some(cookie);
+        }
         let location = Location {
             path: path.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
             kind: kind(path),
-            upstream: upstream_name(&namespace, backend),
+            upstream: name,
             namespace: namespace.clone(),
             ingress: ingress.name_any(),
             service: backend.name.clone(),
             body_limit: annotations::body_limit(ingress.annotations()),
         };
-        let locations = routing.servers.entry(host).or_default();
+        let server = if routing.servers.contains_key(&host) { &host } else { CATCH_ALL };
+        let Some(locations) = routing.servers.get_mut(server) else {
+            continue;
+        };
         if !locations.iter().any(|old| old.path == location.path && old.kind == location.kind) {
             locations.push(location);
         }
@@ -143,7 +167,8 @@ fn kind(path: &HTTPIngressPath) -> PathType {
     }
 }
 
-/// Hangs a canary upstream on the primary of the same host, path and path type; drops it where none takes it.
+/// Hangs a canary upstream on the primary of the same host, path and path type. One path that no primary has
+/// takes the upstream away from all of them, as in the controller.
 fn merge_canary(routing: &mut Routing, ingress: &Ingress) {
     let namespace = ingress.namespace().unwrap_or_default();
     for (host, path) in paths(ingress) {
@@ -151,42 +176,48 @@ fn merge_canary(routing: &mut Routing, ingress: &Ingress) {
             continue;
         };
         let alternative = upstream_name(&namespace, backend);
-        let Some(locations) = routing.servers.get(&host) else {
+        let Some(locations) =
+            routing.servers.get(&host).filter(|_| routing.upstreams.contains_key(&alternative))
+        else {
+            tracing::warn!(target: "ingress-nginx", "no server {host}, or no upstream {alternative} any more");
             continue;
         };
-        if locations.iter().any(|location| location.upstream == alternative) {
-            tracing::warn!(target: "ingress-nginx", "alternative upstream {alternative} is primary upstream in Ingress");
-            continue;
-        }
-        let wanted = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-        let primary = locations
-            .iter()
-            .find(|location| location.path == wanted && location.kind == kind(path))
-            .map(|location| location.upstream.clone());
-        let merged = primary.is_some_and(|primary| hang(&mut routing.upstreams, &primary, &alternative));
-        if !merged {
-            tracing::warn!(target: "ingress-nginx", "no matching primary for {alternative} of {}", ingress.name_any());
-            let taken =
-                routing.upstreams.values().any(|upstream| upstream.alternatives.contains(&alternative));
-            if !taken {
-                routing.upstreams.remove(&alternative);
+        let (mut merged, mut is_primary) = (false, false);
+        for location in locations {
+            is_primary = location.upstream == alternative;
+            if is_primary {
+                tracing::warn!(target: "ingress-nginx", "alternative upstream {alternative} is primary upstream in Ingress");
+                break;
             }
+            // Not defaulted to `/`, as that of a location is.
+            if path.path.as_deref().unwrap_or_default() == location.path && location.kind == kind(path) {
+                merged = hang(&mut routing.upstreams, &location.upstream, &alternative, ingress);
+            }
+        }
+        if !is_primary && !merged {
+            tracing::warn!(target: "ingress-nginx", "no matching primary for {alternative} of {}", ingress.name_any());
+            routing.upstreams.remove(&alternative);
         }
     }
 }
 
-fn hang(upstreams: &mut BTreeMap<String, Upstream>, primary: &str, alternative: &str) -> bool {
-    if !upstreams.contains_key(alternative) {
-        return false;
-    }
+fn hang(
+    upstreams: &mut BTreeMap<String, Upstream>,
+    primary: &str,
+    alternative: &str,
+    ingress: &Ingress,
+) -> bool {
     let Some(primary) = upstreams.get_mut(primary).filter(|primary| !primary.no_server) else {
         return false;
     };
-    if !primary.alternatives.iter().any(|known| known == alternative) {
-        primary.alternatives.push(alternative.to_owned());
+    if primary.alternatives.iter().any(|known| known == alternative) {
+        return true;
     }
+    primary.alternatives.push(alternative.to_owned());
     let affinity = primary.affinity.clone();
-    if let Some(canary) = upstreams.get_mut(alternative) {
+    if let Some(canary) = upstreams.get_mut(alternative)
+        && annotations::keeps_sessions(ingress.annotations())
+    {
         canary.affinity = affinity;
     }
     true

@@ -62,7 +62,8 @@ fn by_header(policy: &Policy, request: Request<'_>) -> Option<bool> {
     if policy.header.is_empty() {
         return None;
     }
-    let value = request.headers.get(policy.header.as_str())?.to_str().ok()?;
+    // The variable of nginx that the Lua reads has `_` for both.
+    let value = request.headers.get(policy.header.replace('_', "-"))?.to_str().ok()?;
     if !policy.header_value.is_empty() {
         return (policy.header_value == value).then_some(true);
     }

@@ -36,6 +36,9 @@ mod watch;
 
 use model::Routing;
 
+/// Before the next try when no connection could be accepted: out of file descriptors, mostly.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
 /// How a gateway is started.
 #[derive(Clone)]
 pub struct Options {
@@ -184,10 +187,12 @@ impl Gateway {
             loop {
                 let objects = informers.objects();
                 state.push(build::build(&objects));
-                reporter.report(&client, &build::ours(&objects)).await;
-                tokio::select! {
-                    () = cancel.cancelled() => return,
-                    () = informers.changed() => {}
+                let rest = async {
+                    reporter.report(&client, &build::ours(&objects)).await;
+                    informers.changed().await;
+                };
+                if cancel.run_until_cancelled(rest).await.is_none() {
+                    return;
                 }
             }
         });
@@ -204,7 +209,10 @@ impl Gateway {
         let (state, cancel, tasks) = (Arc::clone(&self.state), self.cancel.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
             while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
-                let Ok((stream, remote)) = accepted else { continue };
+                let Ok((stream, remote)) = accepted else {
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                };
                 let (state, cancel) = (Arc::clone(&state), cancel.clone());
                 tasks.spawn(async move {
                     let service = service_fn(move |request| {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+/// Name of the server for every host that has none of its own.
+pub const CATCH_ALL: &str = "_";
+
 /// Everything one nginx would have loaded: immutable, swapped as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// Locations per host; `_` is the catch-all server.
+    /// Locations per host, or [`CATCH_ALL`].
     pub servers: BTreeMap<String, Vec<Location>>,
     /// Upstreams by name (`<namespace>-<service>-<port>`).
     pub upstreams: BTreeMap<String, Upstream>,
@@ -117,7 +120,7 @@ impl Routing {
 
     fn server(&self, host: &str) -> Option<(&str, &Vec<Location>)> {
         let wildcard = host.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-        [Some(host.to_owned()), wildcard, Some("_".to_owned())]
+        [Some(host.to_owned()), wildcard, Some(CATCH_ALL.to_owned())]
             .into_iter()
             .flatten()
             .find_map(|name| self.servers.get_key_value(&name))

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::networking::v1::IngressClass;
-use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 use super::build::CONTROLLER;
 use super::metrics::{NAMESPACE, POD};
-use crate::rehearsal::workloads::objects::{ensure, ports_annotation};
+use crate::rehearsal::workloads::objects::{ensure, merge_status, ports_annotation};
 
 /// Image of the controller that the gateway plays.
 const IMAGE: &str = "registry.k8s.io/ingress-nginx/controller:v1.15.1";
@@ -54,12 +53,11 @@ async fn pod(client: &Client, labels: &serde_json::Value, ports: &[(u16, SocketA
         }]},
     });
     ensure(&pods, pod).await?;
-    let status = json!({"status": {
+    let status = json!({
         "phase": "Running", "podIP": "10.244.0.2",
         "conditions": [{"type": "Ready", "status": "True"}, {"type": "ContainersReady", "status": "True"}],
         "containerStatuses": [{"name": "controller", "image": IMAGE, "imageID": "", "ready": true, "restartCount": 0,
                                "state": {"running": {}}}],
-    }});
-    let params = PatchParams { field_manager: Some("kubelet".into()), ..PatchParams::default() };
-    pods.patch_status(POD, &params, &Patch::Merge(status)).await.map(drop)
+    });
+    merge_status(&pods, POD, status, "kubelet").await.map(drop)
 }

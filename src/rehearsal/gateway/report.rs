@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::rehearsal::clock;
+use crate::rehearsal::workloads::objects::{is_not_found, merge, merge_status};
 
 /// Name under which the controller writes.
 const MANAGER: &str = "nginx-ingress-controller";
@@ -57,12 +58,14 @@ impl Reporter {
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
         let now = clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         if let Some(seen) = self.seen.get_mut(&key) {
-            seen.version = version;
+            seen.version.clone_from(&version);
             seen.count += 1;
             let patch = json!({"count": seen.count, "lastTimestamp": now});
-            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-            api.patch(&seen.event, &params, &Patch::Merge(patch)).await?;
-            return Ok(());
+            match merge(&api, &seen.event, patch, MANAGER).await {
+                // The API server keeps Events for an hour only.
+                Err(gone) if is_not_found(&gone) => {}
+                patched => return patched.map(drop),
+            }
         }
         let name = format!("{}.{:x}", ingress.name_any(), clock::now().as_nanosecond());
         let event = json!({
@@ -96,7 +99,6 @@ fn has_address(ingress: &Ingress) -> bool {
 
 async fn set_address(client: &Client, ingress: &Ingress) -> kube::Result<()> {
     let api: Api<Ingress> = Api::namespaced(client.clone(), &ingress.namespace().unwrap_or_default());
-    let patch = json!({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}});
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    api.patch_status(&ingress.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
+    let status = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}});
+    merge_status(&api, &ingress.name_any(), status, MANAGER).await.map(drop)
 }

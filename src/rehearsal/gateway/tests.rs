@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Event, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::*;
@@ -76,8 +76,17 @@ impl Bench {
     async fn annotate(&self, name: &str, value: Value) {
         let key = format!("{}{name}", annotations::PREFIX);
         let patch = json!({"metadata": {"annotations": {key: value}}});
-        merge(&self.ingresses(), ingress::CANARY, patch, "test").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        let patched = merge(&self.ingresses(), ingress::CANARY, patch, "test").await.unwrap();
+        let policy = annotations::policy(patched.annotations());
+        until("the policy is live", async || {
+            let live = self.gateway.state.live();
+            live.upstreams.get("langfuse-langfuse-web-3000").is_some_and(|canary| canary.policy == policy)
+        })
+        .await;
+    }
+
+    async fn delete(&self, name: &str) {
+        self.ingresses().delete(name, &kube::api::DeleteParams::default()).await.unwrap();
     }
 
     async fn get(&self, host: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, String) {
@@ -107,6 +116,15 @@ impl Bench {
     }
 }
 
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 #[tokio::test]
 async fn weights_move_real_requests() {
     let bench = bench().await;
@@ -122,7 +140,7 @@ async fn weights_move_real_requests() {
     assert_eq!(all, 6000);
     let metrics = bench.gateway.state.metrics.text();
     assert!(metrics.contains("canary=\"langfuse-langfuse-web-3000\"") && canary > 1000, "{metrics}");
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    bench.gateway.stop().await;
     let log = std::fs::read_to_string(bench.dir.path().join("access.log")).unwrap();
     assert_eq!(log.lines().count(), 6000);
     let seen = log.lines().filter(|line| line.contains("[langfuse-langfuse-web-3000]")).count();
@@ -150,30 +168,37 @@ async fn deleted_ingresses() {
     let bench = bench().await;
     bench.annotate("canary-weight", json!("100")).await;
     assert_eq!(bench.share(50).await, 50);
-    bench.ingresses().delete(ingress::CANARY, &kube::api::DeleteParams::default()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    bench.delete(ingress::CANARY).await;
+    until("the canary is gone", async || bench.gateway.state.live().upstreams.len() == 2).await;
     assert_eq!(bench.share(50).await, 0);
-    bench.ingresses().delete(ingress::MAIN, &kube::api::DeleteParams::default()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_eq!(bench.get(ingress::HOST, &[], vec![]).await.0, 404);
+    bench.delete(ingress::MAIN).await;
+    until("404", async || bench.get(ingress::HOST, &[], vec![]).await.0 == 404).await;
 }
 
 #[tokio::test]
 async fn the_controller_reports_back() {
     let bench = bench().await;
     bench.annotate("canary-weight", json!("30")).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let main = bench.ingresses().get(ingress::MAIN).await.unwrap();
-    let status = serde_json::to_value(main.status).unwrap();
-    assert_eq!(status.pointer("/loadBalancer/ingress/0/ip"), Some(&json!("127.0.0.1")));
+    until("the main Ingress has an address", async || {
+        let status =
+            serde_json::to_value(bench.ingresses().get(ingress::MAIN).await.unwrap().status).unwrap();
+        status.pointer("/loadBalancer/ingress/0/ip") == Some(&json!("127.0.0.1"))
+    })
+    .await;
     let events: Api<Event> = Api::namespaced(bench.client.clone(), "langfuse");
-    let events = events.list(&kube::api::ListParams::default()).await.unwrap();
-    let sync =
-        events.items.iter().find(|event| event.involved_object.name.as_deref() == Some(ingress::CANARY));
-    assert_eq!(sync.and_then(|event| event.reason.as_deref()), Some("Sync"));
+    let synced = async || {
+        let events = events.list(&kube::api::ListParams::default()).await.unwrap().items;
+        let about = |event: &Event| event.involved_object.name.as_deref() == Some(ingress::CANARY);
+        events.into_iter().find(|event| about(event) && event.reason.as_deref() == Some("Sync"))
+    };
+    until("a Sync Event", async || synced().await.is_some()).await;
+    let old = synced().await.unwrap().metadata.name.unwrap();
+    events.delete(&old, &kube::api::DeleteParams::default()).await.unwrap();
+    bench.annotate("canary-weight", json!("31")).await;
+    until("another one where the first was too old", async || synced().await.is_some()).await;
     let pushed = metrics::backends(&bench.gateway.state.pushed());
     let canary = pushed.as_array().unwrap().iter().find(|backend| backend["noServer"] == true).unwrap();
-    assert_eq!(canary["trafficShapingPolicy"]["weight"], 30);
+    assert_eq!(canary["trafficShapingPolicy"]["weight"], 31);
     let Bench { gateway, .. } = bench;
     gateway.stop().await;
 }

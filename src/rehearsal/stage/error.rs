@@ -13,6 +13,17 @@ pub enum StageError {
         /// What the system answered.
         source: io::Error,
     },
+    /// The user's cache folder cannot be used.
+    #[error(
+        "{path}: {source}; lists of what runs and the ClickHouse engine are kept there: set XDG_CACHE_HOME to a \
+         directory you can write to"
+    )]
+    Cache {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
     /// Another rehearsal lives in the directory.
     #[error(
         "{dir} belongs to the rehearsal with process id {pid}, which is running; end it or give another --dir"

@@ -52,6 +52,16 @@ impl Identity {
             })
     }
 
+    /// As [`Identity::signal_group`], to every descendant as well: PostgreSQL's sessions lead groups of their own.
+    pub fn signal_tree(&self, signal: Signal) {
+        // Listed first: what a killed process started has another parent afterwards.
+        let descendants = self.descendants();
+        self.signal_group(signal);
+        for descendant in descendants {
+            descendant.signal(signal);
+        }
+    }
+
     /// Every process that it started, and theirs; those whose parent is gone are not found.
     pub fn descendants(&self) -> Vec<Self> {
         let mut found = Vec::new();

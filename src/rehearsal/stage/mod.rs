@@ -12,12 +12,14 @@ mod process;
 mod ready;
 mod registry;
 mod search;
+mod shared_memory;
 mod spawner;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt as _, PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,6 +33,7 @@ pub use ready::await_ready;
 pub use registry::Swept;
 pub(crate) use registry::cache_folder;
 pub use search::find_program;
+pub use shared_memory::give_back as give_back_shared_memory;
 
 use registry::{Ledger, Registry};
 
@@ -38,7 +41,6 @@ use registry::{Ledger, Registry};
 pub struct Stage {
     dir: PathBuf,
     made: bool,
-    kept: bool,
     closed: bool,
     account: Option<Account>,
     ledger: Arc<Ledger>,
@@ -66,7 +68,7 @@ impl Stage {
         let passable = if account.is_some() { 0o711 } else { 0o700 };
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(passable)).map_err(StageError::at(&dir))?;
         let ledger = Arc::new(Ledger::create(&registry, &dir, made)?);
-        Ok(Self { dir, made, kept: false, closed: false, account, ledger, swept })
+        Ok(Self { dir, made, closed: false, account, ledger, swept })
     }
 
     /// The directory; absolute.
@@ -116,9 +118,9 @@ impl Stage {
         Ok(Starter { logs: self.room("logs")?, ledger: Arc::clone(&self.ledger) })
     }
 
-    /// Leaves the directory in place when the rehearsal ends (`--keep`).
-    pub fn keep(&mut self) {
-        self.kept = true;
+    /// Leaves the directory in place when the rehearsal ends (`--keep`), also when it is killed.
+    pub fn keep(&self) -> Result<(), StageError> {
+        self.ledger.keep()
     }
 
     /// Ends what still runs and removes the directory; call it after the parts were stopped in their order.
@@ -129,7 +131,8 @@ impl Stage {
     }
 
     fn remove(&self) -> Result<(), StageError> {
-        if self.kept {
+        shared_memory::give_back_below(&self.dir);
+        if self.ledger.is_kept() {
             return self.ledger.forget();
         }
         registry::remove_contents(&self.dir, self.made).map_err(StageError::at(&self.dir))?;
@@ -163,6 +166,12 @@ impl Starter {
         let log = self.logs.join(format!("{}.log", program.name));
         Process::start(program, log, &self.ledger).await
     }
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    open.and_then(|mut open| open.write_all(text.as_bytes()))
 }
 
 fn fresh() -> Result<PathBuf, StageError> {

@@ -196,18 +196,13 @@ impl Process {
         self.identity.signal_group(signal)
     }
 
-    /// As [`Process::signal`], to every descendant as well: PostgreSQL's sessions lead groups of their own.
+    /// As [`Process::signal`], to every descendant as well.
     pub fn signal_tree(&self, signal: Signal) {
-        // Listed first: what a killed process started has another parent afterwards.
-        let descendants = self.identity.descendants();
-        self.signal(signal);
-        for descendant in descendants {
-            descendant.signal(signal);
-        }
+        self.identity.signal_tree(signal);
     }
 
-    /// Asks the process to end, waits up to `grace`, then kills it.
-    pub async fn stop(mut self, grace: Duration) {
+    /// Asks the process to end, waits up to `grace`, then kills it and all it started; whether it ended by itself.
+    pub async fn stop(mut self, grace: Duration) -> bool {
         self.signal_tree(Signal::CONT); // a paused process cannot end
         self.stdin = None;
         if let Some(signal) = self.stop.signal() {
@@ -215,9 +210,11 @@ impl Process {
         }
         if tokio::time::timeout(grace, self.child.wait()).await.is_err() {
             tracing::warn!("{} did not end within {grace:?}: killed", self.name);
-            self.signal(Signal::KILL);
+            self.signal_tree(Signal::KILL);
             let _ = self.child.wait().await;
+            return false;
         }
+        true
     }
 
     /// Kills the process and all it started, and waits until it is gone.

@@ -14,10 +14,12 @@ use std::{
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, StageError};
+use super::{Identity, StageError, shared_memory::give_back_below};
 use crate::rehearsal::clock;
 
 const LEDGER: &str = "stage.json";
+/// The ledger while it is written.
+const NEXT: &str = "stage.json.next";
 const KILL_GRACE: Duration = Duration::from_millis(500);
 const REMOVALS: usize = 20;
 const END_GRACE: Duration = Duration::from_secs(3);
@@ -27,6 +29,9 @@ struct Record {
     owner: Identity,
     /// Whether the directory itself may go, not only what is in it.
     made: bool,
+    /// Whether everything is to stay when the rehearsal ends (`--keep`), in whatever way it does.
+    #[serde(default)]
+    kept: bool,
     children: Vec<Child>,
 }
 
@@ -44,7 +49,6 @@ impl Child {
     }
 
     fn ask(&self) {
-        self.identity.signal(Signal::CONT);
         self.identity.signal(if self.by_quit { Signal::QUIT } else { Signal::TERM });
     }
 }
@@ -84,7 +88,7 @@ impl Registry {
             match read(&dir) {
                 Some(record) if record.owner.lives() => continue,
                 Some(record) => match clean(&dir, record).await {
-                    Ok(done) => swept.push(done),
+                    Ok(done) => swept.extend(done),
                     Err(why) => {
                         tracing::warn!(
                             "{}: a dead rehearsal's leftovers cannot be removed: {why}",
@@ -104,32 +108,54 @@ impl Registry {
     }
 }
 
-async fn clean(dir: &Path, record: Record) -> io::Result<Swept> {
+/// Ends what still runs and removes the files; what was to be kept is only no longer ours.
+async fn clean(dir: &Path, record: Record) -> io::Result<Option<Swept>> {
     let left: Vec<Child> = record.children.into_iter().filter(Child::lives).collect();
     end(&left).await;
+    give_back_below(dir);
+    if record.kept {
+        return std::fs::remove_file(dir.join(LEDGER)).map(|()| None);
+    }
     remove_contents(dir, record.made)?;
-    Ok(Swept { dir: dir.to_path_buf(), killed: left.into_iter().map(|child| child.name).collect() })
+    let killed = left.into_iter().map(|child| child.name).collect();
+    Ok(Some(Swept { dir: dir.to_path_buf(), killed }))
 }
 
 /// Asks, then kills.
 async fn end(children: &[Child]) {
-    children.iter().for_each(Child::ask);
+    let all = ask(children);
     let start = clock::mono();
-    while clock::since(start) < END_GRACE && children.iter().any(Child::lives) {
+    while clock::since(start) < END_GRACE && all.iter().any(Identity::lives) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for child in children {
-        child.identity.signal_group(Signal::KILL);
-    }
-    while clock::since(start) < END_GRACE * 2 && children.iter().any(Child::lives) {
+    kill(&all);
+    while clock::since(start) < END_GRACE * 2 && all.iter().any(Identity::lives) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+/// Asks the children to end, awake where they were paused; returns them with all that they started, which has
+/// another parent once they are gone.
+fn ask(children: &[Child]) -> Vec<Identity> {
+    let family = |child: &Child| [vec![child.identity.clone()], child.identity.descendants()].concat();
+    let all: Vec<Identity> = children.iter().flat_map(family).collect();
+    for process in &all {
+        process.signal(Signal::CONT);
+    }
+    children.iter().for_each(Child::ask);
+    all
+}
+
+fn kill(processes: &[Identity]) {
+    for process in processes {
+        process.signal_group(Signal::KILL);
+    }
+}
+
 /// Without a runtime to await on: the way out of a panic.
-fn wait_briefly(children: &[Child]) {
+fn wait_briefly(processes: &[Identity]) {
     let start = clock::mono();
-    while clock::since(start) < KILL_GRACE && children.iter().any(Child::lives) {
+    while clock::since(start) < KILL_GRACE && processes.iter().any(Identity::lives) {
         std::thread::yield_now();
     }
 }
@@ -155,6 +181,16 @@ pub(super) fn remove_contents(dir: &Path, with_dir: bool) -> io::Result<()> {
         }
     }
     Err(io::Error::other("something still writes there"))
+}
+
+/// Takes back what [`Ledger::create`] wrote before it failed.
+fn give_back(dir: &Path, made: bool) {
+    for name in [NEXT, LEDGER] {
+        let _ = std::fs::remove_file(dir.join(name));
+    }
+    if made {
+        let _ = std::fs::remove_dir(dir);
+    }
 }
 
 /// Removes everything but the ledger; returns how much there was.
@@ -195,12 +231,32 @@ impl Ledger {
             source: io::ErrorKind::NotFound.into(),
         })?;
         let pointer = registry.dir.join(format!("{}-{}", owner.pid, uuid::Uuid::new_v4().simple()));
-        let record = Mutex::new(Record { owner, made, children: Vec::new() });
+        let record = Mutex::new(Record { owner, made, kept: false, children: Vec::new() });
         let ledger = Self { file: dir.join(LEDGER), pointer, record };
-        ledger.write()?;
-        std::fs::write(&ledger.pointer, dir.as_os_str().as_encoded_bytes())
-            .map_err(StageError::at(&ledger.pointer))?;
-        Ok(ledger)
+        match ledger.begin(dir) {
+            Ok(()) => Ok(ledger),
+            Err(why) => {
+                let _ = std::fs::remove_file(&ledger.pointer);
+                give_back(dir, made);
+                Err(why)
+            }
+        }
+    }
+
+    fn begin(&self, dir: &Path) -> Result<(), StageError> {
+        self.write()?;
+        std::fs::write(&self.pointer, dir.as_os_str().as_encoded_bytes()).map_err(in_cache(&self.pointer))
+    }
+
+    /// Everything stays when the rehearsal ends.
+    pub(super) fn keep(&self) -> Result<(), StageError> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).kept = true;
+        self.write()
+    }
+
+    /// Whether everything is to stay.
+    pub(super) fn is_kept(&self) -> bool {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).kept
     }
 
     pub(super) fn add(&self, name: &str, identity: &Identity, by_quit: bool) -> Result<(), StageError> {
@@ -231,13 +287,10 @@ impl Ledger {
 
     /// As [`Ledger::end_all`], at once and without awaiting anything.
     pub(super) fn kill_all(&self) {
-        let children = self.children();
-        children.iter().for_each(Child::ask);
-        wait_briefly(&children);
-        for child in &children {
-            child.identity.signal_group(Signal::KILL);
-        }
-        wait_briefly(&children); // what they had open must not be written any more
+        let all = ask(&self.children());
+        wait_briefly(&all);
+        kill(&all);
+        wait_briefly(&all); // what they had open must not be written any more
     }
 
     /// Drops the pointer and the ledger: nothing here is ours any more.
@@ -255,7 +308,7 @@ impl Ledger {
     fn write(&self) -> Result<(), StageError> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let text = serde_json::to_vec_pretty(&*record).map_err(io::Error::other);
-        let next = self.file.with_extension("json.next");
+        let next = self.file.with_file_name(NEXT);
         text.and_then(|text| std::fs::write(&next, text))
             .and_then(|()| std::fs::rename(&next, &self.file))
             .map_err(StageError::at(&self.file))
@@ -277,11 +330,16 @@ pub(crate) fn cache_folder() -> Result<PathBuf, StageError> {
 
 /// Creates `dir` (0700) and refuses one that belongs to somebody else.
 fn private_dir(dir: &Path) -> Result<(), StageError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StageError::at(dir))?;
-    let owner = std::fs::symlink_metadata(dir).map_err(StageError::at(dir))?.uid();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(in_cache(dir))?;
+    let owner = std::fs::symlink_metadata(dir).map_err(in_cache(dir))?.uid();
     if owner == rustix::process::getuid().as_raw() {
         return Ok(());
     }
-    let source = io::Error::new(io::ErrorKind::PermissionDenied, format!("belongs to user {owner}"));
-    Err(StageError::Path { path: dir.to_path_buf(), source })
+    Err(in_cache(dir)(io::Error::new(io::ErrorKind::PermissionDenied, format!("belongs to user {owner}"))))
+}
+
+/// For `map_err`: an input/output error at `path` in the cache folder.
+fn in_cache(path: &Path) -> impl FnOnce(io::Error) -> StageError + use<> {
+    let path = path.to_path_buf();
+    move |source| StageError::Cache { path, source }
 }

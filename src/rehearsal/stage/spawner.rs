@@ -37,8 +37,10 @@ fn spawner() -> &'static mpsc::Sender<Order> {
         let serve = move || {
             for mut order in inbox {
                 let _entered = order.runtime.enter();
-                // A caller that gave up drops its child, which kills it.
-                let _ = order.answer.send(order.command.spawn());
+                if let Err(Ok(mut child)) = order.answer.send(order.command.spawn()) {
+                    // The caller gave up, so that nobody knows of this one.
+                    let _ = child.start_kill();
+                }
             }
         };
         let started = std::thread::Builder::new().name("spawner".into()).spawn(serve);

@@ -32,11 +32,11 @@ async fn nothing_is_left_after_close() {
 async fn a_directory_with_other_files_is_refused_and_a_kept_one_stays() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("mine");
-    let mut stage = Stage::open_with(registry(home.path()), Some(dir.clone())).await.unwrap();
+    let stage = Stage::open_with(registry(home.path()), Some(dir.clone())).await.unwrap();
     let busy = Stage::open_with(registry(home.path()), Some(dir.clone())).await.err().unwrap();
     assert!(matches!(busy, StageError::Busy { .. }), "{busy}");
     stage.room("data").unwrap();
-    stage.keep();
+    stage.keep().unwrap();
     stage.close().await.unwrap();
     assert!(dir.join("data").exists());
     let full = Stage::open_with(registry(home.path()), Some(dir)).await.err().unwrap();
@@ -56,6 +56,51 @@ async fn what_another_version_wrote_is_left_to_it() {
     assert!(stage.swept().is_empty() && theirs.exists());
     stage.close().await.unwrap();
     assert!(registry_dir.join("1-theirs").exists() && !registry_dir.join("2-gone").exists());
+}
+
+#[tokio::test]
+async fn a_kept_one_that_was_killed_stays_too() {
+    let home = tempfile::tempdir().unwrap();
+    let stage = Stage::open_with(registry(home.path()), Some(home.path().join("mine"))).await.unwrap();
+    let data = stage.room("data").unwrap();
+    stage.keep().unwrap();
+    let ledger = stage.dir().join("stage.json");
+    let mut written: serde_json::Value = serde_json::from_slice(&std::fs::read(&ledger).unwrap()).unwrap();
+    written["owner"]["started"] = 0.into(); // as if its process were gone
+    std::fs::write(&ledger, written.to_string()).unwrap();
+    let next = Stage::open_with(registry(home.path()), None).await.unwrap();
+    assert!(next.swept().is_empty() && data.exists() && !ledger.exists());
+    next.close().await.unwrap();
+    stage.close().await.unwrap();
+    assert!(data.exists());
+}
+
+#[tokio::test]
+async fn what_was_paused_and_what_left_its_group_is_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let stage = Stage::open_with(registry(home.path()), None).await.unwrap();
+    let parent = Program::new("parent", "/bin/sh", ["-c", "setsid sleep 600 & wait"]);
+    let parent = stage.spawn(parent).await.unwrap();
+    let family = || Identity::of(parent.pid()).map(|parent| parent.descendants()).unwrap_or_default();
+    let sleeps = |process: &Identity| {
+        std::fs::read(format!("/proc/{}/cmdline", process.pid)).is_ok_and(|line| line.starts_with(b"sleep"))
+    };
+    until(|| family().iter().any(sleeps)).await;
+    let sleeper = family().into_iter().find(sleeps).unwrap();
+    parent.signal_tree(rustix::process::Signal::STOP);
+    stage.close().await.unwrap();
+    assert!(!sleeper.lives());
+    drop(parent);
+}
+
+#[tokio::test]
+async fn a_directory_that_could_not_be_listed_is_given_back() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = registry(home.path());
+    std::fs::remove_dir(&registry.dir).unwrap(); // no pointer can be written
+    let dir = home.path().join("mine");
+    let why = Stage::open_with(registry, Some(dir.clone())).await.err().unwrap().to_string();
+    assert!(why.contains("XDG_CACHE_HOME") && !dir.exists(), "{why}");
 }
 
 #[tokio::test]

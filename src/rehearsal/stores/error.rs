@@ -8,6 +8,18 @@ pub enum StoreError {
     /// Its process, program or directory.
     #[error(transparent)]
     Stage(#[from] StageError),
+    /// The ClickHouse engine could not be installed.
+    #[error(
+        "the ClickHouse engine could not be installed: {source}\nit needs the network and 1 GB in {} once; or put a \
+         `clickhouse` binary on PATH",
+        folder.display()
+    )]
+    Engine {
+        /// Where it was to go.
+        folder: std::path::PathBuf,
+        /// What did not work.
+        source: StageError,
+    },
     /// PostgreSQL refused a statement.
     #[error("PostgreSQL, {doing}: {source}")]
     Postgres {

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::rehearsal::{
     clock,
-    stage::{Stage, StageError},
+    stage::{self, Stage, StageError},
 };
 
 pub use self::{
@@ -100,9 +100,7 @@ fn password() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Writes a file that only we may read.
+/// A file of a store that only we may read.
 fn write_private(file: &Path, text: &str) -> Result<(), StageError> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-    open.and_then(|mut open| open.write_all(text.as_bytes())).map_err(StageError::at(file))
+    stage::write_private(file, text).map_err(StageError::at(file))
 }

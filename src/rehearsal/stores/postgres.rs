@@ -15,7 +15,9 @@ use sqlx::{
 };
 
 use super::{Server, Service, StoreError, password, write_private};
-use crate::rehearsal::stage::{Account, Program, Stage, StageError, Stop, find_program, free_port};
+use crate::rehearsal::stage::{
+    Account, Program, Stage, StageError, Stop, find_program, free_port, give_back_shared_memory,
+};
 
 /// PostgreSQL as a service.
 pub type Postgres = Service<PostgresServer>;
@@ -90,15 +92,8 @@ impl Server for PostgresServer {
             .stop_by(Stop::Postgres)
     }
 
-    /// A killed server leaves a System V segment of 56 bytes, which only a restart on the same directory would
-    /// remove; its key and id stand in line 7 of `postmaster.pid`.
-    async fn bury(&self) {
-        let lines = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
-        let id = lines.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
-        if let (Some(id), Some(ipcrm)) = (id, find_program(&["ipcrm"], &[])) {
-            let removed = tokio::process::Command::new(ipcrm).args(["-m", id]).output().await;
-            tracing::debug!("shared memory {id}: {removed:?}");
-        }
+    fn bury(&self) {
+        give_back_shared_memory(&self.data);
     }
 
     async fn probe(&self) -> Result<(), String> {

@@ -22,9 +22,7 @@ pub trait Server: Send + Sync + 'static {
     fn program(&self) -> Program;
 
     /// Clears away what the killed server left outside its directory.
-    fn bury(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
+    fn bury(&self) {}
 
     /// Succeeds once the server answers a real request with its credentials.
     fn probe(&self) -> impl Future<Output = Result<(), String>> + Send;
@@ -77,8 +75,10 @@ impl<S: Server> Service<S> {
 
     /// A clean end; what was stored stays.
     pub async fn stop(&self) {
-        if let Some(process) = self.process.lock().await.take() {
-            process.stop(S::GRACE).await;
+        if let Some(process) = self.process.lock().await.take()
+            && !process.stop(S::GRACE).await
+        {
+            self.server.bury();
         }
     }
 
@@ -86,7 +86,7 @@ impl<S: Server> Service<S> {
     pub async fn kill(&self) {
         if let Some(process) = self.process.lock().await.take() {
             process.kill().await;
-            self.server.bury().await;
+            self.server.bury();
         }
     }
 

@@ -55,6 +55,17 @@ pub enum RehearsalError {
     Address(&'static str),
 }
 
+impl RehearsalError {
+    /// Whether the command line is what has to change.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Scenario(_) => true,
+            Self::Stage(why) => matches!(**why, StageError::Busy { .. } | StageError::NotEmpty { .. }),
+            _ => false,
+        }
+    }
+}
+
 impl From<StageError> for RehearsalError {
     fn from(error: StageError) -> Self {
         Self::Stage(Box::new(error))

@@ -158,6 +158,12 @@ async fn a_tie_group_stops_the_cursor() {
     })
     .await;
     assert!(migration(&rehearsal, "migrate_traces").await["finished_at"].is_null());
+    // Not only slow: it stands at the moment that so many rows share.
+    let tied = "SELECT count(*) FROM traces t JOIN background_migrations m ON m.name LIKE '%migrate_traces%' \
+                AND t.created_at = (m.state->>'maxDate')::timestamptz AT TIME ZONE 'UTC'";
+    let mut connection = PgConnection::connect(&rehearsal.info.postgres_url).await.unwrap();
+    let (tied,): (i64,) = sqlx::query_as(tied).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(tied, 6000);
     rehearsal.stop(|_| ()).await.unwrap();
 }
 
@@ -187,11 +193,12 @@ async fn faults_by_hand() {
     lift("redis-full", &[]).await.unwrap();
     shift(&rehearsal, 0).await;
 
-    fire("api-flaky", &["errors=1"]).await.unwrap();
+    fire("api-flaky", &["errors=1", "close_watches=1s"]).await.unwrap();
     let api: Api<Ingress> = Api::namespaced(rehearsal.levers.client.clone(), NAMESPACE);
     assert!(api.get(ingress::CANARY).await.is_err());
     lift("api-flaky", &[]).await.unwrap();
     assert!(api.get(ingress::CANARY).await.is_ok());
+    assert!(rehearsal.levers.lasting.lock().unwrap().is_empty(), "watches are closed no more");
 
     fire("v2-crash", &[]).await.unwrap();
     until("v2 is back", 10, || async {

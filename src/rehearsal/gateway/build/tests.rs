@@ -111,12 +111,86 @@ fn the_older_of_two_canaries_is_the_only_one() {
 }
 
 #[test]
+fn of_two_canaries_of_one_second_the_last_name_is_the_only_one() {
+    let all: &[(&str, &str)] = &[("canary", "true"), ("canary-weight", "100")];
+    let none: &[(&str, &str)] = &[("canary", "true"), ("canary-weight", "0")];
+    let both = objects(vec![
+        ingress("main", "h", "v2", 1, &[]),
+        ingress("a", "h", "v3b", 2, all),
+        ingress("b", "h", "v3", 2, none),
+    ]);
+    assert_eq!(answers(&both, "h"), "v2");
+}
+
+#[test]
+fn one_path_without_a_primary_takes_the_canary_away_from_all() {
+    let mut canary = ingress("canary", "h", "v3", 2, HALF);
+    let more = json!({"path": "/more", "pathType": "Prefix",
+                      "backend": {"service": {"name": "v3", "port": {"number": 3000}}}});
+    canary["spec"]["rules"][0]["http"]["paths"].as_array_mut().unwrap().push(more);
+    assert_eq!(answers(&main_and(canary), "h"), "v2");
+}
+
+#[test]
+fn whoever_names_a_service_first_decides_what_it_is() {
+    let canary = |second| ingress("canary", "h", "v3", second, HALF);
+    let with = |smoke, canary| {
+        objects(vec![ingress("main", "h", "v2", 1, &[]), ingress("smoke", "smoke", "v3", smoke, &[]), canary])
+    };
+    let canary_first = with(3, canary(2));
+    assert_eq!((answers(&canary_first, "h"), answers(&canary_first, "smoke")), ("v3".into(), "404".into()));
+    let smoke_first = with(2, canary(3));
+    assert_eq!((answers(&smoke_first, "h"), answers(&smoke_first, "smoke")), ("v2".into(), "v3".into()));
+    let main_last =
+        vec![ingress("smoke", "smoke", "v3", 1, &[]), canary(2), ingress("main", "h", "v2", 3, &[])];
+    assert_eq!(answers(&objects(main_last), "h"), "v3", "a canary that is taken for a main Ingress");
+}
+
+#[test]
 fn endpoints_decide_before_weights() {
     let mut pair = main_and(ingress("canary", "h", "v3", 2, HALF));
     pair.slices = read(vec![slice("v2", "10.0.0.2", true), slice("v3", "10.0.0.3", false)]);
     assert_eq!(answers(&pair, "h"), "v2");
     pair.slices = read(vec![slice("v2", "10.0.0.2", false), slice("v3", "10.0.0.3", true)]);
     assert_eq!(answers(&pair, "h"), "503");
+}
+
+/// Where the controller connects for `port` of the Service `v2`.
+fn addresses(service: Value, slice: Value, port: &Value) -> Vec<String> {
+    let backend = serde_json::from_value(json!({"name": "v2", "port": port})).unwrap();
+    let found = endpoints(&read(vec![service]), &read(vec![slice]), "langfuse", &backend);
+    found.into_iter().map(|endpoint| endpoint.address).collect()
+}
+
+#[test]
+fn a_port_is_found_by_number_name_and_target() {
+    let of =
+        |ports: Value| json!({"metadata": {"name": "v2", "namespace": "langfuse"}, "spec": {"ports": ports}});
+    let ports = json!([{"name": "http", "port": 80, "targetPort": 3000}]);
+    let named = slice("v2", "10.0.0.2", true);
+    for wanted in [json!({"number": 80}), json!({"name": "http"}), json!({"number": 3000})] {
+        assert_eq!(addresses(of(ports.clone()), named.clone(), &wanted), ["10.0.0.2:3000"], "{wanted}");
+    }
+    assert!(addresses(of(ports.clone()), named.clone(), &json!({"number": 81})).is_empty());
+    let mut nameless = named;
+    for written in [json!([{"port": 3000, "protocol": "TCP"}]), json!([])] {
+        nameless["ports"] = written;
+        assert_eq!(addresses(of(ports.clone()), nameless.clone(), &json!({"number": 80})), ["10.0.0.2:3000"]);
+    }
+}
+
+#[test]
+fn an_external_name_is_taken_as_it_is_but_for_the_controller_itself() {
+    let external = |name: &str| {
+        json!({"metadata": {"name": "v2", "namespace": "langfuse"},
+               "spec": {"type": "ExternalName", "externalName": name, "ports": [{"port": 80, "targetPort": 3000}]}})
+    };
+    let unused = || slice("other", "10.0.0.2", true);
+    assert_eq!(addresses(external("v2.example"), unused(), &json!({"number": 80})), ["v2.example:3000"]);
+    assert_eq!(addresses(external("v2.example"), unused(), &json!({"number": 99})), ["v2.example:99"]);
+    for own in ["localhost", "127.0.0.1", "::1"] {
+        assert!(addresses(external(own), unused(), &json!({"number": 80})).is_empty(), "{own}");
+    }
 }
 
 #[test]

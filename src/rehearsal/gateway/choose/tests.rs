@@ -80,6 +80,12 @@ fn plain_header(#[case] value: &str, #[case] rolled: i64, #[case] want: char) {
     assert_eq!(ask(&routing, &[("x-canary", value)], rolled), want);
 }
 
+#[test]
+fn an_underscore_in_the_name_of_a_header_is_a_hyphen() {
+    let routing = pair(Policy { header: "x_canary".into(), ..weight(0) });
+    assert_eq!(ask(&routing, &[("x-canary", "always")], 1), 'C');
+}
+
 #[rstest]
 #[case::equal("v3", 'C')]
 #[case::always_is_no_longer_magic("always", 'P')]

@@ -12,7 +12,10 @@ async fn s3_stores_and_lists_events() {
     const MINUTE: Duration = Duration::from_mins(1);
     let stage = stage().await;
     let store = s3::start(&stage).await.unwrap();
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+    // A connection of its own for each request: one that was kept open may end a kill in other words.
+    let http =
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(2));
+    let http = http.build().unwrap();
     let bucket = Bucket::new(store.url().parse().unwrap(), UrlStyle::Path, s3::BUCKET, s3::REGION).unwrap();
     let keys = Credentials::new(store.access_key(), store.secret_key());
     let key = "project/trace/trace-1/event é.json";
