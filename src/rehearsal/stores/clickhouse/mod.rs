@@ -65,11 +65,6 @@ impl ClickHouseServer {
     pub fn reader_password(&self) -> &str {
         &self.reader_password
     }
-
-    /// Whether this is the chdb package behind our front, not a server binary.
-    pub fn is_embedded(&self) -> bool {
-        matches!(self.engine, Engine::Chdb { .. })
-    }
 }
 
 impl Server for ClickHouseServer {
