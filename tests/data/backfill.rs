@@ -4,14 +4,8 @@ use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
 use crate::forward::{
-    age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting,
+    age_locks, ask, compare, cursors_are_true, document, forget, is_finished, spawn, sql, until, waiting,
 };
-
-fn document(output: &std::process::Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
-}
 
 /// All tables, all columns; what cannot be converted is told and does not stop the rest.
 #[tokio::test]

@@ -10,7 +10,7 @@ use cutover::domain::backfill::Table;
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
+use crate::forward::{ask, ch, compare_but, spawn, sql, until, waiting};
 use crate::sides;
 
 /// Kills, and the seed of their moments.
@@ -52,11 +52,6 @@ async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> b
     let _ = child.kill();
     child.wait().unwrap();
     ended
-}
-
-async fn ch(clickhouse: &ClickhouseWork, statement: &str) {
-    let done = clickhouse.execute(clickhouse.query(statement)).await;
-    done.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
 }
 
 pub const ROWS: usize = 4000;
