@@ -1,4 +1,4 @@
-//! What the fault tests do as a person does: sit down, shift, zoom, take back; and a shell that watches.
+//! What the tests of the cockpit do as a person does: sit down, shift, zoom, take back; and a shell that watches.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::person::Person;
-use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use super::person::Person;
+use super::rehearsal::{CUTOVER, Rehearsal};
 
 /// What a fault may take to be told.
 pub const LONG: Duration = Duration::from_secs(100);
@@ -159,7 +159,7 @@ pub fn section<'a>(status: &'a Value, source: &str) -> &'a Value {
     search(status, source).unwrap_or_else(|| panic!("no source {source} in {status:#}"))
 }
 
-/// The split that the objects store, asked of the API server by `kubectl`-like means: one status.
+/// The split that the objects store, as one status says it.
 pub fn stored(rehearsal: &Rehearsal) -> Option<u64> {
     let output = rehearsal.verb(&["status", "--json", "--wait", "3"]);
     serde_json::from_slice::<Value>(&output.stdout).ok()?["split"]["stored"].as_u64()
