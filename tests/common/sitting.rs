@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -115,11 +115,16 @@ impl Watching {
     pub fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         while start.elapsed() < LONG {
-            if let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                self.last = serde_json::from_str(&line).unwrap();
-                if wanted(&self.last) {
-                    return self.last.clone();
+            let line = match self.lines.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the status ended before {what}: {:?}", self.child.wait())
                 }
+            };
+            self.last = serde_json::from_str(&line).unwrap();
+            if wanted(&self.last) {
+                return self.last.clone();
             }
         }
         panic!("never saw {what} in the status:\n{:#}", self.last);
