@@ -103,7 +103,7 @@ fn told(screen: &str, percent: u8) -> bool {
 
 /// Forward by the plan and the typed number, back by two keys.
 fn moves(rehearsal: &Rehearsal, meter: &mut Meter, out: &mut Vec<Row>) {
-    let (mut shifts, mut backs, mut keystrokes) = (vec![], vec![], 0);
+    let (mut shifts, mut backs, mut keystrokes) = (vec![], vec![], 0_usize);
     for percent in [5, 25, 50] {
         let asked = Instant::now();
         while !meter.text().contains("Per cent of the requests") {
