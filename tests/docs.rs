@@ -14,15 +14,23 @@ fn the_schema_is_the_codes_own() {
     assert_eq!(published, current, "UPDATE_ASSETS=1 cargo test --lib report writes it anew");
 }
 
+/// What a key is called says the same in every section: it is explained where it comes first.
 #[test]
-fn the_sample_has_a_comment_on_every_key_or_a_section_before_it_has() {
+fn the_sample_explains_every_key() {
     let sample = asset("cutover.sample.toml");
+    let mut last = "";
+    let mut explained = std::collections::BTreeSet::new();
+    for line in sample.lines() {
+        let (name, rest) = line.split_once(" = ").unwrap_or_default();
+        // "this and the next two"
+        if rest.contains(" # ") || matches!((last, name), ("user", "password") | ("password", "database")) {
+            explained.insert(name);
+        }
+        last = name;
+    }
     for (path, _) in cutover::config::keys::all() {
-        let (section, key) = path.split_once('.').unwrap();
-        let from = sample
-            .find(&format!("\n[{section}]"))
-            .unwrap_or_else(|| panic!("[{section}] is not in the sample"));
-        assert!(sample[from..].contains(&format!("\n{key} = ")), "{path} is not in the sample");
+        let (_, key) = path.split_once('.').unwrap();
+        assert!(explained.contains(key), "{path}: no line of {key} has a comment");
     }
 }
 

@@ -6,31 +6,15 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::person::Person;
 use common::rehearsal::{CUTOVER, Rehearsal};
+use common::sitting::{shift_to, sit_down, take_all_back};
 
 const SMALL: [&str; 8] = ["--traces", "2000", "--rate", "20", "--seed", "7", "--scenario", "happy"];
-
-fn sit_down(rehearsal: &Rehearsal, columns: u16, rows: u16) -> Person {
-    let config = rehearsal.config();
-    Person::start(columns, rows, &["--config", config.to_str().unwrap(), "--arm"], &[])
-}
-
-/// A forward shift by keys: the number is typed twice, once to ask and once to confirm.
-fn shift_to(person: &mut Person, percent: u8) {
-    person.press("s");
-    person.see("split");
-    person.press(&format!("{percent}\r"));
-    person.see("Type the number");
-    person.answer(&format!("{percent}"), &format!("▶ Send {percent} % to v3"));
-    person.press("\r");
-    person.see(&format!("-> {percent} % done"));
-}
 
 #[test]
 fn a_person_shifts_step_by_step_and_takes_it_back_with_two_keys() {
     let rehearsal = Rehearsal::start(&SMALL);
-    let mut person = sit_down(&rehearsal, 120, 36);
+    let mut person = sit_down(&rehearsal);
     for pane in ["Traffic", "Backfill", "Queues", "Latency", "Cluster", "Advisor", "Log"] {
         person.see(pane);
     }
@@ -47,9 +31,7 @@ fn a_person_shifts_step_by_step_and_takes_it_back_with_two_keys() {
     person.press("R");
     person.see("Roll back to 5 %");
     person.answer("\r", "25 % -> 5 % done");
-    person.press("V");
-    person.see("Take all traffic back to v2");
-    person.answer("\r", "5 % -> 0 % done");
+    take_all_back(&mut person);
     person.press("q");
     assert_eq!(person.leave(), 0);
     assert_eq!(rehearsal.stop(), Some(0));

@@ -50,6 +50,51 @@ fn everything_it_names_is_there() {
     }
 }
 
+/// Files of the repository, wherever they are named.
+#[test]
+fn every_path_it_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let paths = text.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+        for path in paths.filter(|p| ["src/", "tests/", "assets/", ".ci/"].iter().any(|at| p.starts_with(at)))
+        {
+            assert!(root.join(path).exists(), "{file}: {path}");
+        }
+    }
+}
+
+/// Every verb and flag of a command that it shows stands in the help of that verb.
+#[test]
+#[cfg(feature = "rehearsal")]
+fn every_command_it_shows_is_understood() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let all = printed(&["--help"]);
+    let mut shown = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("$ cutover")) {
+        let words = line.split('#').next().unwrap().split_whitespace();
+        let words: Vec<&str> = words.collect();
+        let verbs: Vec<&str> = words.iter().copied().take_while(|word| !word.starts_with('-')).collect();
+        // What follows a verb may be its argument.
+        let help = (0..=verbs.len()).rev().find_map(|n| {
+            let output = Command::new(env!("CARGO_BIN_EXE_cutover"))
+                .args(&verbs[..n])
+                .arg("--help")
+                .env("COLUMNS", "100")
+                .output()
+                .unwrap();
+            (n >= verbs.len().min(1) && output.status.success())
+                .then(|| String::from_utf8(output.stdout).unwrap())
+        });
+        let help = help.unwrap_or_else(|| panic!("no such verb:{line}"));
+        for flag in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(flag) || all.contains(flag), "{flag} of:{line}");
+        }
+        shown += 1;
+    }
+    assert!(shown > 15, "{shown} commands");
+}
+
 /// The anchor that GitHub gives a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();

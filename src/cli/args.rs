@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// The configuration file [default: ./cutover.toml]
+    /// The configuration [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The kubeconfig [KUBECONFIG; ~/.kube/config]
@@ -65,7 +65,7 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Move traffic: journalled, conditional, read back
     #[command(
-        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Waits until v3 was probed five times, 40 s at most. Exits with 4\nwhen a guard is in the way or steps of the ladder would be skipped (--skip-steps), with 75 when the outcome\nis not known."
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Waits until v3 was probed five times, 40 s at most. Exits with 4 when a guard is in the way or steps of the ladder would be skipped (--skip-steps), with 75 when the outcome is not known."
     )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
@@ -88,7 +88,7 @@ pub enum Verb {
     Confirm,
     /// Count what each side has, by table, project and day
     #[command(
-        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded\n(written by v2 after the backfill began).\nThe JSON's schema is assets/census.schema.json."
+        after_help = "Example:\n  cutover census --table traces --days\n\nReads both databases and writes to neither. Exits with 1 when rows are missing in ClickHouse or stranded (written by v2 after the backfill began).\nThe JSON's schema is assets/census.schema.json."
     )]
     Census(CensusArgs),
     /// Compare v2's rows with v3's and name each one that differs

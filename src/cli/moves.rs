@@ -159,8 +159,11 @@ async fn take_over(desk: &mut Desk, named: Option<&str>) -> Result<(), Exit> {
     let Lease::Other(holder, _) = &desk.model.lease else { return Ok(()) };
     if named == Some(holder.as_str()) {
         desk.perform(vec![Effect::TakeLease]);
-        desk.wait(APPLY_DEADLINE, |d| matches!(d.model.lease, Lease::Ours | Lease::Failed(_))).await;
-        return Ok(());
+        let taken = |d: &Desk| matches!(d.model.lease, Lease::Ours | Lease::Failed(_));
+        return match desk.wait(APPLY_DEADLINE, taken).await {
+            Waited::Interrupted => Err(interrupted()),
+            Waited::Done | Waited::Late => Ok(()),
+        };
     }
     print::err(format!(
         "refused: {holder} holds the right to write; nothing was sent -> talk first, then take it over: add \
@@ -173,7 +176,9 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
     if let Err(exit) = routes_known(desk) {
         return unsent(exit, &again(desk, "rollback"));
     }
-    desk.gather(&[SourceId::ClickhouseRows], V3_ONLY).await;
+    if desk.gather(&[SourceId::ClickhouseRows], V3_ONLY).await == Waited::Interrupted {
+        return interrupted();
+    }
     print::err(format!("v3-only rows, which v2 cannot see: {}", desk.model.v3_only().offer()));
     let now = desk.now();
     if let Err(why) = intent::can_roll_back(&desk.model, now) {
@@ -223,10 +228,12 @@ async fn confirm(desk: &mut Desk) -> Exit {
         }
         answer_dialog(desk, &plan);
     }
-    desk.wait(APPLY_DEADLINE, |d| !matches!(d.model.shift, Shift::Applying { .. })).await;
+    let mut waited = desk.wait(APPLY_DEADLINE, |d| !matches!(d.model.shift, Shift::Applying { .. })).await;
     // A write that failed after it was acknowledged was undone by somebody; before, there was none.
     let written = desk.model.shift.in_flight();
-    let waited = desk.wait(APPLY_DEADLINE + VERIFY_DEADLINE, |d| !d.model.shift.in_flight()).await;
+    if waited != Waited::Interrupted {
+        waited = desk.wait(APPLY_DEADLINE + VERIFY_DEADLINE, |d| !d.model.shift.in_flight()).await;
+    }
     outcome(&desk.model, waited, written)
 }
 

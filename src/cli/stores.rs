@@ -39,11 +39,12 @@ impl Stores {
         }
         let targets = built.targets;
         let absent = |object: &str, section: &str| {
-            print::err(
-                Trouble::new(Kind::NotConfigured, object, "not configured")
-                    .remedy(format!("set [{section}] url in cutover.toml"))
-                    .to_string(),
-            );
+            // It is configured, and why its Secret could not be read was said.
+            if built.missing.iter().any(|(of, _)| *of == section) {
+                return Exit::Unreachable;
+            }
+            let remedy = format!("set [{section}] url or service in cutover.toml");
+            print::err(Trouble::new(Kind::NotConfigured, object, "").remedy(remedy).to_string());
             Exit::Usage
         };
         Ok(Self {

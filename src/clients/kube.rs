@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::config::ExecInteractiveMode;
 
-use super::failure::{chain, transport, transport_kind, transport_remedy, within};
+use super::failure::{chain, transport, within};
 use super::target::KubeTarget;
 use crate::domain::{Kind, Trouble};
 
@@ -128,12 +128,6 @@ pub async fn call<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Trouble> {
     within(READ, object, tried, async { request.await.map_err(|e| trouble(object, tried, &e)) }).await
-}
-
-/// Whether a watch's or a request's failure is one of the way there rather than an answer.
-pub fn is_transport(error: &kube::Error) -> bool {
-    !matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_))
-        && transport_kind(error).is_none_or(|kind| !transport_remedy(kind).is_empty())
 }
 
 #[cfg(test)]

@@ -82,9 +82,4 @@ impl<T: Clone> Link<T> {
         }
         answer
     }
-
-    /// Whether there is a client.
-    pub const fn is_up(&self) -> bool {
-        self.0.is_some()
-    }
 }

@@ -103,7 +103,7 @@ fn told(screen: &str, percent: u8) -> bool {
 
 /// Forward by the plan and the typed number, back by two keys.
 fn moves(rehearsal: &Rehearsal, meter: &mut Meter, out: &mut Vec<Row>) {
-    let (mut shifts, mut backs) = (vec![], vec![]);
+    let (mut shifts, mut backs, mut keystrokes) = (vec![], vec![], 0_usize);
     for percent in [5, 25, 50] {
         let asked = Instant::now();
         while !meter.text().contains("Per cent of the requests") {
@@ -129,7 +129,9 @@ fn moves(rehearsal: &Rehearsal, meter: &mut Meter, out: &mut Vec<Row>) {
         meter.press(keys);
         meter.when("the way back", |screen| screen.contains(dialog));
         meter.watch(Duration::from_millis(900));
-        let pressed = meter.press("\r");
+        let enter = "\r";
+        keystrokes = keystrokes.max(keys.len() + enter.len());
+        let pressed = meter.press(enter);
         backs.push(meter.when("the acknowledgement", |screen| told(screen, to)) - pressed);
         meter.when("the end of it", |screen| screen.contains(&format!("-> {to} % done")));
     }
@@ -138,7 +140,7 @@ fn moves(rehearsal: &Rehearsal, meter: &mut Meter, out: &mut Vec<Row>) {
     let note = format!("slowest of 3, Enter to screen; a bare write takes {trip:.1} ms");
     let what = "shift: Enter to acknowledged";
     out.push(Row::new(what, Budget::Most(20.0 + trip), most(&shifts), "ms").note(note));
-    out.push(Row::new("rollback, keys", Budget::Most(2.0), 2.0, "").note("R or V, then Enter"));
+    out.push(Row::new("rollback, keys", Budget::Most(2.0), keystrokes as f64, "").note("R or V, then Enter"));
     let note = "slower of R and V, Enter to screen";
     out.push(
         Row::new("rollback: Enter to acknowledged", Budget::Most(1000.0), most(&backs), "ms").note(note),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::common::sitting::{Watching, finding};
 use crate::foreign::{self, Foreign};
 use crate::python::{refused_by_v2, taken_by_v3};
 use crate::sdk::{job, send};
 use crate::sides::{Side, Stores};
-use crate::sitting::{Watching, finding};
 
 #[test]
 fn sdks_through_the_gateway_before_and_after_the_shift() {

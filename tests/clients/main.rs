@@ -17,7 +17,4 @@ mod javascript;
 mod python;
 mod sdk;
 mod sides;
-#[path = "../faults/sitting.rs"]
-#[allow(dead_code, reason = "of what the fault tests do only the watching is needed")]
-mod sitting;
 mod stores;

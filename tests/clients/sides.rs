@@ -57,20 +57,19 @@ impl Stores {
 
     /// Rows of one table by their ids, columns as the store names them.
     pub fn rows(&self, side: Side, table: &str, ids: &[String]) -> Vec<Map<String, Value>> {
-        let rows = match side {
-            Side::V2 => self.runtime.block_on(self.postgres(table, "id", ids)),
-            Side::V3 => self.runtime.block_on(self.clickhouse(table, "id", ids)),
-        };
-        rows.into_iter().map(plain).collect()
+        self.rows_by(side, table, "id", ids)
     }
 
     /// Rows of one table by the trace they belong to.
     pub fn of_trace(&self, side: Side, table: &str, trace: &str) -> Vec<Map<String, Value>> {
         let column = if table == "traces" { "id" } else { "trace_id" };
-        let ids = [trace.to_owned()];
+        self.rows_by(side, table, column, &[trace.to_owned()])
+    }
+
+    fn rows_by(&self, side: Side, table: &str, column: &str, ids: &[String]) -> Vec<Map<String, Value>> {
         let rows = match side {
-            Side::V2 => self.runtime.block_on(self.postgres(table, column, &ids)),
-            Side::V3 => self.runtime.block_on(self.clickhouse(table, column, &ids)),
+            Side::V2 => self.runtime.block_on(self.postgres(table, column, ids)),
+            Side::V3 => self.runtime.block_on(self.clickhouse(table, column, ids)),
         };
         rows.into_iter().map(plain).collect()
     }

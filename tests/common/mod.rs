@@ -2,10 +2,12 @@
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "a person has a clock of their own")]
 
+pub mod api;
 #[cfg(feature = "rehearsal")]
 pub mod cluster;
 pub mod person;
 pub mod rehearsal;
+pub mod sitting;
 
 /// A configuration whose servers are not there.
 pub fn nowhere() -> (tempfile::TempDir, String) {

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::rehearsal::CUTOVER;
 
@@ -32,7 +33,9 @@ impl Person {
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
-        command.env_remove("NO_COLOR");
+        for of_ours in ["NO_COLOR", "LC_ALL", "LC_CTYPE"] {
+            command.env_remove(of_ours);
+        }
         for (name, value) in env {
             command.env(name, value);
         }
@@ -130,6 +133,12 @@ impl Person {
             }
             assert!(start.elapsed() < PATIENCE, "never heard; the screen:\n{}", self.text());
         }
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.process_id().and_then(|p| i32::try_from(p).ok()).and_then(Pid::from_raw);
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     /// Waits for the program's end; gives its exit code.

@@ -49,8 +49,10 @@ impl Rehearsal {
             let _ = child.kill();
             panic!("the rehearsal was not up within {READY:?}");
         };
-        let info = serde_json::from_str(&line).unwrap_or_else(|e| panic!("first line {line:?}: {e}"));
-        Self { child, info }
+        // It is ended, too, when its line says nothing.
+        let mut rehearsal = Self { child, info: serde_json::Value::Null };
+        rehearsal.info = serde_json::from_str(&line).unwrap_or_else(|e| panic!("first line {line:?}: {e}"));
+        rehearsal
     }
 
     /// One field of its first line.

@@ -4,14 +4,9 @@ use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
 use crate::forward::{
-    age_locks, ask, compare, cursors_are_true, forget, is_finished, spawn, sql, until, waiting,
+    age_locks, ask, compare, cursors_are_true, document, forget, is_finished, spawn, sql, until, waiting,
 };
-
-fn document(output: &std::process::Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
-}
+use crate::kills::{Moments, kill_after};
 
 /// All tables, all columns; what cannot be converted is told and does not stop the rest.
 #[tokio::test]
@@ -207,25 +202,26 @@ async fn it_gives_way_as_a_worker_does() {
 #[tokio::test]
 async fn kills_lose_nothing() {
     let rehearsal = waiting("1200", &[]).await;
-    let kills: u32 = std::env::var("CUTOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
-    let (mut seed, mut rounds) = (0x9e37_79b9_u32, 0);
-    for _ in 0..kills {
+    let begun =
+        "SELECT count(*)::text FROM background_migrations WHERE state ? 'maxDate' AND finished_at IS NULL";
+    let (mut rounds, mut within) = (0, 0);
+    for moment in Moments::new(25) {
         if is_finished(&rehearsal).await {
             compare(&rehearsal, &[]).await;
             forget(&rehearsal).await;
             rounds += 1;
         }
-        let mut child = spawn(&rehearsal, &["backfill", "run", "--block-rows", "40", "--jobs", "4"]);
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        tokio::time::sleep(std::time::Duration::from_millis(100 + u64::from(seed >> 16) % 900)).await;
-        let _ = child.kill();
-        let _ = child.wait();
+        let args = ["backfill", "run", "--block-rows", "40", "--jobs", "4"];
+        let ended = kill_after(&rehearsal, &args, moment).await;
+        within += u32::from(!ended && ask(&rehearsal, begun).await != "0");
         cursors_are_true(&rehearsal).await;
         age_locks(&rehearsal).await;
     }
     let output = rehearsal.verb(&["backfill", "run"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(compare(&rehearsal, &[]).await, 1200 + 2400 + 600, "after {rounds} full rounds");
+    eprintln!("backfill: {within} kills came within a copy, {rounds} full rounds");
+    assert!(within > 0, "no kill came within a copy");
 }
 
 /// Ours is killed and Langfuse's worker goes on; the worker dies and ours goes on.
@@ -233,17 +229,18 @@ async fn kills_lose_nothing() {
 async fn a_worker_takes_over_and_the_other_way_round() {
     let rehearsal = waiting("3000", &[]).await;
     let mut child =
-        spawn(&rehearsal, &["backfill", "run", "--block-rows", "50", "--rate", "1500", "--jobs", "2"]);
+        spawn(&rehearsal, &["backfill", "run", "--block-rows", "50", "--rate", "600", "--jobs", "2"]);
     let begun = "SELECT count(*)::text FROM background_migrations WHERE name LIKE '%1730%' AND locked_at IS NOT NULL \
                  AND state ? 'maxDate'";
     until("our copy", 20, async || ask(&rehearsal, begun).await == "1").await;
-    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    let left = "SELECT count(*)::text FROM traces t, background_migrations m WHERE m.name LIKE '%1730%' AND m.finished_at IS NULL \
+                AND t.created_at <= ((m.state ->> 'maxDate')::timestamptz AT TIME ZONE 'UTC')";
+    let left = async || ask(&rehearsal, left).await.parse::<u64>().unwrap();
+    until("rows of ours", 30, async || (1..3000).contains(&left().await)).await;
     child.kill().unwrap();
     child.wait().unwrap();
     cursors_are_true(&rehearsal).await;
-    let left = "SELECT count(*)::text FROM traces t, background_migrations m WHERE m.name LIKE '%1730%' AND m.finished_at IS NULL \
-                AND t.created_at <= ((m.state ->> 'maxDate')::timestamptz AT TIME ZONE 'UTC')";
-    let left: u64 = ask(&rehearsal, left).await.parse().unwrap();
+    let left = left().await;
     assert!((1..3000).contains(&left), "{left} rows are left to the worker");
     age_locks(&rehearsal).await;
     sql(&rehearsal, "UPDATE background_migrations SET args = '{\"batchSize\": 500}'").await;

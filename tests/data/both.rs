@@ -9,16 +9,10 @@ use cutover::clients::work::Access;
 use serde_json::Value;
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
-use crate::forward::set;
+use crate::forward::{document, set};
 use crate::sides;
 
 const CLASSES: [&str; 4] = ["missing", "stale", "overwritten", "twice"];
-
-fn document(output: &std::process::Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
-}
 
 /// Rows that are not as they should be, by class, over all tables.
 fn found(document: &Value) -> [u64; 4] {

@@ -1,11 +1,12 @@
 //! A rehearsal whose history waits to be copied, and what both sides hold afterwards.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use cutover::clients::work::{Access, ClickhouseWork, PostgresWork};
 use cutover::data::rows;
 use cutover::data::tables::{Live, spec};
 use cutover::domain::backfill::Table;
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
@@ -85,6 +86,19 @@ pub fn spawn(rehearsal: &Rehearsal, args: &[&str]) -> Child {
         .unwrap()
 }
 
+/// What a verb printed, as JSON.
+pub fn document(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text)
+        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Changes ClickHouse.
+pub async fn ch(clickhouse: &ClickhouseWork, statement: &str) {
+    let done = clickhouse.execute(clickhouse.query(statement)).await;
+    done.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
+}
+
 /// Every migration is finished.
 pub async fn is_finished(rehearsal: &Rehearsal) -> bool {
     ask(rehearsal, "SELECT count(*)::text FROM background_migrations WHERE finished_at IS NULL").await == "0"
@@ -144,6 +158,7 @@ async fn compare_table(
         .into_iter()
         .map(|row| (row.key.clone(), row))
         .collect();
+    assert_eq!(expected.len(), ids.len(), "{}: rows of v2 that were read", table.name());
     for row in expected {
         let row = row.unwrap();
         let copied = found.get(&row.key).unwrap_or_else(|| panic!("{} {:?} was lost", table.name(), row.key));

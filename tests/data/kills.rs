@@ -1,6 +1,6 @@
 //! `kill -9` at random moments of the way back and of catch-up, started again each time.
 //!
-//! One rule: the moments are drawn from a fixed seed; `CUTOVER_KILLS=200` does it as often as the issue asks.
+//! One rule: the moments are drawn from a fixed seed; `CUTOVER_KILLS=200` for more of them.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use cutover::domain::backfill::Table;
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
+use crate::forward::{ask, ch, compare_but, spawn, sql, until, waiting};
 use crate::sides;
 
 /// Kills, and the seed of their moments.
-struct Moments {
+pub struct Moments {
     left: u32,
     seed: u32,
 }
 
 impl Moments {
-    fn new(default: u32) -> Self {
+    pub fn new(default: u32) -> Self {
         let left = std::env::var("CUTOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
         Self { left, seed: 0x9e37_79b9 }
     }
@@ -37,7 +37,7 @@ impl Iterator for Moments {
 }
 
 /// Starts the verb, waits until PostgreSQL hears of it, and kills it a moment later; whether it had ended before.
-async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> bool {
+pub async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> bool {
     let there = format!(
         "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'cutover {}' AND state = 'active'",
         args[0]
@@ -52,11 +52,6 @@ async fn kill_after(rehearsal: &Rehearsal, args: &[&str], moment: Duration) -> b
     let _ = child.kill();
     child.wait().unwrap();
     ended
-}
-
-async fn ch(clickhouse: &ClickhouseWork, statement: &str) {
-    let done = clickhouse.execute(clickhouse.query(statement)).await;
-    done.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
 }
 
 pub const ROWS: usize = 4000;

@@ -1,13 +1,12 @@
 //! How hard the data engine works the databases and the machine it runs on: it slows down when asked, and large rows do
 //! not make it large.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
 
-use crate::common::rehearsal::{CUTOVER, Rehearsal};
-use crate::forward::{ask, compare, forget, sql, waiting};
+use crate::common::rehearsal::Rehearsal;
+use crate::forward::{ask, compare, forget, spawn, sql, until, waiting};
 use crate::sides;
 
 /// What the program may hold at its peak.
@@ -51,7 +50,7 @@ async fn rate_and_max_load_slow_it_down() {
         .collect();
     let asleep =
         "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%'";
-    crate::forward::until("four busy sessions", 10, async || ask(&rehearsal, asleep).await == "5").await;
+    until("four busy sessions", 10, async || ask(&rehearsal, asleep).await == "5").await;
     let mut child = spawn(&rehearsal, &["backfill", "run", "--max-load", "2"]);
     let (_, clickhouse) = sides::open(&rehearsal, Access::Read).await;
     while child.try_wait().unwrap().is_none() {
@@ -77,12 +76,6 @@ async fn rate_and_max_load_slow_it_down() {
     let full = verify("100");
     let fifth = verify("10");
     assert!(fifth > full * 3 / 2, "{fifth:?} at a tenth, {full:?} at full speed");
-}
-
-fn spawn(rehearsal: &Rehearsal, args: &[&str]) -> Child {
-    let mut command = Command::new(CUTOVER);
-    command.arg("--config").arg(rehearsal.config()).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Runs a verb to its end; gives its exit code and the most memory that it held, in MiB (`VmHWM`, proc(5)).

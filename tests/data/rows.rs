@@ -28,7 +28,7 @@ async fn a_converted_row_is_the_row_that_the_worker_wrote() {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let converted = rows::from_postgres(&postgres, &mut session, &mapping, &ids).await.unwrap();
         let written = rows::from_clickhouse(&clickhouse, &mapping, &ids).await.unwrap();
-        assert_eq!(written.len(), ids.len());
+        assert_eq!((written.len(), converted.len()), (ids.len(), ids.len()));
         for row in converted {
             let row = row.unwrap();
             let worker = written.iter().find(|w| w.key == row.key).unwrap();

@@ -1,35 +1,12 @@
 //! The Kubernetes API server: another writer, bad days, silence, and absence.
 
+use crate::common::api::weight;
 use crate::common::person::Person;
-use crate::common::rehearsal::Rehearsal;
-use crate::sitting::{
+use crate::common::sitting::{
     Watching, ask_for_a_split, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at,
     sit_down, zoom,
 };
 use crate::strangers::Doors;
-
-/// What the canary stores, asked of the API server by `kubectl`.
-fn weight(rehearsal: &Rehearsal) -> String {
-    let path = "jsonpath={.metadata.annotations.nginx\\.ingress\\.kubernetes\\.io/canary-weight}";
-    for _ in 0..50 {
-        let output = std::process::Command::new("kubectl")
-            .args([
-                "--kubeconfig",
-                rehearsal.field("kubeconfig"),
-                "get",
-                "ingress",
-                "langfuse-canary",
-                "-o",
-                path,
-            ])
-            .output()
-            .unwrap();
-        if output.status.success() {
-            return String::from_utf8(output.stdout).unwrap();
-        }
-    }
-    panic!("the API server never answered kubectl")
-}
 
 /// A GitOps controller puts the weight back.
 #[test]

@@ -1,26 +1,10 @@
 //! The backfill stands still, fails, or leaves rows behind.
 
-use std::process::Command;
-
 use serde_json::Value;
 
+use crate::common::api::restart_worker;
 use crate::common::rehearsal::Rehearsal;
-use crate::sitting::{Watching, finding, flat, read, rehearse, sit_down, zoom};
-
-/// `kubectl`, as the remedies on the screen ask for it.
-fn restart_worker(rehearsal: &Rehearsal) {
-    let output = Command::new("kubectl")
-        .args([
-            "--kubeconfig",
-            rehearsal.field("kubeconfig"),
-            "rollout",
-            "restart",
-            "deployment/langfuse-worker",
-        ])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
+use crate::common::sitting::{Watching, finding, flat, read, rehearse, sit_down, zoom};
 
 fn every_migration(status: &Value, state: &str) -> bool {
     let all = status["migrations"]["value"].as_array();

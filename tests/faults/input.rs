@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::cluster;
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
-use crate::sitting::{altered, flat, read, rehearse, section, sit_at, zoom};
+use crate::common::sitting::{altered, flat, read, rehearse, section, sit_at, zoom};
 
 const STORES: [&str; 4] = ["postgres", "clickhouse", "redis", "s3"];
 

@@ -15,7 +15,6 @@ mod input;
 mod operators;
 mod outage;
 mod readonly;
-mod sitting;
 mod stores;
 mod strangers;
 mod v3;

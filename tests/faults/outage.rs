@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 
 use crate::common::person::Person;
-use crate::sitting::{rehearse, sit_at};
+use crate::common::sitting::{rehearse, sit_at};
 
 /// The stores: what the fault calls them, the source that is seen in a pane, its cadence in seconds.
 const STORES: [(&str, &str, u64); 4] =

@@ -7,7 +7,7 @@ use cutover::clients::{clickhouse, postgres};
 use sqlx::Connection as _;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::sitting::{Watching, rehearse, section, sit_down, zoom};
+use crate::common::sitting::{Watching, rehearse, section, sit_down, zoom};
 
 /// What a statement that reads begins with; the rest is the driver's own and the sessions' settings.
 const READS: [&str; 8] = ["SELECT", "WITH", "SHOW", "EXPLAIN", "BEGIN", "COMMIT", "ROLLBACK", "SET"];

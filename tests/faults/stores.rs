@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::sitting::{Watching, finding, flat, read, rehearse, section, sit_down, zoom};
+use crate::common::sitting::{Watching, finding, flat, read, rehearse, section, sit_down, zoom};
 
 /// Sources that have nothing to do with ClickHouse.
 const OTHERS: [&str; 6] = ["traffic", "cluster", "queues", "migrations", "rows-pg", "postgres"];

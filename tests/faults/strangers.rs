@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use crate::common::rehearsal::Rehearsal;
-use crate::sitting::{Watching, rehearse, sit_at, zoom};
+use crate::common::api;
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use crate::common::sitting::{Watching, rehearse, sit_at, zoom};
 
 /// A way to the API server that can be shut: connections are cut and refused.
 pub struct Doors {
@@ -24,7 +25,7 @@ pub struct Doors {
 impl Doors {
     /// Stands before a rehearsal's API server.
     pub fn before(rehearsal: &Rehearsal) -> Self {
-        let (dir, config) = crate::sitting::altered(rehearsal, &[]);
+        let (dir, config) = crate::common::sitting::altered(rehearsal, &[]);
         let path = dir.path().join("kubeconfig");
         let kubeconfig = std::fs::read_to_string(&path).unwrap();
         let server = kubeconfig.split("https://").nth(1).unwrap().split('"').next().unwrap().to_owned();
@@ -78,17 +79,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Both);
 }
 
-fn apply(rehearsal: &Rehearsal, object: &serde_json::Value) {
-    let mut kubectl = Command::new("kubectl")
-        .args(["--kubeconfig", rehearsal.field("kubeconfig"), "create", "--validate=false", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    kubectl.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
-    assert!(kubectl.wait().unwrap().success());
-}
-
 fn queue_with_an_escape(rehearsal: &Rehearsal) {
     let url = rehearsal.field("redis_url").to_owned();
     let client = redis::Client::open(url).unwrap();
@@ -128,28 +118,19 @@ fn escape_sequences_of_strangers_never_reach_the_terminal() {
     let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "evil", "namespace": "langfuse"},
         "involvedObject": {"kind": "Pod", "name": evil, "namespace": "langfuse"}, "type": "Warning",
         "reason": evil, "message": evil, "lastTimestamp": "2099-01-01T00:00:00Z", "count": 1});
-    apply(&rehearsal, &event);
+    api::create(&rehearsal, &event);
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "evil", "namespace": "langfuse", "annotations": {"note": evil}},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "evil"}},
         "template": {"metadata": {"labels": {"app": "evil"}}, "spec": {"containers": [{"name": "evil", "image": format!("r/langfuse:{evil}")}]}}}});
-    apply(&rehearsal, &deployment);
-    let annotate = Command::new("kubectl")
-        .args([
-            "--kubeconfig",
-            rehearsal.field("kubeconfig"),
-            "annotate",
-            "--overwrite",
-            "ingress/langfuse-canary",
-        ])
-        .arg(format!("nginx.ingress.kubernetes.io/canary-by-header={evil}"))
-        .output()
-        .unwrap();
-    assert!(annotate.status.success(), "{annotate:?}");
+    api::create(&rehearsal, &deployment);
+    api::annotate(&rehearsal, "nginx.ingress.kubernetes.io/canary-by-header", evil);
 
     let url = format!("[v3]\nurl = \"{}\"", rehearsal.field("v3_url"));
-    let (_dir, config) =
-        crate::sitting::altered(&rehearsal, &[(url.as_str(), &format!("[v3]\nurl = \"{}\"", stranger()))]);
+    let (_dir, config) = crate::common::sitting::altered(
+        &rehearsal,
+        &[(url.as_str(), &format!("[v3]\nurl = \"{}\"", stranger()))],
+    );
     let mut person = sit_at(&config, 120, 36);
     zoom(&mut person, '3');
     person.wait("the stranger's queue", |screen| screen.contains("日"));
@@ -169,7 +150,7 @@ fn escape_sequences_of_strangers_never_reach_the_terminal() {
     let mut watching = Watching::start(&config);
     watching.until("the stranger's queue", |status| status["queues"].to_string().contains("日本"));
     for verb in [&["status", "--wait", "4"][..], &["plan", "--to", "5"]] {
-        let output = rehearsal.verb(verb);
+        let output = Command::new(CUTOVER).arg("--config").arg(&config).args(verb).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         assert!(!text.contains(&0x1b) && !text.contains(&7), "{verb:?}: {}", String::from_utf8_lossy(&text));
     }

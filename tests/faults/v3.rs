@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sitting::{LONG, Watching, flat, read, rehearse, shift_to, sit_down, take_all_back, zoom};
+use crate::common::sitting::{LONG, Watching, flat, read, rehearse, shift_to, sit_down, take_all_back, zoom};
 
 /// From 25 % on, one request in five is a 500.
 #[test]

@@ -42,15 +42,14 @@ proptest! {
 
     #[test]
     fn nothing_panics_and_no_control_character_is_drawn(
-        which in 0usize..34, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
+        which: prop::sample::Index, columns in 1u16..=300, rows in 1u16..=100, look in looks(), overlay in overlays(),
         focus in 0usize..7, zoomed: bool, scroll in any::<u16>(), later in 0u64..100_000,
     ) {
         let (mut model, now) = {
-            let states = states();
-            match states.get(which) {
-                Some((_, model, now)) => (model.clone(), *now),
-                None => (dialogs()[which - states.len()].1.clone(), f::now()),
-            }
+            let dialogs = dialogs().into_iter().map(|(_, model)| (model, f::now()));
+            let mut all: Vec<_> =
+                states().into_iter().map(|(_, model, now)| (model, now)).chain(dialogs).collect();
+            all.swap_remove(which.index(all.len()))
         };
         if overlay.is_some() {
             model.screen.overlay = overlay;

@@ -82,9 +82,10 @@ pub enum Action {
 pub async fn run(clock: Clock, config: &Config, args: &BackfillArgs) -> Exit {
     let writes = matches!(args.action, Action::Run | Action::Resume);
     if writes && !(args.yes || config.environment.arm) {
-        print::err(
-            "nothing was written: `cutover backfill run --yes` does it, `cutover backfill plan` shows it first",
-        );
+        let action = if args.action == Action::Resume { "resume" } else { "run" };
+        print::err(format!(
+            "nothing was written: `cutover backfill {action} --yes` does it, `cutover backfill plan` shows it first"
+        ));
         return Exit::Usage;
     }
     let stores = match Stores::open(config).await {

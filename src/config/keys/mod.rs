@@ -52,11 +52,6 @@ impl Kind {
             }
         }
     }
-
-    /// Whether it may be given as `{ env | file | secret = … }`.
-    pub const fn may_refer(self) -> bool {
-        matches!(self, Self::Url(_) | Self::Secret)
-    }
 }
 
 /// One key of a section.

@@ -5,7 +5,6 @@ mod planted;
 mod remembered;
 
 use std::collections::BTreeMap;
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::ClickhouseWork;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::common::rehearsal::Rehearsal;
+use crate::forward::{ch, document, sql};
 
 /// A copied history that nobody writes to: not even `status` with its canaries.
 async fn still(traces: &str) -> Rehearsal {
@@ -28,25 +28,10 @@ async fn still(traces: &str) -> Rehearsal {
     rehearsal
 }
 
-async fn sql(rehearsal: &Rehearsal, statements: &str) {
-    let mut session = PgConnection::connect(rehearsal.field("postgres_url")).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut session).await.unwrap();
-}
-
-async fn ch(work: &ClickhouseWork, statement: &str) {
-    work.execute(work.query(statement)).await.unwrap_or_else(|trouble| panic!("{statement}: {trouble}"));
-}
-
 /// Copies traces into ClickHouse as they are there, with other values for some columns.
 async fn again(work: &ClickhouseWork, id: &str, replace: &str) {
     ch(work, &format!("INSERT INTO traces SELECT * REPLACE ({replace}) FROM traces FINAL WHERE id = '{id}'"))
         .await;
-}
-
-fn document(output: &Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn verify(rehearsal: &Rehearsal, args: &[&str]) -> Value {

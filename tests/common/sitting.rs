@@ -1,15 +1,15 @@
-//! What the fault tests do as a person does: sit down, shift, zoom, take back; and a shell that watches.
+//! What the tests of the cockpit do as a person does: sit down, shift, zoom, take back; and a shell that watches.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::person::Person;
-use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use super::person::Person;
+use super::rehearsal::{CUTOVER, Rehearsal};
 
 /// What a fault may take to be told.
 pub const LONG: Duration = Duration::from_secs(100);
@@ -115,11 +115,16 @@ impl Watching {
     pub fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         while start.elapsed() < LONG {
-            if let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                self.last = serde_json::from_str(&line).unwrap();
-                if wanted(&self.last) {
-                    return self.last.clone();
+            let line = match self.lines.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the status ended before {what}: {:?}", self.child.wait())
                 }
+            };
+            self.last = serde_json::from_str(&line).unwrap();
+            if wanted(&self.last) {
+                return self.last.clone();
             }
         }
         panic!("never saw {what} in the status:\n{:#}", self.last);
@@ -159,7 +164,7 @@ pub fn section<'a>(status: &'a Value, source: &str) -> &'a Value {
     search(status, source).unwrap_or_else(|| panic!("no source {source} in {status:#}"))
 }
 
-/// The split that the objects store, asked of the API server by `kubectl`-like means: one status.
+/// The split that the objects store, as one status says it.
 pub fn stored(rehearsal: &Rehearsal) -> Option<u64> {
     let output = rehearsal.verb(&["status", "--json", "--wait", "3"]);
     serde_json::from_slice::<Value>(&output.stdout).ok()?["split"]["stored"].as_u64()
