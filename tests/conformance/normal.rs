@@ -136,7 +136,8 @@ fn differ(real: &Value, ours: &Value, path: &mut String, beside: &[(&str, &str)]
     if real == ours || beside.iter().any(|(pattern, _)| fits(pattern, path)) {
         return;
     }
-    let empty = Value::Null;
+    // Absent and null are not the same.
+    let absent = Value::from("(absent)");
     let mut step = |name: &str, a: &Value, b: &Value| {
         let length = path.len();
         path.push('/');
@@ -149,15 +150,14 @@ fn differ(real: &Value, ours: &Value, path: &mut String, beside: &[(&str, &str)]
             for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
                 match (a.get(name), b.get(name)) {
                     (Some(a), Some(b)) => step(name, a, b),
-                    // Absent and null are not the same.
-                    (a, b) => step(name, a.unwrap_or(&"(absent)".into()), b.unwrap_or(&"(absent)".into())),
+                    (a, b) => step(name, a.unwrap_or(&absent), b.unwrap_or(&absent)),
                 }
             }
         }
         (Value::Array(a), Value::Array(b)) => {
             for index in 0..a.len().max(b.len()) {
                 let name = index.to_string();
-                step(&name, a.get(index).unwrap_or(&empty), b.get(index).unwrap_or(&empty));
+                step(&name, a.get(index).unwrap_or(&absent), b.get(index).unwrap_or(&absent));
             }
         }
         _ => out.push(format!("{path}\n      real {real}\n      ours {ours}")),

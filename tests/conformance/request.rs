@@ -15,7 +15,7 @@ pub struct Request {
     pub media: &'static str,
     /// `Accept`, none when empty.
     pub accept: &'static str,
-    /// Whose token: `admin`, `looker`, `nobody` (no token) or `stranger` (an unknown one).
+    /// Whose token: `admin`, `looker`, `clerk`, `nobody` (no token) or `stranger` (an unknown one).
     pub user: &'static str,
     /// Name and JSON pointer of values to keep.
     pub kept: Vec<(&'static str, &'static str)>,

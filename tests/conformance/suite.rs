@@ -19,13 +19,12 @@ const AT_ONCE: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_servers_answer_alike() {
-    let Some(real) = Real::start(&[("looker", "lookers")]).await else { return };
-    let tokens = [ADMIN, "looker"].map(|user| (user, real.cluster.token(user).to_owned()));
-    let theirs = Server::new(real.cluster.url(), &tokens);
+    let Some(real) = Real::start(&[("looker", "lookers"), ("clerk", "clerks")]).await else { return };
+    let users = [ADMIN, "looker", "clerk"];
+    let theirs = Server::new(real.cluster.url(), &users.map(|user| (user, real.cluster.token(user).into())));
     let embedded = embedded().await;
-    let tokens = [ADMIN, "looker"].map(|user| (user, user.to_owned()));
-    let ours = Server::new(&embedded.url(), &tokens);
-    let_the_looker_look(&theirs).await;
+    let ours = Server::new(&embedded.url(), &users.map(|user| (user, user.to_owned())));
+    let_them_work(&theirs).await;
 
     let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
     let all: Vec<Case> = cases::all().into_iter().filter(|case| case.name.contains(&only)).collect();
@@ -111,31 +110,49 @@ async fn embedded() -> Embedded {
     let rule = Rule::new("networking.k8s.io", &["ingresses"], &["get", "list", "watch"]);
     let mut looker = Token::limited("looker", "looker", vec![rule]);
     looker.groups = vec!["lookers".into()];
-    let tokens = vec![Token::admin(ADMIN, ADMIN), looker];
+    let verbs = ["list", "watch", "update", "patch"];
+    let rule = Rule::new("coordination.k8s.io", &["leases"], &verbs).named(&["cutover"]);
+    let mut clerk = Token::limited("clerk", "clerk", vec![rule]);
+    clerk.groups = vec!["clerks".into()];
+    let tokens = vec![Token::admin(ADMIN, ADMIN), looker, clerk];
     Embedded::start(Options { tokens, ..Options::default() }).await.unwrap()
 }
 
-/// The same right on the real server, as RBAC has it.
-async fn let_the_looker_look(server: &Server) {
-    let group = "/apis/rbac.authorization.k8s.io/v1";
-    let role = json!({"metadata": {"name": "look"}, "rules": [
-        {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]}]});
-    let binding = json!({"metadata": {"name": "look"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "look"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "lookers"}]});
+/// The same rights on the real server, as RBAC has them.
+async fn let_them_work(server: &Server) {
+    let look = json!({"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]});
+    let keep = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["cutover"],
+        "verbs": ["list", "watch", "update", "patch"]});
+    grant(server, "lookers", &look).await;
+    grant(server, "clerks", &keep).await;
+    // The authorizer follows the roles with a watch of its own.
+    let ingresses = get("/apis/networking.k8s.io/v1/ingresses").by("looker");
+    let leases = "/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3Dcutover";
+    for ask in [ingresses, get(leases).by("clerk")] {
+        in_force(server, &ask).await;
+    }
+}
+
+async fn grant(server: &Server, group: &str, rule: &Value) {
+    let api = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": group}, "rules": [rule]});
+    let binding = json!({"metadata": {"name": group},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": group},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}]});
     for (plural, body) in [("clusterroles", role), ("clusterrolebindings", binding)] {
-        let made = server.ask(&post(&format!("{group}/{plural}"), &body), &mut Kept::new()).await;
+        let made = server.ask(&post(&format!("{api}/{plural}"), &body), &mut Kept::new()).await;
         assert_eq!(made[0]["code"], 201, "{:#}", made[0]);
     }
-    // The authorizer follows the roles with a watch of its own.
-    let ask = super::request::get("/apis/networking.k8s.io/v1/ingresses").by("looker");
+}
+
+async fn in_force(server: &Server, ask: &Request) {
     for _ in 0..100 {
-        if server.ask(&ask, &mut Kept::new()).await[0]["code"] == 200 {
+        if server.ask(ask, &mut Kept::new()).await[0]["code"] == 200 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("the role never took effect");
+    panic!("a role never took effect: {}", ask.path);
 }
 
 /// Sends a case's requests to both; none when every answer was the same.

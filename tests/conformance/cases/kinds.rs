@@ -144,6 +144,7 @@ fn others() -> Vec<Case> {
                 merge(&format!("{SERVICES}/web"), &json!({"spec": {"ports": [{"port": 81}]}})),
             ],
         ),
+        case("a service is put into being", [put(&format!("{SERVICES}/web"), &service())]),
         case(
             "a service without ports",
             [

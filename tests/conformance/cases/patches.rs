@@ -199,6 +199,14 @@ fn patching() -> Vec<Case> {
             ]),
         ),
         case(
+            "labels beside a status",
+            begun([
+                merge(&format!("{CANARY}/status"), &json!({"metadata": {"labels": {"x": "y"}}})),
+                post(DEPLOYMENTS, &web()),
+                merge(&format!("{WEB}/status"), &json!({"metadata": {"labels": {"x": "y"}}})),
+            ]),
+        ),
+        case(
             "status has a door of its own",
             deployed([
                 merge(WEB, &json!({"status": {"readyReplicas": 7}})),

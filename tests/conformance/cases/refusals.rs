@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::objects::{CANARY, CONFIGMAPS, INGRESSES, WEIGHT, canary, config, weight};
+use super::objects::{CANARY, CONFIGMAPS, INGRESSES, LEASES, WEIGHT, canary, config, lease, weight};
 use crate::request::{Case, apply, case, delete, get, merge, post, put};
 
 pub fn cases() -> Vec<Case> {
@@ -49,6 +49,20 @@ pub fn cases() -> Vec<Case> {
             ],
         ),
         case(
+            "403 for all but one name",
+            [
+                get(&format!("{LEASES}?fieldSelector=metadata.name%3Dcutover")).by("clerk"),
+                get(&format!("{LEASES}?fieldSelector=metadata.name%3Dother")).by("clerk"),
+                get(LEASES).by("clerk"),
+                merge(&format!("{LEASES}/cutover"), &notes).by("clerk"),
+                put(&format!("{LEASES}/cutover"), &lease("mia")).by("clerk"),
+                apply(&format!("{LEASES}/cutover?fieldManager=x"), &lease("mia")).by("clerk"),
+                post(LEASES, &lease("mia")),
+                put(&format!("{LEASES}/other"), &lease("mia")).by("clerk"),
+                merge(&format!("{LEASES}/cutover"), &notes).by("clerk"),
+            ],
+        ),
+        case(
             "404",
             [
                 get(CANARY),
@@ -59,6 +73,8 @@ pub fn cases() -> Vec<Case> {
                 get(&format!("{CANARY}/nothing")),
                 post("/api/v1/namespaces/nowhere/configmaps", &config("a", "front")),
                 get("/api/v1/namespaces/nowhere/configmaps"),
+                apply("/api/v1/namespaces/nowhere/configmaps/a?fieldManager=x", &config("a", "front")),
+                apply(&format!("{CANARY}/status?fieldManager=x"), &weight("9")),
             ],
         ),
         case(

@@ -16,6 +16,7 @@ fn label(name: &str, tier: &str) -> Request {
 
 const BOOKMARKS: &str = "&allowWatchBookmarks=true";
 const INITIAL: &str = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+const UNWANTED: &str = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
 
 fn lives(then: impl IntoIterator<Item = Request>) -> Vec<Request> {
     let first = [
@@ -58,6 +59,15 @@ pub fn cases() -> Vec<Case> {
                 watch(CONFIGMAPS, INITIAL),
             ]),
         ),
+        case(
+            "initial events that are not wanted",
+            lives([
+                watch(CONFIGMAPS, UNWANTED),
+                watch(CONFIGMAPS, &format!("{UNWANTED}&resourceVersion=0")),
+                watch(CONFIGMAPS, &format!("{UNWANTED}&resourceVersion={{rv}}")),
+            ]),
+        ),
+        case("a switch without a value", lives([watch(CONFIGMAPS, &format!("{INITIAL}&allowWatchBookmarks"))])),
         case(
             "initial events without what they require",
             [
