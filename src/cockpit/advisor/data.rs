@@ -22,7 +22,8 @@ pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
 
 /// The sorting key holds the day of the time: a row whose time was changed is another row to the engine (langfuse.md 3.3).
 fn stand_twice(model: &Model, findings: &mut Findings) {
-    let of = |table: Table| Some((table, model.rows(Side::Clickhouse, table)?.doubled.filter(|c| c.value > 0)?));
+    let of =
+        |table: Table| Some((table, model.rows(Side::Clickhouse, table)?.doubled.filter(|c| c.value > 0)?));
     let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
     if tables.is_empty() {
         return;

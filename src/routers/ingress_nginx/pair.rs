@@ -2,7 +2,8 @@
 //!
 //! One rule: of several canaries for one rule only the oldest counts, as in the controller.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
 
@@ -39,6 +40,9 @@ pub(super) struct Pair<'a> {
     pub matched: Vec<Rule>,
     /// Its rules without one: the controller ignores them.
     pub unmatched: Vec<Rule>,
+    /// Rules without a main one on hosts that there are, of any canary with this v3 Service: for one of them the
+    /// controller takes the Service away from all canaries (`mergeAlternativeBackends`).
+    pub lost: Vec<Rule>,
     /// Newer canaries for the same rules: the controller ignores them.
     pub ignored: Vec<String>,
     /// Service and port of the v2 side.
@@ -50,16 +54,20 @@ pub(super) struct Pair<'a> {
 /// Every canary route, by name.
 pub fn routes(seen: &Seen) -> Vec<Route> {
     let mut ordered: Vec<&Ingress> = seen.ingresses.iter().collect();
-    ordered.sort_by_key(|i| (i.metadata.creation_timestamp.as_ref().map(|t| t.0), i.metadata.name.clone()));
+    ordered.sort_by_key(|i| age(i));
     let empty = Annotations::new();
     let (canaries, mains): (Vec<&Ingress>, Vec<&Ingress>) =
         ordered.into_iter().partition(|i| weight::is_canary(annotations(i).unwrap_or(&empty)));
     let mut taken: Vec<(Rule, usize)> = Vec::new();
     let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let mut lost: BTreeMap<(String, String), Vec<Rule>> = BTreeMap::new();
     for canary in canaries {
         let Some(pair) = pair(canary, &mains) else {
             continue;
         };
+        if let Some(backend) = &pair.backend {
+            lost.entry(backend.clone()).or_default().extend(on_known_hosts(&pair.unmatched, &mains));
+        }
         let rules = if pair.matched.is_empty() { &pair.unmatched } else { &pair.matched };
         if let Some((_, first)) = taken.iter().find(|(rule, _)| rules.contains(rule)) {
             pairs[*first].ignored.push(name(canary));
@@ -68,10 +76,26 @@ pub fn routes(seen: &Seen) -> Vec<Route> {
         taken.extend(rules.iter().map(|rule| (rule.clone(), pairs.len())));
         pairs.push(pair);
     }
+    for pair in &mut pairs {
+        pair.lost = pair.backend.as_ref().and_then(|of| lost.get(of)).cloned().unwrap_or_default();
+    }
     let has_api = pairs.iter().any(|p| p.matched.iter().any(|r| r.path.starts_with("/api")));
     let mut routes: Vec<Route> = pairs.iter().map(|pair| route(pair, &mains, seen, has_api)).collect();
     routes.sort_by(|a, b| a.object.cmp(&b.object));
     routes
+}
+
+/// The controller's order: the oldest first, and of one second the last name.
+fn age(ingress: &Ingress) -> impl Ord + use<> {
+    let meta = &ingress.metadata;
+    let place = format!("{}/{}", meta.namespace.as_deref().unwrap_or_default(), name(ingress));
+    (meta.creation_timestamp.as_ref().map(|t| t.0), Reverse(place))
+}
+
+/// Those of the rules whose host some main Ingress has; no host is the server that is always there.
+fn on_known_hosts(unmatched: &[Rule], mains: &[&Ingress]) -> Vec<Rule> {
+    let hosts: BTreeSet<String> = mains.iter().flat_map(|m| rules(m)).map(|(rule, _)| rule.host).collect();
+    unmatched.iter().filter(|rule| rule.host.is_empty() || hosts.contains(&rule.host)).cloned().collect()
 }
 
 fn pair<'a>(canary: &'a Ingress, mains: &[&'a Ingress]) -> Option<Pair<'a>> {
@@ -99,6 +123,7 @@ fn pair<'a>(canary: &'a Ingress, mains: &[&'a Ingress]) -> Option<Pair<'a>> {
         mains: partners,
         matched,
         unmatched,
+        lost: Vec::new(),
         ignored: Vec::new(),
         primary,
         backend,
@@ -109,7 +134,7 @@ fn route(pair: &Pair<'_>, mains: &[&Ingress], seen: &Seen, has_api: bool) -> Rou
     let (stored, _) = weight::stored(pair.annotations);
     let primary = backend(pair.primary.as_ref(), seen);
     let canary = backend(pair.backend.as_ref(), seen);
-    let dead = canary.endpoints == Some(0) || pair.matched.is_empty();
+    let dead = canary.endpoints == Some(0) || pair.matched.is_empty() || !pair.lost.is_empty();
     let effective = if dead { Weight { value: 0, ..stored } } else { stored };
     let meta = &pair.canary.metadata;
     let shown = if pair.matched.is_empty() { &pair.unmatched } else { &pair.matched };

@@ -102,6 +102,39 @@ fn the_older_of_two_canaries_counts() {
 }
 
 #[test]
+fn of_two_canaries_of_one_second_the_last_name_counts() {
+    let canary = json!({"canary": "true"});
+    let all = seen(vec![
+        ingress("main", "/", "v2", json!({})),
+        ingress("a", "/", "v3", canary.clone()),
+        ingress("b", "/", "v3", canary),
+    ]);
+    let found = routes(&all);
+    assert_eq!((found.len(), found[0].object.name.as_str()), (1, "b"));
+}
+
+/// As the gateway of the rehearsal does it, which follows the controller's `mergeAlternativeBackends`.
+#[test]
+fn a_rule_without_a_main_one_takes_the_service_away_from_every_canary() {
+    let half = json!({"canary": "true", "canary-weight": "50"});
+    let mut stray = ingress("c-stray", "/stray", "v3", half.clone());
+    let of = |stray: &Ingress| {
+        let all = seen(vec![
+            ingress("main", "/", "v2", json!({})),
+            ingress("canary", "/", "v3", half.clone()),
+            stray.clone(),
+        ]);
+        let found = routes(&all);
+        let canary = found.iter().find(|r| r.object.name == "canary").unwrap().clone();
+        (canary.effective.value, canary.traps.iter().any(|t| t.id == "canary-deleted" && t.blocks))
+    };
+    assert_eq!(of(&stray), (0, true));
+    // On a host that no server has it is passed over.
+    stray.spec.as_mut().unwrap().rules.as_mut().unwrap()[0].host = Some("nowhere.example".into());
+    assert_eq!(of(&stray), (50, false));
+}
+
+#[test]
 fn traps_by_id() {
     let trap = |canary: Value, id: &str| {
         let all = seen(vec![

@@ -68,6 +68,10 @@ fn matching(pair: &Pair<'_>, traps: &mut Vec<Trap>) {
         traps.push(trap("no-primary", true, format!(
             "no main Ingress has the same host, path and pathType as {}: the canary is ignored, and where no \
              other Ingress serves it the answer is 404", list(&pair.unmatched))));
+    } else if !pair.lost.is_empty() {
+        traps.push(trap("canary-deleted", true, format!(
+            "no main Ingress has {}, on a host that there is: for that the controller takes the v3 Service away from \
+             every rule, and all goes to v2 whatever the weight; remove the rule, or give it a main one", list(&pair.lost))));
     } else if !pair.unmatched.is_empty() {
         traps.push(trap(
             "rule-without-primary",
