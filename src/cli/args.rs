@@ -33,6 +33,7 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The configuration [CUTOVER_CONFIG; ./cutover.toml; ~/.config/cutover/]
+    #[expect(clippy::doc_markdown, reason = "the help shows it as it stands")]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The kubeconfig [KUBECONFIG; ~/.kube/config]

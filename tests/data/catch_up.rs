@@ -99,6 +99,7 @@ async fn what_was_left_behind_is_found_and_copied() {
     let without: Vec<&str> = partial.iter().map(String::as_str).collect();
     compare_but(&rehearsal, &without, &["event_ts"], 3).await;
     changed_again(&rehearsal).await;
+    deleted_by_users_of_v3(&rehearsal).await;
     let journal = String::from_utf8_lossy(&rehearsal.verb(&["journal"]).stdout).into_owned();
     assert!(journal.contains("catch-up done by") && journal.contains("5 stale, 3 overwritten"), "{journal}");
 }
@@ -130,6 +131,36 @@ async fn changed_again(rehearsal: &Rehearsal) {
     let days = "SELECT count() FROM traces FINAL WHERE id = 'late-2'";
     assert_eq!(ch.ask.one::<u64>(ch.query(days)).await.unwrap(), 1);
     catch_up(rehearsal, &[], 0);
+}
+
+/// v3 deletes a trace as its own worker does, with what belongs to it; only the note tells that from rows that are missing.
+async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
+    let (_, ch) = sides::open(rehearsal, Access::Write).await;
+    let trace = "(SELECT min(trace_id) FROM observations WHERE trace_id IN (SELECT id FROM traces FINAL WHERE is_deleted = 0))";
+    let id: String = ch.ask.one(ch.query(&trace[1..trace.len() - 1])).await.unwrap();
+    for (table, column) in [("traces", "id"), ("observations", "trace_id"), ("scores", "trace_id")] {
+        ch.execute(ch.query(&format!("DELETE FROM {table} WHERE {column} = ?")).bind(&id)).await.unwrap();
+    }
+    let look = catch_up(rehearsal, &[], 1);
+    assert_eq!(counts(&look, "traces"), [1, 0, 0, 0], "{look:#}");
+    let gone = counts(&look, "observations")[0];
+    assert!(gone > 0, "{look:#}");
+    let before = look["tables"][0]["deleted_in_v3"].as_u64().unwrap();
+    // The table as Langfuse's migrations make it.
+    sql(
+        rehearsal,
+        &format!(
+            "CREATE TABLE pending_deletions (id TEXT PRIMARY KEY, project_id TEXT NOT NULL, object TEXT NOT NULL, \
+             object_id TEXT NOT NULL, is_deleted BOOLEAN NOT NULL DEFAULT false); \
+             INSERT INTO pending_deletions SELECT 'd', project_id, 'trace', id, true FROM traces WHERE id = '{id}'; \
+             INSERT INTO pending_deletions SELECT 'of-' || id, 'another', 'trace', id, true FROM traces WHERE id <> '{id}'"
+        ),
+    )
+    .await;
+    let look = catch_up(rehearsal, &["--yes"], 0);
+    assert_eq!((counts(&look, "traces"), counts(&look, "observations")), ([0; 4], [0; 4]), "{look:#}");
+    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
+    assert_eq!(look["tables"][1]["deleted_in_v3"].as_u64(), Some(gone), "{look:#}");
 }
 
 /// v3's fields and v2's in one row; gives the ids that v3 wrote.

@@ -6,6 +6,7 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::deleted;
 use super::merge::{Verdict, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
@@ -24,6 +25,8 @@ pub(super) struct Mender<'a> {
     pub(super) ch: &'a ClickhouseWork,
     pub(super) mapping: &'a Mapping,
     pub(super) write: bool,
+    /// Langfuse notes what it deletes.
+    pub(super) notes: bool,
 }
 
 #[derive(ChRow, Deserialize)]
@@ -61,18 +64,27 @@ impl Mender<'_> {
         let places = self.places(&ids).await?;
         let wanted: HashSet<&Key> = page.iter().collect();
         let (mut meant, mut moved) = (vec![], vec![]);
+        let mut v2 = vec![];
         for row in rows::from_postgres(self.pg, session, self.mapping, &ids).await? {
-            let row = match row {
-                Ok(row) => row,
-                Err(rejected) => {
-                    found.reject(rejected);
-                    continue;
-                }
-            };
-            if !wanted.contains(&row.key) {
+            match row {
+                Ok(row) if wanted.contains(&row.key) => v2.push(row),
+                Ok(_) => {}
+                Err(rejected) => found.reject(rejected),
+            }
+        }
+        let noted = if self.notes {
+            deleted::noted(self.pg, session, self.mapping, &v2).await?
+        } else {
+            HashSet::new()
+        };
+        for row in v2 {
+            let here = there.get(&row.key);
+            if here.is_none()
+                && deleted::trace(self.mapping, &row).is_some_and(|trace| noted.contains(&trace))
+            {
+                found.deleted_in_v3 += 1;
                 continue;
             }
-            let here = there.get(&row.key);
             let more = places.get(&row.key).is_some_and(|places| *places > 1);
             let Some(row) = self.one(&row, here, more, found) else { continue };
             let elsewhere = more || here.is_some_and(|here| !same_place(self.mapping, here, &row));

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
+use super::deleted;
 use super::mend::Mender;
 use super::window::Window;
 use super::{Found, Watch};
@@ -56,7 +57,8 @@ pub async fn table(
     let now = now(pg, &mut session).await?;
     let mapping = Live::read(&ch.ask, spec).await?.map(spec);
     let window = Window { pg, ch, mapping: &mapping, above };
-    let mender = Mender { pg, ch, mapping: &mapping, write: mode == Mode::Write };
+    let notes = deleted::is_noted(pg, &mut session).await?;
+    let mender = Mender { pg, ch, mapping: &mapping, write: mode == Mode::Write, notes };
     let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {
