@@ -103,6 +103,7 @@ fn processes(dir: &Path, seen: &mut BTreeMap<String, String>) {
 /// Runs a verb while its processes are looked at.
 fn run(dir: &Path, args: &[&str], seen: &mut BTreeMap<String, String>) -> String {
     let mut child = program(dir, args).spawn().unwrap();
+    processes(dir, seen);
     let read = |mut from: Box<dyn std::io::Read + Send>| {
         std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -182,7 +183,11 @@ fn look_everywhere(dir: &Path) {
     for (path, text) in written {
         assert_clean(&path, &text);
     }
-    assert!(seen.len() > 10, "{seen:?}");
+    // A verb with nothing to do may end between two looks; the cockpit and what waits for an answer do not.
+    let looked_at = |verb: &str| seen.keys().any(|arguments| arguments.contains(verb));
+    for verb in ["--arm", "status --wait", "shift --to"] {
+        assert!(looked_at(verb), "{verb}: {:?}", seen.keys());
+    }
     for (arguments, environ) in seen {
         assert_clean("the arguments of a process", &arguments);
         // What the operator gave in the environment is there, and nothing else is added to it.

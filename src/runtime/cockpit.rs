@@ -87,8 +87,8 @@ pub async fn run(
     begin: impl FnOnce(),
 ) -> Result<u8, TerminalError> {
     let mut signals = Signals::listen()?;
-    let mut input = Input::default();
-    let (columns, rows) = terminal.size();
+    let (columns, rows) = terminal::size();
+    let mut input = Input::start((columns, rows))?;
     let mut cockpit = Cockpit {
         clock,
         model,
@@ -163,7 +163,7 @@ impl Cockpit {
             Woken::Asked(Asked::Stop) => self.suspend(terminal)?,
             Woken::Asked(Asked::Continue) => {
                 terminal.resume()?;
-                self.repaint(terminal)?;
+                self.repaint()?;
                 self.tell(Msg::Resumed, terminal)?;
             }
             Woken::Written(Written::Frame(n)) if self.dialog_frame == Some(n) => {
@@ -207,7 +207,7 @@ impl Cockpit {
             Effect::Quit(code) => self.exit = Some(code),
             Effect::WakeAt(at) => self.timers.add(at),
             Effect::PollNow(id) => (self.wiring.poll_now)(id),
-            Effect::Repaint => self.repaint(terminal)?,
+            Effect::Repaint => self.repaint()?,
             Effect::Suspend => self.suspend(terminal)?,
             Effect::Bell => {
                 self.writer.frame(b"\x07".to_vec());
@@ -269,8 +269,8 @@ impl Cockpit {
         Ok(())
     }
 
-    fn repaint(&mut self, terminal: &Terminal) -> Result<(), TerminalError> {
-        let (columns, rows) = terminal.size();
+    fn repaint(&mut self) -> Result<(), TerminalError> {
+        let (columns, rows) = terminal::size();
         self.painter = Painter::new(columns, rows)?;
         self.model.screen.size = (columns, rows);
         self.pacer.key(self.clock.now().mono);
@@ -283,7 +283,7 @@ impl Cockpit {
         writer.end(Vec::new());
         self.dialog_frame = None;
         terminal.suspend()?;
-        self.repaint(terminal)?;
+        self.repaint()?;
         self.tell(Msg::Resumed, terminal)
     }
 }

@@ -1,40 +1,72 @@
 //! Keys and resizes of the terminal as messages. Repeats and releases of keys are dropped here.
+//!
+//! One rule: the terminal is read on a thread of its own. Crossterm's read never returns once the terminal is gone
+//! (crossterm issue 793), and the loop still has to hear the signal that says so.
 
 use std::io;
+use std::time::Duration;
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use futures::{Stream, StreamExt};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::sync::mpsc;
 
 use crate::cockpit::Msg;
 use crate::cockpit::key::{Code, Key};
 
+use super::terminal;
+
+/// Messages that wait for the loop; more of them wait in the terminal.
+const WAITING: usize = 64;
+
 /// The terminal's events.
 #[derive(Debug)]
-pub struct Input<S = EventStream> {
-    events: S,
+pub struct Input {
+    events: mpsc::Receiver<Msg>,
     gone: bool,
 }
 
-impl Default for Input {
-    fn default() -> Self {
-        Self { events: EventStream::new(), gone: false }
+impl Input {
+    /// Starts to read the terminal; where its size is no longer `seen`, columns and rows, that comes first: it may have
+    /// changed before changes were listened to.
+    pub fn start(seen: (u16, u16)) -> io::Result<Self> {
+        let mut listening = false;
+        Self::reading(move || {
+            if !listening {
+                listening = true;
+                crossterm::event::poll(Duration::ZERO)?;
+                let size = terminal::size();
+                if size != seen {
+                    return Ok(Event::Resize(size.0, size.1));
+                }
+            }
+            crossterm::event::read()
+        })
     }
-}
 
-impl<S: Stream<Item = io::Result<Event>> + Unpin> Input<S> {
+    /// Reads events until there are no more; the thread outlives the loop, as a read cannot be called back.
+    fn reading(mut read: impl FnMut() -> io::Result<Event> + Send + 'static) -> io::Result<Self> {
+        let (to, events) = mpsc::channel(WAITING);
+        let work = move || {
+            while let Ok(event) = read() {
+                if let Some(msg) = message(event)
+                    && to.blocking_send(msg).is_err()
+                {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("keyboard".into()).spawn(work)?;
+        Ok(Self { events, gone: false })
+    }
+
     /// The next message; `None` once when the terminal is gone, and nothing after that: the loop asks here first, and
     /// an answer that is always ready would keep it from all others.
     pub async fn next(&mut self) -> Option<Msg> {
         if self.gone {
             return std::future::pending().await;
         }
-        while let Some(Ok(event)) = self.events.next().await {
-            if let Some(msg) = message(event) {
-                return Some(msg);
-            }
-        }
-        self.gone = true;
-        None
+        let msg = self.events.recv().await;
+        self.gone = msg.is_none();
+        msg
     }
 }
 
@@ -79,9 +111,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_terminal_that_is_gone_is_said_once_and_holds_nothing_up() {
-        let gone = || io::Result::<Event>::Err(io::Error::other("EIO"));
-        let mut input = Input { events: futures::stream::repeat_with(gone), gone: false };
+        let mut input = Input::reading(|| Err(io::Error::other("EIO"))).unwrap();
         assert_eq!(input.next().await, None);
+        assert_eq!(input.next().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_never_returns_holds_nothing_up() {
+        let mut input = Input::reading(|| {
+            loop {
+                std::thread::park();
+            }
+        })
+        .unwrap();
         assert_eq!(input.next().now_or_never(), None);
     }
 

@@ -55,14 +55,6 @@ impl Terminal {
         Ok(Self(()))
     }
 
-    /// Columns and rows; 80x24 where the terminal does not say.
-    pub fn size(&self) -> (u16, u16) {
-        match crossterm::terminal::size() {
-            Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
-            _ => (80, 24),
-        }
-    }
-
     /// Gives the terminal back, stops the process as Ctrl-Z does, and takes the terminal again when the shell
     /// has put the process in the foreground.
     pub fn suspend(&self) -> io::Result<()> {
@@ -75,6 +67,14 @@ impl Terminal {
     /// Takes the terminal again after `bg`, `fg`.
     pub fn resume(&self) -> io::Result<()> {
         if in_foreground() && !TAKEN.load(Ordering::SeqCst) { enter() } else { Ok(()) }
+    }
+}
+
+/// Columns and rows; 80x24 where the terminal does not say.
+pub fn size() -> (u16, u16) {
+    match crossterm::terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+        _ => (80, 24),
     }
 }
 
