@@ -1,8 +1,10 @@
 //! What the cockpit asks the world for, as data.
 
-use super::remedy::Remedy;
+use super::msg::{Answer, Lease};
+use super::remedy::{Remedy, Told};
 use crate::domain::traffic::{ObjectRef, RouterKind};
-use crate::domain::{Mono, SourceId};
+use crate::domain::{Mono, SourceId, Trouble};
+use crate::shift::machine::ApplyError;
 use crate::shift::{OpId, Plan};
 
 /// One wish; the runtime and the actuators carry it out and answer with a message.
@@ -40,4 +42,22 @@ pub enum Effect {
     Suspend,
     /// End with this exit code, after what is in flight was answered or is journalled as unknown.
     Quit(u8),
+}
+
+impl Effect {
+    /// The answer to one that ended without any: whoever asked must not wait for ever. Of a write it is not known
+    /// whether it was carried out. `None` where nobody waits.
+    pub fn unanswered(&self, trouble: Trouble) -> Option<Answer> {
+        Some(match self {
+            Self::DryRun(plan) => Answer::DryRun(plan.op, Err(trouble)),
+            Self::Apply(plan) => Answer::Applied(plan.op, Err(ApplyError::Lost(trouble))),
+            Self::Observe(op, _) => Answer::Observed(*op, Err(trouble)),
+            Self::Confirm(op) => Answer::Confirmed(*op, Err(trouble.remedy("run cutover confirm"))),
+            Self::Hold(_) => Answer::Hold(Err(trouble)),
+            Self::TakeLease => Answer::Lease(Lease::Failed(trouble)),
+            Self::PlanRemedy(remedy, asked) => Answer::Remedy(*remedy, Told::Plan(*asked, Err(trouble))),
+            Self::RunRemedy(remedy) => Answer::Remedy(*remedy, Told::Done(Err(trouble))),
+            _ => return None,
+        })
+    }
 }

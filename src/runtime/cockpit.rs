@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::cockpit::msg::Answer;
 use crate::cockpit::screen::Overlay;
 use crate::cockpit::update::update;
 use crate::cockpit::{Effect, Envelope, Model, Msg};
 use crate::domain::{Kind, SourceId, Trouble};
-use crate::shift::machine::ApplyError;
-use crate::shift::{OpId, Shift};
+use crate::shift::Shift;
 use crate::ui::{self, Look};
 
 use super::clock::Clock;
@@ -60,7 +59,8 @@ struct Cockpit {
     timers: Timers,
     writer: Writer,
     tasks: JoinSet<Option<Answer>>,
-    writes: HashMap<Id, OpId>,
+    /// What the tasks carry out.
+    effects: HashMap<Id, Effect>,
     dialog_frame: Option<u64>,
     exit: Option<u8>,
 }
@@ -71,7 +71,7 @@ enum Woken {
     Data(Msg),
     Asked(Asked),
     Written(Written),
-    Ended(Result<(Id, Option<Answer>), tokio::task::JoinError>),
+    Ended(Result<(Id, Option<Answer>), JoinError>),
     Frame,
     Timer,
     TerminalGone,
@@ -99,7 +99,7 @@ pub async fn run(
         timers: Timers::default(),
         writer: Writer::start(terminal::put_frame),
         tasks: JoinSet::new(),
-        writes: HashMap::new(),
+        effects: HashMap::new(),
         dialog_frame: None,
         exit: None,
     };
@@ -213,41 +213,28 @@ impl Cockpit {
                 self.writer.frame(b"\x07".to_vec());
             }
             effect => {
-                let op = match &effect {
-                    Effect::Apply(plan) => Some(plan.op),
-                    _ => None,
-                };
-                let task = (self.wiring.perform)(effect, &self.model);
-                let handle = self.tasks.spawn(task);
-                if let Some(op) = op {
-                    self.writes.insert(handle.id(), op);
-                }
+                let task = (self.wiring.perform)(effect.clone(), &self.model);
+                self.effects.insert(self.tasks.spawn(task).id(), effect);
             }
         }
         Ok(())
     }
 
-    /// A write whose task died has no answer: that is not the same as no effect.
-    fn answer_of(&mut self, ended: Result<(Id, Option<Answer>), tokio::task::JoinError>) -> Option<Msg> {
-        match ended {
+    /// What a task answers; where it died, what that means to whoever asked for its effect.
+    fn answer_of(&mut self, ended: Result<(Id, Option<Answer>), JoinError>) -> Option<Msg> {
+        let error = match ended {
             Ok((id, answer)) => {
-                self.writes.remove(&id);
-                answer.map(Msg::Answer)
+                self.effects.remove(&id);
+                return answer.map(Msg::Answer);
             }
-            Err(error) => match self.writes.remove(&error.id()) {
-                Some(op) => {
-                    let trouble =
-                        Trouble::new(Kind::Unexpected, op.to_string(), format!("its task ended: {error}"));
-                    Some(Msg::Answer(Answer::Applied(op, Err(ApplyError::Lost(trouble)))))
-                }
-                // Nothing starts it again: what was asked for has to be asked for once more.
-                None => Some(Msg::Answer(Answer::Said(Err(Trouble::new(
-                    Kind::Unexpected,
-                    "an actuator",
-                    format!("it ended by a panic; ask for it once more: {error}"),
-                ))))),
-            },
-        }
+            Err(error) => error,
+        };
+        // Nothing starts it again: what was asked for has to be asked for once more.
+        let text = format!("it ended by a panic; ask for it once more: {error}");
+        let trouble = Trouble::new(Kind::Unexpected, "an actuator", text);
+        let effect = self.effects.remove(&error.id());
+        let answer = effect.and_then(|effect| effect.unanswered(trouble.clone()));
+        Some(Msg::Answer(answer.unwrap_or(Answer::Said(Err(trouble)))))
     }
 
     fn draw(&mut self) -> Result<(), TerminalError> {

@@ -19,13 +19,14 @@ use crate::clients::kube::{self as cluster, Kube};
 use crate::clients::target::{KubeTarget, Targets};
 use crate::cockpit::guards::guards;
 use crate::cockpit::model::{Setup, Strategy};
-use crate::cockpit::msg::{Answer, Lease};
+use crate::cockpit::msg::Answer;
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::{self, Config, Vault};
 use crate::domain::latency::Endpoint;
 use crate::domain::store::StoreKind;
 use crate::domain::{Kind, SourceId, Trouble};
 use crate::shift::Ladder;
+use crate::shift::machine::ApplyError;
 use crate::sources::{Handle, SourceSet};
 use crate::ui::Look;
 
@@ -224,18 +225,12 @@ fn task(shared: &Shared, verbs: &Verbs, effect: Effect, model: &Model, clock: Cl
 }
 
 fn unconnected(effect: &Effect) -> Option<Answer> {
-    use crate::shift::machine::ApplyError;
     let trouble =
         Trouble::new(Kind::Unreachable, "Kubernetes", "there is no connection yet; nothing was sent");
-    Some(match effect {
-        Effect::DryRun(plan) => Answer::DryRun(plan.op, Err(trouble)),
-        Effect::Apply(plan) => Answer::Applied(plan.op, Err(ApplyError::Refused(trouble))),
-        Effect::Observe(op, _) => Answer::Observed(*op, Err(trouble)),
-        Effect::Hold(_) => Answer::Hold(Err(trouble)),
-        Effect::TakeLease => Answer::Lease(Lease::Failed(trouble)),
-        Effect::Confirm(op) => Answer::Confirmed(*op, Err(trouble.remedy("run cutover confirm"))),
-        _ => return None,
-    })
+    match effect {
+        Effect::Apply(plan) => Some(Answer::Applied(plan.op, Err(ApplyError::Refused(trouble)))),
+        effect => effect.unanswered(trouble),
+    }
 }
 
 /// The connections' side of a session.

@@ -32,7 +32,7 @@ fn model(clock: Clock) -> Model {
     })
 }
 
-/// Not a test: what runs on the terminal. `r` panics in the loop, `H` and Enter in a task.
+/// Not a test: what runs on the terminal. `r` panics in the loop, what is to be carried out in a task.
 #[test]
 #[ignore = "started by the others on a terminal of their own"]
 fn on_the_terminal() {
@@ -92,4 +92,17 @@ fn a_panic_of_a_task_is_told_and_the_cockpit_goes_on() {
     assert_restored(&person);
     assert!(is_cooked(&person));
     assert!(!String::from_utf8_lossy(&person.bytes).contains("a task\x1b[2J dies"));
+}
+
+/// Whoever asked is answered, too: a dialog that waits would wait for ever.
+#[test]
+fn a_dialog_whose_task_panicked_says_so() {
+    let mut person = start();
+    person.press("a\r");
+    person.see("an actuator");
+    assert!(!person.text().contains("asking"), "{}", person.text());
+    person.press("\x1b");
+    person.wait("the dialog to close", |screen| !screen.contains("Run it"));
+    person.press("q");
+    assert_eq!(person.leave(), 0);
 }
