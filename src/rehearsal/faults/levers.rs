@@ -172,7 +172,8 @@ impl Levers {
         };
         match fault {
             Fault::ApiFlaky { conflicts, throttled, errors, latency, close_watches } => {
-                api.clear();
+                // A freeze is another fault, and lifted by its own name.
+                api.calm();
                 if on {
                     api.share(*conflicts, Scope::Writes, ApiFault::Conflict);
                     api.share(*throttled, Scope::All, ApiFault::TooManyRequests(1));

@@ -60,6 +60,7 @@ async fn a_frozen_server_answers_once_it_thaws() {
     server.store().create("helm", canary()).unwrap();
     let api: Api<Ingress> = Api::namespaced(client(&server, "admin").await, NS);
     server.faults().freeze(true);
+    server.faults().calm();
     let slow = tokio::time::timeout(Duration::from_millis(100), api.get("langfuse-v3")).await;
     assert!(slow.is_err(), "it is frozen");
     server.faults().clear();
