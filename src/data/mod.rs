@@ -14,6 +14,7 @@ pub mod census;
 pub mod clock;
 pub mod convert;
 pub mod copy_out;
+pub mod deleted;
 pub mod lock;
 pub mod pages;
 pub mod restore;

@@ -111,6 +111,16 @@ fn stale(rehearsal: &Rehearsal) -> Value {
     told["tables"][0]["differences"]["stale"].clone()
 }
 
+/// Rows of all tables that are missing, and that were deleted.
+fn verified(rehearsal: &Rehearsal, columns: &str) -> [u64; 2] {
+    let output = rehearsal.verb(&["verify", "--columns", columns, "--grace", "0", "--fresh", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    ["missing", "deleted"].map(|kind| {
+        let tables = told["tables"].as_array().unwrap();
+        tables.iter().map(|table| table["differences"][kind].as_u64().unwrap_or(0)).sum()
+    })
+}
+
 /// What was copied before changes in v2 again, some of it in its time alone; and an insert that was cut after the first
 /// of two partitions left a trace on two days.
 async fn changed_again(rehearsal: &Rehearsal) {
@@ -145,7 +155,10 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
     assert_eq!(counts(&look, "traces"), [1, 0, 0, 0], "{look:#}");
     let gone = counts(&look, "observations")[0];
     assert!(gone > 0, "{look:#}");
+    let all = 1 + gone + counts(&look, "scores")[0];
     let before = look["tables"][0]["deleted_in_v3"].as_u64().unwrap();
+    let [missing, deleted] = verified(rehearsal, "all");
+    assert_eq!(missing, all, "not noted, it cannot be told from a loss");
     // The table as Langfuse's migrations make it.
     sql(
         rehearsal,
@@ -157,6 +170,9 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
         ),
     )
     .await;
+    for columns in ["key", "scalar", "all"] {
+        assert_eq!(verified(rehearsal, columns), [0, deleted + all], "{columns}");
+    }
     let look = catch_up(rehearsal, &["--yes"], 0);
     assert_eq!((counts(&look, "traces"), counts(&look, "observations")), ([0; 4], [0; 4]), "{look:#}");
     assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");

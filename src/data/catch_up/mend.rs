@@ -6,11 +6,11 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::deleted;
 use super::merge::{Verdict, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
+use crate::data::deleted;
 use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};
 use crate::data::tables::Mapping;

@@ -7,7 +7,6 @@
 //! How it walks: `window` compares both sides stretch by stretch of the business time and names candidates; `mend`
 //! reads those whole; [`merge`] says what becomes of each.
 
-mod deleted;
 mod mend;
 pub mod merge;
 mod run;

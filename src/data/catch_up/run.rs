@@ -3,12 +3,12 @@
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::deleted;
 use super::mend::Mender;
 use super::window::Window;
 use super::{Found, Watch};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range;
+use crate::data::deleted;
 use crate::data::lock::{Phase, standings};
 use crate::data::tables::{Live, spec};
 use crate::domain::backfill::Table;

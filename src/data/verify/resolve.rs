@@ -3,7 +3,9 @@
 //! One rule: nothing is reported that was not seen in the rows themselves, and what is still moving is looked at
 //! again after a pause.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sqlx::PgConnection;
 
 use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
@@ -11,6 +13,7 @@ use super::finding::{Difference, Finding, Values};
 use super::postgres::V2;
 use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
+use crate::data::deleted;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
@@ -57,7 +60,8 @@ pub struct Seen {
 pub fn narrow(mapping: &Mapping, tier: Tier) -> Mapping {
     let wanted = |m: &&crate::data::tables::Mapped| {
         let column = m.column;
-        let says = ["event_ts", "created_at", "updated_at", mapping.spec.time].contains(&column.ch)
+        let says = ["event_ts", "created_at", "updated_at", "trace_id", mapping.spec.time]
+            .contains(&column.ch)
             || mapping.spec.sorted_by.contains(&column.ch);
         let joined = column.pg.iter().any(|pg| !pg.starts_with("t."));
         let compared = !matches!(column.compare, Compare::Not(_)) && column.tier() <= tier;
@@ -88,10 +92,12 @@ impl Resolver<'_> {
             [] => BTreeSet::new(),
             absent => self.v3.deleted(absent).await?.into_iter().collect(),
         };
+        let noted = self.noted(&all).await?;
         let mut seen = Seen::default();
         let mut alike = vec![];
         for (key, (v2, v3)) in &all {
-            let mut finding = self.classify(key, v2.as_ref(), v3, deleted.contains(&key.id));
+            let deleted = deleted.contains(&key.id) || noted.contains(key);
+            let mut finding = self.classify(key, v2.as_ref(), v3, deleted);
             if let Some(finding) = &mut finding {
                 if key.id.starts_with(CANARY) {
                     finding.difference = Difference::Probe;
@@ -112,6 +118,26 @@ impl Resolver<'_> {
         }
         seen.findings.extend(self.precision(&alike).await?);
         Ok(seen)
+    }
+
+    /// Rows that v3 lacks because its users deleted them.
+    async fn noted(&self, all: &BTreeMap<Key, Both>) -> Result<HashSet<Key>, Trouble> {
+        let lacked = all.values().filter(|(_, v3)| v3.is_empty());
+        let lacked: Vec<&Row> = lacked.filter_map(|(v2, _)| v2.as_ref()?.as_ref().ok()).collect();
+        if lacked.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let traces = async |session: &mut PgConnection| {
+            if !deleted::is_noted(&self.v2.work, session).await? {
+                return Ok(HashSet::new());
+            }
+            deleted::noted(&self.v2.work, session, self.mapping, lacked.iter().copied()).await
+        };
+        let traces = self.v2.ask(traces).await?;
+        let gone = lacked
+            .iter()
+            .filter(|row| deleted::trace(self.mapping, row).is_some_and(|t| traces.contains(&t)));
+        Ok(gone.map(|row| row.key.clone()).collect())
     }
 
     async fn postgres(&self, ids: &[&str]) -> Result<Vec<Result<Row, Rejected>>, Trouble> {

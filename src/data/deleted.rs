@@ -1,6 +1,7 @@
 //! What v3's users have deleted while PostgreSQL still has it.
 //!
-//! One rule: a trace that Langfuse noted in `pending_deletions` is not copied again, nor what belongs to it. Versions of
+//! One rule: a trace that Langfuse noted in `pending_deletions` is not missing, and not copied again, nor is what
+//! belongs to it. Versions of
 //! v3 with that table delete in ClickHouse without a mark and leave v2's rows, so that the note is all there is to
 //! tell a deleted row from a missing one; versions without it delete in PostgreSQL as well.
 
@@ -16,21 +17,28 @@ use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 
 /// Whether this version of Langfuse notes what it deletes.
-pub(super) async fn is_noted(pg: &PostgresWork, session: &mut PgConnection) -> Result<bool, Trouble> {
+///
+/// # Errors
+/// PostgreSQL cannot be asked.
+pub async fn is_noted(pg: &PostgresWork, session: &mut PgConnection) -> Result<bool, Trouble> {
     sqlx::query_scalar("SELECT to_regclass('pending_deletions') IS NOT NULL")
         .fetch_one(session)
         .await
         .map_err(|e| pg.trouble(&e))
 }
 
-/// Those of the traces that rows belong to which are noted as deleted, or are about to be.
-pub(super) async fn noted(
+/// Those of the traces that rows belong to which are noted as deleted, or are about to be; only where [`is_noted`].
+///
+/// # Errors
+/// PostgreSQL cannot be asked, or the table of notes not be read.
+pub async fn noted(
     pg: &PostgresWork,
     session: &mut PgConnection,
     mapping: &Mapping,
-    rows: &[Row],
+    rows: impl IntoIterator<Item = &Row>,
 ) -> Result<HashSet<Key>, Trouble> {
-    let traces: Vec<String> = rows.iter().filter_map(|row| trace(mapping, row)).map(|key| key.id).collect();
+    let traces: Vec<String> =
+        rows.into_iter().filter_map(|row| trace(mapping, row)).map(|key| key.id).collect();
     if traces.is_empty() {
         return Ok(HashSet::new());
     }
@@ -42,7 +50,7 @@ pub(super) async fn noted(
 }
 
 /// The trace that a row is, or goes with when it is deleted; dataset runs outlive theirs.
-pub(super) fn trace(mapping: &Mapping, row: &Row) -> Option<Key> {
+pub fn trace(mapping: &Mapping, row: &Row) -> Option<Key> {
     match (mapping.spec.table, row.get(mapping, "trace_id")) {
         (Table::Traces, _) => Some(row.key.clone()),
         (Table::Observations | Table::Scores, Cell::Text(id)) => {
