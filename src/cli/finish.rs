@@ -50,6 +50,9 @@ pub fn manual() -> std::io::Result<Vec<u8>> {
         page.render_description_section(&mut text)?;
         page.render_options_section(&mut text)?;
         out.extend(sections_below(&text));
+        if let Some(notes) = verb.get_after_help() {
+            render_notes(&notes.to_string(), &mut out)?;
+        }
     }
     let mut roff = clap_mangen::roff::Roff::default();
     roff.control("SH", ["EXIT STATUS"]);
@@ -60,6 +63,26 @@ pub fn manual() -> std::io::Result<Vec<u8>> {
     }
     roff.to_writer(&mut out)?;
     Ok(out)
+}
+
+/// What stands below a verb's help: examples line by line, sentences as text.
+fn render_notes(notes: &str, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut roff = clap_mangen::roff::Roff::default();
+    roff.control("SS", ["EXAMPLES AND NOTES"]);
+    for paragraph in notes.split("\n\n") {
+        roff.control("PP", []);
+        let example = paragraph.contains("\n  ");
+        if example {
+            roff.control("nf", []);
+        }
+        for line in paragraph.lines() {
+            roff.text([clap_mangen::roff::roman(line)]);
+        }
+        if example {
+            roff.control("fi", []);
+        }
+    }
+    roff.to_writer(out)
 }
 
 /// Sections of a verb stand one level below its own.
@@ -119,6 +142,10 @@ mod tests {
         for verb in Cli::command().get_subcommands().filter(|v| !v.is_hide_set()) {
             let heading = format!("CUTOVER {}", verb.get_name().to_uppercase());
             assert!(page.contains(&heading), "{heading} is not in the manual");
+            let notes = verb.get_after_help().unwrap().to_string();
+            let example =
+                notes.lines().nth(1).unwrap().trim().split('\'').next().unwrap().replace('-', "\\-");
+            assert!(page.contains(&example), "{example} is not in the manual");
         }
         assert!(page.contains("EXIT STATUS") && page.contains("75"));
     }
