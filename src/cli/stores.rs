@@ -69,11 +69,11 @@ impl Stores {
     /// # Errors
     /// One of them cannot be reached; already said on standard error.
     pub async fn work(&self, purpose: Purpose) -> Result<(PostgresWork, ClickhouseWork), Exit> {
-        let both = async {
-            let postgres = PostgresWork::new(&self.reach, &self.postgres, purpose).await?;
-            Ok((postgres, ClickhouseWork::new(&self.reach, &self.clickhouse, purpose).await?))
-        };
-        both.await.map_err(|trouble: Trouble| failed(&trouble))
+        let both = futures::try_join!(
+            PostgresWork::new(&self.reach, &self.postgres, purpose),
+            ClickhouseWork::new(&self.reach, &self.clickhouse, purpose)
+        );
+        both.map_err(|trouble| failed(&trouble))
     }
 }
 

@@ -9,7 +9,6 @@ use ::clickhouse::query::Query;
 use ::clickhouse::{Client, RowOwned, RowRead, error::Error};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioExecutor;
 use reqwest::Url;
 
@@ -122,7 +121,7 @@ fn http_client(
     tls: &TlsOptions,
     object: &str,
 ) -> Result<Client, Trouble> {
-    let config = super::tls::config(tls)?;
+    let config = super::tls::config(tls, super::http::may_speak_tls(url))?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(super::http::CONNECT));
@@ -145,7 +144,7 @@ fn http_client(
     if let (Some(local), Some(true)) = (local, tls.enabled) {
         return Ok(over!(Fixed { tcp, local }));
     }
-    Ok(match proxy(url) {
+    Ok(match super::http::proxy(url) {
         Some(by) if by.uri().scheme_str().is_some_and(|s| s.starts_with("socks5")) => {
             over!(SocksV5::new(by.uri().clone(), tcp).local_dns(by.uri().scheme_str() == Some("socks5")))
         }
@@ -166,11 +165,6 @@ fn http_client(
         }
         None => over!(tcp),
     })
-}
-
-/// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say about this URL.
-fn proxy(url: &Url) -> Option<Intercept> {
-    Matcher::from_env().intercept(&url.as_str().parse().ok()?)
 }
 
 /// Connects to one address, whatever the URL's host.

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::{Client, Response, Url};
 
 use super::failure::{chain, transport};
@@ -134,11 +135,21 @@ fn client(tls: &TlsOptions, base: &Url, local: Option<SocketAddr>) -> Result<Cli
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .user_agent(concat!("cutover/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(super::tls::config(tls).map_err(Built::Tls)?);
+        .tls_backend_preconfigured(super::tls::config(tls, may_speak_tls(base)).map_err(Built::Tls)?);
     if let (Some(local), Some(host)) = (local, base.host_str()) {
         builder = builder.resolve(host, local).no_proxy();
     }
     builder.build().map_err(Built::Http)
+}
+
+/// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say about this URL.
+pub(super) fn proxy(url: &Url) -> Option<Intercept> {
+    Matcher::from_env().intercept(&url.as_str().parse().ok()?)
+}
+
+/// Whether TLS is spoken with what stands behind this URL, or with the proxy before it. Redirects are not followed.
+pub(super) fn may_speak_tls(url: &Url) -> bool {
+    url.scheme() == "https" || proxy(url).is_some_and(|by| by.uri().scheme_str() == Some("https"))
 }
 
 /// Basic credentials that may stand in a URL; the URL is left without them.
@@ -204,6 +215,13 @@ pub fn from_status(object: &str, tried: &str, status: reqwest::StatusCode, body:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tls_is_prepared_for_where_it_can_be_spoken() {
+        let may = |url: &str| may_speak_tls(&Url::parse(url).unwrap());
+        assert!(may("https://langfuse.example.com/"));
+        assert!(!may("http://127.0.0.1:3000/"));
+    }
 
     #[test]
     fn credentials_leave_the_url() {

@@ -3,7 +3,7 @@
 //! One rule: a file that cannot be read is named in the error, and verification is only off when asked for.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -22,8 +22,12 @@ pub fn install_provider() {
     }
 }
 
-/// The client configuration that `options` describe.
-pub fn config(options: &TlsOptions) -> Result<ClientConfig, Trouble> {
+/// The client configuration that `options` describe. Without `system` the roots of the system are left out: they are for
+/// a connection that speaks no TLS, and reading them takes longer than most answers.
+///
+/// # Errors
+/// [`Kind::Tls`] with the file that cannot be read.
+pub fn config(options: &TlsOptions, system: bool) -> Result<ClientConfig, Trouble> {
     install_provider();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -31,7 +35,7 @@ pub fn config(options: &TlsOptions) -> Result<ClientConfig, Trouble> {
     let builder = if options.insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerifier(ring::default_provider())))
     } else {
-        builder.with_root_certificates(roots(options.ca_file.as_deref())?)
+        builder.with_root_certificates(roots(options.ca_file.as_deref(), system)?)
     };
     match (&options.client_cert, &options.client_key) {
         (Some(cert), Some(key)) => builder
@@ -47,10 +51,18 @@ pub fn config(options: &TlsOptions) -> Result<ClientConfig, Trouble> {
     }
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Trouble> {
+/// The roots of the system, read once: hundreds of files.
+static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
+
+fn read_system() -> RootCertStore {
     let mut store = RootCertStore::empty();
     // Some systems carry roots that rustls does not take; the others still count.
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    store
+}
+
+fn roots(ca_file: Option<&Path>, system: bool) -> Result<RootCertStore, Trouble> {
+    let mut store = if system { SYSTEM.get_or_init(read_system).clone() } else { RootCertStore::empty() };
     if let Some(file) = ca_file {
         let (added, _) = store.add_parsable_certificates(certificates(file)?);
         if added == 0 {
@@ -121,13 +133,21 @@ mod tests {
     #[test]
     fn a_missing_ca_file_is_named() {
         let options = TlsOptions { ca_file: Some("/nowhere/ca.pem".into()), ..TlsOptions::default() };
-        let trouble = config(&options).unwrap_err();
+        let trouble = config(&options, false).unwrap_err();
         assert_eq!((trouble.kind, trouble.object.as_str()), (Kind::Tls, "/nowhere/ca.pem"));
     }
 
     #[test]
+    fn the_roots_of_the_system_are_there_where_they_are_asked_for() {
+        assert_eq!(roots(None, true).unwrap().len(), read_system().len());
+        assert!(roots(None, false).unwrap().is_empty());
+    }
+
+    #[test]
     fn the_default_and_insecure_build() {
-        config(&TlsOptions::default()).unwrap();
-        config(&TlsOptions { insecure: true, ..TlsOptions::default() }).unwrap();
+        for system in [false, true] {
+            config(&TlsOptions::default(), system).unwrap();
+            config(&TlsOptions { insecure: true, ..TlsOptions::default() }, system).unwrap();
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use ::clickhouse::Compression;
 use ::clickhouse::insert_formatted::InsertFormatted;
 use ::clickhouse::query::{BytesCursor, Query};
 use bytes::Bytes;
@@ -193,6 +194,11 @@ impl ClickhouseWork {
     /// A query; bind its parameters and pass it to [`Self::stream`].
     pub fn query(&self, sql: &str) -> Query {
         self.ask.query(sql)
+    }
+
+    /// A query whose answer is not worth compressing: ids are random.
+    pub fn query_plain(&self, sql: &str) -> Query {
+        self.ask.client.clone().with_compression(Compression::None).query(sql)
     }
 
     /// The rows of a query as `RowBinary`, as they arrive.

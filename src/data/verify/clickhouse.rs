@@ -6,7 +6,7 @@ use clickhouse::query::BytesCursor;
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
-use super::ids::Id;
+use super::ids::{Heap, Id};
 use super::lookup3::hashtext;
 use super::range::{HOUR, Range};
 use crate::clients::work::ClickhouseWork;
@@ -40,11 +40,11 @@ pub struct V3Row {
 #[derive(Debug, Default)]
 pub struct Ids {
     /// Of rows that were copied.
-    pub copied: Vec<Id>,
+    pub copied: Heap,
     /// Of rows that v3 wrote.
-    pub own: Vec<Id>,
+    pub own: Heap,
     /// Of rows that were deleted.
-    pub deleted: Vec<Id>,
+    pub deleted: Heap,
 }
 
 /// One table of ClickHouse.
@@ -78,7 +78,10 @@ impl V3 {
     }
 
     fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
-        let query = self.work.query(sql);
+        self.set(self.work.query(sql), range)
+    }
+
+    fn set(&self, query: clickhouse::query::Query, range: &Range) -> clickhouse::query::Query {
         let query = match (self.work.takes_settings(), self.gentle) {
             (false, _) => query,
             (true, false) => query.with_setting(FINAL, "1"),
@@ -172,7 +175,8 @@ impl V3 {
             self.spec.time, self.spec.ch
         );
         let mut ids = Ids::default();
-        let mut cursor = self.work.stream(self.query(&sql, &Range::default()))?;
+        let query = self.set(self.work.query_plain(&sql), &Range::default());
+        let mut cursor = self.work.stream(query)?;
         self.each(&mut cursor, seen, |from| {
             let kind = take(from, 1)?[0];
             let id = take_bytes(from)?;

@@ -62,7 +62,7 @@ pub struct Size {
     pub v3_rows: u64,
     /// Months that v3 has, as `YYYYMM`, with their rows.
     pub months: Vec<(u32, u64)>,
-    /// Compressed bytes of each column of v3.
+    /// Compressed bytes of each column of v3, once they were asked for: [`Self::weigh`].
     pub columns: Vec<(String, u64)>,
     /// How far the backfill has come.
     pub cursor: Cursor,
@@ -95,30 +95,23 @@ impl Size {
              pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
             spec.pg()
         );
-        let (tuples, pages, visible, key_pages, replica): Catalogue = v2
-            .ask(async |session| {
-                let query = sqlx::query_as(AssertSqlSafe(sql.as_str()));
-                query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
-            })
-            .await?;
+        let catalogue = v2.ask(async |session| {
+            let query = sqlx::query_as::<_, Catalogue>(AssertSqlSafe(sql.as_str()));
+            query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+        });
         let sql = "SELECT (extract(epoch FROM (state->>'maxDate')::timestamptz) * 1000)::bigint \
                    FROM background_migrations WHERE name = $1 AND finished_at IS NULL";
-        let cursor: Result<Option<Option<i64>>, Trouble> = v2
-            .ask(async |session| {
-                let query = sqlx::query_scalar(sql).bind(spec.table.migration());
-                query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
-            })
-            .await;
+        let cursor = v2.ask(async |session| {
+            let query = sqlx::query_scalar::<_, Option<i64>>(sql).bind(spec.table.migration());
+            query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
+        });
         let months = ch.ask.query(
             "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
              AND table = ? AND active GROUP BY partition ORDER BY partition",
         );
-        let months: Vec<Month> = ch.ask.all(months.bind(spec.ch)).await?;
-        let columns = ch.ask.query(
-            "SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns \
-             WHERE database = currentDatabase() AND table = ? AND active GROUP BY column",
-        );
-        let columns: Vec<ColumnSize> = ch.ask.all(columns.bind(spec.ch)).await?;
+        let (catalogue, cursor, months) =
+            futures::join!(catalogue, cursor, ch.ask.all::<Month>(months.bind(spec.ch)));
+        let ((tuples, pages, visible, key_pages, replica), months) = (catalogue?, months?);
         let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
         let pages = u64::try_from(pages).unwrap_or(0);
         Ok(Self {
@@ -129,10 +122,24 @@ impl Size {
             replica,
             v3_rows: months.iter().map(|m| m.1).sum(),
             months,
-            columns: columns.into_iter().map(|c| (c.column, c.bytes)).collect(),
+            columns: vec![],
             // An older v2 has no such table, and nobody copies.
             cursor: Cursor { open: cursor.ok().flatten().flatten() },
         })
+    }
+
+    /// Asks ClickHouse how large each column is.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn weigh(&mut self, ch: &ClickhouseWork, table: &str) -> Result<(), Trouble> {
+        let columns = ch.ask.query(
+            "SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns \
+             WHERE database = currentDatabase() AND table = ? AND active GROUP BY column",
+        );
+        let columns: Vec<ColumnSize> = ch.ask.all(columns.bind(table)).await?;
+        self.columns = columns.into_iter().map(|c| (c.column, c.bytes)).collect();
+        Ok(())
     }
 
     /// The way that reads least.

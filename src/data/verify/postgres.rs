@@ -1,12 +1,13 @@
 //! v2's side: sums per bucket, rows of buckets, and hashes of ids, computed by PostgreSQL itself.
 //!
-//! One rule: every statement runs by itself in a session that cannot write, and a session serves many, one after the
-//! other; a replica that cancels one for replication (40001) is asked again.
+//! One rule: every statement runs by itself in a session that cannot write, and one session serves them all, one after
+//! the other; a replica that cancels one for replication (40001) is asked again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use tokio::sync::Mutex;
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
@@ -40,8 +41,8 @@ pub struct V2 {
     /// The business time as an expression.
     pub time: &'static str,
     from: &'static str,
-    /// Sessions that have answered and wait for the next question.
-    idle: Arc<Mutex<Vec<PgConnection>>>,
+    /// The session, once there is one; who asks while it is in use waits.
+    session: Arc<Mutex<Option<PgConnection>>>,
 }
 
 impl V2 {
@@ -50,7 +51,7 @@ impl V2 {
         let time = spec.column(spec.time).and_then(|c| c.pg.first()).copied().unwrap_or("t.created_at");
         // What is joined for values only is left out; what decides which rows are copied stays.
         let from = spec.from.split(" LEFT JOIN ").next().unwrap_or(spec.from);
-        Self { work, time, from, idle: Arc::default() }
+        Self { work, time, from, session: Arc::default() }
     }
 
     /// `FROM` of its rows.
@@ -67,19 +68,20 @@ impl V2 {
         &self,
         ask: impl AsyncFn(&mut PgConnection) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
+        let mut held = self.session.lock().await;
         let mut tries = 0;
         loop {
             tries += 1;
-            let waiting = self.idle().pop();
+            let waiting = held.take();
             let old = waiting.is_some();
             let mut session = match waiting {
                 Some(session) => session,
-                None => self.session().await?,
+                None => self.connect().await?,
             };
             let again = |kind| kind == Kind::Conflict || (old && kind == Kind::Unreachable);
             match ask(&mut session).await {
                 Ok(answer) => {
-                    self.idle().push(session);
+                    *held = Some(session);
                     return Ok(answer);
                 }
                 Err(trouble) if again(trouble.kind) && tries < TRIES => {}
@@ -88,11 +90,7 @@ impl V2 {
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn session(&self) -> Result<PgConnection, Trouble> {
+    async fn connect(&self) -> Result<PgConnection, Trouble> {
         let mut session = self.work.session().await?;
         sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(|e| self.work.trouble(&e))?;
         Ok(session)

@@ -13,6 +13,12 @@ use crate::domain::Trouble;
 const LAG: i64 = 2;
 
 #[derive(Row, Deserialize)]
+struct This {
+    host: String,
+    uuid: String,
+}
+
+#[derive(Row, Deserialize)]
 struct Replica {
     host: String,
     delay: u64,
@@ -57,11 +63,26 @@ async fn is_paused(v2: &V2) -> bool {
 pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) -> Result<Servers, Trouble> {
     let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::bigint, \
                current_database() || '/' || coalesce(pg_relation_filenode($1::regclass), 0) || '/' || $1::regclass::oid";
-    let (replica, lag, relation): (bool, i64, String) = v2
-        .ask(async |session| {
-            sqlx::query_as(sql).bind(pg_table).fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
-        })
-        .await?;
+    let standing = v2.ask(async |session| {
+        let query = sqlx::query_as::<_, (bool, i64, String)>(sql).bind(pg_table);
+        query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+    });
+    let this = ch.query(
+        "SELECT hostName() AS host, toString(uuid) AS uuid FROM system.tables \
+         WHERE database = currentDatabase() AND name = ?",
+    );
+    let state = ch.query(
+        "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
+         toUInt64(max(is_readonly)) AS read_only FROM system.replicas WHERE database = currentDatabase() AND table = ?",
+    );
+    let (standing, this, state) = futures::join!(
+        standing,
+        ch.ask.one::<This>(this.bind(ch_table)),
+        ch.ask.all::<Replica>(state.bind(ch_table))
+    );
+    let ((replica, lag, relation), This { host, uuid }) = (standing?, this?);
+    // A user may not be allowed to read it, and a single server has no rows in it.
+    let state = state.unwrap_or_default();
     let mut notes = vec![];
     if replica && lag > LAG {
         notes.push(format!(
@@ -75,16 +96,6 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
                 .into(),
         );
     }
-    let uuid =
-        ch.query("SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = ?");
-    let uuid = ch.ask.one::<String>(uuid.bind(ch_table)).await?;
-    let state = ch.query(
-        "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
-         toUInt64(max(is_readonly)) AS read_only FROM system.replicas WHERE database = currentDatabase() AND table = ?",
-    );
-    // A user may not be allowed to read it, and a single server has no rows in it.
-    let state = ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default();
-    let host = host(ch).await?;
     for replica in &state {
         if replica.delay > 0 || replica.queue > 0 || replica.read_only > 0 {
             notes.push(format!(

@@ -73,15 +73,16 @@ impl Verify<'_> {
         Ok(report)
     }
 
-    /// What a run would read; reads nothing but catalogues.
+    /// What a run would read; reads nothing but catalogues and the sample whose hashes are held against ours.
     ///
     /// # Errors
-    /// A side cannot be asked.
+    /// A side cannot be asked, or its hashes are not the ones this program knows.
     pub async fn explain(&self) -> Result<Vec<Plan>, Trouble> {
         let state = State::open(self.options.state.as_deref());
         let mut plans = vec![];
         for table in &self.options.tables {
-            let prepared = self.prepare(spec(*table)).await?;
+            let mut prepared = self.prepare(spec(*table)).await?;
+            prepared.size.weigh(&self.clickhouse, spec(*table).ch).await?;
             let columns: Vec<_> = prepared.chain.names().collect();
             let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
             let known = state.known(&self.key(*table), &prepared.servers.relation);
@@ -96,10 +97,13 @@ impl Verify<'_> {
         let v2 = V2::new(self.postgres.clone(), spec);
         let mut v3 = V3::new(self.clickhouse.clone(), spec);
         v3.gentle = self.options.load < 1.0;
-        let size = Size::read(&v2, &self.clickhouse, &mapping).await?;
-        let strategy = size.strategy(self.options.tier, &self.options.range);
-        let servers = replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?;
         let chain = Chain::new(&mapping, self.options.tier);
+        let (size, servers, ()) = futures::try_join!(
+            Size::read(&v2, &self.clickhouse, &mapping),
+            replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch),
+            selftest::check(&v2, &mapping, &chain)
+        )?;
+        let strategy = size.strategy(self.options.tier, &self.options.range);
         Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers })
     }
 
@@ -118,7 +122,6 @@ impl Verify<'_> {
         let begun = (self.now)();
         let Options { tier, range, fresh, .. } = &self.options;
         let spec = prepared.mapping.spec;
-        selftest::check(&prepared.v2, &prepared.mapping, &prepared.chain).await?;
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
@@ -147,8 +150,7 @@ impl Verify<'_> {
             found: &mut *self.found,
         };
         running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
-        running.settle().await?;
-        running.same_replica(notes).await?;
+        running.settle(notes).await?;
         if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
             remembering.complete();
             note(notes, state.remember(&key, remembering.known));

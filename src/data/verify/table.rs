@@ -141,7 +141,7 @@ impl Running<'_> {
     }
 
     /// What one replica said of its parts proves nothing about rows that another one sent.
-    pub(super) async fn same_replica(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
+    async fn same_replica(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
         let (first, now) = (&self.host, replicas::host(self.servers).await?);
         if now != *first {
             self.remembering = None;
@@ -275,7 +275,7 @@ impl Running<'_> {
     }
 
     /// Rows that were moving are looked at once more, after a pause.
-    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn settle(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
         let moving = std::mem::take(&mut self.moving);
         if moving.is_empty() {
             return Ok(());
@@ -286,7 +286,7 @@ impl Running<'_> {
             let seen = self.resolver(i64::MAX).look(page).await?;
             self.tell(&seen.findings);
         }
-        Ok(())
+        self.same_replica(notes).await
     }
 
     fn young(&self) -> i64 {

@@ -1,16 +1,40 @@
 //! Hashes of ClickHouse's ids, to be asked for one by one in any order.
 //!
-//! One rule: the hashes are sorted, and their first 16 bits say where to look.
+//! One rule: what stands together is asked for together. The hashes stand in parts by their first bits, sorted, and a
+//! part fits where the processor reaches it quickly; questions are put part by part.
 
-/// Bits that choose the place.
-const BITS: u32 = 16;
+/// Bits of a hash that choose its part, and as many again its place there.
+const BITS: u32 = 8;
+const PARTS: usize = 1 << BITS;
+/// Questions that are put in order at once: 4 MB.
+const AT_ONCE: usize = 1 << 18;
 
 /// An id as it came: its hash, and a second one that ClickHouse can compute.
 pub type Id = (u64, u32);
 
+/// Ids as they come.
+#[derive(Debug)]
+pub struct Heap(Vec<Vec<Id>>);
+
+impl Default for Heap {
+    fn default() -> Self {
+        Self(vec![vec![]; PARTS])
+    }
+}
+
+impl Heap {
+    /// Takes one more.
+    pub fn push(&mut self, id: Id) {
+        self.0[part(id.0)].push(id);
+    }
+}
+
 /// Sorted hashes, and which of them were asked for.
-#[derive(Debug, Default)]
-pub(super) struct Index {
+#[derive(Debug)]
+pub(super) struct Index(Vec<Part>);
+
+#[derive(Debug)]
+struct Part {
     rows: Vec<Id>,
     starts: Vec<u32>,
     seen: Vec<bool>,
@@ -18,10 +42,37 @@ pub(super) struct Index {
 
 impl Index {
     /// What is not merged yet comes more than once, and counts once.
-    pub(super) fn new(mut rows: Vec<Id>) -> Self {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self(heap.0.into_iter().map(Part::new).collect())
+    }
+
+    /// Whether it is there.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        self.0[part(hash)].find(hash).is_some()
+    }
+
+    /// Whether it is there; remembers that it was asked for.
+    pub(super) fn meet(&mut self, hash: u64) -> bool {
+        let part = &mut self.0[part(hash)];
+        let found = part.find(hash);
+        if let Some(at) = found {
+            part.seen[at] = true;
+        }
+        found.is_some()
+    }
+
+    /// Those that nobody met.
+    pub(super) fn alone(&self) -> impl Iterator<Item = Id> + '_ {
+        let rows = self.0.iter().flat_map(|part| part.rows.iter().zip(&part.seen));
+        rows.filter(|(_, seen)| !**seen).map(|(row, _)| *row)
+    }
+}
+
+impl Part {
+    fn new(mut rows: Vec<Id>) -> Self {
         rows.sort_unstable();
         rows.dedup_by_key(|row| row.0);
-        let mut starts = vec![0_u32; (1 << BITS) + 1];
+        let mut starts = vec![0_u32; PARTS + 1];
         for (hash, _) in &rows {
             starts[place(*hash) + 1] += 1;
         }
@@ -31,34 +82,43 @@ impl Index {
         Self { seen: vec![false; rows.len()], rows, starts }
     }
 
-    /// Whether it is there.
-    pub(super) fn has(&self, hash: u64) -> bool {
-        self.find(hash).is_some()
-    }
-
-    /// Whether it is there; remembers that it was asked for.
-    pub(super) fn meet(&mut self, hash: u64) -> bool {
-        let found = self.find(hash);
-        if let Some(at) = found {
-            self.seen[at] = true;
-        }
-        found.is_some()
-    }
-
-    /// Those that nobody met.
-    pub(super) fn alone(&self) -> impl Iterator<Item = Id> + '_ {
-        self.rows.iter().zip(&self.seen).filter(|(_, seen)| !**seen).map(|(row, _)| *row)
-    }
-
     fn find(&self, hash: u64) -> Option<usize> {
-        let from = *self.starts.get(place(hash))? as usize;
-        let to = *self.starts.get(place(hash) + 1)? as usize;
+        if self.rows.is_empty() {
+            return None;
+        }
+        let (from, to) = (self.starts[place(hash)] as usize, self.starts[place(hash) + 1] as usize);
         self.rows[from..to].binary_search_by_key(&hash, |row| row.0).ok().map(|at| from + at)
     }
 }
 
-const fn place(hash: u64) -> usize {
+const fn part(hash: u64) -> usize {
     (hash >> (u64::BITS - BITS)) as usize
+}
+
+const fn place(hash: u64) -> usize {
+    part(hash << BITS)
+}
+
+/// Asks about each hash, with its place in the list, in an order that is good for [`Index`].
+pub(super) fn each(hashes: &[u64], mut ask: impl FnMut(usize, u64)) {
+    let mut ordered = vec![(0, 0); hashes.len().min(AT_ONCE)];
+    for (n, chunk) in hashes.chunks(AT_ONCE).enumerate() {
+        let mut ends = [0_usize; PARTS];
+        for hash in chunk {
+            ends[part(*hash)] += 1;
+        }
+        for at in 1..PARTS {
+            ends[at] += ends[at - 1];
+        }
+        for (at, hash) in chunk.iter().enumerate() {
+            let end = &mut ends[part(*hash)];
+            *end -= 1;
+            ordered[*end] = (n * AT_ONCE + at, *hash);
+        }
+        for (at, hash) in &ordered[..chunk.len()] {
+            ask(*at, *hash);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -68,14 +128,30 @@ mod tests {
     #[test]
     fn what_nobody_met_is_alone() {
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut index = Index::new((0..3_000).chain(5..9).map(|n| (spread(n), n as u32)).collect());
+        let mut heap = Heap::default();
+        (0..3_000).chain(5..9).for_each(|n| heap.push((spread(n), n as u32)));
+        let mut index = Index::new(heap);
         let met: Vec<u64> = (0..4_000).filter(|n| n % 7 != 0 && index.meet(spread(*n))).collect();
         assert_eq!(met, (0..3_000).filter(|n| n % 7 != 0).collect::<Vec<_>>());
         let mut alone: Vec<u32> = index.alone().map(|row| row.1).collect();
         alone.sort_unstable();
         assert_eq!(alone, (0..3_000).step_by(7).collect::<Vec<_>>());
         assert!(index.has(spread(7)) && !index.has(spread(3_001)));
-        let mut empty = Index::new(vec![]);
+        let mut empty = Index::new(Heap::default());
         assert!(!empty.meet(u64::MAX) && !empty.meet(0));
+    }
+
+    #[test]
+    fn every_hash_is_asked_about_once() {
+        for length in [0, 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 7] {
+            let hashes: Vec<u64> =
+                (0..length as u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let mut asked = vec![0; length];
+            each(&hashes, |at, hash| {
+                assert_eq!(hashes[at], hash);
+                asked[at] += 1;
+            });
+            assert!(asked.iter().all(|times| *times == 1));
+        }
     }
 }

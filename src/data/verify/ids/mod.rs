@@ -12,7 +12,7 @@ use super::drill::Suspects;
 use super::postgres::V2;
 use crate::domain::Trouble;
 
-pub use self::index::Id;
+pub use self::index::{Heap, Id};
 
 /// Rows of either side that this way may hold: 8 bytes for each of v2, 17 for each of v3.
 pub const MOST: u64 = 6_000_000;
@@ -35,17 +35,21 @@ pub struct Compared {
 /// # Errors
 /// A side cannot be asked.
 pub async fn compare(v2: &V2, v3: &V3, seen: &(dyn Fn(u64) + Sync)) -> Result<Compared, Trouble> {
-    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2), v3.ids(seen))?;
-    let Ids { copied, own, deleted } = ids;
-    let (mut copied, mut own, deleted) = (Index::new(copied), Index::new(own), Index::new(deleted));
+    // Its side is put in order as soon as it is there; the other one mostly takes longer.
+    let ordered = async {
+        let (Ids { copied, own, deleted }, received) = v3.ids(seen).await?;
+        Ok(([copied, own, deleted].map(Index::new), received))
+    };
+    let (hashes, ([mut copied, mut own, deleted], received)) = futures::try_join!(Hashes::read(v2), ordered)?;
     let mut missing = vec![];
-    for (place, hash) in hashes.all.iter().enumerate() {
+    index::each(&hashes.all, |place, hash| {
         // Both are met: an id may be there as a copy and as v3's own row.
-        let there = copied.meet(*hash) | own.meet(*hash);
-        if !there || deleted.has(*hash) {
+        let there = copied.meet(hash) | own.meet(hash);
+        if !there || deleted.has(hash) {
             missing.push(place);
         }
-    }
+    });
+    missing.sort_unstable();
     let extra: Vec<Id> = copied.alone().filter(|id| !deleted.has(id.0)).collect();
     let v3_only = own.alone().filter(|id| !deleted.has(id.0) && !copied.has(id.0)).count() as u64;
     let (missing, extra) = futures::try_join!(hashes.names(v2, &missing), v3.named(&extra))?;
