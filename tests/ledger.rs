@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use common::rehearsal::Rehearsal;
 use cutover::clients::work::{Access, ClickhouseWork};
-use cutover::rehearsal::load::ledger::{Event, LINES, TOTALS, Totals};
+use cutover::rehearsal::load::ledger::{Line, TOTALS, Totals};
 use sqlx::PgConnection;
 
 fn number(name: &str, default: u64) -> u64 {
@@ -34,7 +34,7 @@ fn until_accepted(rehearsal: &Rehearsal, events: u64, within: Duration) -> Total
     let begun = Instant::now();
     loop {
         let totals = totals(rehearsal);
-        let accepted: u64 = totals.accepted.values().map(|a| a.events).sum();
+        let accepted: u64 = totals.accepted.values().sum();
         if accepted >= events {
             return totals;
         }
@@ -57,27 +57,13 @@ struct Asked {
 }
 
 fn asked(rehearsal: &Rehearsal) -> Asked {
-    let text = std::fs::read_to_string(rehearsal.dir().join(LINES)).unwrap();
-    let mut asked = Asked::default();
-    // The load goes on: a line may be half written.
-    for line in text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()) {
-        let events: Vec<Event> = serde_json::from_value(line["events"].clone()).unwrap();
-        let version = line["version"].as_str().unwrap();
-        *asked.events.entry(version.to_owned()).or_default() += events.len() as u64;
-        for event in events {
-            let table = match event.kind.split('-').next().unwrap() {
-                "trace" => "traces",
-                "score" => "scores",
-                _ => "observations",
-            };
-            if event.kind.ends_with("-update") {
-                asked.ended.insert(event.body_id.clone());
-            }
-            if version == "v3" {
-                asked.v3.entry(table).or_default().insert(event.body_id.clone());
-            }
-            asked.ids.entry(table).or_default().insert(event.body_id);
-        }
+    let lines = Line::read(&rehearsal.dir()).unwrap();
+    let mut asked = Asked { ids: Line::ids(&lines), ..Asked::default() };
+    asked.v3 = Line::ids(lines.iter().filter(|line| line.version == "v3"));
+    for line in lines {
+        *asked.events.entry(line.version).or_default() += line.events.len() as u64;
+        let ends = line.events.into_iter().filter(|event| event.kind.ends_with("-update"));
+        asked.ended.extend(ends.map(|event| event.body_id));
     }
     asked
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
+use cutover::rehearsal::load::ledger::Line;
 use serde_json::Value;
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
@@ -39,17 +40,13 @@ fn start(rehearsal: &Rehearsal) -> std::process::Child {
 
 /// What the clients' own book says was accepted, by either version.
 fn accepted(rehearsal: &Rehearsal) -> BTreeMap<&'static str, BTreeSet<String>> {
-    let text = std::fs::read_to_string(rehearsal.dir().join("ledger.json")).unwrap();
-    let book: Value = serde_json::from_str(&text).unwrap();
-    let versions = ["v2", "v3"].map(|version| &book["accepted"][version]);
-    let ids = |table: &str| {
-        let lists = versions.iter().map(|v| v[table].as_array().unwrap_or_else(|| panic!("{book:#}")));
-        lists.flatten().map(|id| id.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
-    };
-    for version in versions {
-        assert!(version["events"].as_u64().unwrap() > 50, "both versions took traffic: {book:#}");
+    let lines = Line::read(&rehearsal.dir()).unwrap();
+    for version in ["v2", "v3"] {
+        let events: usize =
+            lines.iter().filter(|line| line.version == version).map(|line| line.events.len()).sum();
+        assert!(events > 50, "both versions took traffic; {version}: {events}");
     }
-    ["traces", "observations", "scores"].map(|table| (table, ids(table))).into()
+    Line::ids(&lines)
 }
 
 #[tokio::test]
