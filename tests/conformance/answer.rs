@@ -24,14 +24,7 @@ pub type Kept = BTreeMap<&'static str, String>;
 impl Server {
     /// A server at an address, with the token of each user.
     pub fn new(base: &str, tokens: &[(&'static str, String)]) -> Self {
-        let http = reqwest::Client::builder()
-            .tls_danger_accept_invalid_certs(true)
-            .no_proxy()
-            .timeout(PATIENCE)
-            .user_agent("conformance/1")
-            .build()
-            .unwrap();
-        Self { base: base.into(), http, tokens: tokens.iter().cloned().collect() }
+        Self { base: base.into(), http: client(), tokens: tokens.iter().cloned().collect() }
     }
 
     /// Sends a request as often as it asks for; gives the answers and keeps what it names of the first.
@@ -50,7 +43,11 @@ impl Server {
     async fn once(&self, request: &Request, kept: &Kept) -> Value {
         let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
         let path = filled(&request.path, kept);
-        let mut builder = self.http.request(method, format!("{}{path}", self.base));
+        // A real server closes the HTTP/2 connection under a request that it does not know the user of, for all
+        // who share it: such a request gets one of its own.
+        let known = self.tokens.contains_key(request.user);
+        let http = if known { self.http.clone() } else { client() };
+        let mut builder = http.request(method, format!("{}{path}", self.base));
         for (name, value) in [(CONTENT_TYPE, request.media), (ACCEPT, request.accept)] {
             if !value.is_empty() {
                 builder = builder.header(name, value);
@@ -62,12 +59,12 @@ impl Server {
         if let Some(body) = &request.body {
             builder = builder.body(filled(body, kept));
         }
-        let answer = builder.send().await.unwrap_or_else(|e| panic!("{} {path}: {e}", request.method));
+        let answer = builder.send().await.unwrap_or_else(|e| panic!("{} {path}: {e:?}", request.method));
         let headers = answer.headers().clone();
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
         let warnings: Vec<&str> = headers.get_all(WARNING).iter().filter_map(|v| v.to_str().ok()).collect();
         let code = answer.status().as_u16();
-        let text = answer.text().await.unwrap_or_else(|e| panic!("{} {path}: {e}", request.method));
+        let text = answer.text().await.unwrap_or_else(|e| panic!("{} {path}: {e:?}", request.method));
         json!({"code": code, "media": header(CONTENT_TYPE), "warnings": warnings,
             "retry-after": header(RETRY_AFTER), "body": body(&text, path.contains("watch=true"))})
     }
@@ -79,6 +76,16 @@ impl Server {
             user => Some(self.tokens.get(user).unwrap_or_else(|| panic!("no user {user}"))),
         }
     }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .no_proxy()
+        .timeout(PATIENCE)
+        .user_agent("conformance/1")
+        .build()
+        .unwrap()
 }
 
 /// One JSON document as itself, the lines of a watch as a list, anything else as text.
