@@ -19,6 +19,10 @@ use cutover::clients::work::{Access, ClickhouseWork};
 use cutover::rehearsal::load::ledger::{Line, TOTALS, Totals};
 use sqlx::PgConnection;
 
+/// No part of the way is longer, in events: the rehearsal's ClickHouse lets v3's worker do about 120 a second on two
+/// cores, and a step that it is minutes behind is refused.
+const LONGEST_PART: u64 = 62_500;
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
@@ -105,50 +109,86 @@ fn shift(rehearsal: &Rehearsal, to: &str) {
     }
 }
 
+/// There and back with faults of v3 on the way, until `wanted` events were taken.
+fn fly(rehearsal: &Rehearsal, wanted: u64, within: Duration) -> Totals {
+    let part = |n: u64| n * (wanted / 8).min(LONGEST_PART);
+    until_accepted(rehearsal, part(1), within);
+    for (n, to, fault) in [
+        (2, "25", &["v3-errors", "share=0.3"][..]),
+        (3, "50", &["v3-throttle", "share=0.3"]),
+        (5, "100", &["queue-stall"]),
+    ] {
+        shift(rehearsal, to);
+        rehearsal.fault(fault);
+        until_accepted(rehearsal, part(n), within);
+        rehearsal.fault(&[fault[0], "--lift"]);
+    }
+    rehearsal.fault(&["v3-crash"]);
+    until_accepted(rehearsal, part(6), within);
+    verb(rehearsal, &["rollback", "--all", "--yes"], &[0]);
+    until_accepted(rehearsal, wanted, within)
+}
+
+/// v3 works its queue off; what it took is then in ClickHouse without any help.
+async fn until_worked_off(clickhouse: &ClickhouseWork, asked: &Asked, within: Duration) {
+    for (table, ids) in &asked.v3 {
+        let begun = Instant::now();
+        loop {
+            let left = missing(ids, &in_clickhouse(clickhouse, table, "1").await).len();
+            if left == 0 {
+                break;
+            }
+            assert!(begun.elapsed() < within, "v3 took {left} {table} and does not have them");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+#[track_caller]
+fn none_lost(what: &str, wanted: &BTreeSet<String>, there: &BTreeSet<String>) {
+    let lost = missing(wanted, there);
+    let some = &lost[..lost.len().min(5)];
+    assert!(lost.is_empty(), "{} of {} {what}: {some:?}", lost.len(), wanted.len());
+}
+
+/// Every row that was asked for is on both sides, and once; how many there are.
+async fn both_have_each_once(
+    session: &mut PgConnection,
+    clickhouse: &ClickhouseWork,
+    asked: &Asked,
+) -> usize {
+    for (table, ids) in &asked.ids {
+        let lost = format!("{table} are not in PostgreSQL");
+        none_lost(&lost, ids, &in_postgres(session, table, "true").await);
+        let lost = format!("{table} are not in ClickHouse");
+        none_lost(&lost, ids, &in_clickhouse(clickhouse, table, "1").await);
+        let twice = format!(
+            "SELECT count() FROM (SELECT id FROM {table} FINAL WHERE is_deleted = 0 GROUP BY project_id, id HAVING count() > 1)"
+        );
+        let twice: u64 = clickhouse.query(&twice).fetch_one().await.unwrap();
+        assert_eq!(twice, 0, "live {table} that are there twice");
+    }
+    let ended = in_postgres(session, "observations", "end_time IS NOT NULL").await;
+    none_lost("ends are not in PostgreSQL", &asked.ended, &ended);
+    let ended = in_clickhouse(clickhouse, "observations", "isNotNull(end_time)").await;
+    none_lost("ends are not in ClickHouse", &asked.ended, &ended);
+    asked.ids.values().map(BTreeSet::len).sum()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_accepted_event_is_on_both_sides_once() {
     let wanted = number("CUTOVER_EVENTS", 20_000);
-    let rate = number("CUTOVER_RATE", 400);
+    let rate = number("CUTOVER_RATE", 400).to_string();
     let within = Duration::from_secs(120 + wanted / 50);
     let begun = Instant::now();
-    let rehearsal = Rehearsal::start(&[
-        "--traces",
-        "500",
-        "--rate",
-        &rate.to_string(),
-        "--seed",
-        "3",
-        "--scenario",
-        "happy",
-    ]);
-    let (rehearsal, _) = tokio::task::spawn_blocking(move || {
-        let part = |n: u64| wanted * n / 8;
-        until_accepted(&rehearsal, part(1), within);
-        for (n, to, fault) in [
-            (2, "25", &["v3-errors", "share=0.3"][..]),
-            (3, "50", &["v3-throttle", "share=0.3"]),
-            (5, "100", &["queue-stall"]),
-        ] {
-            shift(&rehearsal, to);
-            rehearsal.fault(fault);
-            until_accepted(&rehearsal, part(n), within);
-            rehearsal.fault(&[fault[0], "--lift"]);
-        }
-        rehearsal.fault(&["v3-crash"]);
-        until_accepted(&rehearsal, part(6), within);
-        verb(&rehearsal, &["rollback", "--all", "--yes"], &[0]);
-        let totals = until_accepted(&rehearsal, wanted, within);
-        eprintln!(
-            "{:?}: sent {}, given up {}, unknown {}",
-            begun.elapsed(),
-            totals.sent,
-            totals.given_up,
-            totals.unknown
-        );
+    let rehearsal =
+        Rehearsal::start(&["--traces", "500", "--rate", &rate, "--seed", "3", "--scenario", "happy"]);
+    let flown = tokio::task::spawn_blocking(move || {
+        let totals = fly(&rehearsal, wanted, within);
         (rehearsal, totals)
-    })
-    .await
-    .unwrap();
+    });
+    let (rehearsal, Totals { sent, given_up, unknown, .. }) = flown.await.unwrap();
+    eprintln!("{:?}: sent {sent}, given up {given_up}, unknown {unknown}", begun.elapsed());
 
     let asked = asked(&rehearsal);
     assert!(asked.events["v2"] > 0 && asked.events["v3"] > 0, "{:?}", asked.events);
@@ -156,69 +196,16 @@ async fn every_accepted_event_is_on_both_sides_once() {
     let lines: u64 = asked.events.values().sum();
     assert!(lines >= wanted - wanted / 100, "{lines} events in the book's lines, {wanted} in its totals");
     let (postgres, clickhouse) = sides::open(&rehearsal, Access::Read).await;
-    let mut session = postgres.session().await.unwrap();
-
-    // v3 works its queue off; what it took is then in ClickHouse without any help.
-    for (table, ids) in &asked.v3 {
-        let worked = Instant::now();
-        loop {
-            let left = missing(ids, &in_clickhouse(&clickhouse, table, "1").await).len();
-            if left == 0 {
-                break;
-            }
-            assert!(worked.elapsed() < within, "v3 took {left} {table} and does not have them");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-    let rehearsal = tokio::task::spawn_blocking(move || {
+    until_worked_off(&clickhouse, &asked, within).await;
+    let brought = tokio::task::spawn_blocking(move || {
         for way in ["restore", "catch-up"] {
             verb(&rehearsal, &[way, "--yes"], &[0, 1]);
         }
         rehearsal
-    })
-    .await
-    .unwrap();
-
-    let mut rows = 0;
-    for (table, ids) in &asked.ids {
-        rows += ids.len();
-        let postgres = in_postgres(&mut session, table, "true").await;
-        let lost = missing(ids, &postgres);
-        assert!(
-            lost.is_empty(),
-            "{} of {} {table} are not in PostgreSQL: {:?}",
-            lost.len(),
-            ids.len(),
-            &lost[..lost.len().min(5)]
-        );
-        let clickhouse_ids = in_clickhouse(&clickhouse, table, "1").await;
-        let lost = missing(ids, &clickhouse_ids);
-        assert!(
-            lost.is_empty(),
-            "{} of {} {table} are not in ClickHouse: {:?}",
-            lost.len(),
-            ids.len(),
-            &lost[..lost.len().min(5)]
-        );
-        let twice = format!(
-            "SELECT count() FROM (SELECT id FROM {table} FINAL WHERE is_deleted = 0 GROUP BY project_id, id HAVING count() > 1)"
-        );
-        let twice: u64 = clickhouse.query(&twice).fetch_one().await.unwrap();
-        assert_eq!(twice, 0, "live {table} that are there twice");
-    }
-    for (side, there) in [
-        ("PostgreSQL", in_postgres(&mut session, "observations", "end_time IS NOT NULL").await),
-        ("ClickHouse", in_clickhouse(&clickhouse, "observations", "isNotNull(end_time)").await),
-    ] {
-        let lost = missing(&asked.ended, &there);
-        assert!(
-            lost.is_empty(),
-            "{} of {} ends are not in {side}: {:?}",
-            lost.len(),
-            asked.ended.len(),
-            &lost[..lost.len().min(5)]
-        );
-    }
+    });
+    let rehearsal = brought.await.unwrap();
+    let mut session = postgres.session().await.unwrap();
+    let rows = both_have_each_once(&mut session, &clickhouse, &asked).await;
     eprintln!("{:?} events as {rows} rows, 0 lost, 0 twice, in {:?}", asked.events, begun.elapsed());
     drop(rehearsal);
 }

@@ -122,6 +122,7 @@ pub async fn run(
         }
     };
     let _ = tokio::time::timeout(patience, last_tasks).await;
+    drop(input);
     cockpit.writer.end(terminal::RESTORE.to_vec());
     terminal::restored();
     Ok(cockpit.exit.unwrap_or(0))

@@ -42,7 +42,7 @@ impl Input {
         })
     }
 
-    /// Reads events until there are no more; the thread outlives the loop, as a read cannot be called back.
+    /// Reads events until there are no more, or nobody listens any longer.
     fn reading(mut read: impl FnMut() -> io::Result<Event> + Send + 'static) -> io::Result<Self> {
         let (to, events) = mpsc::channel(WAITING);
         let work = move || {
@@ -67,6 +67,14 @@ impl Input {
         let msg = self.events.recv().await;
         self.gone = msg.is_none();
         msg
+    }
+}
+
+impl Drop for Input {
+    /// What is typed from now on is not ours: a change of size ends the read that waits, and with it the thread.
+    fn drop(&mut self) {
+        self.events.close();
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::WINCH);
     }
 }
 

@@ -164,7 +164,9 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
         rehearsal,
         &format!(
             "CREATE TABLE pending_deletions (id TEXT PRIMARY KEY, project_id TEXT NOT NULL, object TEXT NOT NULL, \
-             object_id TEXT NOT NULL, is_deleted BOOLEAN NOT NULL DEFAULT false); \
+             object_id TEXT NOT NULL, is_deleted BOOLEAN NOT NULL DEFAULT false, \
+             created_at TIMESTAMP(3) NOT NULL DEFAULT (now() AT TIME ZONE 'UTC'), \
+             updated_at TIMESTAMP(3) NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')); \
              INSERT INTO pending_deletions SELECT 'd', project_id, 'trace', id, true FROM traces WHERE id = '{id}'; \
              INSERT INTO pending_deletions SELECT 'of-' || id, 'another', 'trace', id, true FROM traces WHERE id <> '{id}'"
         ),
@@ -177,6 +179,26 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
     assert_eq!((counts(&look, "traces"), counts(&look, "observations")), ([0; 4], [0; 4]), "{look:#}");
     assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
     assert_eq!(look["tables"][1]["deleted_in_v3"].as_u64(), Some(gone), "{look:#}");
+
+    // A late event brings it back in v3, where what was deleted stays unknown.
+    let late = "INSERT INTO traces (id, project_id, timestamp, tags, created_at, updated_at, event_ts, is_deleted) \
+        SELECT ?, project_id, now64(3) - INTERVAL 1 HOUR, ['late'], now64(3), now64(3), now64(3), 0 FROM traces LIMIT 1";
+    let project = format!("SELECT project_id FROM traces WHERE id = '{id}'");
+    let project: String = sqlx::query_scalar(sqlx::AssertSqlSafe(project))
+        .fetch_one(&mut sides::open(rehearsal, Access::Read).await.0.session().await.unwrap())
+        .await
+        .unwrap();
+    let late = late.replace("SELECT ?, project_id", &format!("SELECT ?, '{project}'"));
+    ch.execute(ch.query(&late).bind(&id)).await.unwrap();
+    let look = catch_up(rehearsal, &["--yes"], 0);
+    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
+    assert_eq!(verified(rehearsal, "all"), [0, deleted + all]);
+    ch.execute(ch.query("DELETE FROM traces WHERE id = ?").bind(&id)).await.unwrap();
+
+    // What v2 wrote after the deletion was not deleted.
+    sql(rehearsal, &format!("UPDATE traces SET updated_at = (SELECT max(updated_at) FROM pending_deletions) + interval '1 ms' WHERE id = '{id}'")).await;
+    assert_eq!(verified(rehearsal, "all"), [1, deleted + all - 1]);
+    assert_eq!(counts(&catch_up(rehearsal, &["--yes"], 0), "traces"), [1, 0, 0, 0]);
 }
 
 /// v3's fields and v2's in one row; gives the ids that v3 wrote.

@@ -13,16 +13,22 @@ use crate::common::rehearsal::Rehearsal;
 use crate::forward::{ask, ch, compare_but, spawn, sql, until, waiting};
 use crate::sides;
 
-/// Kills, and the seed of their moments.
+/// Kills, the seed of their moments, and the longest of these.
 pub struct Moments {
     left: u32,
     seed: u32,
+    longest: Duration,
 }
 
 impl Moments {
     pub fn new(default: u32) -> Self {
         let left = std::env::var("CUTOVER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-        Self { left, seed: 0x9e37_79b9 }
+        Self { left, seed: 0x9e37_79b9, longest: Duration::from_millis(900) }
+    }
+
+    /// A kill came before anything was written: a machine with other work takes longer.
+    fn later(&mut self) {
+        self.longest += self.longest / 3;
     }
 }
 
@@ -32,7 +38,7 @@ impl Iterator for Moments {
     fn next(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Some(Duration::from_millis(u64::from(self.seed >> 16) % 900))
+        Some(self.longest * (self.seed >> 16) / (1 << 16))
     }
 }
 
@@ -112,7 +118,8 @@ async fn the_way_back_survives_kills() {
     sql(&rehearsal, clear).await;
     v3_writes(&rehearsal).await;
     let (mut rounds, mut within) = (0, 0);
-    for moment in Moments::new(15) {
+    let mut moments = Moments::new(15);
+    while let Some(moment) = moments.next() {
         let before = v2_rows(&rehearsal).await;
         if before == 3 * ROWS {
             assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * ROWS);
@@ -122,6 +129,9 @@ async fn the_way_back_survives_kills() {
         let ended = kill_after(&rehearsal, &["restore", "--yes"], moment).await;
         let after = v2_rows(&rehearsal).await;
         within += u32::from(!ended && after > 0 && after < 3 * ROWS);
+        if !ended && after == before {
+            moments.later();
+        }
     }
     let output = rehearsal.verb(&["restore", "--yes"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -180,15 +190,21 @@ async fn catch_up_survives_kills() {
     let rehearsal = waiting("2500", &[]).await;
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
-    let (mut within, mut whole) = (0, 0);
-    for (round, moment) in (0..).zip(Moments::new(15)) {
+    let (mut round, mut within, mut whole) = (0, 0, 0);
+    let mut moments = Moments::new(15);
+    while let Some(moment) = moments.next() {
         if round % 2 == 0 {
             both_write(&rehearsal, &clickhouse, round).await;
         }
         let before = winners(&clickhouse).await;
         let ended = kill_after(&rehearsal, &["catch-up", "--yes"], moment).await;
+        let wrote = winners(&clickhouse).await != before;
         whole += u32::from(ended);
-        within += u32::from(!ended && winners(&clickhouse).await != before);
+        within += u32::from(!ended && wrote);
+        if !ended && !wrote {
+            moments.later();
+        }
+        round += 1;
     }
     both_write(&rehearsal, &clickhouse, 1_000_000).await;
     let output = rehearsal.verb(&["catch-up", "--yes"]);

@@ -6,11 +6,11 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::merge::{Verdict, judge, millis};
+use super::merge::{Verdict, is_copy, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
-use crate::data::deleted;
+use crate::data::deleted::Notes;
 use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};
 use crate::data::tables::Mapping;
@@ -72,16 +72,16 @@ impl Mender<'_> {
                 Err(rejected) => found.reject(rejected),
             }
         }
-        let noted = if self.notes {
-            deleted::noted(self.pg, session, self.mapping, &v2).await?
+        let notes = if self.notes {
+            Notes::read(self.pg, session, self.mapping, &v2).await?
         } else {
-            HashSet::new()
+            Notes::default()
         };
         for row in v2 {
             let here = there.get(&row.key);
-            if here.is_none()
-                && deleted::trace(self.mapping, &row).is_some_and(|trace| noted.contains(&trace))
-            {
+            // What v3 has heard of it since is all that it shall show.
+            let by_v3 = here.is_none_or(|here| !is_copy(self.mapping, here));
+            if by_v3 && notes.took(self.mapping, &row) {
                 found.deleted_in_v3 += 1;
                 continue;
             }

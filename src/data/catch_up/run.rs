@@ -8,7 +8,7 @@ use super::window::Window;
 use super::{Found, Watch};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range;
-use crate::data::deleted;
+use crate::data::deleted::Noting;
 use crate::data::lock::{Phase, standings};
 use crate::data::tables::{Live, spec};
 use crate::domain::backfill::Table;
@@ -57,7 +57,7 @@ pub async fn table(
     let now = now(pg, &mut session).await?;
     let mapping = Live::read(&ch.ask, spec).await?.map(spec);
     let window = Window { pg, ch, mapping: &mapping, above };
-    let notes = deleted::is_noted(pg, &mut session).await?;
+    let notes = Noting::ask(pg, &mut session).await?.must(pg)?;
     let mender = Mender { pg, ch, mapping: &mapping, write: mode == Mode::Write, notes };
     let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
     let mut below = Some(i64::MAX / 2_000);

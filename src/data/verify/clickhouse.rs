@@ -2,6 +2,8 @@
 //!
 //! One rule: a row is hashed where it lies in the answer, without being copied; what is not whole yet waits for more.
 
+use std::collections::BTreeSet;
+
 use clickhouse::query::BytesCursor;
 
 use super::bucket::{Bucket, Sums};
@@ -11,12 +13,14 @@ use super::lookup3::hashtext;
 use super::range::{HOUR, Range};
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::rowbinary::{RowError, eight, take, take_bytes};
-use crate::data::rows::{self, Row};
+use crate::data::rows::{self, Key, Row};
 use crate::data::tables::{Mapping, Spec};
 use crate::domain::{Kind, Trouble};
 
 /// Ids that are asked for at once.
 const NAMES: usize = 100_000;
+/// Days that are named to the server one by one.
+const DAYS: usize = 400;
 /// A moved row is another sorting key, and the partition follows from the key: parts of different partitions never
 /// hold versions of one row.
 const FINAL: &str = "do_not_merge_across_partitions_select_final";
@@ -45,6 +49,14 @@ pub struct Ids {
     pub own: Heap,
     /// Of rows that were deleted.
     pub deleted: Heap,
+}
+
+/// Where some ids stand.
+#[derive(Default)]
+struct Standing {
+    ids: BTreeSet<String>,
+    days: BTreeSet<u16>,
+    deleted: BTreeSet<Key>,
 }
 
 /// One table of ClickHouse.
@@ -171,16 +183,18 @@ impl V3 {
     /// The query fails.
     pub async fn ids(&self, seen: &(dyn Fn(u64) + Sync)) -> Result<(Ids, u64), Trouble> {
         let sql = format!(
-            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {})), id FROM {}",
-            self.spec.time, self.spec.ch
+            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), toUInt16(toDate({time})), id FROM {}",
+            self.spec.ch,
+            time = self.spec.time,
         );
         let mut ids = Ids::default();
         let query = self.set(self.work.query_plain(&sql), &Range::default());
         let mut cursor = self.work.stream(query)?;
         self.each(&mut cursor, seen, |from| {
             let kind = take(from, 1)?[0];
+            let day = day(from)?;
             let id = take_bytes(from)?;
-            let id = (hashtext(id, 0), crc32fast::hash(id));
+            let id = Id { hash: hashtext(id, 0), sum: crc32fast::hash(id), day };
             match kind {
                 0 => ids.copied.push(id),
                 1 => ids.own.push(id),
@@ -192,19 +206,21 @@ impl V3 {
         Ok((ids, cursor.received_bytes()))
     }
 
-    /// The ids with these hashes, which are sorted: ClickHouse computes the second, the first is compared here.
+    /// The ids with these hashes, which are sorted: ClickHouse looks for their sums in their days, their hashes are
+    /// compared here.
     ///
     /// # Errors
     /// The query fails.
     pub async fn named(&self, ids: &[Id]) -> Result<Vec<String>, Trouble> {
         let mut found = vec![];
         for wanted in ids.chunks(NAMES) {
-            let sql = format!("SELECT DISTINCT id FROM {} WHERE CRC32(id) IN ?", self.spec.ch);
-            let sums: Vec<u32> = wanted.iter().map(|id| id.1).collect();
+            let days = self.on(&wanted.iter().map(|id| id.day).collect());
+            let sql = format!("SELECT DISTINCT id FROM {} WHERE {days} AND CRC32(id) IN ?", self.spec.ch);
+            let sums: Vec<u32> = wanted.iter().map(|id| id.sum).collect();
             let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(sums))?;
             self.each(&mut cursor, &|_| {}, |from| {
                 let id = take_bytes(from)?;
-                if wanted.binary_search_by_key(&hashtext(id, 0), |id| id.0).is_ok() {
+                if wanted.binary_search_by_key(&hashtext(id, 0), |id| id.hash).is_ok() {
                     found.push(String::from_utf8_lossy(id).into_owned());
                 }
                 Ok(())
@@ -215,39 +231,60 @@ impl V3 {
         Ok(found)
     }
 
-    /// The merged rows of these ids, every sorting key of them; deleted ones are not there.
+    /// The merged rows of these ids, every sorting key of them, and those entities that have a deleted one.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn by_id(&self, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Row>, Trouble> {
+    pub async fn by_id(&self, mapping: &Mapping, ids: &[&str]) -> Result<(Vec<Row>, BTreeSet<Key>), Trouble> {
+        let Standing { ids, days, deleted } = self.standing(ids).await?;
+        let mut found = vec![];
+        if ids.is_empty() {
+            return Ok((found, deleted));
+        }
+        // All that is merged with one of their rows stands in these days, and nothing else is read.
+        let days = if days.len() > DAYS { "1".to_owned() } else { self.on(&days) };
         let sql =
-            format!("SELECT {} FROM {} FINAL PREWHERE id IN ? WHERE 1", mapping.ch_list(), self.spec.ch);
+            format!("SELECT {} FROM {} FINAL PREWHERE id IN ? WHERE {days}", mapping.ch_list(), self.spec.ch);
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let query = self.query(&sql, &Range::default()).bind(ids);
         let mut cursor = self.work.stream(query)?;
-        let mut found = vec![];
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = cursor.next().await.map_err(|e| self.work.trouble(&e))? {
             rest.extend_from_slice(&chunk);
             let used = rows::decode(&rest, &mapping.columns, &mut found).map_err(|e| self.broken(&e))?;
             rest.drain(..used);
         }
-        if rest.is_empty() { Ok(found) } else { Err(self.broken(&RowError::Short)) }
+        if rest.is_empty() { Ok((found, deleted)) } else { Err(self.broken(&RowError::Short)) }
     }
 
-    /// Those of these ids that were deleted.
-    ///
-    /// # Errors
-    /// The query fails.
-    pub async fn deleted(&self, ids: &[&str]) -> Result<Vec<String>, Trouble> {
-        let sql = format!("SELECT DISTINCT id FROM {} WHERE is_deleted = 1 AND id IN ?", self.spec.ch);
-        let mut found = vec![];
+    /// Where rows of these ids stand, merged or not.
+    async fn standing(&self, ids: &[&str]) -> Result<Standing, Trouble> {
+        let sql = format!(
+            "SELECT toUInt8(is_deleted), toUInt16(toDate({})), project_id, id FROM {} WHERE id IN ?",
+            self.spec.time, self.spec.ch
+        );
+        let mut standing = Standing::default();
         let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(ids))?;
         self.each(&mut cursor, &|_| {}, |from| {
-            found.push(String::from_utf8_lossy(take_bytes(from)?).into_owned());
+            let deleted = take(from, 1)?[0] != 0;
+            let day = day(from)?;
+            let project = String::from_utf8_lossy(take_bytes(from)?).into_owned();
+            let id = String::from_utf8_lossy(take_bytes(from)?).into_owned();
+            standing.days.insert(day);
+            standing.ids.insert(id.clone());
+            if deleted {
+                standing.deleted.insert(Key { project, id });
+            }
             Ok(())
         })
         .await?;
-        Ok(found)
+        Ok(standing)
+    }
+
+    /// The condition for days of the sorting key.
+    fn on(&self, days: &BTreeSet<u16>) -> String {
+        let days: Vec<String> = days.iter().map(|day| format!("toDate({day})")).collect();
+        format!("toDate({}) IN ({})", self.spec.time, days.join(", "))
     }
 
     /// Calls `row` for each whole row of an answer; it says `Short` where the bytes end.
@@ -280,6 +317,12 @@ impl V3 {
         Trouble::new(Kind::Unexpected, self.work.object(), format!("table {}: {error}", self.spec.ch))
             .remedy("did a migration of v3 change the table meanwhile? start again")
     }
+}
+
+/// A day as ClickHouse's `Date`.
+fn day(from: &mut &[u8]) -> Result<u16, RowError> {
+    let day = take(from, 2)?;
+    Ok(u16::from_le_bytes([day[0], day[1]]))
 }
 
 impl Head {

@@ -18,9 +18,10 @@ use crate::domain::{Kind, Trouble};
 
 /// How often a statement is tried that a replica cancels.
 const TRIES: u32 = 4;
-/// What a session of a comparison is set to: without sorts a grouping hashes, and does not spill.
-const SETTINGS: &str =
-    "SET enable_sort = off; SET work_mem = '64MB'; SET max_parallel_workers_per_gather = 0";
+/// What a session of a comparison is set to: without sorts a grouping hashes, and does not spill. A statement of a
+/// program that is gone ends soon, where PostgreSQL can (14 and later).
+const SETTINGS: &str = "SET enable_sort = off; SET work_mem = '64MB'; SET max_parallel_workers_per_gather = 0; \
+     SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
 /// A row of PostgreSQL as its bucket was read.
 #[derive(Debug, Clone)]

@@ -75,14 +75,12 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
         "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
          toUInt64(max(is_readonly)) AS read_only FROM system.replicas WHERE database = currentDatabase() AND table = ?",
     );
-    let (standing, this, state) = futures::join!(
-        standing,
-        ch.ask.one::<This>(this.bind(ch_table)),
-        ch.ask.all::<Replica>(state.bind(ch_table))
-    );
-    let ((replica, lag, relation), This { host, uuid }) = (standing?, this?);
-    // A user may not be allowed to read it, and a single server has no rows in it.
-    let state = state.unwrap_or_default();
+    let ask = async {
+        let this = ch.ask.one::<This>(this.bind(ch_table)).await?;
+        // A user may not be allowed to read it, and a single server has no rows in it.
+        Ok((this, ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default()))
+    };
+    let ((replica, lag, relation), (This { host, uuid }, state)) = futures::try_join!(standing, ask)?;
     let mut notes = vec![];
     if replica && lag > LAG {
         notes.push(format!(

@@ -3,7 +3,7 @@
 //! One rule: nothing is reported that was not seen in the rows themselves, and what is still moving is looked at
 //! again after a pause.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::PgConnection;
 
@@ -11,9 +11,9 @@ use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
 use super::postgres::V2;
-use crate::data::catch_up::merge::{Verdict, judge};
+use crate::data::catch_up::merge::{Verdict, is_copy, judge};
 use crate::data::cell::Cell;
-use crate::data::deleted;
+use crate::data::deleted::Notes;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
@@ -41,6 +41,8 @@ pub struct Resolver<'a> {
     pub cursor: Cursor,
     /// Whether findings carry both values.
     pub values: bool,
+    /// Whether v3 notes what its users delete.
+    pub notes: bool,
     /// Rows touched after this millisecond may still be on their way.
     pub young: i64,
 }
@@ -77,7 +79,7 @@ impl Resolver<'_> {
     /// A side cannot be asked.
     pub async fn look(&self, ids: &[String]) -> Result<Seen, Trouble> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let (v2, v3) = futures::try_join!(self.postgres(&ids), self.v3.by_id(self.mapping, &ids))?;
+        let (v2, (v3, deleted)) = futures::try_join!(self.postgres(&ids), self.v3.by_id(self.mapping, &ids))?;
         let mut all: BTreeMap<Key, Both> = BTreeMap::new();
         for row in v2 {
             let key = row.as_ref().map_or_else(|why| why.key.clone(), |row| row.key.clone());
@@ -86,17 +88,11 @@ impl Resolver<'_> {
         for row in v3 {
             all.entry(row.key.clone()).or_default().1.push(row);
         }
-        let absent: Vec<&str> =
-            all.iter().filter(|(_, (_, v3))| v3.is_empty()).map(|(key, _)| key.id.as_str()).collect();
-        let deleted: BTreeSet<String> = match absent.as_slice() {
-            [] => BTreeSet::new(),
-            absent => self.v3.deleted(absent).await?.into_iter().collect(),
-        };
         let noted = self.noted(&all).await?;
         let mut seen = Seen::default();
         let mut alike = vec![];
         for (key, (v2, v3)) in &all {
-            let deleted = deleted.contains(&key.id) || noted.contains(key);
+            let deleted = (v3.is_empty() && deleted.contains(key)) || noted.contains(key);
             let mut finding = self.classify(key, v2.as_ref(), v3, deleted);
             if let Some(finding) = &mut finding {
                 if key.id.starts_with(CANARY) {
@@ -120,24 +116,19 @@ impl Resolver<'_> {
         Ok(seen)
     }
 
-    /// Rows that v3 lacks because its users deleted them.
+    /// Rows of v2 that users of v3 deleted, where v3 has nothing of them or only what it heard of since.
     async fn noted(&self, all: &BTreeMap<Key, Both>) -> Result<HashSet<Key>, Trouble> {
-        let lacked = all.values().filter(|(_, v3)| v3.is_empty());
-        let lacked: Vec<&Row> = lacked.filter_map(|(v2, _)| v2.as_ref()?.as_ref().ok()).collect();
-        if lacked.is_empty() {
+        let by_v3 = |v3: &[Row]| v3.iter().all(|row| !is_copy(self.mapping, row));
+        let mine = all.values().filter(|(_, v3)| self.notes && by_v3(v3));
+        let mine: Vec<&Row> = mine.filter_map(|(v2, _)| v2.as_ref()?.as_ref().ok()).collect();
+        if mine.is_empty() {
             return Ok(HashSet::new());
         }
-        let traces = async |session: &mut PgConnection| {
-            if !deleted::is_noted(&self.v2.work, session).await? {
-                return Ok(HashSet::new());
-            }
-            deleted::noted(&self.v2.work, session, self.mapping, lacked.iter().copied()).await
+        let notes = async |session: &mut PgConnection| {
+            Notes::read(&self.v2.work, session, self.mapping, mine.iter().copied()).await
         };
-        let traces = self.v2.ask(traces).await?;
-        let gone = lacked
-            .iter()
-            .filter(|row| deleted::trace(self.mapping, row).is_some_and(|t| traces.contains(&t)));
-        Ok(gone.map(|row| row.key.clone()).collect())
+        let notes = self.v2.ask(notes).await?;
+        Ok(mine.iter().filter(|row| notes.took(self.mapping, row)).map(|row| row.key.clone()).collect())
     }
 
     async fn postgres(&self, ids: &[&str]) -> Result<Vec<Result<Row, Rejected>>, Trouble> {
@@ -182,7 +173,7 @@ impl Resolver<'_> {
         key: &Key,
         v2: Option<&Result<Row, Rejected>>,
         v3: &[Row],
-        deleted: bool,
+        is_deleted: bool,
     ) -> Option<Finding> {
         let winner = v3.iter().max_by_key(|row| self.millis(row, "event_ts"));
         let found = |kind| Some(self.finding(key, kind, String::new()));
@@ -196,13 +187,17 @@ impl Resolver<'_> {
             (Some(Err(rejected)), Some(_)) => {
                 Some(self.finding(key, Difference::Changed, format!("cannot be compared: {}", rejected.why)))
             }
-            (Some(Ok(_)), None) if deleted => found(Difference::Deleted),
+            (Some(Ok(_)), None) if is_deleted => found(Difference::Deleted),
             (Some(Ok(row)), None) => {
                 let created = self.millis(row, "created_at");
                 let pending = self.cursor.open.zip(created).is_some_and(|(open, created)| created <= open);
                 found(if pending { Difference::Pending } else { Difference::Missing })
             }
-            (Some(Ok(row)), Some(winner)) => self.both(key, row, winner, v3),
+            (Some(Ok(row)), Some(winner)) => {
+                let found = self.both(key, row, winner, v3);
+                let deleted = |found| Finding { difference: Difference::Deleted, ..found };
+                if is_deleted { found.map(deleted) } else { found }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use super::state::{Known, State};
 use super::table::{Remembering, Running};
 use super::witness::Question;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::data::deleted::Noting;
 use crate::data::tables::{Live, Spec, Tier, spec};
 use crate::domain::backfill::Table;
 use crate::domain::verified::{Depth, Verified};
@@ -48,6 +49,7 @@ struct Prepared {
     size: Size,
     strategy: Strategy,
     servers: Servers,
+    noting: Noting,
 }
 
 impl Verify<'_> {
@@ -93,18 +95,27 @@ impl Verify<'_> {
     }
 
     async fn prepare(&self, spec: &'static Spec) -> Result<Prepared, Trouble> {
-        let mapping = Live::read(&self.clickhouse.ask, spec).await?.map(spec);
         let v2 = V2::new(self.postgres.clone(), spec);
+        let noting = v2.ask(async |session| Noting::ask(&v2.work, session).await);
+        let (live, noting) = futures::try_join!(Live::read(&self.clickhouse.ask, spec), noting)?;
+        let mapping = live.map(spec);
         let mut v3 = V3::new(self.clickhouse.clone(), spec);
         v3.gentle = self.options.load < 1.0;
         let chain = Chain::new(&mapping, self.options.tier);
-        let (size, servers, ()) = futures::try_join!(
-            Size::read(&v2, &self.clickhouse, &mapping),
-            replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch),
-            selftest::check(&v2, &mapping, &chain)
-        )?;
+        // One question after the other to each server: another connection may lead to another replica.
+        let look = async {
+            let size = Size::read(&v2, &self.clickhouse, &mapping).await?;
+            Ok((size, replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?))
+        };
+        let ((size, mut servers), ()) = futures::try_join!(look, selftest::check(&v2, &mapping, &chain))?;
+        if noting == Noting::Hidden {
+            servers.notes.push(
+                "PostgreSQL's pending_deletions cannot be read: what users of v3 deleted looks missing; GRANT SELECT on it"
+                    .into(),
+            );
+        }
         let strategy = size.strategy(self.options.tier, &self.options.range);
-        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers })
+        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers, noting })
     }
 
     /// Names what is remembered: results for other columns or projects say nothing.
@@ -142,6 +153,7 @@ impl Verify<'_> {
             report,
             moving: vec![],
             remembering,
+            notes: prepared.noting == Noting::Shown,
             host: prepared.servers.host.clone(),
             servers: &self.clickhouse,
             options: &self.options,

@@ -107,6 +107,8 @@ pub(super) struct Running<'a> {
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
     pub(super) remembering: Option<Remembering>,
+    /// Whether what users of v3 delete is noted, and the notes can be read.
+    pub(super) notes: bool,
     /// The replica of ClickHouse whose parts were looked at.
     pub(super) host: String,
     pub(super) servers: &'a ClickhouseWork,
@@ -125,6 +127,9 @@ impl Running<'_> {
         mut remember: impl FnMut(&Known) -> std::io::Result<()>,
         notes: &mut Vec<String>,
     ) -> Result<(), Trouble> {
+        if ranges.is_empty() {
+            self.same_replica(notes).await?;
+        }
         for range in ranges {
             if pace.is_limited() {
                 pace.probed(self.probe().await?);
@@ -222,8 +227,7 @@ impl Running<'_> {
                 ids.extend(own.iter().cloned());
             }
         }
-        let told = self.report.differences.values().sum::<u64>();
-        let closely = CLOSELY.saturating_sub(usize::try_from(told).unwrap_or(usize::MAX));
+        let closely = CLOSELY.saturating_sub(usize::try_from(self.report.wrong).unwrap_or(usize::MAX));
         let (missing, many) = suspects.missing.split_at(closely.min(suspects.missing.len()));
         let (extra, more) = suspects.extra.split_at(closely.min(suspects.extra.len()));
         ids.extend(missing.iter().chain(extra).map(|(_, id)| id.clone()));
@@ -301,6 +305,7 @@ impl Running<'_> {
             mapping: &self.looked,
             cursor: self.cursor,
             values: self.options.values,
+            notes: self.notes,
             young,
         }
     }

@@ -52,13 +52,14 @@ pub struct Line {
 }
 
 impl Line {
-    /// All lines of a book; one that is only half written yet is left out.
+    /// All lines of a book; the last one is left out while it is only half written.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or a line of it is none.
     pub fn read(dir: &Path) -> std::io::Result<Vec<Self>> {
         let text = std::fs::read_to_string(dir.join(LINES))?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).map_err(Into::into)).collect()
     }
 
     /// Ids of all rows that lines are about, by table.

@@ -9,8 +9,16 @@ const PARTS: usize = 1 << BITS;
 /// Questions that are put in order at once: 4 MB.
 const AT_ONCE: usize = 1 << 18;
 
-/// An id as it came: its hash, and a second one that ClickHouse can compute.
-pub type Id = (u64, u32);
+/// An id as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// What both sides know it by.
+    pub hash: u64,
+    /// What ClickHouse can compute: CRC-32.
+    pub sum: u32,
+    /// The day that one of its rows stands in, as ClickHouse's `Date`: where it is to be looked for by its sum.
+    pub day: u16,
+}
 
 /// Ids as they come.
 #[derive(Debug)]
@@ -25,7 +33,7 @@ impl Default for Heap {
 impl Heap {
     /// Takes one more.
     pub fn push(&mut self, id: Id) {
-        self.0[part(id.0)].push(id);
+        self.0[part(id.hash)].push(id);
     }
 }
 
@@ -71,10 +79,10 @@ impl Index {
 impl Part {
     fn new(mut rows: Vec<Id>) -> Self {
         rows.sort_unstable();
-        rows.dedup_by_key(|row| row.0);
+        rows.dedup_by_key(|row| row.hash);
         let mut starts = vec![0_u32; PARTS + 1];
-        for (hash, _) in &rows {
-            starts[place(*hash) + 1] += 1;
+        for row in &rows {
+            starts[place(row.hash) + 1] += 1;
         }
         for at in 1..starts.len() {
             starts[at] += starts[at - 1];
@@ -87,7 +95,7 @@ impl Part {
             return None;
         }
         let (from, to) = (self.starts[place(hash)] as usize, self.starts[place(hash) + 1] as usize);
-        self.rows[from..to].binary_search_by_key(&hash, |row| row.0).ok().map(|at| from + at)
+        self.rows[from..to].binary_search_by_key(&hash, |row| row.hash).ok().map(|at| from + at)
     }
 }
 
@@ -128,12 +136,13 @@ mod tests {
     #[test]
     fn what_nobody_met_is_alone() {
         let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let id = |n: u64| Id { hash: spread(n), sum: n as u32, day: 0 };
         let mut heap = Heap::default();
-        (0..3_000).chain(5..9).for_each(|n| heap.push((spread(n), n as u32)));
+        (0..3_000).chain(5..9).for_each(|n| heap.push(id(n)));
         let mut index = Index::new(heap);
         let met: Vec<u64> = (0..4_000).filter(|n| n % 7 != 0 && index.meet(spread(*n))).collect();
         assert_eq!(met, (0..3_000).filter(|n| n % 7 != 0).collect::<Vec<_>>());
-        let mut alone: Vec<u32> = index.alone().map(|row| row.1).collect();
+        let mut alone: Vec<u32> = index.alone().map(|row| row.sum).collect();
         alone.sort_unstable();
         assert_eq!(alone, (0..3_000).step_by(7).collect::<Vec<_>>());
         assert!(index.has(spread(7)) && !index.has(spread(3_001)));

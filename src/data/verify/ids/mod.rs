@@ -50,8 +50,8 @@ pub async fn compare(v2: &V2, v3: &V3, seen: &(dyn Fn(u64) + Sync)) -> Result<Co
         }
     });
     missing.sort_unstable();
-    let extra: Vec<Id> = copied.alone().filter(|id| !deleted.has(id.0)).collect();
-    let v3_only = own.alone().filter(|id| !deleted.has(id.0) && !copied.has(id.0)).count() as u64;
+    let extra: Vec<Id> = copied.alone().filter(|id| !deleted.has(id.hash)).collect();
+    let v3_only = own.alone().filter(|id| !deleted.has(id.hash) && !copied.has(id.hash)).count() as u64;
     let (missing, extra) = futures::try_join!(hashes.names(v2, &missing), v3.named(&extra))?;
     let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
     let extra = extra.into_iter().map(|id| (Box::default(), id)).collect();
