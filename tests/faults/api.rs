@@ -1,7 +1,10 @@
 //! The Kubernetes API server: another writer, bad days, silence, and absence.
 
+use portable_pty::CommandBuilder;
+
 use crate::common::api::weight;
 use crate::common::person::Person;
+use crate::common::rehearsal::CUTOVER;
 use crate::common::sitting::{
     Watching, ask_for_a_split, flat, open_shift, read, rehearse, section, send_to, shift_to, sit_at,
     sit_down, zoom,
@@ -119,4 +122,31 @@ fn an_api_server_that_is_silent_or_gone_is_told_and_comes_back() {
     send_to(&mut person, 5);
     person.see("-> 5 % done");
     assert_eq!(weight(&rehearsal), "5");
+}
+
+/// The lease waits for the API server after the terminal was given back: what is typed then is the shell's.
+#[test]
+fn what_is_typed_after_the_end_is_the_shells() {
+    let rehearsal = rehearse("happy");
+    let mut command = CommandBuilder::new("sh");
+    command.args([
+        "-c",
+        "\"$@\"; read line; echo \"heard $line\"; sleep 30",
+        "sh",
+        CUTOVER,
+        "--arm",
+        "--config",
+    ]);
+    command.arg(rehearsal.config());
+    command.env("TERM", "xterm-256color");
+    command.env("LANG", "C.UTF-8");
+    let mut person = Person::run(120, 36, command);
+    person.see("lease ours");
+    rehearsal.fault(&["api-freeze"]);
+    person.press("q");
+    person.wait("the terminal back", |text| !text.contains("lease ours"));
+    for word in ["first\n", "second\n"] {
+        person.press(word);
+    }
+    person.see("heard first");
 }
