@@ -64,6 +64,11 @@ pub const ROWS: usize = 4000;
 
 /// Rows that only v3 has: as many of each table, on ten days.
 pub async fn v3_writes(rehearsal: &Rehearsal) {
+    v3_writes_some(rehearsal, ROWS).await;
+}
+
+/// The same, so many of each table.
+pub async fn v3_writes_some(rehearsal: &Rehearsal, rows: usize) {
     let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
     let project = ask(rehearsal, "SELECT id FROM projects ORDER BY id LIMIT 1").await;
     let at = "toDateTime64('2026-11-10 00:00:00', 3) + toIntervalMinute(3 * number)";
@@ -99,7 +104,7 @@ pub async fn v3_writes(rehearsal: &Rehearsal) {
             ),
         ),
     ] {
-        let select = format!("SELECT {common}, {columns} FROM numbers({ROWS})");
+        let select = format!("SELECT {common}, {columns} FROM numbers({rows})");
         let names: Vec<&str> =
             select.split(" AS ").skip(1).map(|rest| rest.split([',', ' ']).next().unwrap()).collect();
         ch(&clickhouse, &format!("INSERT INTO {table} ({}) {select}", names.join(", "))).await;
