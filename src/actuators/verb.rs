@@ -101,25 +101,7 @@ impl Verbs {
         telling: Option<Remedy>,
         stop: &CancellationToken,
     ) -> Result<Ended, Trouble> {
-        let (lines, mut read) = mpsc::channel(64);
-        for output in [
-            child.stdout.take().map(|o| Box::pin(o) as std::pin::Pin<Box<dyn AsyncRead + Send>>),
-            child.stderr.take().map(|o| Box::pin(o) as std::pin::Pin<Box<dyn AsyncRead + Send>>),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            let lines = lines.clone();
-            tokio::spawn(async move {
-                let mut output = BufReader::new(output).lines();
-                while let Ok(Some(line)) = output.next_line().await {
-                    if lines.send(line).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(lines);
+        let mut read = output(&mut child);
         let mut kept: std::collections::VecDeque<String> = std::collections::VecDeque::new();
         let mut stopped = false;
         loop {
@@ -148,6 +130,29 @@ impl Verbs {
             Trouble::new(Kind::Unexpected, "the verb", "it was killed").remedy("start it again: it goes on")
         })
     }
+}
+
+/// The lines of both of its outputs, as they come.
+fn output(child: &mut Child) -> mpsc::Receiver<String> {
+    let (lines, read) = mpsc::channel(64);
+    for output in [
+        child.stdout.take().map(|o| Box::pin(o) as std::pin::Pin<Box<dyn AsyncRead + Send>>),
+        child.stderr.take().map(|o| Box::pin(o) as std::pin::Pin<Box<dyn AsyncRead + Send>>),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let lines = lines.clone();
+        tokio::spawn(async move {
+            let mut output = BufReader::new(output).lines();
+            while let Ok(Some(line)) = output.next_line().await {
+                if lines.send(line).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    read
 }
 
 /// SIGTERM: a verb ends what it is writing, and says how to go on.

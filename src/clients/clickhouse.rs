@@ -156,12 +156,9 @@ fn http_client(
             })
         }
         Some(by) => {
-            return Err(Trouble::new(
-                Kind::NotConfigured,
-                object,
-                format!("proxy {} cannot be used", by.uri()),
-            )
-            .remedy("name an http:// or socks5:// proxy, or add the host to NO_PROXY"));
+            let tried = format!("proxy {} cannot be used", by.uri());
+            return Err(Trouble::new(Kind::NotConfigured, object, tried)
+                .remedy("name an http:// or socks5:// proxy, or add the host to NO_PROXY"));
         }
         None => over!(tcp),
     })

@@ -168,20 +168,7 @@ pub async fn run(
         shared: Arc::clone(&shared),
         to,
     };
-    let verbs = Verbs::new(flags(config), to_verbs);
-    let for_polls = Arc::clone(&shared);
-    let for_tasks = Arc::clone(&shared);
-    let wiring = Wiring {
-        inbox,
-        perform: Arc::new(move |effect, model| task(&for_tasks, &verbs, effect, model, clock)),
-        poll_now: Box::new(move |id| {
-            if let Ok(sources) = for_polls.sources.lock()
-                && let Some(handle) = sources.as_ref()
-            {
-                handle.poll_now(id);
-            }
-        }),
-    };
+    let wiring = wire(inbox, &shared, Verbs::new(flags(config), to_verbs), clock);
     // The first frame does not share the processors with eleven connections.
     let begin = || drop(background.spawn(link.connect()));
     let ended = cockpit::run(clock, model, look, wiring, terminal, begin).await;
@@ -191,6 +178,23 @@ pub async fn run(
         let _ = tokio::time::timeout(FAREWELL, actuators.release()).await;
     }
     Ok(ended?)
+}
+
+/// What the cockpit's loop reads and asks for.
+fn wire(inbox: mpsc::Receiver<Msg>, shared: &Arc<Shared>, verbs: Verbs, clock: Clock) -> Wiring {
+    let for_polls = Arc::clone(shared);
+    let for_tasks = Arc::clone(shared);
+    Wiring {
+        inbox,
+        perform: Arc::new(move |effect, model| task(&for_tasks, &verbs, effect, model, clock)),
+        poll_now: Box::new(move |id| {
+            if let Ok(sources) = for_polls.sources.lock()
+                && let Some(handle) = sources.as_ref()
+            {
+                handle.poll_now(id);
+            }
+        }),
+    }
 }
 
 /// The task of an effect: the actuators', or the answer that there is no connection yet.

@@ -62,6 +62,11 @@ pub(crate) fn next(model: &Model, now: Now) -> Line<'static> {
         }
         busy => return traffic_state(busy, now),
     }
+    next_step(model, now)
+}
+
+/// The next step of the ladder and what stands in its way.
+fn next_step(model: &Model, now: Now) -> Line<'static> {
     let Some(split) = model.split() else {
         return Line::of(Tone::Dim, "waiting for the first reading of the routes");
     };

@@ -88,10 +88,16 @@ impl Rehearsal {
 
     /// Runs a verb against it.
     pub fn verb(&self, args: &[&str]) -> Output {
+        self.verb_with(args, &[])
+    }
+
+    /// Runs a verb to its end, with more in its environment.
+    pub fn verb_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
         Command::new(CUTOVER)
             .arg("--config")
             .arg(self.config())
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .output()
             .unwrap()

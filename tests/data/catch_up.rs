@@ -159,7 +159,30 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
     let before = look["tables"][0]["deleted_in_v3"].as_u64().unwrap();
     let [missing, deleted] = verified(rehearsal, "all");
     assert_eq!(missing, all, "not noted, it cannot be told from a loss");
-    // The table as Langfuse's migrations make it.
+    note(rehearsal, &id).await;
+    who_may_not_read_the_notes_is_told(rehearsal, all).await;
+    for columns in ["key", "scalar", "all"] {
+        assert_eq!(verified(rehearsal, columns), [0, deleted + all], "{columns}");
+    }
+    let look = catch_up(rehearsal, &["--yes"], 0);
+    assert_eq!((counts(&look, "traces"), counts(&look, "observations")), ([0; 4], [0; 4]), "{look:#}");
+    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
+    assert_eq!(look["tables"][1]["deleted_in_v3"].as_u64(), Some(gone), "{look:#}");
+
+    late_event(rehearsal, &id).await;
+    let look = catch_up(rehearsal, &["--yes"], 0);
+    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
+    assert_eq!(verified(rehearsal, "all"), [0, deleted + all]);
+    ch.execute(ch.query("DELETE FROM traces WHERE id = ?").bind(&id)).await.unwrap();
+
+    // What v2 wrote after the deletion was not deleted.
+    sql(rehearsal, &format!("UPDATE traces SET updated_at = (SELECT max(updated_at) FROM pending_deletions) + interval '1 ms' WHERE id = '{id}'")).await;
+    assert_eq!(verified(rehearsal, "all"), [1, deleted + all - 1]);
+    assert_eq!(counts(&catch_up(rehearsal, &["--yes"], 0), "traces"), [1, 0, 0, 0]);
+}
+
+/// The table as Langfuse's migrations make it; a note of one trace, and of another project's traces with all other ids.
+async fn note(rehearsal: &Rehearsal, id: &str) {
     sql(
         rehearsal,
         &format!(
@@ -172,15 +195,37 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
         ),
     )
     .await;
-    for columns in ["key", "scalar", "all"] {
-        assert_eq!(verified(rehearsal, columns), [0, deleted + all], "{columns}");
-    }
-    let look = catch_up(rehearsal, &["--yes"], 0);
-    assert_eq!((counts(&look, "traces"), counts(&look, "observations")), ([0; 4], [0; 4]), "{look:#}");
-    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
-    assert_eq!(look["tables"][1]["deleted_in_v3"].as_u64(), Some(gone), "{look:#}");
+}
 
-    // A late event brings it back in v3, where what was deleted stays unknown.
+/// To a user without the right to read them, what was deleted looks missing: `verify` says so, and nothing is copied.
+async fn who_may_not_read_the_notes_is_told(rehearsal: &Rehearsal, deleted: u64) {
+    sql(
+        rehearsal,
+        "CREATE ROLE blind LOGIN PASSWORD 'blind'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind; \
+         REVOKE ALL ON pending_deletions FROM blind",
+    )
+    .await;
+    let mut blind = reqwest::Url::parse(rehearsal.field("postgres_url")).unwrap();
+    blind.set_username("blind").unwrap();
+    blind.set_password(Some("blind")).unwrap();
+    let blind = [("CUTOVER_POSTGRES_URL", blind.as_str())];
+    let args = ["verify", "--columns", "key", "--grace", "0", "--fresh", "--json"];
+    let output = rehearsal.verb_with(&args, &blind);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["wrong"].as_u64(), Some(deleted), "{told:#}");
+    assert!(told.to_string().contains("pending_deletions cannot be read"), "{told:#}");
+
+    let output = rehearsal.verb_with(&["catch-up", "--yes"], &blind);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("GRANT SELECT ON pending_deletions"), "{text}");
+    assert_eq!(verified(rehearsal, "key")[0], 0, "with the right to read them, nothing is missing");
+    sql(rehearsal, "DROP OWNED BY blind; DROP ROLE blind").await;
+}
+
+/// A late event brings a deleted trace back in v3, where what was deleted stays unknown.
+async fn late_event(rehearsal: &Rehearsal, id: &str) {
+    let (_, ch) = sides::open(rehearsal, Access::Write).await;
     let late = "INSERT INTO traces (id, project_id, timestamp, tags, created_at, updated_at, event_ts, is_deleted) \
         SELECT ?, project_id, now64(3) - INTERVAL 1 HOUR, ['late'], now64(3), now64(3), now64(3), 0 FROM traces LIMIT 1";
     let project = format!("SELECT project_id FROM traces WHERE id = '{id}'");
@@ -189,16 +234,7 @@ async fn deleted_by_users_of_v3(rehearsal: &Rehearsal) {
         .await
         .unwrap();
     let late = late.replace("SELECT ?, project_id", &format!("SELECT ?, '{project}'"));
-    ch.execute(ch.query(&late).bind(&id)).await.unwrap();
-    let look = catch_up(rehearsal, &["--yes"], 0);
-    assert_eq!(look["tables"][0]["deleted_in_v3"].as_u64(), Some(before + 1), "{look:#}");
-    assert_eq!(verified(rehearsal, "all"), [0, deleted + all]);
-    ch.execute(ch.query("DELETE FROM traces WHERE id = ?").bind(&id)).await.unwrap();
-
-    // What v2 wrote after the deletion was not deleted.
-    sql(rehearsal, &format!("UPDATE traces SET updated_at = (SELECT max(updated_at) FROM pending_deletions) + interval '1 ms' WHERE id = '{id}'")).await;
-    assert_eq!(verified(rehearsal, "all"), [1, deleted + all - 1]);
-    assert_eq!(counts(&catch_up(rehearsal, &["--yes"], 0), "traces"), [1, 0, 0, 0]);
+    ch.execute(ch.query(&late).bind(id)).await.unwrap();
 }
 
 /// v3's fields and v2's in one row; gives the ids that v3 wrote.

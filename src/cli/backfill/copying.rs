@@ -144,19 +144,7 @@ impl Desk<'_> {
     ) -> Result<(), Exit> {
         let name = table.name();
         let speed = progress.rows as f64 / took.as_secs_f64().max(0.001);
-        let mut line = format!(
-            "{} rows in {} ({}), cursor {}",
-            grouped(progress.rows),
-            span(took),
-            rate(Some(speed)),
-            progress.cursor.map_or_else(|| "-".into(), stamp)
-        );
-        if rejected > 0 {
-            line = format!(
-                "{rejected} ROW(S) NOT COPIED although the cursor passed them, listed in {}; {line}",
-                self.rejects.path()
-            );
-        }
+        let line = self.counted(progress, took, speed, rejected);
         let word = match outcome {
             Ok(_) => "finished".to_owned(),
             Err(halt) => halt.to_string(),
@@ -184,6 +172,22 @@ impl Desk<'_> {
             Ok(_) => journalled,
             Err(halt) => Err(exit_of(halt)),
         }
+    }
+
+    /// What was copied of a table, and what was not: that first.
+    fn counted(&self, progress: Progress, took: Duration, speed: f64, rejected: u64) -> String {
+        let line = format!(
+            "{} rows in {} ({}), cursor {}",
+            grouped(progress.rows),
+            span(took),
+            rate(Some(speed)),
+            progress.cursor.map_or_else(|| "-".into(), stamp)
+        );
+        if rejected == 0 {
+            return line;
+        }
+        let rejects = self.rejects.path();
+        format!("{rejected} ROW(S) NOT COPIED although the cursor passed them, listed in {rejects}; {line}")
     }
 
     fn tell(&self, exit: Exit) {

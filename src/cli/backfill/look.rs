@@ -9,7 +9,8 @@ use super::copying::stamp;
 use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::cli::stores::{Stores, failed};
-use crate::data::backfill::{Tools, survey};
+use crate::data::backfill::Tools;
+use crate::data::backfill::survey::{self, Survey};
 use crate::data::lock::{COST, Standing, standings};
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
@@ -25,11 +26,9 @@ pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
     let mut refused = false;
     let mut documents = vec![];
     for table in &surveyed {
-        let name = table.table.name();
         refused |= table.denied.is_some();
-        let eta = table.seconds.map(Duration::from_secs_f64);
         documents.push(json!({
-            "table": name,
+            "table": table.table.name(),
             "rows": table.rows,
             "ranges": table.ranges,
             "from": table.from.map(stamp),
@@ -38,34 +37,40 @@ pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
             "columns_not_there": table.absent,
             "refused": table.denied.as_ref().map(ToString::to_string),
         }));
-        if args.json {
-            continue;
-        }
-        match &table.denied {
-            Some(denied) => print::out(format!("{name}: {denied}")),
-            None => print::out(format!("{name}: would be copied now")),
-        }
-        if let Some(rows) = table.rows {
-            print::out(format!(
-                "  {} rows created up to {}, in about {} ranges{}",
-                grouped(rows),
-                table.from.map_or_else(|| "now".into(), stamp),
-                grouped(table.ranges.unwrap_or(0)),
-                eta.map_or_else(String::new, |eta| format!(
-                    ", ~{} (from the time it took to read and convert {} of them)",
-                    span(eta),
-                    grouped(table.sampled)
-                ))
-            ));
-        }
-        if !table.unknown.is_empty() {
-            print::out(format!("  columns that take their defaults: {}", table.unknown.join(", ")));
+        if !args.json {
+            tell(table);
         }
     }
     if args.json {
         print::out(format!("{:#}", json!({"tables": documents})));
     }
     if refused && surveyed.len() == 1 { Exit::Refused } else { Exit::Fine }
+}
+
+/// What `run` would copy of one table, in words.
+fn tell(table: &Survey) {
+    let name = table.table.name();
+    match &table.denied {
+        Some(denied) => print::out(format!("{name}: {denied}")),
+        None => print::out(format!("{name}: would be copied now")),
+    }
+    if let Some(rows) = table.rows {
+        let eta = table.seconds.map(Duration::from_secs_f64);
+        print::out(format!(
+            "  {} rows created up to {}, in about {} ranges{}",
+            grouped(rows),
+            table.from.map_or_else(|| "now".into(), stamp),
+            grouped(table.ranges.unwrap_or(0)),
+            eta.map_or_else(String::new, |eta| format!(
+                ", ~{} (from the time it took to read and convert {} of them)",
+                span(eta),
+                grouped(table.sampled)
+            ))
+        ));
+    }
+    if !table.unknown.is_empty() {
+        print::out(format!("  columns that take their defaults: {}", table.unknown.join(", ")));
+    }
 }
 
 /// Says where the migrations stand.

@@ -2,7 +2,7 @@
 
 use crate::domain::store::{StoreFact, StoreKind};
 use crate::domain::units::bytes;
-use crate::domain::{Kind, Now, SourceId};
+use crate::domain::{Kind, Now, SourceId, Trouble};
 
 use super::super::Model;
 use super::{Findings, Severity, add};
@@ -10,24 +10,7 @@ use super::{Findings, Severity, add};
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     for kind in StoreKind::ALL {
         if let Some(failure) = model.facts.failure(SourceId::Store(kind)).filter(|f| f.attempts > 1) {
-            let loses = match kind {
-                StoreKind::Clickhouse => {
-                    "a v3 worker drops rows after three failed inserts; S3 keeps them: note the time"
-                }
-                StoreKind::Postgres => "both versions need it; nothing can be read or copied meanwhile",
-                StoreKind::Redis | StoreKind::S3 => {
-                    "v3 answers 500 to ingestion; SDKs try again for a while, then drop"
-                }
-            };
-            let severity =
-                if failure.trouble.kind == Kind::NotConfigured { Severity::Info } else { Severity::Critical };
-            let remedy = if failure.trouble.remedy.is_empty() {
-                loses.to_owned()
-            } else {
-                failure.trouble.remedy.clone()
-            };
-            let title = format!("{} cannot be reached: {}", kind.name(), failure.trouble.kind.word());
-            add(findings, "store-down", severity, title, failure.trouble.detail.clone(), remedy);
+            down(kind, &failure.trouble, findings);
         }
         let Some(store) = model.facts.store(kind).value() else {
             continue;
@@ -40,24 +23,32 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
             add(findings, "store-setting", Severity::Warning, title, evidence, setting.advice.clone());
         }
     }
-    for id in SourceId::ALL {
-        let Some(failure) = model.facts.failure(id) else {
+    for id in SourceId::ALL.into_iter().filter(|id| !matches!(id, SourceId::Store(_))) {
+        let Some(Trouble { kind, detail, remedy, .. }) = model.facts.failure(id).map(|f| &f.trouble) else {
             continue;
         };
-        if matches!(failure.trouble.kind, Kind::Forbidden | Kind::Unauthorized)
-            && !matches!(id, SourceId::Store(_))
-        {
-            let title = format!("{} may not look: {}", id.name(), failure.trouble.kind.word());
-            add(
-                findings,
-                "may-not-look",
-                Severity::Warning,
-                title,
-                failure.trouble.detail.clone(),
-                failure.trouble.remedy.clone(),
-            );
+        if matches!(kind, Kind::Forbidden | Kind::Unauthorized) {
+            let title = format!("{} may not look: {}", id.name(), kind.word());
+            add(findings, "may-not-look", Severity::Warning, title, detail.clone(), remedy.clone());
         }
     }
+}
+
+/// What is lost while a store cannot be reached.
+fn down(kind: StoreKind, trouble: &Trouble, findings: &mut Findings) {
+    let loses = match kind {
+        StoreKind::Clickhouse => {
+            "a v3 worker drops rows after three failed inserts; S3 keeps them: note the time"
+        }
+        StoreKind::Postgres => "both versions need it; nothing can be read or copied meanwhile",
+        StoreKind::Redis | StoreKind::S3 => {
+            "v3 answers 500 to ingestion; SDKs try again for a while, then drop"
+        }
+    };
+    let severity = if trouble.kind == Kind::NotConfigured { Severity::Info } else { Severity::Critical };
+    let remedy = if trouble.remedy.is_empty() { loses.to_owned() } else { trouble.remedy.clone() };
+    let title = format!("{} cannot be reached: {}", kind.name(), trouble.kind.word());
+    add(findings, "store-down", severity, title, trouble.detail.clone(), remedy);
 }
 
 /// Above this share of its limit a store is about to refuse writes.

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use ::clickhouse::Row;
 use serde::Deserialize;
 
-use super::book::{ChBook, Day, Known, Unit};
+use super::book::{ChBook, Day, Known};
 use super::clickhouse::sql::{self, Where};
 use super::clickhouse::{Server, Side};
 use super::postgres::{Session, sql as pg};
@@ -131,12 +131,7 @@ async fn batch(
     asked: &mut Asked,
     side: &mut Side,
 ) -> Result<(), Trouble> {
-    let mut projects: Vec<String> = units.iter().map(|(p, _)| p.clone()).collect();
-    let mut days: Vec<u16> = units.iter().map(|(_, d)| *d).collect();
-    projects.dedup();
-    days.sort_unstable();
-    days.dedup();
-    let on = Where { partition: Some(partition.to_owned()), projects, days, ..Where::default() };
+    let on = within(partition, units);
     let query = on.bind(server.ch.query(&sql::written(spec, &on)));
     let written: Vec<Written> = server.all(query, side).await?;
     let new = written.iter().filter(|w| !asked.days.contains_key(&asked.key(&w.project, &w.id)));
@@ -163,15 +158,23 @@ async fn batch(
             (None, true) => {}
         }
     }
-    let of = |book: &mut ChBook, project: &str, day: u16, known: Known| -> Option<()> {
-        let unit: &mut Unit = book.partitions.get_mut(partition)?.units.get_mut(project)?.get_mut(&day)?;
-        unit.known = Some(known);
-        Some(())
-    };
+    let Some(partition) = book.partitions.get_mut(partition) else { return Ok(()) };
     for ((project, day), known) in known {
-        of(book, project, day, known);
+        if let Some(unit) = partition.units.get_mut(project).and_then(|days| days.get_mut(&day)) {
+            unit.known = Some(known);
+        }
     }
     Ok(())
+}
+
+/// The rows of some units of a partition.
+fn within(partition: &str, units: &[(String, u16)]) -> Where {
+    let mut projects: Vec<String> = units.iter().map(|(p, _)| p.clone()).collect();
+    let mut days: Vec<u16> = units.iter().map(|(_, d)| *d).collect();
+    projects.dedup();
+    days.sort_unstable();
+    days.dedup();
+    Where { partition: Some(partition.to_owned()), projects, days, ..Where::default() }
 }
 
 /// What PostgreSQL has of some ids. An id of another project is another entity, and run items of two projects may share

@@ -17,6 +17,11 @@ pub struct Live {
     pub columns: Vec<(String, ChType)>,
 }
 
+/// Whether a table of this engine is kept on several servers: by itself, or by ClickHouse Cloud's shared storage.
+pub fn is_replicated(engine: &str) -> bool {
+    engine.starts_with("Replicated") || engine.starts_with("Shared")
+}
+
 /// A column of the description that this server has.
 #[derive(Debug, Clone)]
 pub struct Mapped {

@@ -13,7 +13,7 @@ mod traces;
 mod tests;
 
 pub use column::{Back, Column, Compare, Rule, Tier};
-pub use live::{Live, Mapped, Mapping};
+pub use live::{Live, Mapped, Mapping, is_replicated};
 
 use crate::domain::backfill::Table;
 

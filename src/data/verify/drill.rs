@@ -82,15 +82,12 @@ pub async fn drill(
     for row in merged.iter().filter(|row| !agrees(row)) {
         theirs.entry((row.bucket, &row.id)).or_default().push(row);
     }
+    let project = |bucket: usize| batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
     let ours = v2.rows(chain, &asked, range).await?;
     for row in &ours {
         let bucket = bad.get(row.bucket).copied().unwrap_or(usize::MAX);
-        let found = theirs.remove(&(bucket, &*row.id));
-        match found {
-            None => {
-                let project = batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
-                suspects.missing.push((project, row.id.to_string()));
-            }
+        match theirs.remove(&(bucket, &*row.id)) {
+            None => suspects.missing.push((project(bucket), row.id.to_string())),
             Some(found) if found.len() == 1 && found[0].hash == row.hash && !found[0].own => {}
             Some(_) => suspects.ids.push(row.id.to_string()),
         }
@@ -99,8 +96,7 @@ pub async fn drill(
         if rows.iter().all(|row| row.own) {
             suspects.own.push(id.to_owned());
         } else {
-            let project = batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
-            suspects.extra.push((project, id.to_owned()));
+            suspects.extra.push((project(bucket), id.to_owned()));
         }
     }
     Ok(suspects)

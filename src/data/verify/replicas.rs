@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::postgres::V2;
 use crate::clients::work::ClickhouseWork;
+use crate::data::tables::is_replicated;
 use crate::domain::Trouble;
 
 /// Seconds of lag that are told.
@@ -16,6 +17,7 @@ const LAG: i64 = 2;
 struct This {
     host: String,
     uuid: String,
+    engine: String,
 }
 
 #[derive(Row, Deserialize)]
@@ -68,7 +70,7 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
         query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     });
     let this = ch.query(
-        "SELECT hostName() AS host, toString(uuid) AS uuid FROM system.tables \
+        "SELECT hostName() AS host, toString(uuid) AS uuid, engine FROM system.tables \
          WHERE database = currentDatabase() AND name = ?",
     );
     let state = ch.query(
@@ -77,11 +79,16 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
     );
     let ask = async {
         let this = ch.ask.one::<This>(this.bind(ch_table)).await?;
-        // A user may not be allowed to read it, and a single server has no rows in it.
-        Ok((this, ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default()))
+        // Only replicated tables have rows in it, and a user may not be allowed to read it.
+        let state = if is_replicated(&this.engine) {
+            ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default()
+        } else {
+            vec![]
+        };
+        Ok((this, state))
     };
-    let ((replica, lag, relation), (This { host, uuid }, state)) = futures::try_join!(standing, ask)?;
-    let mut notes = vec![];
+    let ((replica, lag, relation), (This { host, uuid, .. }, state)) = futures::try_join!(standing, ask)?;
+    let mut notes = behind(&state);
     if replica && lag > LAG {
         notes.push(format!(
             "PostgreSQL is a replica, its last transaction is {lag} s old: rows that v2 wrote since are not compared"
@@ -94,21 +101,25 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
                 .into(),
         );
     }
-    for replica in &state {
-        if replica.delay > 0 || replica.queue > 0 || replica.read_only > 0 {
-            notes.push(format!(
-                "ClickHouse {}: {} s behind, {} parts in its queue{}: rows may look missing until it has caught up",
-                replica.host,
-                replica.delay,
-                replica.queue,
-                if replica.read_only > 0 { ", read-only" } else { "" }
-            ));
-        }
-    }
     Ok(Servers {
         host,
         relation: format!("{} {relation} {} {uuid}", v2.work.object, ch.object()),
         replica,
         notes,
     })
+}
+
+/// What is said of ClickHouse's replicas that have not caught up.
+fn behind(replicas: &[Replica]) -> Vec<String> {
+    let late = replicas.iter().filter(|r| r.delay > 0 || r.queue > 0 || r.read_only > 0);
+    late.map(|replica| {
+        format!(
+            "ClickHouse {}: {} s behind, {} parts in its queue{}: rows may look missing until it has caught up",
+            replica.host,
+            replica.delay,
+            replica.queue,
+            if replica.read_only > 0 { ", read-only" } else { "" }
+        )
+    })
+    .collect()
 }

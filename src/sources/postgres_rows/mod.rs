@@ -126,16 +126,16 @@ async fn rows(
         None => None,
     };
     let cursor = migration.and_then(|m| m.cursor);
-    let done = match (migration.map(|m| m.state), cursor, below_t0) {
-        (Some(MigrationState::Finished), _, Some(all)) => Some(all),
-        (_, Some(cursor), Some(all)) => {
+    let finished = migration.is_some_and(|m| m.state == MigrationState::Finished);
+    let done = match (cursor, below_t0) {
+        (_, Some(all)) if finished => Some(all),
+        (Some(cursor), Some(all)) => {
             let left = poll.up_to(&mut session, cursor.as_millisecond(), &total).await?;
             left.map(|left| minus(all, left))
         }
         _ => None,
     };
-    let unfinished = migration.is_some_and(|m| m.state != MigrationState::Finished);
-    let tie_group = match cursor.filter(|_| unfinished) {
+    let tie_group = match cursor.filter(|_| !finished) {
         Some(cursor) => Some(poll.ties(&mut session, cursor.as_millisecond()).await?),
         None => None,
     };

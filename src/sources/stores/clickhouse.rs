@@ -123,29 +123,37 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
                 is_utc(&look.zone),
                 "times are read in the server's zone: run it in UTC",
             ),
-            match &replicas {
-                Some(r) => setting(
-                    "read-only tables",
-                    r.read_only.to_string(),
-                    r.read_only == 0,
-                    "replicated tables cannot be written: look at Keeper",
-                ),
-                None => unknown("read-only tables", "grant SELECT on system.replicas"),
-            },
-            match &replicas {
-                Some(r) if r.tables > 0 => setting(
-                    "replica lag",
-                    format!("{} s", r.delay),
-                    r.delay < LAGGING,
-                    "replicas disagree: counts jump with the replica that answers; wait for it, or pin one replica",
-                ),
-                Some(_) => setting("replica lag", "one server", true, ""),
-                None => unknown("replica lag", "grant SELECT on system.replicas"),
-            },
+            read_only(replicas.as_ref()),
+            lag(replicas.as_ref()),
             migrations(dirty.ok().as_deref()),
         ],
         version: clean(&look.version),
     })
+}
+
+fn read_only(replicas: Option<&Replicas>) -> Setting {
+    match replicas {
+        Some(r) => setting(
+            "read-only tables",
+            r.read_only.to_string(),
+            r.read_only == 0,
+            "replicated tables cannot be written: look at Keeper",
+        ),
+        None => unknown("read-only tables", "grant SELECT on system.replicas"),
+    }
+}
+
+fn lag(replicas: Option<&Replicas>) -> Setting {
+    match replicas {
+        Some(r) if r.tables > 0 => setting(
+            "replica lag",
+            format!("{} s", r.delay),
+            r.delay < LAGGING,
+            "replicas disagree: counts jump with the replica that answers; wait for it, or pin one replica",
+        ),
+        Some(_) => setting("replica lag", "one server", true, ""),
+        None => unknown("replica lag", "grant SELECT on system.replicas"),
+    }
 }
 
 fn role(replicas: Option<&Replicas>) -> String {

@@ -1,6 +1,7 @@
 //! A few new rows: their entities before and after, in one statement that reads nothing else.
 //!
-//! One rule: it counts only when every row of the new parts was seen; otherwise their units are counted whole.
+//! One rule: it counts only when every row of the new parts was seen and none of newer ones; otherwise their units are
+//! counted whole.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +30,17 @@ struct Entity {
     old_keys: u64,
     now: Winner,
     before: Winner,
+    newest: i64,
 }
 
-/// Adds the rows of new parts to the units of a partition; `None` when not all of them were seen.
+/// Adds the rows of new parts to the units of a partition, whose newest block was `newest` when it was listed; `None`
+/// when not all of them were seen, or one of a block that came since.
 pub(super) async fn add(
     server: Server<'_>,
     spec: &Spec,
     id: &str,
     new: &[&Active],
+    newest: i64,
     here: &Partition,
     side: &mut Side,
 ) -> Result<Option<BTreeMap<(String, u16), Unit>>, Trouble> {
@@ -47,7 +51,8 @@ pub(super) async fn add(
     let entities: Vec<Entity> = server.all(query, side).await?;
     // A part that was merged away meanwhile shows its rows as old ones, or not at all.
     let seen: u64 = entities.iter().map(|e| e.rows - e.old_rows).sum();
-    if seen != new.iter().map(|a| a.rows).sum::<u64>() {
+    let is_all = seen == new.iter().map(|a| a.rows).sum::<u64>();
+    if !is_all || entities.iter().any(|e| e.newest > newest) {
         return Ok(None);
     }
     let mut units: BTreeMap<(String, u16), Unit> = BTreeMap::new();

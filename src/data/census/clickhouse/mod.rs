@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::book::{Bin, ChBook, Made, Part, Partition, Unit};
 use crate::clients::clickhouse::{Clickhouse, trouble};
-use crate::data::tables::Spec;
+use crate::data::tables::{Spec, is_replicated};
 use crate::domain::{Kind, Trouble};
 
 use parts::{Active, Change};
@@ -61,7 +61,7 @@ pub struct Known {
 impl Known {
     /// Whether blocks get their numbers before they are committed.
     pub fn is_replicated(&self) -> bool {
-        self.engine.starts_with("Replicated") || self.engine.starts_with("Shared")
+        is_replicated(&self.engine)
     }
 }
 
@@ -196,28 +196,30 @@ pub async fn count(
     book.partitions.retain(|id, _| now.contains_key(id));
     side.parts_rows = now.values().flatten().map(|a| a.rows).sum();
     book.unsearched += before.saturating_sub(book.raw());
-    let (mut came, mut counted) = (Came::Whole, Vec::new());
+    let (mut came, mut begun, mut counted) = (Came::Whole, false, Vec::new());
     for (id, active) in now {
-        let (then, seen) = book.partitions.get(&id).map_or((&[][..], -1), |p| (&p.parts, p.seen));
-        let change =
-            if then.is_empty() { Change::Rewritten } else { parts::compare(then, &active, seen, replicated) };
+        let change = match book.partitions.get(&id).filter(|then| !then.parts.is_empty()) {
+            None => Change::Rewritten,
+            Some(then) => parts::compare(&then.parts, &active, then.seen, replicated),
+        };
         let is_new = change != Change::None;
-        if is_new && !counted.is_empty() && deadline.is_some_and(|end| Instant::now() >= end) {
+        if is_new && begun && deadline.is_some_and(|end| Instant::now() >= end) {
             came = Came::Part;
             continue;
         }
-        take_in(server, spec, book, &id, &active, &change, side).await?;
-        if is_new {
-            progress(side.read);
-            counted.push(id.clone());
-        }
+        let seen = take_in(server, spec, book, &id, &active, &change, side).await?;
         // Also after a merge: the parts of tomorrow are held against these.
-        let here = book.partitions.entry(id).or_default();
+        let here = book.partitions.entry(id.clone()).or_default();
         here.parts = active.into_iter().map(|a| a.part).collect();
         here.seen = newest;
         if is_new {
             // Until it is asked, and for good where this is interrupted.
-            here.unsure = i64::MAX;
+            here.unsure = seen.unwrap_or(i64::MAX);
+            begun = true;
+            progress(side.read);
+            if seen.is_none() {
+                counted.push(id);
+            }
         }
     }
     came_meanwhile(server, spec, book, counted, side).await?;
@@ -225,6 +227,7 @@ pub async fn count(
 }
 
 /// Counts what changed in a partition: a few new rows by themselves, else the units that they belong to, else all.
+/// Gives the newest block that may be in it, where that is known.
 async fn take_in(
     server: Server<'_>,
     spec: &Spec,
@@ -233,23 +236,24 @@ async fn take_in(
     active: &[Active],
     change: &Change,
     side: &mut Side,
-) -> Result<(), Trouble> {
+) -> Result<Option<i64>, Trouble> {
     let on = match change {
-        Change::None => return Ok(()),
+        Change::None => return Ok(None),
         Change::Rewritten => Where::default(),
         Change::Grown(names, fresh) => {
             let unsure = book.partitions.get(id).map_or(-1, |p| p.unsure);
             let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
             let sure = new.iter().all(|a| a.part.min > unsure);
-            if *fresh && sure && few(server, spec, book, id, &new, side).await? {
-                return Ok(());
+            let newest = active.iter().map(|a| a.part.max).max().unwrap_or(-1);
+            if *fresh && sure && few(server, spec, book, id, &new, newest, side).await? {
+                return Ok(Some(newest));
             }
             touched(server, spec, id, names, side).await?
         }
     };
     let rows = active.iter().map(|a| a.rows).sum();
     book.unsearched += partition(server, spec, book, id, on, rows, side).await?;
-    Ok(())
+    Ok(None)
 }
 
 /// Parts that came after the list and before the end of the count may be counted or not: the next count may not add
@@ -281,11 +285,12 @@ async fn few(
     book: &mut ChBook,
     id: &str,
     new: &[&Active],
+    newest: i64,
     side: &mut Side,
 ) -> Result<bool, Trouble> {
     let rows: u64 = new.iter().map(|a| a.rows).sum();
     let Some(here) = book.partitions.get_mut(id).filter(|_| rows <= delta::FEW) else { return Ok(false) };
-    let Some(units) = delta::add(server, spec, id, new, here, side).await? else { return Ok(false) };
+    let Some(units) = delta::add(server, spec, id, new, newest, here, side).await? else { return Ok(false) };
     for ((project, day), unit) in units {
         side.counted += 1;
         here.units.entry(project).or_default().insert(day, unit);

@@ -111,8 +111,8 @@ pub fn units(spec: &Spec, on: &Where) -> String {
     )
 }
 
-/// Entities that some parts hold rows of, with and without these parts. Parts are bound three times, then the
-/// partition twice and the parts again.
+/// Entities that some parts hold rows of, with and without these parts, and the newest block that was read of them (of
+/// a part's name, `partition_min_max_level`). Parts are bound three times, then the partition twice and the parts again.
 pub fn entities(spec: &Spec) -> String {
     let (time, table, columns) = (spec.time, spec.ch, rest_of_key(spec));
     let winner = format!(
@@ -127,7 +127,7 @@ pub fn entities(spec: &Spec) -> String {
     format!(
         "SELECT project_id AS project, toUInt16(toDate({time})) AS unit, count() AS rows, \
          countIf(_part NOT IN ?) AS old_rows, {keys} AS keys, {old_keys} AS old_keys, argMax({winner}) AS now, \
-         argMaxIf({winner}, _part NOT IN ?) AS before \
+         argMaxIf({winner}, _part NOT IN ?) AS before, max(toInt64(splitByChar('_', _part)[3])) AS newest \
          FROM {table} WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
          (SELECT project_id, toDate({time}), id FROM {table} WHERE _partition_id = ? AND _part IN ?) \
          GROUP BY project, unit, id"

@@ -1,10 +1,10 @@
 //! Hashes of ClickHouse's ids, to be asked for one by one in any order.
 //!
-//! One rule: what stands together is asked for together. The hashes stand in parts by their first bits, sorted, and a
-//! part fits where the processor reaches it quickly; questions are put part by part.
+//! One rule: what is equal is not looked at. The hashes stand in parts by their first bits; parts whose sums are v2's are
+//! done, the others are sorted and asked part by part, as a part fits where the processor reaches it quickly.
 
 /// Bits of a hash that choose its part, and as many again its place there.
-const BITS: u32 = 8;
+const BITS: u32 = 10;
 const PARTS: usize = 1 << BITS;
 /// Questions that are put in order at once: 4 MB.
 const AT_ONCE: usize = 1 << 18;
@@ -37,6 +37,23 @@ impl Heap {
     }
 }
 
+/// The parts that have to be looked at, hash by hash: not those that hold copies alone, as many as v2 has ids there and
+/// with the same sum. Other ids with that sum come once in 2^64 parts.
+pub(super) fn unlike(v2: &[u64], copied: &Heap, others: [&Heap; 2]) -> Vec<bool> {
+    let mut sums = vec![(0_usize, 0_u64); PARTS];
+    for hash in v2 {
+        let (count, sum) = &mut sums[part(*hash)];
+        *count += 1;
+        *sum = sum.wrapping_add(*hash);
+    }
+    let theirs = copied
+        .0
+        .iter()
+        .map(|part| (part.len(), part.iter().fold(0_u64, |sum, id| sum.wrapping_add(id.hash))));
+    let parts = sums.into_iter().zip(theirs).enumerate();
+    parts.map(|(at, (v2, v3))| v2 != v3 || others.iter().any(|heap| !heap.0[at].is_empty())).collect()
+}
+
 /// Sorted hashes, and which of them were asked for.
 #[derive(Debug)]
 pub(super) struct Index(Vec<Part>);
@@ -49,9 +66,10 @@ struct Part {
 }
 
 impl Index {
-    /// What is not merged yet comes more than once, and counts once.
-    pub(super) fn new(heap: Heap) -> Self {
-        Self(heap.0.into_iter().map(Part::new).collect())
+    /// Of the parts that are looked at. What is not merged yet comes more than once, and counts once.
+    pub(super) fn new(heap: Heap, looked: &[bool]) -> Self {
+        let rows = heap.0.into_iter().zip(looked);
+        Self(rows.map(|(rows, looked)| Part::new(if *looked { rows } else { vec![] })).collect())
     }
 
     /// Whether it is there.
@@ -78,6 +96,9 @@ impl Index {
 
 impl Part {
     fn new(mut rows: Vec<Id>) -> Self {
+        if rows.is_empty() {
+            return Self { rows, starts: vec![], seen: vec![] };
+        }
         rows.sort_unstable();
         rows.dedup_by_key(|row| row.hash);
         let mut starts = vec![0_u32; PARTS + 1];
@@ -107,23 +128,26 @@ const fn place(hash: u64) -> usize {
     part(hash << BITS)
 }
 
-/// Asks about each hash, with its place in the list, in an order that is good for [`Index`].
-pub(super) fn each(hashes: &[u64], mut ask: impl FnMut(usize, u64)) {
+/// Asks about each hash of the parts that are looked at, with its place in the list, in an order that is good for
+/// [`Index`].
+pub(super) fn each(hashes: &[u64], looked: &[bool], mut ask: impl FnMut(usize, u64)) {
     let mut ordered = vec![(0, 0); hashes.len().min(AT_ONCE)];
     for (n, chunk) in hashes.chunks(AT_ONCE).enumerate() {
+        let asked = || chunk.iter().enumerate().filter(|(_, hash)| looked[part(**hash)]);
         let mut ends = [0_usize; PARTS];
-        for hash in chunk {
+        for (_, hash) in asked() {
             ends[part(*hash)] += 1;
         }
         for at in 1..PARTS {
             ends[at] += ends[at - 1];
         }
-        for (at, hash) in chunk.iter().enumerate() {
+        let all = ends[PARTS - 1];
+        for (at, hash) in asked() {
             let end = &mut ends[part(*hash)];
             *end -= 1;
             ordered[*end] = (n * AT_ONCE + at, *hash);
         }
-        for (at, hash) in &ordered[..chunk.len()] {
+        for (at, hash) in &ordered[..all] {
             ask(*at, *hash);
         }
     }
@@ -139,14 +163,14 @@ mod tests {
         let id = |n: u64| Id { hash: spread(n), sum: n as u32, day: 0 };
         let mut heap = Heap::default();
         (0..3_000).chain(5..9).for_each(|n| heap.push(id(n)));
-        let mut index = Index::new(heap);
+        let mut index = Index::new(heap, &[true; PARTS]);
         let met: Vec<u64> = (0..4_000).filter(|n| n % 7 != 0 && index.meet(spread(*n))).collect();
         assert_eq!(met, (0..3_000).filter(|n| n % 7 != 0).collect::<Vec<_>>());
         let mut alone: Vec<u32> = index.alone().map(|row| row.sum).collect();
         alone.sort_unstable();
         assert_eq!(alone, (0..3_000).step_by(7).collect::<Vec<_>>());
         assert!(index.has(spread(7)) && !index.has(spread(3_001)));
-        let mut empty = Index::new(Heap::default());
+        let mut empty = Index::new(Heap::default(), &[true; PARTS]);
         assert!(!empty.meet(u64::MAX) && !empty.meet(0));
     }
 
@@ -156,7 +180,7 @@ mod tests {
             let hashes: Vec<u64> =
                 (0..length as u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
             let mut asked = vec![0; length];
-            each(&hashes, |at, hash| {
+            each(&hashes, &[true; PARTS], |at, hash| {
                 assert_eq!(hashes[at], hash);
                 asked[at] += 1;
             });

@@ -14,7 +14,7 @@ use crate::domain::Trouble;
 
 pub use self::index::{Heap, Id};
 
-/// Rows of either side that this way may hold: 8 bytes for each of v2, 17 for each of v3.
+/// Rows of either side that this way may hold: 8 bytes for each of v2, 16 for each of v3.
 pub const MOST: u64 = 6_000_000;
 
 /// What the streams say.
@@ -35,14 +35,31 @@ pub struct Compared {
 /// # Errors
 /// A side cannot be asked.
 pub async fn compare(v2: &V2, v3: &V3, seen: &(dyn Fn(u64) + Sync)) -> Result<Compared, Trouble> {
-    // Its side is put in order as soon as it is there; the other one mostly takes longer.
-    let ordered = async {
-        let (Ids { copied, own, deleted }, received) = v3.ids(seen).await?;
-        Ok(([copied, own, deleted].map(Index::new), received))
-    };
-    let (hashes, ([mut copied, mut own, deleted], received)) = futures::try_join!(Hashes::read(v2), ordered)?;
+    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2), v3.ids(seen))?;
+    let Apart { missing, extra, v3_only } = apart(&hashes.all, ids);
+    let (missing, extra) = futures::try_join!(hashes.names(v2, &missing), v3.named(&extra))?;
+    let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
+    let extra = extra.into_iter().map(|id| (Box::default(), id)).collect();
+    let suspects = Suspects { missing, extra, ..Suspects::default() };
+    Ok(Compared { suspects, rows: hashes.all.len() as u64, v3_only, received })
+}
+
+/// What is on one side only.
+#[derive(Debug, PartialEq, Eq)]
+struct Apart {
+    /// Places in v2's list, in order: v3 lacks them or has deleted them.
+    missing: Vec<usize>,
+    /// Copies of nothing, by their hashes.
+    extra: Vec<Id>,
+    /// Ids that v3 wrote.
+    v3_only: u64,
+}
+
+fn apart(v2: &[u64], Ids { copied, own, deleted }: Ids) -> Apart {
+    let looked = index::unlike(v2, &copied, [&own, &deleted]);
+    let [mut copied, mut own, deleted] = [copied, own, deleted].map(|heap| Index::new(heap, &looked));
     let mut missing = vec![];
-    index::each(&hashes.all, |place, hash| {
+    index::each(v2, &looked, |place, hash| {
         // Both are met: an id may be there as a copy and as v3's own row.
         let there = copied.meet(hash) | own.meet(hash);
         if !there || deleted.has(hash) {
@@ -50,11 +67,70 @@ pub async fn compare(v2: &V2, v3: &V3, seen: &(dyn Fn(u64) + Sync)) -> Result<Co
         }
     });
     missing.sort_unstable();
-    let extra: Vec<Id> = copied.alone().filter(|id| !deleted.has(id.hash)).collect();
-    let v3_only = own.alone().filter(|id| !deleted.has(id.hash) && !copied.has(id.hash)).count() as u64;
-    let (missing, extra) = futures::try_join!(hashes.names(v2, &missing), v3.named(&extra))?;
-    let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
-    let extra = extra.into_iter().map(|id| (Box::default(), id)).collect();
-    let suspects = Suspects { missing, extra, ..Suspects::default() };
-    Ok(Compared { suspects, rows: hashes.all.len() as u64, v3_only, received })
+    let extra = copied.alone().filter(|id| !deleted.has(id.hash)).collect();
+    let alone = own.alone().filter(|id| !deleted.has(id.hash) && !copied.has(id.hash));
+    Apart { missing, extra, v3_only: alone.count() as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A few numbers as hashes all over the parts, or as many as share the first of them.
+    fn id(n: u16) -> Id {
+        let hash =
+            if n.is_multiple_of(3) { u64::from(n) } else { u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+        Id { hash, sum: 0, day: 0 }
+    }
+
+    fn heap(ids: &[u16]) -> Heap {
+        let mut heap = Heap::default();
+        for n in ids {
+            heap.push(id(*n));
+        }
+        heap
+    }
+
+    fn hashes(ids: &[u16]) -> BTreeSet<u64> {
+        ids.iter().map(|n| id(*n).hash).collect()
+    }
+
+    proptest! {
+        /// Copies of what v2 has, but for a few lost and a few that come twice; and what v3 did.
+        #[test]
+        fn what_is_on_one_side_is_found(
+            v2 in proptest::collection::btree_set(0_u16..3_000, 0..400),
+            lost in vec(any::<prop::sample::Index>(), 0..4),
+            again in vec(0_u16..3_000, 0..4),
+            wrote in vec(0_u16..3_000, 0..6),
+            gone in vec(0_u16..3_000, 0..3),
+        ) {
+            let v2: Vec<u16> = v2.into_iter().collect();
+            let mut copies = v2.clone();
+            for at in lost {
+                if !copies.is_empty() {
+                    copies.remove(at.index(copies.len()));
+                }
+            }
+            copies.extend(again);
+            let ours: Vec<u64> = v2.iter().map(|n| id(*n).hash).collect();
+            let (copied, own, deleted) = (hashes(&copies), hashes(&wrote), hashes(&gone));
+            let found = apart(&ours, Ids { copied: heap(&copies), own: heap(&wrote), deleted: heap(&gone) });
+
+            let there = |hash: &u64| (copied.contains(hash) || own.contains(hash)) && !deleted.contains(hash);
+            let missing: Vec<usize> = (0..ours.len()).filter(|at| !there(&ours[*at])).collect();
+            prop_assert_eq!(found.missing, missing);
+            let of_v2: BTreeSet<u64> = ours.iter().copied().collect();
+            let beyond = |ids: &BTreeSet<u64>| -> BTreeSet<u64> { &(ids - &of_v2) - &deleted };
+            let extra: BTreeSet<u64> = found.extra.iter().map(|id| id.hash).collect();
+            prop_assert_eq!(extra.len(), found.extra.len());
+            prop_assert_eq!(extra, beyond(&copied));
+            prop_assert_eq!(found.v3_only, (&beyond(&own) - &copied).len() as u64);
+        }
+    }
 }

@@ -91,23 +91,20 @@ impl Hashes {
         if low.is_empty() {
             return Ok(vec![]);
         }
-        let found: Vec<String> = v2
+        let hashes = places.iter().filter_map(|at| self.all.get(*at));
+        let hashes: Vec<i64> = hashes.map(|hash| hash.cast_signed()).collect();
+        let mut found: Vec<String> = v2
             .ask(async |session| {
                 let sql = format!(
-                    "SELECT x.id FROM unnest($1::text[], $2::text[]) AS s(low, high) CROSS JOIN LATERAL \
-                 (SELECT t.id FROM {} WHERE t.id >= s.low AND t.id <= s.high OFFSET 0) x",
+                    "SELECT t.id FROM unnest($1::text[], $2::text[]) AS s(low, high) CROSS JOIN LATERAL \
+                     (SELECT t.id FROM {} WHERE t.id >= s.low AND t.id <= s.high OFFSET 0) t \
+                     WHERE {ID_HASH} IN (SELECT unnest($3::bigint[]))",
                     v2.from()
                 );
-                let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&low).bind(&high);
+                let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&low).bind(&high).bind(&hashes);
                 query.fetch_all(session).await.map_err(|e| v2.work.trouble(&e))
             })
             .await?;
-        let mut wanted: Vec<u64> = places.iter().filter_map(|at| self.all.get(*at)).copied().collect();
-        wanted.sort_unstable();
-        let mut found: Vec<String> = found
-            .into_iter()
-            .filter(|id| wanted.binary_search(&hashtext(id.as_bytes(), 0)).is_ok())
-            .collect();
         found.sort_unstable();
         found.dedup();
         Ok(found)

@@ -26,40 +26,9 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
     let (mut processed, mut finished) = (0_f64, false);
     while !tools.is_aborted() && !finished && processed < max_rows {
         tools.faults.thawed().await;
-        let fetched = clock::mono();
-        let cursor = read_state(tools, source, &key).await?.and_then(|date| js::millis(&date));
-        let cursor = cursor.ok_or_else(|| LangfuseError::refused("Invalid time value"))?;
-        if tools.faults.take_conflict(source.table) {
-            return Err(manager::write_conflict());
-        }
-        let rows =
-            sqlx::query(source.select).bind(js::iso(cursor)).bind(batch_size).fetch_all(&tools.pool).await?;
-        let Some(last) = rows.last() else {
-            log.info(&format!("No more {noun} to migrate. Exiting..."));
-            break;
-        };
-        let oldest: i64 = last.try_get("created_at")?;
-        let count = rows.len();
-        log.info(&format!("Got {count} records from Postgres in {}ms", clock::since(fetched).as_millis()));
-
-        let inserting = clock::mono();
-        let converted: Vec<Row> = rows.iter().map(source.convert).collect::<Result<_, _>>()?;
-        drop(rows);
-        tools.clickhouse.insert(source.table, &converted).await?;
-        let took = clock::since(inserting).as_millis();
-        log.info(&format!("Inserted {count} {noun} into Clickhouse in {took}ms"));
-        if tools.faults.take_death_in_batch(source.table) {
-            tools.crew.die(1, "Error").await;
-        }
-
-        write_state(tools, source, &key, oldest).await?;
-        if i64::try_from(count).is_ok_and(|count| count < batch_size) {
-            log.info(&format!("No more {noun} to migrate. Exiting..."));
-            finished = true;
-        }
+        let count = batch(tools, source, &key, batch_size).await?;
+        finished = i64::try_from(count).is_ok_and(|count| count < batch_size);
         processed += count as f64;
-        let took = clock::since(fetched).as_millis();
-        log.info(&format!("Processed batch in {took}ms. Oldest record in batch: {}", js::iso(oldest)));
     }
     if tools.is_aborted() {
         log.info(&format!(
@@ -70,6 +39,42 @@ pub(super) async fn run(tools: &Tools, source: &'static Source, args: &Value) ->
         log.info(&format!("Finished migration of {noun} from Postgres to Clickhouse in {took}ms"));
     }
     Ok(())
+}
+
+/// Copies one batch below the cursor and moves the cursor; gives its rows.
+async fn batch(tools: &Tools, source: &Source, key: &str, size: i64) -> Result<usize, LangfuseError> {
+    let (fetched, log, noun) = (clock::mono(), &tools.log, source.table);
+    let cursor = read_state(tools, source, key).await?.and_then(|date| js::millis(&date));
+    let cursor = cursor.ok_or_else(|| LangfuseError::refused("Invalid time value"))?;
+    if tools.faults.take_conflict(source.table) {
+        return Err(manager::write_conflict());
+    }
+    let rows = sqlx::query(source.select).bind(js::iso(cursor)).bind(size).fetch_all(&tools.pool).await?;
+    let Some(last) = rows.last() else {
+        log.info(&format!("No more {noun} to migrate. Exiting..."));
+        return Ok(0);
+    };
+    let oldest: i64 = last.try_get("created_at")?;
+    let count = rows.len();
+    log.info(&format!("Got {count} records from Postgres in {}ms", clock::since(fetched).as_millis()));
+
+    let inserting = clock::mono();
+    let converted: Vec<Row> = rows.iter().map(source.convert).collect::<Result<_, _>>()?;
+    drop(rows);
+    tools.clickhouse.insert(source.table, &converted).await?;
+    let took = clock::since(inserting).as_millis();
+    log.info(&format!("Inserted {count} {noun} into Clickhouse in {took}ms"));
+    if tools.faults.take_death_in_batch(source.table) {
+        tools.crew.die(1, "Error").await;
+    }
+
+    write_state(tools, source, key, oldest).await?;
+    if i64::try_from(count).is_ok_and(|count| count < size) {
+        log.info(&format!("No more {noun} to migrate. Exiting..."));
+    }
+    let took = clock::since(fetched).as_millis();
+    log.info(&format!("Processed batch in {took}ms. Oldest record in batch: {}", js::iso(oldest)));
+    Ok(count)
 }
 
 async fn read_state(tools: &Tools, source: &Source, key: &str) -> Result<Option<String>, LangfuseError> {

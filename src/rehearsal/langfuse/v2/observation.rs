@@ -61,11 +61,7 @@ pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Resul
     if known.is_none() && event.kind == "observation-update" {
         return Err(EventError::NotFound(format!("Observation with id {id} not found")));
     }
-    let trace_id = match (event.text("traceId"), &known) {
-        (Some(trace_id), _) => Some(trace_id.to_owned()),
-        (None, Some(_)) => None,
-        (None, None) => Some(trace::create_for(pool, project, event.text("name")).await?),
-    };
+    let trace_id = trace_of(pool, project, event, known.is_some()).await?;
     let known = known.unwrap_or(Known { metadata: None, model: None, usage: Usage::default() });
     let name = event.text("model").map(str::to_owned).or(known.model);
     let model = model::find(pool, project, name.as_deref(), usage_unit(event)).await?;
@@ -107,6 +103,20 @@ pub(super) async fn upsert(pool: &PgPool, project: &str, event: &Event) -> Resul
         .execute(pool)
         .await?;
     if done.rows_affected() == 0 { Err(trace::foreign("Observation", &id).into()) } else { Ok(()) }
+}
+
+/// The trace of an observation: a new one is never without, a known one keeps its own.
+async fn trace_of(
+    pool: &PgPool,
+    project: &str,
+    event: &Event,
+    is_known: bool,
+) -> Result<Option<String>, EventError> {
+    Ok(match event.text("traceId") {
+        Some(trace_id) => Some(trace_id.to_owned()),
+        None if is_known => None,
+        None => Some(trace::create_for(pool, project, event.text("name")).await?),
+    })
 }
 
 async fn find(pool: &PgPool, project: &str, id: &str) -> Result<Option<Known>, EventError> {
