@@ -3,13 +3,13 @@
 //! One rule: it counts only when every row of the new parts was seen and none of newer ones; otherwise their units are
 //! counted whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::clickhouse::Row;
 use serde::Deserialize;
 
 use super::super::book::{Bin, Made, Partition, SUM_MODULUS, Unit};
-use super::parts::Active;
+use super::parts::{self, Active};
 use super::{Server, Side, sql};
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
@@ -17,20 +17,26 @@ use crate::domain::Trouble;
 /// Rows of new parts up to which their entities are looked at one by one.
 pub(super) const FEW: u64 = 20_000;
 
-/// Deleted, copied, created at, updated at.
-type Winner = (u8, u8, i64, i64);
-
+/// A row of an entity that new parts hold a row of.
 #[derive(Debug, Row, Deserialize)]
-struct Entity {
+struct Seen {
     project: String,
     unit: u16,
-    rows: u64,
-    old_rows: u64,
-    keys: u64,
-    old_keys: u64,
-    now: Winner,
-    before: Winner,
-    newest: i64,
+    entity: String,
+    rest: u64,
+    part: String,
+    deleted: u8,
+    copied: u8,
+    created: i64,
+    updated: i64,
+    version: i64,
+}
+
+/// One entity before and after.
+#[derive(Debug, Default)]
+struct Entity<'a> {
+    rows: Vec<&'a Seen>,
+    old_rows: Vec<&'a Seen>,
 }
 
 /// Adds the rows of new parts to the units of a partition, whose newest block was `newest` when it was listed; `None`
@@ -46,67 +52,80 @@ pub(super) async fn add(
 ) -> Result<Option<BTreeMap<(String, u16), Unit>>, Trouble> {
     let names: Vec<&str> = new.iter().map(|a| a.name.as_str()).collect();
     let statement = sql::entities(spec);
-    let query = server.ch.query(&statement).bind(&names).bind(&names).bind(&names);
-    let query = query.bind(id).bind(id).bind(&names);
-    let entities: Vec<Entity> = server.all(query, side).await?;
+    let rows: Vec<Seen> = server.all(server.ch.query(&statement).bind(id).bind(&names), side).await?;
+    let is_new = |row: &Seen| names.contains(&row.part.as_str());
     // A part that was merged away meanwhile shows its rows as old ones, or not at all.
-    let seen: u64 = entities.iter().map(|e| e.rows - e.old_rows).sum();
-    let is_all = seen == new.iter().map(|a| a.rows).sum::<u64>();
-    if !is_all || entities.iter().any(|e| e.newest > newest) {
+    let is_all =
+        rows.iter().filter(|row| is_new(row)).count() as u64 == new.iter().map(|a| a.rows).sum::<u64>();
+    if !is_all || rows.iter().any(|row| parts::newest(id, &row.part) > newest) {
         return Ok(None);
     }
+    let mut entities: BTreeMap<(&str, u16, &str), Entity<'_>> = BTreeMap::new();
+    for row in &rows {
+        let entity = entities.entry((&row.project, row.unit, &row.entity)).or_default();
+        entity.rows.push(row);
+        if !is_new(row) {
+            entity.old_rows.push(row);
+        }
+    }
     let mut units: BTreeMap<(String, u16), Unit> = BTreeMap::new();
-    for entity in entities {
-        let old = || here.units.get(&entity.project).and_then(|days| days.get(&entity.unit)).cloned();
-        let unit =
-            units.entry((entity.project.clone(), entity.unit)).or_insert_with(|| old().unwrap_or_default());
+    for ((project, day, _), entity) in entities {
+        let old = || here.units.get(project).and_then(|days| days.get(&day)).cloned();
+        let unit = units.entry((project.to_owned(), day)).or_insert_with(|| old().unwrap_or_default());
         count(unit, &entity);
     }
     Ok(Some(units))
 }
 
-/// One entity before and after.
-fn count(unit: &mut Unit, entity: &Entity) {
-    unit.raw += entity.rows - entity.old_rows;
-    unit.keys += entity.keys.saturating_sub(entity.old_keys);
-    let before = (entity.old_rows > 0).then_some(entity.before);
+/// The row that wins, and the number of sorting keys.
+fn merged<'a>(rows: &[&'a Seen]) -> (Option<&'a Seen>, u64) {
+    let keys: BTreeSet<u64> = rows.iter().map(|row| row.rest).collect();
+    (rows.iter().copied().max_by_key(|row| (row.version, row.updated)), keys.len() as u64)
+}
+
+fn count(unit: &mut Unit, entity: &Entity<'_>) {
+    let ((now, keys), (before, old_keys)) = (merged(&entity.rows), merged(&entity.old_rows));
+    unit.raw += (entity.rows.len() - entity.old_rows.len()) as u64;
+    unit.keys += keys - old_keys;
     unit.ids += u64::from(before.is_none());
-    let by_v3 = |w: &Winner| w.0 != 0 || w.1 == 0;
-    if by_v3(&entity.now) || before.as_ref().is_some_and(by_v3) {
+    let by_v3 = |row: &&Seen| row.deleted != 0 || row.copied == 0;
+    if now.iter().chain(&before).any(by_v3) {
         unit.known = None;
     }
     if let Some(before) = before {
         take(unit, before);
     }
-    put(unit, entity.now);
+    if let Some(now) = now {
+        put(unit, now);
+    }
 }
 
-fn put(unit: &mut Unit, (deleted, copied, created, updated): Winner) {
-    if deleted != 0 {
+fn put(unit: &mut Unit, row: &Seen) {
+    if row.deleted != 0 {
         unit.deleted += 1;
         return;
     }
-    let made = made(unit, created);
-    if copied == 0 {
+    let made = made(unit, row.created);
+    if row.copied == 0 {
         made.written += 1;
         return;
     }
-    made.copied.add(Bin { rows: 1, updated: updated.rem_euclid(SUM_MODULUS) });
-    made.newest = made.newest.max(created);
+    made.copied.add(Bin { rows: 1, updated: row.updated.rem_euclid(SUM_MODULUS) });
+    made.newest = made.newest.max(row.created);
 }
 
-fn take(unit: &mut Unit, (deleted, copied, created, updated): Winner) {
-    if deleted != 0 {
+fn take(unit: &mut Unit, row: &Seen) {
+    if row.deleted != 0 {
         unit.deleted = unit.deleted.saturating_sub(1);
         return;
     }
-    let made = made(unit, created);
-    if copied == 0 {
+    let made = made(unit, row.created);
+    if row.copied == 0 {
         made.written = made.written.saturating_sub(1);
         return;
     }
     made.copied.rows = made.copied.rows.saturating_sub(1);
-    made.copied.updated = (made.copied.updated - updated).rem_euclid(SUM_MODULUS);
+    made.copied.updated = (made.copied.updated - row.updated).rem_euclid(SUM_MODULUS);
 }
 
 /// The entry of a moment's day.

@@ -67,7 +67,7 @@ impl Known {
 
 #[derive(Row, Deserialize)]
 struct PartRow {
-    relation: String,
+    path: String,
     engine: String,
     partition: String,
     name: String,
@@ -143,7 +143,7 @@ impl Server<'_> {
             answer => (answer?, true),
         };
         let known = match rows.first() {
-            Some(row) => Some(Known { relation: row.relation.clone(), engine: row.engine.clone() }),
+            Some(row) => Some(Known { relation: parts::relation(&row.path), engine: row.engine.clone() }),
             None => self.all(self.ch.query(sql::TABLE).bind(spec.ch), side).await?.pop(),
         };
         let mut all = Parts::new();
@@ -151,6 +151,9 @@ impl Server<'_> {
             let mutation = parts::mutation(&row.partition, &row.name);
             let part = Part { min: row.min, max: row.max, mutation, hash: row.hash };
             all.entry(row.partition).or_default().push(Active { name: row.name, rows: row.rows, part });
+        }
+        for parts in all.values_mut() {
+            parts.sort_by_key(|active| active.part.min);
         }
         Ok(known.map(|known| (known, shown.then_some(all))))
     }

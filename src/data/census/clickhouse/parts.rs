@@ -15,10 +15,26 @@ pub struct Active {
     pub part: Part,
 }
 
-/// The newest mutation in a part, by its name (`partition_min_max_level[_mutation]`).
+/// The newest mutation in a part, by its name; 0 without one.
 pub fn mutation(partition: &str, name: &str) -> i64 {
+    numbers(partition, name).nth(3).flatten().unwrap_or(0)
+}
+
+/// The newest block in a part, by its name; one newer than all where it does not say so.
+pub fn newest(partition: &str, name: &str) -> i64 {
+    numbers(partition, name).nth(1).flatten().unwrap_or(i64::MAX)
+}
+
+/// The numbers in a part's name, `partition_min_max_level[_mutation]`.
+fn numbers(partition: &str, name: &str) -> impl Iterator<Item = Option<i64>> {
     let rest = name.strip_prefix(partition).unwrap_or(name).trim_start_matches('_');
-    rest.split('_').nth(3).and_then(|n| n.parse().ok()).unwrap_or(0)
+    rest.split('_').map(|n| n.parse().ok())
+}
+
+/// Which table a part belongs to: the `uuid` in its path; nothing where databases keep tables by their names.
+pub fn relation(path: &str) -> String {
+    let is_uuid = |s: &&str| s.len() == 36 && s.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    path.split('/').find(is_uuid).unwrap_or_default().to_owned()
 }
 
 /// What became of a partition since it was counted.
@@ -135,5 +151,15 @@ mod tests {
         assert_eq!(compare(&then, &[mutated.clone(), active(part(5, 5))], 5, false), Change::Rewritten);
         let cloned = Active { part: Part { hash: "1-3".into(), ..mutated.part }, ..mutated };
         assert_eq!(compare(&then, &[cloned, active(part(5, 5))], 5, false), Change::None, "the same bytes");
+    }
+
+    #[test]
+    fn names_and_paths_say_what_they_hold() {
+        assert_eq!((newest("202611", "202611_4_17_2"), mutation("202611", "202611_4_17_2")), (17, 0));
+        assert_eq!((newest("a_b", "a_b_4_17_2_21"), mutation("a_b", "a_b_4_17_2_21")), (17, 21));
+        assert_eq!(newest("202611", "patch"), i64::MAX, "what is not understood is not known");
+        let uuid = "5cc131fe-7471-4536-9d43-2d6f1f3e52e7";
+        assert_eq!(relation(&format!("/var/lib/clickhouse/store/5cc/{uuid}/202611_1_1_0/")), uuid);
+        assert_eq!(relation("/var/lib/clickhouse/data/default/traces/202611_1_1_0/"), "");
     }
 }
