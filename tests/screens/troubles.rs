@@ -85,6 +85,32 @@ pub(crate) fn stale_now() -> Now {
 /// Much is wrong at once.
 pub(crate) fn troubled() -> Model {
     let mut m = happy();
+    traffic(&mut m);
+    data(&mut m);
+    servers(&mut m);
+    v3_errs(&mut m);
+    m.findings.insert(0, Finding {
+        id: "no-worker",
+        severity: Severity::Critical,
+        title: "nothing works off what v3 accepts".into(),
+        evidence: "ingestion-queue: 48 211 waiting, the oldest for 6m30s, no worker connected; langfuse-worker 0/2 ready".into(),
+        remedy: "take the traffic back (R), then read the worker's log: kubectl -n langfuse logs deploy/langfuse-worker".into(),
+        act: None,
+    });
+    m.hold = Some(Hold { by: "anna@bastion-2".into(), since: Now::at(400).wall });
+    m.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(Now::at(380).wall));
+    m.intended = Some(split(25));
+    m.screen.notice = Some((
+        "Ingress langfuse/langfuse-ui-canary was set to 0 % by argocd-controller; 25 % was asked for here"
+            .into(),
+        Level::Error,
+        Now::at(NOW + 5).mono,
+    ));
+    m
+}
+
+/// A route of another owner's, one without endpoints, one with pins.
+fn traffic(m: &mut Model) {
     let mut routes = vec![
         route("langfuse-api-canary", PathGroup::Api, 25),
         route("langfuse-otel-canary", PathGroup::Otel, 25),
@@ -108,21 +134,25 @@ pub(crate) fn troubled() -> Model {
         text: "session affinity keeps browsers where they are".into(),
         blocks: false,
     }];
-    read(&mut m, SourceId::Traffic, Fact::Traffic(routes), 1);
+    read(m, SourceId::Traffic, Fact::Traffic(routes), 1);
+}
+
+/// A failed migration, a stalled one, a tie group, a queue that grows and one that is paused.
+fn data(m: &mut Model) {
     let mut failed = migration(Table::Traces, MigrationState::Failed);
     failed.failed_reason =
         Some("Code: 241. DB::Exception: Memory limit (total) exceeded: would use 7.21 GiB".into());
     let mut stalled = migration(Table::Observations, MigrationState::Stalled);
     stalled.lock_age = Some(Duration::from_secs(437));
     read(
-        &mut m,
+        m,
         SourceId::Migrations,
         Fact::Migrations(vec![failed, stalled, migration(Table::Scores, MigrationState::Queued)]),
         1,
     );
     let mut rows = postgres_rows();
     rows.tables[1].tie_group = Some(4_000);
-    read(&mut m, SourceId::PostgresRows, Fact::Rows(rows), 2);
+    read(m, SourceId::PostgresRows, Fact::Rows(rows), 2);
     let mut fact = queues();
     fact.queues[4] = Queue {
         waiting: 48_211,
@@ -133,7 +163,11 @@ pub(crate) fn troubled() -> Model {
         ..queue("ingestion-queue", 48_211, 91_204)
     };
     fact.queues[5].paused = true;
-    read(&mut m, SourceId::Queues, Fact::Queues(fact), 1);
+    read(m, SourceId::Queues, Fact::Queues(fact), 1);
+}
+
+/// A crashing worker, a Redis that evicts, an S3 whose certificate has expired.
+fn servers(m: &mut Model) {
     let mut c = cluster();
     c.workloads[1] = Workload {
         ready: 0,
@@ -142,7 +176,7 @@ pub(crate) fn troubled() -> Model {
         ..c.workloads[1].clone()
     };
     c.pods_ready = 9;
-    read(&mut m, SourceId::Cluster, Fact::Cluster(c), 1);
+    read(m, SourceId::Cluster, Fact::Cluster(c), 1);
     let mut redis = store(StoreKind::Redis);
     redis.used = Some(520_000_000);
     redis.settings[0] = Setting {
@@ -151,9 +185,9 @@ pub(crate) fn troubled() -> Model {
         ok: Some(false),
         advice: "jobs can be evicted: set it to noeviction".into(),
     };
-    read(&mut m, SourceId::Store(StoreKind::Redis), Fact::Store(redis), 4);
+    read(m, SourceId::Store(StoreKind::Redis), Fact::Store(redis), 4);
     fail(
-        &mut m,
+        m,
         SourceId::Store(StoreKind::S3),
         trouble(
             Kind::Tls,
@@ -163,28 +197,13 @@ pub(crate) fn troubled() -> Model {
         ),
         2,
     );
+}
+
+fn v3_errs(m: &mut Model) {
     for n in 0..12 {
         m.history.latency[Endpoint::V3 as usize].recent.push(n % 3 == 0);
     }
     m.history.requests.count(Now::at(NOW - 1).mono, &counters(91_720, 4_426, 83));
     let errors = &mut m.history.latency[Endpoint::V3 as usize].errors;
     errors.extend([("503".to_owned(), 3), ("timeout".to_owned(), 1)]);
-    m.findings.insert(0, Finding {
-        id: "no-worker",
-        severity: Severity::Critical,
-        title: "nothing works off what v3 accepts".into(),
-        evidence: "ingestion-queue: 48 211 waiting, the oldest for 6m30s, no worker connected; langfuse-worker 0/2 ready".into(),
-        remedy: "take the traffic back (R), then read the worker's log: kubectl -n langfuse logs deploy/langfuse-worker".into(),
-        act: None,
-    });
-    m.hold = Some(Hold { by: "anna@bastion-2".into(), since: Now::at(400).wall });
-    m.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(Now::at(380).wall));
-    m.intended = Some(split(25));
-    m.screen.notice = Some((
-        "Ingress langfuse/langfuse-ui-canary was set to 0 % by argocd-controller; 25 % was asked for here"
-            .into(),
-        Level::Error,
-        Now::at(NOW + 5).mono,
-    ));
-    m
 }

@@ -35,7 +35,9 @@ fn without_notes() -> Value {
 
 pub fn cases() -> Vec<Case> {
     let mut all = owning();
+    all.extend(creating());
     all.extend(conflicting());
+    all.extend(overlapping());
     all.extend(guarded());
     all.extend(refused());
     all
@@ -87,6 +89,11 @@ fn owning() -> Vec<Case> {
                 as_other("helm", &canary("50")),
             ],
         ),
+    ]
+}
+
+fn creating() -> Vec<Case> {
+    vec![
         case(
             "applied into being",
             [
@@ -187,6 +194,11 @@ fn conflicting() -> Vec<Case> {
                 as_other("argocd", &weight("5")),
             ],
         ),
+    ]
+}
+
+fn overlapping() -> Vec<Case> {
+    vec![
         case(
             "with an update and an apply of the same name",
             [

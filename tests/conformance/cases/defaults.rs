@@ -38,6 +38,13 @@ fn workload(kind: &str, more: &Value) -> Value {
 }
 
 pub fn cases() -> Vec<Case> {
+    let mut all = workloads();
+    all.extend(what_belongs_to_them());
+    all.extend(others());
+    all
+}
+
+fn workloads() -> Vec<Case> {
     vec![
         case(
             "a Deployment with all that has defaults",
@@ -66,6 +73,11 @@ pub fn cases() -> Vec<Case> {
                 delete(&format!("{REPLICA_SETS}/web"), &json!({"propagationPolicy": "Background"})),
             ],
         ),
+    ]
+}
+
+fn what_belongs_to_them() -> Vec<Case> {
+    vec![
         case(
             "a Pod with an owner, and how it fares",
             [
@@ -94,6 +106,11 @@ pub fn cases() -> Vec<Case> {
                 "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": true}}], "ports": [{"port": 3000}]}),
             )],
         ),
+    ]
+}
+
+fn others() -> Vec<Case> {
+    vec![
         case(
             "Services of other types",
             [

@@ -23,6 +23,14 @@ fn of(path: &str, query: &str) -> String {
 }
 
 pub fn cases() -> Vec<Case> {
+    let mut all = objects_and_pages();
+    all.extend(selectors());
+    all.extend(versions());
+    all.extend(shapes());
+    all
+}
+
+fn objects_and_pages() -> Vec<Case> {
     vec![
         case(
             "an object is read as it was created",
@@ -53,6 +61,11 @@ pub fn cases() -> Vec<Case> {
             "a page with a selector has no count of the rest",
             five([get(&of(CONFIGMAPS, "limit=2&labelSelector=tier%3Dfront"))]),
         ),
+    ]
+}
+
+fn selectors() -> Vec<Case> {
+    vec![
         case(
             "continue tokens that are none",
             five([
@@ -90,6 +103,11 @@ pub fn cases() -> Vec<Case> {
                 get(&of(PODS, "fieldSelector=spec.nodeName%3D")),
             ],
         ),
+    ]
+}
+
+fn versions() -> Vec<Case> {
+    vec![
         case(
             "versions of a list",
             five([
@@ -114,6 +132,11 @@ pub fn cases() -> Vec<Case> {
                 get(&of(&format!("{CONFIGMAPS}/a"), "resourceVersion=999999999")),
             ],
         ),
+    ]
+}
+
+fn shapes() -> Vec<Case> {
+    vec![
         case(
             "metadata only",
             [

@@ -1,5 +1,4 @@
 //! The table of cases. A case is added by one entry in the list of its subject.
-#![allow(clippy::too_many_lines, reason = "a table is as long as it is")]
 
 mod applies;
 mod defaults;

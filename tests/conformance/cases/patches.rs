@@ -31,7 +31,9 @@ const OTHER_UID: &str = "11111111-2222-3333-4444-555555555555";
 
 pub fn cases() -> Vec<Case> {
     let mut all = creating();
-    all.extend(patching());
+    all.extend(merging());
+    all.extend(operating());
+    all.extend(deploying());
     all.extend(guarded());
     all.extend(deleting());
     all
@@ -96,7 +98,7 @@ fn creating() -> Vec<Case> {
     ]
 }
 
-fn patching() -> Vec<Case> {
+fn merging() -> Vec<Case> {
     vec![
         case(
             "a merge patch of the weight",
@@ -132,6 +134,11 @@ fn patching() -> Vec<Case> {
                 ),
             ]),
         ),
+    ]
+}
+
+fn operating() -> Vec<Case> {
+    vec![
         case(
             "a JSON patch with a test",
             begun([
@@ -166,6 +173,11 @@ fn patching() -> Vec<Case> {
                 operations(CANARY, &json!([{"op": "add", "path": WEIGHT_POINTER, "value": 7}])).in_go_words(),
             ]),
         ),
+    ]
+}
+
+fn deploying() -> Vec<Case> {
+    vec![
         case(
             "a strategic patch",
             deployed([

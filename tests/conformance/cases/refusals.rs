@@ -6,6 +6,13 @@ use super::objects::{CANARY, CONFIGMAPS, INGRESSES, LEASES, WEIGHT, canary, conf
 use crate::request::{Case, apply, case, delete, get, merge, post, put};
 
 pub fn cases() -> Vec<Case> {
+    let mut all = askers();
+    all.extend(requests());
+    all.extend(bodies());
+    all
+}
+
+fn askers() -> Vec<Case> {
     let notes = json!({"metadata": {"annotations": {WEIGHT: "9"}}});
     vec![
         case(
@@ -62,6 +69,12 @@ pub fn cases() -> Vec<Case> {
                 merge(&format!("{LEASES}/cutover"), &notes).by("clerk"),
             ],
         ),
+    ]
+}
+
+fn requests() -> Vec<Case> {
+    let notes = json!({"metadata": {"annotations": {WEIGHT: "9"}}});
+    vec![
         case(
             "404",
             [
@@ -98,6 +111,11 @@ pub fn cases() -> Vec<Case> {
                 merge(CANARY, &notes).media("application/merge-patch+json; charset=utf-8"),
             ],
         ),
+    ]
+}
+
+fn bodies() -> Vec<Case> {
+    vec![
         case(
             "400",
             [

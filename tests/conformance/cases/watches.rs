@@ -31,6 +31,13 @@ fn lives(then: impl IntoIterator<Item = Request>) -> Vec<Request> {
 }
 
 pub fn cases() -> Vec<Case> {
+    let mut all = beginnings();
+    all.extend(initial_events());
+    all.extend(ends_and_shapes());
+    all
+}
+
+fn beginnings() -> Vec<Case> {
     vec![
         case("a watch tells what happened since", lives([watch(CONFIGMAPS, "&resourceVersion={rv}")])),
         case("a watch without a version begins with what is there", lives([watch(CONFIGMAPS, "")])),
@@ -50,6 +57,11 @@ pub fn cases() -> Vec<Case> {
             ))
             .tries(6)]),
         ),
+    ]
+}
+
+fn initial_events() -> Vec<Case> {
+    vec![
         case(
             "initial events end with a mark",
             lives([
@@ -67,7 +79,10 @@ pub fn cases() -> Vec<Case> {
                 watch(CONFIGMAPS, &format!("{UNWANTED}&resourceVersion={{rv}}")),
             ]),
         ),
-        case("a switch without a value", lives([watch(CONFIGMAPS, &format!("{INITIAL}&allowWatchBookmarks"))])),
+        case(
+            "a switch without a value",
+            lives([watch(CONFIGMAPS, &format!("{INITIAL}&allowWatchBookmarks"))]),
+        ),
         case(
             "initial events without what they require",
             [
@@ -85,6 +100,11 @@ pub fn cases() -> Vec<Case> {
                 get(&format!("{CONFIGMAPS}?sendInitialEvents=true")),
             ],
         ),
+    ]
+}
+
+fn ends_and_shapes() -> Vec<Case> {
+    vec![
         case("a version too old ends a stream of 200", [watch(CONFIGMAPS, "&resourceVersion=1")]),
         case("a version that is still to come", [watch(CONFIGMAPS, "&resourceVersion=999999999")]),
         case("a version that is none", [watch(CONFIGMAPS, "&resourceVersion=soon")]),

@@ -33,6 +33,37 @@ pub(super) async fn newer_rows_of_v2_stay(bench: &mut Bench) {
 
 /// `false` of v3: a decision where its row has all that v2's has, and nobody's where it has not.
 pub(super) async fn decisions_of_v3_are_v2_s_afterwards(bench: &mut Bench) {
+    flags(bench).await;
+    let dry = bench.library(false, Wish::default()).await;
+    assert_eq!(
+        bench.one::<i64>("SELECT count(*) FROM traces WHERE id LIKE 'flag-%' AND public").await,
+        7,
+        "a dry run wrote"
+    );
+    let wet = bench.library(true, Wish::default()).await;
+    assert_eq!(counts(&dry), counts(&wet), "a dry run says what will be");
+    // Event, screen, partial, renamed, made public.
+    assert_eq!((wet.tables[0].updates.count, wet.rows()), (5, 5), "{:#?}", wet.tables[0]);
+    for report in [&dry, &wet] {
+        let kept = serde_json::to_value(report).unwrap()["tables"][0]["lost"]["undecided"].clone();
+        assert_eq!(kept["count"], 2, "{kept}");
+        assert!(kept["examples"].to_string().contains("/flag-partial-screen"), "{kept}");
+    }
+    flags_are_as_decided(bench).await;
+    let again = bench.library(true, Wish::default()).await;
+    assert_eq!(again.rows(), 0, "a second run writes nothing: {:#?}", again.tables[0]);
+    // Public again in v2 after the way back: that is newer than v3's word.
+    bench
+        .run("UPDATE traces SET public = true, updated_at = '2026-11-22 12:00:00' WHERE id = 'flag-screen'")
+        .await;
+    assert_eq!(bench.library(true, Wish::default()).await.rows(), 0);
+    bench.run("DELETE FROM traces WHERE id LIKE 'flag-%'").await;
+    let forget = "DELETE FROM traces WHERE id LIKE 'flag-%'";
+    bench.clickhouse.execute(bench.clickhouse.query(forget)).await.unwrap();
+}
+
+/// Traces that are public and bookmarked in v2, and what v3 says of them.
+async fn flags(bench: &mut Bench) {
     let project = bench.project.clone();
     bench
         .run(&format!(
@@ -69,22 +100,9 @@ pub(super) async fn decisions_of_v3_are_v2_s_afterwards(bench: &mut Bench) {
     bench
         .run("UPDATE traces SET name = 'v2', updated_at = '2026-11-22 09:45:00' WHERE id = 'flag-v2-renamed'")
         .await;
+}
 
-    let dry = bench.library(false, Wish::default()).await;
-    assert_eq!(
-        bench.one::<i64>("SELECT count(*) FROM traces WHERE id LIKE 'flag-%' AND public").await,
-        7,
-        "a dry run wrote"
-    );
-    let wet = bench.library(true, Wish::default()).await;
-    assert_eq!(counts(&dry), counts(&wet), "a dry run says what will be");
-    // Event, screen, partial, renamed, made public.
-    assert_eq!((wet.tables[0].updates.count, wet.rows()), (5, 5), "{:#?}", wet.tables[0]);
-    for report in [&dry, &wet] {
-        let kept = serde_json::to_value(report).unwrap()["tables"][0]["lost"]["undecided"].clone();
-        assert_eq!(kept["count"], 2, "{kept}");
-        assert!(kept["examples"].to_string().contains("/flag-partial-screen"), "{kept}");
-    }
+async fn flags_are_as_decided(bench: &mut Bench) {
     let row = |id: &str| {
         format!(
             "SELECT name || ' ' || public || ' ' || bookmarked || ' ' || tags::text FROM traces WHERE id = '{id}'"
@@ -102,14 +120,4 @@ pub(super) async fn decisions_of_v3_are_v2_s_afterwards(bench: &mut Bench) {
     ] {
         assert_eq!(bench.one::<String>(&row(id)).await, wanted, "{id}");
     }
-    let again = bench.library(true, Wish::default()).await;
-    assert_eq!(again.rows(), 0, "a second run writes nothing: {:#?}", again.tables[0]);
-    // Public again in v2 after the way back: that is newer than v3's word.
-    bench
-        .run("UPDATE traces SET public = true, updated_at = '2026-11-22 12:00:00' WHERE id = 'flag-screen'")
-        .await;
-    assert_eq!(bench.library(true, Wish::default()).await.rows(), 0);
-    bench.run("DELETE FROM traces WHERE id LIKE 'flag-%'").await;
-    let forget = "DELETE FROM traces WHERE id LIKE 'flag-%'";
-    bench.clickhouse.execute(bench.clickhouse.query(forget)).await.unwrap();
 }

@@ -62,7 +62,8 @@ pub(super) async fn events_sent_to_v3(bench: &mut Bench) {
     assert!(journal.contains("restore done") && journal.contains("1 traces inserted"), "{journal}");
 }
 
-pub(super) async fn what_cannot_go_back_is_named(bench: &mut Bench) {
+/// Rows of v3 that PostgreSQL cannot hold, or nobody may write there.
+async fn odd_rows(bench: &mut Bench) {
     let long = "x".repeat(10 << 20);
     bench
         .v3_writes(
@@ -102,6 +103,10 @@ pub(super) async fn what_cannot_go_back_is_named(bench: &mut Bench) {
         );
         bench.clickhouse.execute(bench.clickhouse.query(&row)).await.unwrap();
     }
+}
+
+pub(super) async fn what_cannot_go_back_is_named(bench: &mut Bench) {
+    odd_rows(bench).await;
     // An id that v2 knows in another project.
     let theirs: String = bench.one("SELECT id FROM traces WHERE project_id != 'x' ORDER BY id LIMIT 1").await;
     let owner: String = bench.one(&format!("SELECT project_id FROM traces WHERE id = '{theirs}'")).await;

@@ -35,6 +35,24 @@ async fn every_planted_difference_is_found_and_nothing_else() {
         assert_eq!(rows, [1500, 3000, 750], "{told:#}");
     }
 
+    odd_rows_are_missing_then_equal(&rehearsal).await;
+    plant(&rehearsal).await;
+    all_columns_tell_all(&rehearsal);
+    fewer_columns_tell_less(&rehearsal);
+    // What v3 wrote is nobody's fault, until v2 has to take over.
+    let told = verify(&rehearsal, &["--table", "traces"]);
+    assert_eq!(told["tables"][0]["v3_only"], 1, "{told:#}");
+    let told = verify(&rehearsal, &["--table", "traces", "--against", "pg"]);
+    assert_eq!(findings(&told)["v3-only"].0, "v3-only", "{told:#}");
+    a_part_of_the_table_is_compared(&rehearsal);
+    files_and_texts_say_the_same(&rehearsal);
+    // A database that does not answer is told, and nothing is made up.
+    rehearsal.fault(&["store-down", "store=clickhouse"]);
+    assert_eq!(rehearsal.verb(&["verify"]).status.code(), Some(3));
+}
+
+/// Ids of every kind, JSON that is spelled in another way, numbers at their limits.
+async fn odd_rows_are_missing_then_equal(rehearsal: &Rehearsal) {
     let odd = [
         "clh8m0xq30000qz8k1v5t2a9b",
         "CLH8M0XQ30000QZ8K1V5T2A9B",
@@ -43,23 +61,24 @@ async fn every_planted_difference_is_found_and_nothing_else() {
         "json-spelling",
         "numbers",
     ];
-    sql(&rehearsal, ODD).await;
-    let told = verify(&rehearsal, &["--table", "traces"]);
+    sql(rehearsal, ODD).await;
+    let told = verify(rehearsal, &["--table", "traces"]);
     let missing: Vec<_> =
         findings(&told).into_iter().filter(|(_, (d, _))| d == "missing").map(|(id, _)| id).collect();
     let mut expected = odd.to_vec();
     expected.sort_unstable();
     assert_eq!(missing, expected, "{told:#}");
     // Twice: what is not merged yet is no difference.
-    copy(&rehearsal, &odd).await;
-    copy(&rehearsal, &odd).await;
+    copy(rehearsal, &odd).await;
+    copy(rehearsal, &odd).await;
     for columns in ["key", "scalar", "all"] {
-        let told = verify(&rehearsal, &["--table", "traces", "--columns", columns]);
+        let told = verify(rehearsal, &["--table", "traces", "--columns", columns]);
         assert_eq!((&told["wrong"], findings(&told).len()), (&Value::from(0), 0), "{told:#}");
     }
+}
 
-    plant(&rehearsal).await;
-    let told = verify(&rehearsal, &["--table", "traces", "--columns", "all", "--values"]);
+fn all_columns_tell_all(rehearsal: &Rehearsal) {
+    let told = verify(rehearsal, &["--table", "traces", "--columns", "all", "--values"]);
     let found = findings(&told);
     let expected = PLANTED.iter().map(|(id, difference, columns)| {
         let columns = columns.iter().map(|c| (*c).to_owned()).collect();
@@ -71,13 +90,15 @@ async fn every_planted_difference_is_found_and_nothing_else() {
     assert_eq!((&output["v2"], &output["v3"]), (&Value::from("\"o\""), &Value::from("NULL")));
     let moved = told["findings"].as_array().unwrap().iter().find(|f| f["id"] == "moved").unwrap();
     assert!(moved["note"].as_str().unwrap().contains("2026-05-04"), "{moved:#}");
+}
 
-    // Scalars see neither JSON nor precision; keys see who is there. Both agree with what the rows say.
+/// Scalars see neither JSON nor precision; keys see who is there. Both agree with what the rows say.
+fn fewer_columns_tell_less(rehearsal: &Rehearsal) {
     for (columns, unseen) in [
         ("scalar", &["input", "meta", "digits"][..]),
         ("key", &["input", "meta", "digits", "name", "null", "millis", "tags", "stale"][..]),
     ] {
-        let told = verify(&rehearsal, &["--table", "traces", "--columns", columns]);
+        let told = verify(rehearsal, &["--table", "traces", "--columns", columns]);
         let here: Vec<_> = findings(&told).into_keys().collect();
         let wanted: Vec<_> = PLANTED.iter().map(|p| p.0).filter(|id| !unseen.contains(id)).collect();
         let gone: Vec<_> = wanted.iter().filter(|id| !here.iter().any(|h| h == *id)).collect();
@@ -89,20 +110,19 @@ async fn every_planted_difference_is_found_and_nothing_else() {
             assert!(here.iter().any(|h| h == id), "{columns}: {id} {told:#}");
         }
     }
-    // What v3 wrote is nobody's fault, until v2 has to take over.
-    let told = verify(&rehearsal, &["--table", "traces"]);
-    assert_eq!(told["tables"][0]["v3_only"], 1, "{told:#}");
-    let told = verify(&rehearsal, &["--table", "traces", "--against", "pg"]);
-    assert_eq!(findings(&told)["v3-only"].0, "v3-only", "{told:#}");
+}
 
-    // Only a part of the table, and only what is asked for.
-    let wrong = |args: &[&str]| verify(&rehearsal, &[&["--table", "traces"], args].concat())["wrong"].clone();
+/// Only a part of the table, and only what is asked for.
+fn a_part_of_the_table_is_compared(rehearsal: &Rehearsal) {
+    let wrong = |args: &[&str]| verify(rehearsal, &[&["--table", "traces"], args].concat())["wrong"].clone();
     assert_eq!(wrong(&["--from", "2026-05-05", "--to", "2026-05-06"]), 0);
     assert_ne!(wrong(&["--from", "2026-05-04", "--to", "2026-05-04"]), 0);
     let slip = rehearsal.verb(&["verify", "--project", "another"]);
     let said = String::from_utf8_lossy(&slip.stderr).into_owned();
     assert!(slip.status.code() == Some(2) && said.contains("has no project \"another\""), "{said}");
-    // As a file and as text.
+}
+
+fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
     let csv = rehearsal.dir().join("differences.csv").display().to_string();
     let output =
         rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
@@ -113,9 +133,6 @@ async fn every_planted_difference_is_found_and_nothing_else() {
     assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");
     let output = rehearsal.verb(&["verify", "--explain"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("one pass over each side"), "{output:?}");
-    // A database that does not answer is told, and nothing is made up.
-    rehearsal.fault(&["store-down", "store=clickhouse"]);
-    assert_eq!(rehearsal.verb(&["verify"]).status.code(), Some(3));
 }
 
 /// Id, what is wrong with it, and the columns that say so; sorted as findings are.
