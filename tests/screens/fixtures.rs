@@ -99,11 +99,10 @@ pub(crate) fn log(model: &mut Model, at: u64, level: Level, target: &str, text: 
     model.log.push_back(LogLine { at: Now::at(at).wall, level, target: target.into(), text: text.into() });
 }
 
-/// A migration that goes well: 20 % on v3, the backfill half done.
-pub(crate) fn happy() -> Model {
-    let mut m = unread();
-    read(&mut m, SourceId::Cluster, Fact::Cluster(cluster()), 1);
-    read(&mut m, SourceId::Traffic, Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 20)]), 1);
+/// Lets every source answer once, as it does while all goes well.
+fn answer(m: &mut Model) {
+    read(m, SourceId::Cluster, Fact::Cluster(cluster()), 1);
+    read(m, SourceId::Traffic, Fact::Traffic(vec![route("langfuse-canary", PathGroup::All, 20)]), 1);
     let states = [MigrationState::Finished, MigrationState::Running, MigrationState::Queued];
     let mut all: Vec<Migration> = Table::ALL.into_iter().zip(states).map(|(t, s)| migration(t, s)).collect();
     all.push(Migration {
@@ -112,34 +111,27 @@ pub(crate) fn happy() -> Model {
         worker: None,
         ..migration(Table::Traces, MigrationState::Dormant)
     });
-    read(&mut m, SourceId::Migrations, Fact::Migrations(all), 1);
-    read(&mut m, SourceId::PostgresRows, Fact::Rows(postgres_rows()), 2);
-    read(&mut m, SourceId::ClickhouseRows, Fact::Rows(clickhouse_rows()), 2);
-    read(&mut m, SourceId::Queues, Fact::Queues(queues()), 1);
+    read(m, SourceId::Migrations, Fact::Migrations(all), 1);
+    read(m, SourceId::PostgresRows, Fact::Rows(postgres_rows()), 2);
+    read(m, SourceId::ClickhouseRows, Fact::Rows(clickhouse_rows()), 2);
+    read(m, SourceId::Queues, Fact::Queues(queues()), 1);
     for e in [Endpoint::V2, Endpoint::V3, Endpoint::Public] {
-        read(&mut m, SourceId::Probe(e), Fact::Probe(probe(e, 1)), 3);
+        read(m, SourceId::Probe(e), Fact::Probe(probe(e, 1)), 3);
     }
-    read(&mut m, SourceId::Share, Fact::Share(ShareFact { v2: 8, v3: 2, unknown: 0 }), 1);
+    read(m, SourceId::Share, Fact::Share(ShareFact { v2: 8, v3: 2, unknown: 0 }), 1);
     read(
-        &mut m,
+        m,
         SourceId::Controller,
         Fact::Controller(ControllerFact { replicas: 2, ..ControllerFact::default() }),
         2,
     );
     for kind in StoreKind::ALL {
-        read(&mut m, SourceId::Store(kind), Fact::Store(store(kind)), 4);
+        read(m, SourceId::Store(kind), Fact::Store(store(kind)), 4);
     }
-    accumulate(&mut m);
-    m.intended = Some(split(20));
-    m.last_safe = split(5);
-    m.last_shift = Some(("5 % to 20 %".into(), Now::at(120).wall));
-    m.lease = Lease::Ours;
-    m.journal = JournalState {
-        path: "/var/lib/cutover/eu-prod.jsonl".into(),
-        intact: true,
-        ..JournalState::default()
-    };
-    m.findings = vec![
+}
+
+fn findings() -> Vec<Finding> {
+    vec![
         Finding {
             id: "stranded-rows",
             severity: Severity::Warning,
@@ -156,7 +148,24 @@ pub(crate) fn happy() -> Model {
             remedy: "raise its memory limit above 2 GiB".into(),
             act: None,
         },
-    ];
+    ]
+}
+
+/// A migration that goes well: 20 % on v3, the backfill half done.
+pub(crate) fn happy() -> Model {
+    let mut m = unread();
+    answer(&mut m);
+    accumulate(&mut m);
+    m.intended = Some(split(20));
+    m.last_safe = split(5);
+    m.last_shift = Some(("5 % to 20 %".into(), Now::at(120).wall));
+    m.lease = Lease::Ours;
+    m.journal = JournalState {
+        path: "/var/lib/cutover/eu-prod.jsonl".into(),
+        intact: true,
+        ..JournalState::default()
+    };
+    m.findings = findings();
     log(&mut m, 1, Level::Info, "cockpit", "started, armed, as ops@bastion-1");
     log(&mut m, 4, Level::Info, "traffic", "the routes stand at 5 %");
     log(&mut m, 64, Level::Warn, "probe-v3", "timeout: no answer within 5 s");

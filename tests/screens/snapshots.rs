@@ -50,50 +50,25 @@ pub(crate) fn states() -> Vec<(&'static str, Model, Now)> {
     ]
 }
 
-/// What a verb says that may not run.
-const REFUSED: &str = "traces: worker 276d700c holds the migration, its lock is 4 s old: nothing was written";
-
 /// Every dialog.
 pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
-    let with = |overlay| {
-        let mut m = f::happy();
-        m.screen.overlay = Some(overlay);
-        m
-    };
-    let mut read_only = with(Overlay::Help { filter: String::new(), scroll: 0 });
-    read_only.setup.armed = false;
-    let mut held = with(Overlay::Hold { on: false, go: true, shown: None, early: false });
-    held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
-    let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
-    lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
-    let remedy = |plan, go| {
-        let remedy = Remedy::CatchUp;
-        with(Overlay::Remedy { remedy, asked: 1, plan, scroll: 0, go, shown: None, early: false })
-    };
-    let ids =
-        (1..=18).map(|n| format!("    4f4910fa-6067-4f20-a808-6498c72e30{n:02} of project cl-payments"));
-    let plan = ["traces: 18 missing, 0 stale, 0 overwritten, 0 twice of 12 000 rows; 0 written"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(["  18 missing: in v2 and not in v3, to be copied".to_owned()])
-        .chain(ids)
-        .chain(["nothing was written: `cutover catch-up --yes` does it".to_owned()])
-        .collect();
-    let mut working = with(Overlay::StopRemedy { go: false });
-    working.work = Some(Work {
-        remedy: Remedy::CatchUp,
-        since: Now::at(f::NOW - 75).mono,
-        line: "traces: 4 000 rows looked at, 12 to be mended, 4 written".into(),
-        stopping: false,
-    });
-    let mut quit = moves::applying();
-    quit.screen.overlay = Some(Overlay::Quit { go: false });
-    let mut leave = moves::unconfirmed();
-    leave.screen.overlay = Some(Overlay::Quit { go: true });
-    let mut hasty = moves::armed("");
-    if let cutover::shift::Shift::Armed { early, .. } = &mut hasty.shift {
-        *early = true;
-    }
+    let mut all = moves_asked_about();
+    all.extend(commands());
+    all.extend(entries());
+    all.extend(remedies());
+    all.extend(warnings());
+    all
+}
+
+/// The happy one with a dialog over it.
+fn with(overlay: Overlay) -> Model {
+    let mut m = f::happy();
+    m.screen.overlay = Some(overlay);
+    m
+}
+
+/// Before a split is written.
+fn moves_asked_about() -> Vec<(&'static str, Model)> {
     vec![
         ("shift-armed", moves::armed("")),
         ("shift-typed", moves::armed("50")),
@@ -102,6 +77,14 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("shift-proposed", moves::proposed()),
         ("shift-rollback", moves::taking_back()),
         ("shift-rollback-again", moves::taking_back_again()),
+    ]
+}
+
+/// Where commands are looked up.
+fn commands() -> Vec<(&'static str, Model)> {
+    let mut read_only = with(Overlay::Help { filter: String::new(), scroll: 0 });
+    read_only.setup.armed = false;
+    vec![
         ("help", with(Overlay::Help { filter: String::new(), scroll: 0 })),
         ("help-read-only", read_only),
         ("help-scrolled", with(Overlay::Help { filter: String::new(), scroll: 900 })),
@@ -109,20 +92,73 @@ pub(crate) fn dialogs() -> Vec<(&'static str, Model)> {
         ("palette", with(Overlay::Palette { query: String::new(), selected: 3 })),
         ("palette-query", with(Overlay::Palette { query: "roll".into(), selected: 0 })),
         ("palette-none", with(Overlay::Palette { query: "zzz".into(), selected: 7 })),
+    ]
+}
+
+/// Where something is typed, set or taken.
+fn entries() -> Vec<(&'static str, Model)> {
+    let mut held = with(Overlay::Hold { on: false, go: true, shown: None, early: false });
+    held.hold = Some(Hold { by: "anna@bastion-2".into(), since: f::now().wall });
+    let mut lease = with(Overlay::TakeLease { typed: "anna@bas".into() });
+    lease.lease = Lease::Other("anna@bastion-2 pid 4711".into(), Some(f::now().wall));
+    vec![
         ("set-split", with(Overlay::SetSplit { typed: "100".into() })),
         ("log-filter", with(Overlay::LogFilter { typed: "probe".into() })),
         ("hold", with(Overlay::Hold { on: true, go: false, shown: None, early: true })),
         ("hold-off", held),
         ("take-lease", lease),
+    ]
+}
+
+/// What a verb says that may not run.
+const REFUSED: &str = "traces: worker 276d700c holds the migration, its lock is 4 s old: nothing was written";
+
+/// What a dry run says that found 18 rows to copy.
+fn plan() -> Vec<String> {
+    let ids =
+        (1..=18).map(|n| format!("    4f4910fa-6067-4f20-a808-6498c72e30{n:02} of project cl-payments"));
+    ["traces: 18 missing, 0 stale, 0 overwritten, 0 twice of 12 000 rows; 0 written"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["  18 missing: in v2 and not in v3, to be copied".to_owned()])
+        .chain(ids)
+        .chain(["nothing was written: `cutover catch-up --yes` does it".to_owned()])
+        .collect()
+}
+
+/// What is done about findings, from the list of them to the verb that runs.
+fn remedies() -> Vec<(&'static str, Model)> {
+    let remedy = |plan, go| {
+        let remedy = Remedy::CatchUp;
+        with(Overlay::Remedy { remedy, asked: 1, plan, scroll: 0, go, shown: None, early: false })
+    };
+    let mut working = with(Overlay::StopRemedy { go: false });
+    working.work = Some(Work {
+        remedy: Remedy::CatchUp,
+        since: Now::at(f::NOW - 75).mono,
+        line: "traces: 4 000 rows looked at, 12 to be mended, 4 written".into(),
+        stopping: false,
+    });
+    vec![
         ("act", with(Overlay::Remedies { selected: 0 })),
         ("act-asking", remedy(None, false)),
-        ("act-plan", remedy(Some(Ok(Ended { code: 1, lines: plan })), true)),
+        ("act-plan", remedy(Some(Ok(Ended { code: 1, lines: plan() })), true)),
         ("act-refused", remedy(Some(Ok(Ended { code: 4, lines: vec![REFUSED.into()] })), false)),
         ("act-running", working),
-        ("quit", quit),
-        ("quit-unconfirmed", leave),
-        ("shift-early", hasty),
     ]
+}
+
+/// What is said to one who leaves while a move is open, or was too quick.
+fn warnings() -> Vec<(&'static str, Model)> {
+    let mut quit = moves::applying();
+    quit.screen.overlay = Some(Overlay::Quit { go: false });
+    let mut leave = moves::unconfirmed();
+    leave.screen.overlay = Some(Overlay::Quit { go: true });
+    let mut hasty = moves::armed("");
+    if let cutover::shift::Shift::Armed { early, .. } = &mut hasty.shift {
+        *early = true;
+    }
+    vec![("quit", quit), ("quit-unconfirmed", leave), ("shift-early", hasty)]
 }
 
 #[test]

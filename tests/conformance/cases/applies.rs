@@ -38,8 +38,10 @@ pub fn cases() -> Vec<Case> {
     all.extend(creating());
     all.extend(conflicting());
     all.extend(overlapping());
+    all.extend(subresources_and_kubectl());
     all.extend(guarded());
-    all.extend(refused());
+    all.extend(refused_by_query());
+    all.extend(refused_by_body());
     all
 }
 
@@ -224,6 +226,11 @@ fn overlapping() -> Vec<Case> {
                 ),
             ],
         ),
+    ]
+}
+
+fn subresources_and_kubectl() -> Vec<Case> {
+    vec![
         case(
             "with a subresource",
             [
@@ -290,14 +297,7 @@ fn guarded() -> Vec<Case> {
     ]
 }
 
-fn refused() -> Vec<Case> {
-    let body = |more: Value| {
-        let mut body = weight("9");
-        for (key, value) in more.as_object().unwrap() {
-            body[key] = value.clone();
-        }
-        body
-    };
+fn refused_by_query() -> Vec<Case> {
     vec![
         case("without a manager", [post(INGRESSES, &canary("5")), apply(CANARY, &weight("9"))]),
         case(
@@ -311,6 +311,18 @@ fn refused() -> Vec<Case> {
             "force on another patch",
             [post(INGRESSES, &canary("5")), merge(&format!("{CANARY}?force=true"), &json!({}))],
         ),
+    ]
+}
+
+fn refused_by_body() -> Vec<Case> {
+    let body = |more: Value| {
+        let mut body = weight("9");
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    };
+    vec![
         case(
             "bodies that do not fit the schema",
             [

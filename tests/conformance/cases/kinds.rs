@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = leases();
     all.extend(events());
     all.extend(scales());
+    all.extend(services());
     all.extend(others());
     all.extend(reviews());
     all
@@ -135,7 +136,7 @@ fn scales() -> Vec<Case> {
     ]
 }
 
-fn others() -> Vec<Case> {
+fn services() -> Vec<Case> {
     vec![
         case(
             "a service",
@@ -152,6 +153,11 @@ fn others() -> Vec<Case> {
                 post(SERVICES, &json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 0}]}})),
             ],
         ),
+    ]
+}
+
+fn others() -> Vec<Case> {
+    vec![
         case(
             "a secret",
             [

@@ -61,11 +61,6 @@ fn objects_and_pages() -> Vec<Case> {
             "a page with a selector has no count of the rest",
             five([get(&of(CONFIGMAPS, "limit=2&labelSelector=tier%3Dfront"))]),
         ),
-    ]
-}
-
-fn selectors() -> Vec<Case> {
-    vec![
         case(
             "continue tokens that are none",
             five([
@@ -74,6 +69,11 @@ fn selectors() -> Vec<Case> {
                 get(&of(CONFIGMAPS, "limit=2&continue={next}&resourceVersion=1")),
             ]),
         ),
+    ]
+}
+
+fn selectors() -> Vec<Case> {
+    vec![
         case(
             "label selectors",
             five([
@@ -146,36 +146,7 @@ fn shapes() -> Vec<Case> {
                 get(&of(INGRESSES, "limit=1")).accept(METADATA_LIST),
             ],
         ),
-        case(
-            "tables",
-            [
-                post(INGRESSES, &canary("5")),
-                post(DEPLOYMENTS, &web()),
-                post(PODS, &pod("one")),
-                post(CONFIGMAPS, &config("a", "front")),
-                // Before there is a Service: a server that has just started may tell of its address.
-                post(EVENTS, &event("canary.1")),
-                table(EVENTS),
-                post(SERVICES, &service()),
-                post(LEASES, &lease("mia")),
-                post("/api/v1/namespaces/{ns}/secrets", &json!({"metadata": {"name": "db"}})),
-                table(SERVICES),
-                table(LEASES),
-                table("/api/v1/namespaces/{ns}/secrets"),
-                table("/api/v1/namespaces/{ns}"),
-                table("/apis/networking.k8s.io/v1/ingressclasses"),
-                table("/apis/apps/v1/namespaces/{ns}/statefulsets"),
-                table("/apis/apps/v1/namespaces/{ns}/replicasets"),
-                table("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"),
-                table(CANARY),
-                table(INGRESSES),
-                table(&of(INGRESSES, "includeObject=None")),
-                table(&of(INGRESSES, "includeObject=Object")),
-                table(WEB),
-                table(PODS),
-                table(CONFIGMAPS),
-            ],
-        ),
+        tables(),
         case(
             "an Accept that cannot be had",
             [
@@ -185,6 +156,40 @@ fn shapes() -> Vec<Case> {
             ],
         ),
     ]
+}
+
+/// Tables of every kind, and as much of each row's object as `includeObject` asks for.
+fn tables() -> Case {
+    case(
+        "tables",
+        [
+            post(INGRESSES, &canary("5")),
+            post(DEPLOYMENTS, &web()),
+            post(PODS, &pod("one")),
+            post(CONFIGMAPS, &config("a", "front")),
+            // Before there is a Service: a server that has just started may tell of its address.
+            post(EVENTS, &event("canary.1")),
+            table(EVENTS),
+            post(SERVICES, &service()),
+            post(LEASES, &lease("mia")),
+            post("/api/v1/namespaces/{ns}/secrets", &json!({"metadata": {"name": "db"}})),
+            table(SERVICES),
+            table(LEASES),
+            table("/api/v1/namespaces/{ns}/secrets"),
+            table("/api/v1/namespaces/{ns}"),
+            table("/apis/networking.k8s.io/v1/ingressclasses"),
+            table("/apis/apps/v1/namespaces/{ns}/statefulsets"),
+            table("/apis/apps/v1/namespaces/{ns}/replicasets"),
+            table("/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"),
+            table(CANARY),
+            table(INGRESSES),
+            table(&of(INGRESSES, "includeObject=None")),
+            table(&of(INGRESSES, "includeObject=Object")),
+            table(WEB),
+            table(PODS),
+            table(CONFIGMAPS),
+        ],
+    )
 }
 
 fn table(path: &str) -> Request {

@@ -31,10 +31,14 @@ const OTHER_UID: &str = "11111111-2222-3333-4444-555555555555";
 
 pub fn cases() -> Vec<Case> {
     let mut all = creating();
+    all.extend(dry_runs_and_unknown_fields());
     all.extend(merging());
     all.extend(operating());
     all.extend(deploying());
-    all.extend(guarded());
+    all.extend(statuses());
+    all.extend(stale_writes());
+    all.extend(wrong_uids());
+    all.extend(version_tests());
     all.extend(deleting());
     all
 }
@@ -66,6 +70,11 @@ fn creating() -> Vec<Case> {
                     .in_go_words(),
             ],
         ),
+    ]
+}
+
+fn dry_runs_and_unknown_fields() -> Vec<Case> {
+    vec![
         case(
             "dry run",
             [
@@ -210,6 +219,11 @@ fn deploying() -> Vec<Case> {
                 merge(WEB, &json!({"spec": {"template": {"metadata": {"labels": {"app": "other"}}}}})),
             ]),
         ),
+    ]
+}
+
+fn statuses() -> Vec<Case> {
+    vec![
         case(
             "labels beside a status",
             begun([
@@ -233,7 +247,7 @@ fn deploying() -> Vec<Case> {
     ]
 }
 
-fn guarded() -> Vec<Case> {
+fn stale_writes() -> Vec<Case> {
     let stale =
         |weight: &str| json!({"metadata": {"resourceVersion": "{rv}", "annotations": {WEIGHT: weight}}});
     vec![
@@ -251,6 +265,11 @@ fn guarded() -> Vec<Case> {
                 put(&format!("{INGRESSES}/other"), &canary("50")),
             ]),
         ),
+    ]
+}
+
+fn wrong_uids() -> Vec<Case> {
+    vec![
         case(
             "a wrong uid",
             begun([
@@ -272,24 +291,27 @@ fn guarded() -> Vec<Case> {
                 put(&format!("{CONFIGMAPS}/a"), &json!({"metadata": {"name": "a", "uid": OTHER_UID}})),
             ],
         ),
-        case(
-            "a test of the version in a JSON patch",
-            begun([
-                operations(
-                    CANARY,
-                    &json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "7"}]),
-                ),
-                operations(
-                    CANARY,
-                    &json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "8"}]),
-                ),
-                operations(
-                    CANARY,
-                    &json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "8"}]),
-                ),
-            ]),
-        ),
     ]
+}
+
+fn version_tests() -> Vec<Case> {
+    vec![case(
+        "a test of the version in a JSON patch",
+        begun([
+            operations(
+                CANARY,
+                &json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "7"}]),
+            ),
+            operations(
+                CANARY,
+                &json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "8"}]),
+            ),
+            operations(
+                CANARY,
+                &json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "{rv}"}, {"op": "replace", "path": WEIGHT_POINTER, "value": "8"}]),
+            ),
+        ]),
+    )]
 }
 
 fn deleting() -> Vec<Case> {

@@ -1,25 +1,29 @@
 //! Refusals that have nothing to do with the object: who asks, in which language, for what.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::objects::{CANARY, CONFIGMAPS, INGRESSES, LEASES, WEIGHT, canary, config, lease, weight};
 use crate::request::{Case, apply, case, delete, get, merge, post, put};
 
+fn notes() -> Value {
+    json!({"metadata": {"annotations": {WEIGHT: "9"}}})
+}
+
 pub fn cases() -> Vec<Case> {
-    let mut all = askers();
+    let mut all = strangers();
+    all.extend(limited_users());
     all.extend(requests());
     all.extend(bodies());
     all
 }
 
-fn askers() -> Vec<Case> {
-    let notes = json!({"metadata": {"annotations": {WEIGHT: "9"}}});
+fn strangers() -> Vec<Case> {
     vec![
         case(
             "401",
             [
                 get(CANARY).by("stranger"),
-                merge(CANARY, &notes).by("stranger"),
+                merge(CANARY, &notes()).by("stranger"),
                 get("/version").by("stranger"),
             ],
         ),
@@ -32,12 +36,17 @@ fn askers() -> Vec<Case> {
                 get("/nowhere").by("nobody"),
             ],
         ),
+    ]
+}
+
+fn limited_users() -> Vec<Case> {
+    vec![
         case(
             "403 with one",
             [
                 post(INGRESSES, &canary("5")),
                 get(CANARY).by("looker"),
-                merge(CANARY, &notes).by("looker"),
+                merge(CANARY, &notes()).by("looker"),
                 apply(&format!("{CANARY}?fieldManager=x"), &weight("9")).by("looker"),
                 put(CANARY, &canary("9")).by("looker"),
                 post(INGRESSES, &canary("5")).by("looker"),
@@ -51,7 +60,7 @@ fn askers() -> Vec<Case> {
                 get("/apis/apps/v1/namespaces/{ns}/deployments/web/scale").by("looker"),
                 get("/api/v1/namespaces/{ns}/pods/one/log").by("looker"),
                 post("/api/v1/namespaces/{ns}/pods/one/portforward", &json!({})).by("looker"),
-                merge(&format!("{INGRESSES}/none"), &notes).by("looker"),
+                merge(&format!("{INGRESSES}/none"), &notes()).by("looker"),
                 get("/metrics").by("looker"),
             ],
         ),
@@ -61,25 +70,24 @@ fn askers() -> Vec<Case> {
                 get(&format!("{LEASES}?fieldSelector=metadata.name%3Dcutover")).by("clerk"),
                 get(&format!("{LEASES}?fieldSelector=metadata.name%3Dother")).by("clerk"),
                 get(LEASES).by("clerk"),
-                merge(&format!("{LEASES}/cutover"), &notes).by("clerk"),
+                merge(&format!("{LEASES}/cutover"), &notes()).by("clerk"),
                 put(&format!("{LEASES}/cutover"), &lease("mia")).by("clerk"),
                 apply(&format!("{LEASES}/cutover?fieldManager=x"), &lease("mia")).by("clerk"),
                 post(LEASES, &lease("mia")),
                 put(&format!("{LEASES}/other"), &lease("mia")).by("clerk"),
-                merge(&format!("{LEASES}/cutover"), &notes).by("clerk"),
+                merge(&format!("{LEASES}/cutover"), &notes()).by("clerk"),
             ],
         ),
     ]
 }
 
 fn requests() -> Vec<Case> {
-    let notes = json!({"metadata": {"annotations": {WEIGHT: "9"}}});
     vec![
         case(
             "404",
             [
                 get(CANARY),
-                merge(CANARY, &notes),
+                merge(CANARY, &notes()),
                 put(CANARY, &canary("9")),
                 delete(CANARY, &json!({})),
                 get(&format!("{CANARY}/status")),
@@ -94,7 +102,7 @@ fn requests() -> Vec<Case> {
             "405",
             [
                 put(INGRESSES, &canary("5")),
-                merge(INGRESSES, &notes),
+                merge(INGRESSES, &notes()),
                 post(CANARY, &canary("5")),
                 post("/apis/networking.k8s.io/v1/ingresses", &canary("5")),
             ],
@@ -103,12 +111,12 @@ fn requests() -> Vec<Case> {
             "415",
             [
                 post(INGRESSES, &canary("5")),
-                merge(CANARY, &notes).media("application/json"),
-                merge(CANARY, &notes).media("text/plain"),
-                merge(CANARY, &notes).media(""),
+                merge(CANARY, &notes()).media("application/json"),
+                merge(CANARY, &notes()).media("text/plain"),
+                merge(CANARY, &notes()).media(""),
                 post(CONFIGMAPS, &config("a", "front")).media("text/plain"),
                 put(CANARY, &canary("5")).media("application/xml"),
-                merge(CANARY, &notes).media("application/merge-patch+json; charset=utf-8"),
+                merge(CANARY, &notes()).media("application/merge-patch+json; charset=utf-8"),
             ],
         ),
     ]
