@@ -16,6 +16,9 @@ use crate::domain::Trouble;
 
 /// Rows of new parts up to which their entities are looked at one by one.
 pub(super) const FEW: u64 = 20_000;
+/// Rows of these entities, merged or not, that are held here: some 30 MB. An entity that was written so often that there
+/// are more is counted by the server.
+pub(super) const HELD: usize = 200_000;
 
 /// A row of an entity that new parts hold a row of.
 #[derive(Debug, Row, Deserialize)]
@@ -57,7 +60,7 @@ pub(super) async fn add(
     // A part that was merged away meanwhile shows its rows as old ones, or not at all.
     let is_all =
         rows.iter().filter(|row| is_new(row)).count() as u64 == new.iter().map(|a| a.rows).sum::<u64>();
-    if !is_all || rows.iter().any(|row| parts::newest(id, &row.part) > newest) {
+    if !is_all || rows.len() > HELD || rows.iter().any(|row| parts::newest(id, &row.part) > newest) {
         return Ok(None);
     }
     let mut entities: BTreeMap<(&str, u16, &str), Entity<'_>> = BTreeMap::new();

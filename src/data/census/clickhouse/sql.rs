@@ -110,8 +110,9 @@ pub fn units(spec: &Spec, on: &Where) -> String {
     )
 }
 
-/// All rows of the entities that some parts hold rows of. The partition is bound, then the parts. What the rows come to
-/// is counted here: the server would take longer to plan it than to read them.
+/// All rows of the entities that some parts hold rows of; one more than are held where there are more. The partition is
+/// bound, then the parts. What the rows come to is counted by us: the server would take longer to plan it than to read
+/// them.
 pub fn entities(spec: &Spec) -> String {
     let (time, table, columns) = (spec.time, spec.ch, rest_of_key(spec));
     let rest = if columns.is_empty() { "toUInt64(0)".to_owned() } else { format!("cityHash64({columns})") };
@@ -120,7 +121,8 @@ pub fn entities(spec: &Spec) -> String {
          is_deleted AS deleted, event_ts = {time} AS copied, toUnixTimestamp64Milli(created_at) AS created, \
          toUnixTimestamp64Milli(updated_at) AS updated, toUnixTimestamp64Milli(event_ts) AS version FROM {table} \
          WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
-         (SELECT project_id, toDate({time}), id FROM {table} WHERE _part IN ?)"
+         (SELECT project_id, toDate({time}), id FROM {table} WHERE _part IN ?) LIMIT {}",
+        super::delta::HELD + 1
     )
 }
 
