@@ -1,5 +1,8 @@
 //! The forward copy: what it writes, whom it gives way to, who can go on after it.
 
+use std::process::Child;
+
+use cutover::clients::work::{Access, ClickhouseWork};
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
@@ -7,34 +10,13 @@ use crate::forward::{
     age_locks, ask, compare, cursors_are_true, document, forget, is_finished, spawn, sql, until, waiting,
 };
 use crate::kills::{Moments, kill_after};
+use crate::sides;
 
 /// All tables, all columns; what cannot be converted is told and does not stop the rest.
 #[tokio::test]
 async fn everything_is_copied_and_what_cannot_be_is_told() {
     let rehearsal = waiting("1500", &[]).await;
-    // Odd values, and one created_at for more rows than an insert holds.
-    let big = "x".repeat(10 << 20);
-    sql(
-        &rehearsal,
-        &format!(
-            r#"
-            UPDATE traces SET created_at = '2024-05-03 10:00:00.123' WHERE id IN (SELECT id FROM traces ORDER BY id LIMIT 700);
-            CREATE TEMP TABLE p AS SELECT id FROM projects ORDER BY id LIMIT 1;
-            INSERT INTO traces (id, project_id, "timestamp", name, user_id, metadata, input, output, tags, created_at, updated_at) VALUES
-              ('bare-number', (SELECT id FROM p), now(), 'x', NULL, '7', NULL, NULL, '{{}}', now() - interval '1 h', now()),
-              ('bare-true', (SELECT id FROM p), now(), 'x', NULL, 'true', NULL, NULL, '{{}}', now() - interval '2 h', now()),
-              ('it''s "a/b" \ 🦀', (SELECT id FROM p), now(), '', '', '{{"k": ""}}', '""', '"🦀"', '{{"a,b","c\"d"}}', now() - interval '3 h', now()),
-              ('before-1970', (SELECT id FROM p), '1931-02-03 04:05:06.789', NULL, NULL, '[1, 2.50]', '0', '1e400', '{{}}', '1960-01-01', '1950-01-01'),
-              ('after-2106', (SELECT id FROM p), '2150-02-03 04:05:06.789', NULL, NULL, NULL, 'null', '{{"10": 1, "9": 2}}', '{{}}', now() - interval '4 h', '2200-01-01'),
-              ('after-2299', (SELECT id FROM p), '2400-01-01', NULL, NULL, NULL, NULL, NULL, '{{}}', now() - interval '5 h', now()),
-              ('big', (SELECT id FROM p), now(), 'big', NULL, '"text"', to_jsonb('{big}'::text), NULL, '{{}}', now() - interval '6 h', now());
-            INSERT INTO observations (id, project_id, trace_id, type, start_time, created_at, updated_at, calculated_total_cost)
-              VALUES ('dear', (SELECT id FROM p), NULL, 'GENERATION', now(), now() - interval '1 h', now(), 1000000),
-                     ('dear-enough', (SELECT id FROM p), NULL, 'SPAN', now(), now() - interval '1 h', now(), 999999.123456789012345);
-            "#
-        ),
-    )
-    .await;
+    write_odd_values(&rehearsal).await;
     let output = rehearsal.verb(&["backfill", "run", "--block-rows", "200", "--json"]);
     let told = document(&output);
     assert_eq!(output.status.code(), Some(1), "{told:#}");
@@ -67,8 +49,44 @@ async fn everything_is_copied_and_what_cannot_be_is_told() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("has finished"));
 }
 
+/// And one created_at for more rows than an insert holds.
+async fn write_odd_values(rehearsal: &Rehearsal) {
+    let big = "x".repeat(10 << 20);
+    sql(
+        rehearsal,
+        &format!(
+            r#"
+            UPDATE traces SET created_at = '2024-05-03 10:00:00.123' WHERE id IN (SELECT id FROM traces ORDER BY id LIMIT 700);
+            CREATE TEMP TABLE p AS SELECT id FROM projects ORDER BY id LIMIT 1;
+            INSERT INTO traces (id, project_id, "timestamp", name, user_id, metadata, input, output, tags, created_at, updated_at) VALUES
+              ('bare-number', (SELECT id FROM p), now(), 'x', NULL, '7', NULL, NULL, '{{}}', now() - interval '1 h', now()),
+              ('bare-true', (SELECT id FROM p), now(), 'x', NULL, 'true', NULL, NULL, '{{}}', now() - interval '2 h', now()),
+              ('it''s "a/b" \ 🦀', (SELECT id FROM p), now(), '', '', '{{"k": ""}}', '""', '"🦀"', '{{"a,b","c\"d"}}', now() - interval '3 h', now()),
+              ('before-1970', (SELECT id FROM p), '1931-02-03 04:05:06.789', NULL, NULL, '[1, 2.50]', '0', '1e400', '{{}}', '1960-01-01', '1950-01-01'),
+              ('after-2106', (SELECT id FROM p), '2150-02-03 04:05:06.789', NULL, NULL, NULL, 'null', '{{"10": 1, "9": 2}}', '{{}}', now() - interval '4 h', '2200-01-01'),
+              ('after-2299', (SELECT id FROM p), '2400-01-01', NULL, NULL, NULL, NULL, NULL, '{{}}', now() - interval '5 h', now()),
+              ('big', (SELECT id FROM p), now(), 'big', NULL, '"text"', to_jsonb('{big}'::text), NULL, '{{}}', now() - interval '6 h', now());
+            INSERT INTO observations (id, project_id, trace_id, type, start_time, created_at, updated_at, calculated_total_cost)
+              VALUES ('dear', (SELECT id FROM p), NULL, 'GENERATION', now(), now() - interval '1 h', now(), 1000000),
+                     ('dear-enough', (SELECT id FROM p), NULL, 'SPAN', now(), now() - interval '1 h', now(), 999999.123456789012345);
+            "#
+        ),
+    )
+    .await;
+}
+
 /// What cannot be copied is named by verify and catch-up; what PostgreSQL could not hold is met in ClickHouse.
 async fn others_tell_them_too(rehearsal: &Rehearsal) {
+    verify_and_catch_up_name_them(rehearsal);
+    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
+    v3_writes_what_is_no_text(&clickhouse).await;
+    verify_and_catch_up_leave_it(rehearsal, &clickhouse).await;
+    restore_and_census_go_on(rehearsal);
+    let forget = "ALTER TABLE traces DELETE WHERE event_ts > timestamp SETTINGS mutations_sync = 2";
+    clickhouse.execute(clickhouse.query(forget)).await.unwrap();
+}
+
+fn verify_and_catch_up_name_them(rehearsal: &Rehearsal) {
     let output = rehearsal.verb(&["verify", "--columns", "all", "--grace", "0", "--json"]);
     let told = document(&output);
     let mut missing: Vec<_> = told["findings"]
@@ -86,9 +104,10 @@ async fn others_tell_them_too(rehearsal: &Rehearsal) {
     let tables = told["tables"].as_array().unwrap();
     let count: u64 = tables.iter().map(|t| t["rejected"]["count"].as_u64().unwrap()).sum();
     assert_eq!((output.status.code(), count), (Some(1), 4), "{told:#}");
+}
 
-    // v3 wrote texts that are no UTF-8, and an id that is none: over a row of v2's, and where v2 has nothing.
-    let (_, clickhouse) = crate::sides::open(rehearsal, cutover::clients::work::Access::Write).await;
+/// Texts that are no UTF-8, and an id that is none: over a row of v2's, and where v2 has nothing.
+async fn v3_writes_what_is_no_text(clickhouse: &ClickhouseWork) {
     for (replace, whose) in [("unhex('ff00') AS name", "big"), ("unhex('ff41') AS id", "before-1970")] {
         let odd = format!(
             "INSERT INTO traces SELECT * REPLACE ({replace}, event_ts + toIntervalHour(1) AS event_ts, \
@@ -96,16 +115,11 @@ async fn others_tell_them_too(rehearsal: &Rehearsal) {
         );
         clickhouse.execute(clickhouse.query(&odd)).await.unwrap();
     }
-    let told = document(&rehearsal.verb(&[
-        "verify",
-        "--table",
-        "traces",
-        "--columns",
-        "all",
-        "--grace",
-        "0",
-        "--json",
-    ]));
+}
+
+async fn verify_and_catch_up_leave_it(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork) {
+    let args = ["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--json"];
+    let told = document(&rehearsal.verb(&args));
     let big = told["findings"].as_array().unwrap().iter().find(|f| f["id"] == "big");
     let big = big.unwrap_or_else(|| panic!("{told:#}"));
     assert_eq!(
@@ -122,6 +136,9 @@ async fn others_tell_them_too(rehearsal: &Rehearsal) {
         "FF00",
         "bytes stay bytes"
     );
+}
+
+fn restore_and_census_go_on(rehearsal: &Rehearsal) {
     let dry = document(&rehearsal.verb(&["restore", "--json"]));
     let left = dry["tables"][0]["left"]["refused"]["examples"].to_string();
     assert!(
@@ -130,58 +147,74 @@ async fn others_tell_them_too(rehearsal: &Rehearsal) {
     );
     let census = rehearsal.verb(&["census", "--json"]);
     assert!(matches!(census.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&census.stderr));
-    let forget = "ALTER TABLE traces DELETE WHERE event_ts > timestamp SETTINGS mutations_sync = 2";
-    clickhouse.execute(clickhouse.query(forget)).await.unwrap();
 }
+
+/// A copy that is still at work when something happens to it.
+const SLOWLY: &[&str] = &["backfill", "run", "--rate", "1000", "--block-rows", "100"];
 
 /// Order, foreign locks, two at once, and a lock that is taken away.
 #[tokio::test]
 async fn it_gives_way_as_a_worker_does() {
     let rehearsal = waiting("2500", &[]).await;
+    order_and_foreign_locks_are_kept(&rehearsal).await;
+    let mut stays = one_of_two_stays(&rehearsal).await;
+    a_taken_lock_stops_it(&rehearsal, &mut stays).await;
+    a_lock_is_given_back(&rehearsal).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    compare(&rehearsal, &[]).await;
+}
+
+async fn order_and_foreign_locks_are_kept(rehearsal: &Rehearsal) {
     let refused = |args: &[&str], words: &str| {
         let output = rehearsal.verb(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{text}");
         assert!(text.contains(words), "{text}");
     };
-    sql(&rehearsal, "UPDATE background_migrations SET finished_at = NULL WHERE name LIKE '%1216%'").await;
+    sql(rehearsal, "UPDATE background_migrations SET finished_at = NULL WHERE name LIKE '%1216%'").await;
     refused(&["backfill", "run"], "left to Langfuse's worker");
-    sql(&rehearsal, "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%'").await;
+    sql(rehearsal, "UPDATE background_migrations SET finished_at = now() WHERE name LIKE '%1216%'").await;
     refused(&["backfill", "run", "--table", "scores"], "comes after 20241024_1730");
     sql(
-        &rehearsal,
+        rehearsal,
         "UPDATE background_migrations SET worker_id = 'somebody', locked_at = (now() AT TIME ZONE 'UTC') - interval '40 s' \
          WHERE name LIKE '%1730%'",
     )
     .await;
     refused(&["backfill", "run"], "worker somebody, whose heartbeat is 4");
     refused(&["backfill", "resume"], "worker somebody");
-    age_locks(&rehearsal).await;
+    age_locks(rehearsal).await;
+}
 
-    // Two at once: one copies, the other is told who.
-    let mut one = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
-    let mut two = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
+/// Two at once: one copies, which is given, the other is told who.
+async fn one_of_two_stays(rehearsal: &Rehearsal) -> Child {
+    let mut one = spawn(rehearsal, SLOWLY);
+    let mut two = spawn(rehearsal, SLOWLY);
     until("one of two", 20, async || one.try_wait().unwrap().is_some() || two.try_wait().unwrap().is_some())
         .await;
-    let (mut stays, gone) = if one.try_wait().unwrap().is_some() { (two, one) } else { (one, two) };
-    let mut gone = gone;
+    let (mut stays, mut gone) = if one.try_wait().unwrap().is_some() { (two, one) } else { (one, two) };
     assert_eq!(gone.wait().unwrap().code(), Some(4));
     assert!(stays.try_wait().unwrap().is_none());
+    stays
+}
 
-    // Another worker takes the row: ours stops at its next word, and what it said is true.
-    sql(&rehearsal, "UPDATE background_migrations SET worker_id = 'thief', locked_at = now() AT TIME ZONE 'UTC' WHERE name LIKE '%1730%'").await;
-    assert_eq!(stays.wait().unwrap().code(), Some(4));
+/// Another worker takes the row: ours stops at its next word, and what it said is true.
+async fn a_taken_lock_stops_it(rehearsal: &Rehearsal, copy: &mut Child) {
+    sql(rehearsal, "UPDATE background_migrations SET worker_id = 'thief', locked_at = now() AT TIME ZONE 'UTC' WHERE name LIKE '%1730%'").await;
+    assert_eq!(copy.wait().unwrap().code(), Some(4));
     assert_eq!(
-        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await,
+        ask(rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await,
         "thief"
     );
-    cursors_are_true(&rehearsal).await;
+    cursors_are_true(rehearsal).await;
+}
 
-    // SIGTERM: the lock is given back, and the next one goes on.
-    age_locks(&rehearsal).await;
-    let mut third = spawn(&rehearsal, &["backfill", "run", "--rate", "1000", "--block-rows", "100"]);
+/// SIGTERM: the lock is given back, and the next one can go on.
+async fn a_lock_is_given_back(rehearsal: &Rehearsal) {
+    age_locks(rehearsal).await;
+    let mut third = spawn(rehearsal, SLOWLY);
     until("a cursor", 20, async || {
-        ask(&rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await
+        ask(rehearsal, "SELECT worker_id FROM background_migrations WHERE name LIKE '%1730%'").await
             != "thief"
     })
     .await;
@@ -190,12 +223,10 @@ async fn it_gives_way_as_a_worker_does() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(third.wait().unwrap().code(), Some(75));
     assert_eq!(
-        ask(&rehearsal, "SELECT locked_at::text FROM background_migrations WHERE name LIKE '%1730%'").await,
+        ask(rehearsal, "SELECT locked_at::text FROM background_migrations WHERE name LIKE '%1730%'").await,
         ""
     );
-    cursors_are_true(&rehearsal).await;
-    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
-    compare(&rehearsal, &[]).await;
+    cursors_are_true(rehearsal).await;
 }
 
 /// Killed at any moment, again and again: nothing is lost, nothing lives twice.
@@ -252,7 +283,7 @@ async fn a_worker_takes_over_and_the_other_way_round() {
     until("the worker among the observations", 60, async || ask(&rehearsal, dead).await == "1").await;
     // It dies after its first insert, before the cursor moves.
     until("the worker's first batch", 20, async || {
-        let (_, clickhouse) = crate::sides::open(&rehearsal, cutover::clients::work::Access::Read).await;
+        let (_, clickhouse) = sides::open(&rehearsal, Access::Read).await;
         clickhouse.ask.one::<u64>(clickhouse.query("SELECT count() FROM observations")).await.unwrap() > 0
     })
     .await;

@@ -1,7 +1,7 @@
 //! A database goes away in the middle of the copy, and rows go away under it.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -136,7 +136,35 @@ async fn serve(listener: TcpListener, engine: String, full: Arc<AtomicBool>, ref
 async fn whatever_happens_to_a_copy_nothing_is_lost() {
     let rehearsal = waiting("3000", &[]).await;
     let wire = Wire::lay(&rehearsal).await;
-    let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
+    let mut child = begun_without_room(&rehearsal, &wire).await;
+    let gone = some_are_deleted(&rehearsal).await;
+    caught_again_and_again(&rehearsal, &wire, &mut child).await;
+    until("its end", 120, async || child.try_wait().unwrap().is_some()).await;
+    let words = std::fs::read_to_string(rehearsal.dir().join(LOG)).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{words}");
+    assert!(is_finished(&rehearsal).await);
+    all_but_these_is_there(&rehearsal, &gone).await;
+}
+
+/// What the copy says, in the rehearsal's folder.
+const LOG: &str = "copy.log";
+
+/// A copy over the wire.
+fn copy_over(wire: &Wire, rehearsal: &Rehearsal) -> Child {
+    Command::new(CUTOVER)
+        .arg("--config")
+        .arg(&wire.config)
+        .args(["backfill", "run", "--block-rows", "100", "--rate", "700"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(rehearsal.dir().join(LOG)).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+/// A copy that waits for room on ClickHouse's disks, and goes on when there is some.
+async fn begun_without_room(rehearsal: &Rehearsal, wire: &Wire) -> Child {
+    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
     let rows = async || {
         let all = "SELECT (SELECT count() FROM traces) + (SELECT count() FROM observations) AS n";
         clickhouse
@@ -146,30 +174,24 @@ async fn whatever_happens_to_a_copy_nothing_is_lost() {
             .unwrap()
     };
     wire.full.store(true, Ordering::SeqCst);
-    let mut child = Command::new(CUTOVER)
-        .arg("--config")
-        .arg(&wire.config)
-        .args(["backfill", "run", "--block-rows", "100", "--rate", "700"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(rehearsal.dir().join("copy.log")).unwrap())
-        .spawn()
-        .unwrap();
+    let mut child = copy_over(wire, rehearsal);
     let locked =
         "SELECT count(*)::text FROM background_migrations WHERE locked_at IS NOT NULL AND state ? 'maxDate'";
-    until("the copy", 30, async || ask(&rehearsal, locked).await == "1").await;
+    until("the copy", 30, async || ask(rehearsal, locked).await == "1").await;
     until("refused inserts", 30, async || wire.refused.load(Ordering::SeqCst) > 4).await;
     assert_eq!((rows().await, child.try_wait().unwrap()), (0, None), "it waits for room");
     wire.full.store(false, Ordering::SeqCst);
     until("the first rows", 30, async || rows().await > 0).await;
+    child
+}
 
-    let gone = some_are_deleted(&rehearsal).await;
-    // 57014, as a statement timeout has; then 57P01; then no word at all.
-    sql(&rehearsal, "CREATE TABLE met (how text)").await;
+/// 57014, as a statement timeout has; then 57P01; then no word at all.
+async fn caught_again_and_again(rehearsal: &Rehearsal, wire: &Wire, child: &mut Child) {
+    sql(rehearsal, "CREATE TABLE met (how text)").await;
     for round in 0..30 {
         match round % 3 {
-            0 => caught_within_a_copy(&rehearsal, "pg_cancel_backend").await,
-            1 => caught_within_a_copy(&rehearsal, "pg_terminate_backend").await,
+            0 => caught_within_a_copy(rehearsal, "pg_cancel_backend").await,
+            1 => caught_within_a_copy(rehearsal, "pg_terminate_backend").await,
             _ => drop(wire.cut.send(())),
         }
         if child.try_wait().unwrap().is_some() {
@@ -178,18 +200,16 @@ async fn whatever_happens_to_a_copy_nothing_is_lost() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let met = ask(
-        &rehearsal,
+        rehearsal,
         "SELECT string_agg(how || ' ' || n, ', ') FROM (SELECT how, count(*) AS n FROM met GROUP BY 1) AS m",
     )
     .await;
     eprintln!("caught within a COPY: {met}");
     assert!(!met.is_empty(), "no COPY was met");
-    until("its end", 120, async || child.try_wait().unwrap().is_some()).await;
-    let words = std::fs::read_to_string(rehearsal.dir().join("copy.log")).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{words}");
-    assert!(is_finished(&rehearsal).await);
+}
 
-    // All that v2 has is there; what it lost meanwhile is told by its id.
+/// All that v2 has is there; what it lost meanwhile is told by its id.
+async fn all_but_these_is_there(rehearsal: &Rehearsal, gone: &BTreeSet<String>) {
     let output = rehearsal.verb(&["verify", "--columns", "all", "--grace", "0", "--json"]);
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     for finding in told["findings"].as_array().unwrap() {
@@ -198,7 +218,7 @@ async fn whatever_happens_to_a_copy_nothing_is_lost() {
     }
     let compared: u64 = told["tables"].as_array().unwrap().iter().map(|t| t["rows"].as_u64().unwrap()).sum();
     let all = "SELECT ((SELECT count(*) FROM traces) + (SELECT count(*) FROM observations) + (SELECT count(*) FROM scores))::text";
-    assert_eq!(ask(&rehearsal, all).await, compared.to_string());
+    assert_eq!(ask(rehearsal, all).await, compared.to_string());
 }
 
 /// Waits for a COPY, half a second at most, and ends it or its session.

@@ -151,64 +151,76 @@ fn finite() -> impl Strategy<Value = String> {
     any::<f64>().prop_filter("finite", |n| n.is_finite()).prop_map(|n| format!("{n:?}"))
 }
 
+const MOMENT: &str = "timestamp(3)";
+
 fn fields(table: Table) -> Vec<Field> {
-    const MOMENT: &str = "timestamp(3)";
     let mut fields = vec![
         field("project_id", "text", some(one_of(PROJECTS))),
         field("created_at", MOMENT, some(moment())),
         field("updated_at", MOMENT, some(moment())),
     ];
-    let texts = |fields: &mut Vec<Field>, names: &[&'static str]| {
-        fields.extend(names.iter().map(|name| field(name, "text", maybe(text()))));
-    };
-    let documents = |fields: &mut Vec<Field>, names: &[&'static str]| {
-        fields.extend(names.iter().map(|name| field(name, "jsonb", maybe(json()))));
-    };
-    match table {
-        Table::Traces => {
-            fields.push(field("timestamp", MOMENT, some(moment())));
-            texts(&mut fields, &["external_id", "name", "user_id", "release", "version", "session_id"]);
-            documents(&mut fields, &["input", "output"]);
-            fields.push(field("metadata", "jsonb", maybe(metadata())));
-            fields.push(field("tags", "text[]", some(tags())));
-            fields.extend(["public", "bookmarked"].map(|name| field(name, "boolean", some(flag()))));
-        }
-        Table::Observations => {
-            fields.push(field("start_time", MOMENT, some(moment())));
-            fields.extend(
-                ["end_time", "completion_start_time"].map(|name| field(name, MOMENT, maybe(moment()))),
-            );
-            let types = one_of(&["SPAN", "EVENT", "GENERATION"]);
-            fields.push(field("type", "\"ObservationType\"", some(types)));
-            let levels = one_of(&["DEBUG", "DEFAULT", "WARNING", "ERROR"]);
-            fields.push(field("level", "\"ObservationLevel\"", some(levels)));
-            texts(&mut fields, &["trace_id", "name", "parent_observation_id", "status_message", "version"]);
-            texts(&mut fields, &["model", "internal_model", "internal_model_id", "unit", "prompt_id"]);
-            documents(&mut fields, &["modelParameters", "input", "output"]);
-            fields.push(field("metadata", "jsonb", maybe(metadata())));
-            for part in ["prompt_tokens", "completion_tokens", "total_tokens"] {
-                fields.push(field(part, "integer", some(count())));
-            }
-            for part in ["input_cost", "output_cost", "total_cost"] {
-                fields.push(field(part, "numeric", maybe(amount())));
-            }
-            for part in ["calculated_input_cost", "calculated_output_cost", "calculated_total_cost"] {
-                fields.push(field(part, "numeric", maybe(amount())));
-            }
-        }
-        _ => {
-            fields.push(field("timestamp", MOMENT, some(moment())));
-            fields.push(field("name", "text", some(text())));
-            fields.push(field("value", "double precision", maybe(finite())));
-            let sources = one_of(&["ANNOTATION", "API", "EVAL"]);
-            fields.push(field("source", "\"ScoreSource\"", some(sources)));
-            let kinds = one_of(&["NUMERIC", "CATEGORICAL", "BOOLEAN"]);
-            fields.push(field("data_type", "\"ScoreDataType\"", some(kinds)));
-            // v2 knows scores of traces only.
-            fields.push(field("trace_id", "text", some(text().prop_map(|text| format!("t{text}")))));
-            texts(&mut fields, &["comment", "author_user_id", "observation_id", "string_value", "queue_id"]);
-        }
+    fields.extend(match table {
+        Table::Traces => of_traces(),
+        Table::Observations => of_observations(),
+        _ => of_scores(),
+    });
+    fields
+}
+
+fn texts(fields: &mut Vec<Field>, names: &[&'static str]) {
+    fields.extend(names.iter().map(|name| field(name, "text", maybe(text()))));
+}
+
+fn documents(fields: &mut Vec<Field>, names: &[&'static str]) {
+    fields.extend(names.iter().map(|name| field(name, "jsonb", maybe(json()))));
+}
+
+fn of_traces() -> Vec<Field> {
+    let mut fields = vec![field("timestamp", MOMENT, some(moment()))];
+    texts(&mut fields, &["external_id", "name", "user_id", "release", "version", "session_id"]);
+    documents(&mut fields, &["input", "output"]);
+    fields.push(field("metadata", "jsonb", maybe(metadata())));
+    fields.push(field("tags", "text[]", some(tags())));
+    fields.extend(["public", "bookmarked"].map(|name| field(name, "boolean", some(flag()))));
+    fields
+}
+
+fn of_observations() -> Vec<Field> {
+    let mut fields = vec![field("start_time", MOMENT, some(moment()))];
+    fields.extend(["end_time", "completion_start_time"].map(|name| field(name, MOMENT, maybe(moment()))));
+    let types = one_of(&["SPAN", "EVENT", "GENERATION"]);
+    fields.push(field("type", "\"ObservationType\"", some(types)));
+    let levels = one_of(&["DEBUG", "DEFAULT", "WARNING", "ERROR"]);
+    fields.push(field("level", "\"ObservationLevel\"", some(levels)));
+    texts(&mut fields, &["trace_id", "name", "parent_observation_id", "status_message", "version"]);
+    texts(&mut fields, &["model", "internal_model", "internal_model_id", "unit", "prompt_id"]);
+    documents(&mut fields, &["modelParameters", "input", "output"]);
+    fields.push(field("metadata", "jsonb", maybe(metadata())));
+    for part in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+        fields.push(field(part, "integer", some(count())));
     }
+    for part in ["input_cost", "output_cost", "total_cost"] {
+        fields.push(field(part, "numeric", maybe(amount())));
+    }
+    for part in ["calculated_input_cost", "calculated_output_cost", "calculated_total_cost"] {
+        fields.push(field(part, "numeric", maybe(amount())));
+    }
+    fields
+}
+
+fn of_scores() -> Vec<Field> {
+    let mut fields = vec![
+        field("timestamp", MOMENT, some(moment())),
+        field("name", "text", some(text())),
+        field("value", "double precision", maybe(finite())),
+    ];
+    let sources = one_of(&["ANNOTATION", "API", "EVAL"]);
+    fields.push(field("source", "\"ScoreSource\"", some(sources)));
+    let kinds = one_of(&["NUMERIC", "CATEGORICAL", "BOOLEAN"]);
+    fields.push(field("data_type", "\"ScoreDataType\"", some(kinds)));
+    // v2 knows scores of traces only.
+    fields.push(field("trace_id", "text", some(text().prop_map(|text| format!("t{text}")))));
+    texts(&mut fields, &["comment", "author_user_id", "observation_id", "string_value", "queue_id"]);
     fields
 }
 

@@ -164,6 +164,22 @@ async fn tables(g: &mut Ground, open: i32, low: i64, now: i64) {
     g.put("SYSTEM STOP MERGES").await;
 }
 
+/// Both books with the history in them.
+struct Remembered {
+    poll: Poll,
+    book: ChBook,
+    /// Rows that ClickHouse had before the history was put beside them.
+    seeds: u64,
+}
+
+/// What one poll of both databases read, and how long it took from here.
+struct Polled {
+    taken: u64,
+    pg_time: Duration,
+    side: Side,
+    ch_time: Duration,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     let Some(mut g) = Ground::new(50).await else { return };
@@ -173,62 +189,81 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     let (low, history) = (i64::from(open) * DAY_MS, history(open));
     assert_eq!(history.iter().map(|h| h.2).sum::<u64>(), HISTORY);
     tables(&mut g, open, low, now).await;
-    let seen = look(&mut g).await;
-    let mut poll = Poll::new(Table::Traces, pg_book(&seen, &history, A_DAY));
-    let mut book = ChBook::default();
-    poll_ch(&g, &mut book).await;
-    let (mut seeds, mut days) = (0, 0);
-    for (_, _, unit) in book.units() {
-        seeds += unit.ids;
-        days += 1;
-    }
-    assert!(days > 70 && seeds > A_DAY);
-    remember(&mut book, &history);
-    assert_eq!(book.totals().live, HISTORY + seeds);
+    let mut all = remembered(&mut g, &history).await;
 
-    let (first, _) = poll_pg(&g, &mut poll).await;
+    let (first, _) = poll_pg(&g, &mut all.poll).await;
     assert_eq!(first, Count::exact(HISTORY + A_DAY));
-    poll_ch(&g, &mut book).await;
+    poll_ch(&g, &mut all.book).await;
 
+    let closed = ((now - 3_600_000) / 3_600_000 * 3_600_000).max(low);
     let mut number = A_DAY;
     for (round, new) in [(1, 25), (2, 100), (3, 0)] {
         if new > 0 {
             write_both(&mut g, number, new, now, now + 4_000).await;
         }
         number += new;
-        let before = taken(&mut g).await;
-        let (total, pg_time) = poll_pg(&g, &mut poll).await;
-        assert_eq!(total, Count::exact(HISTORY + number));
-        let taken = (taken(&mut g).await - before).cast_unsigned();
-        let (side, ch_time) = poll_ch(&g, &mut book).await;
-        assert_eq!(book.totals().live, HISTORY + seeds + number - A_DAY);
-
-        // Rows of the hours that are not closed, and the two ends of the index.
-        let frontier = (now - 3_600_000) / 3_600_000 * 3_600_000;
-        let hours = g.rows_since(frontier.max(low)).await;
-        assert!(taken <= hours + 10, "{taken} rows taken, {hours} since the last closed hour");
-        let granules = 3 * 8_192 * PROJECTS;
-        assert!(side.read <= 2_000 + new * 4 + if new > 0 { granules } else { 0 }, "{side:?}");
-        let (look_ms, look_blocks) = explained(&mut g, &sql::look(Table::Traces), &[]).await;
-        let tail = [frontier.max(low), 9_000_000_000_000_000];
-        let (tail_ms, tail_blocks) = explained(&mut g, &sql::between(Table::Traces), &tail).await;
-        assert!(look_blocks + tail_blocks < 1_000, "{look_blocks} + {tail_blocks} buffers");
+        let polled = poll_both(&mut g, &mut all, number).await;
+        what_is_new_is_read_alone(&mut g, &polled, closed, new).await;
+        let (ms, blocks) = statements_of_a_poll(&mut g, closed).await;
+        let Polled { taken, pg_time, side, ch_time } = polled;
         eprintln!(
-            "poll {round}, {new} new rows of {}: PostgreSQL {:.1} ms ({} rows, {} buffers; {pg_time:?} from here), \
+            "poll {round}, {new} new rows of {}: PostgreSQL {ms:.1} ms ({taken} rows, {blocks} buffers; {pg_time:?} from here), \
              ClickHouse {:?} ({} rows, {} units; {ch_time:?} from here)",
             HISTORY + number,
-            look_ms + tail_ms,
-            taken,
-            look_blocks + tail_blocks,
             side.server,
             side.read,
             side.counted
         );
     }
-    at_its_best(&mut g, &mut book, number, now).await;
-    let size = serde_json::to_vec(&book).unwrap().len() + serde_json::to_vec(&poll.book).unwrap().len();
+    at_its_best(&mut g, &mut all.book, number, now).await;
+    let size = serde_json::to_vec(&all.book).unwrap().len() + serde_json::to_vec(&all.poll.book).unwrap().len();
     assert!(size < 4_000_000, "{size} bytes remembered");
     g.stop().await;
+}
+
+async fn remembered(g: &mut Ground, history: &[(i32, String, u64)]) -> Remembered {
+    let seen = look(g).await;
+    let poll = Poll::new(Table::Traces, pg_book(&seen, history, A_DAY));
+    let mut book = ChBook::default();
+    poll_ch(g, &mut book).await;
+    let (mut seeds, mut days) = (0, 0);
+    for (_, _, unit) in book.units() {
+        seeds += unit.ids;
+        days += 1;
+    }
+    assert!(days > 70 && seeds > A_DAY);
+    remember(&mut book, history);
+    assert_eq!(book.totals().live, HISTORY + seeds);
+    Remembered { poll, book, seeds }
+}
+
+/// With so many rows of the open day written so far: both say how many rows there are.
+async fn poll_both(g: &mut Ground, all: &mut Remembered, number: u64) -> Polled {
+    let before = taken(g).await;
+    let (total, pg_time) = poll_pg(g, &mut all.poll).await;
+    assert_eq!(total, Count::exact(HISTORY + number));
+    let taken = (taken(g).await - before).cast_unsigned();
+    let (side, ch_time) = poll_ch(g, &mut all.book).await;
+    assert_eq!(all.book.totals().live, HISTORY + all.seeds + number - A_DAY);
+    Polled { taken, pg_time, side, ch_time }
+}
+
+/// Rows of the hours that are not closed, and the two ends of the index; units of the new rows.
+async fn what_is_new_is_read_alone(g: &mut Ground, polled: &Polled, closed: i64, new: u64) {
+    let (taken, side) = (polled.taken, &polled.side);
+    let hours = g.rows_since(closed).await;
+    assert!(taken <= hours + 10, "{taken} rows taken, {hours} since the last closed hour");
+    let granules = 3 * 8_192 * PROJECTS;
+    assert!(side.read <= 2_000 + new * 4 + if new > 0 { granules } else { 0 }, "{side:?}");
+}
+
+/// Milliseconds and buffers of the two statements that PostgreSQL is asked.
+async fn statements_of_a_poll(g: &mut Ground, closed: i64) -> (f64, u64) {
+    let (look_ms, look_blocks) = explained(g, &sql::look(Table::Traces), &[]).await;
+    let tail = [closed, 9_000_000_000_000_000];
+    let (tail_ms, tail_blocks) = explained(g, &sql::between(Table::Traces), &tail).await;
+    assert!(look_blocks + tail_blocks < 1_000, "{look_blocks} + {tail_blocks} buffers");
+    (look_ms + tail_ms, look_blocks + tail_blocks)
 }
 
 /// What the engine's process itself computes, which a busy machine does not stretch; its HTTP front included.

@@ -7,20 +7,11 @@ use serde_json::{Value, json};
 
 use super::{Bench, counts};
 
+const NOW: &str = "2026-11-22T09:00:00.000Z";
+
 /// Real traffic: through v3's own API, queue and worker.
 pub(super) async fn events_sent_to_v3(bench: &mut Bench) {
-    let now = "2026-11-22T09:00:00.000Z";
-    let event =
-        |id: &str, kind: &str, body: Value| json!({"id": id, "type": kind, "timestamp": now, "body": body});
-    let batch = json!({"batch": [
-        event("e1", "trace-create", json!({"id": "way-back", "name": "näme ?", "timestamp": now, "sessionId": "s-9", "userId": "u",
-            "tags": ["b", "a\"\\"], "input": {"a": [1, 2.5]}, "output": "plain text", "public": true,
-            "metadata": {"k": "v", "n": 5, "o": {"x": 1}, "pad": "007"}, "environment": "staging"})),
-        event("e2", "generation-create", json!({"id": "way-back-g", "traceId": "way-back", "startTime": now, "model": "gpt-4",
-            "usage": {"input": 10, "output": 5, "totalCost": 0.000_125}, "usageDetails": {"cached": 3}, "metadata": ["x"]})),
-        event("e3", "score-create", json!({"id": "way-back-s", "traceId": "way-back", "name": "q", "value": 0.75})),
-    ]});
-    let (status, answer) = bench.api("v3_url", "/api/public/ingestion", Some(batch)).await;
+    let (status, answer) = bench.api("v3_url", "/api/public/ingestion", Some(batch())).await;
     assert_eq!(status, 207, "{answer}");
     let begun = Instant::now();
     let dry = loop {
@@ -36,6 +27,32 @@ pub(super) async fn events_sent_to_v3(bench: &mut Bench) {
 
     let (code, text, _) = bench.verb(&["--yes"]);
     assert_eq!(code, 0, "{text}");
+    v2_shows_them(bench).await;
+    assert_eq!(bench.one::<i64>("SELECT count(*) FROM trace_sessions WHERE id = 's-9'").await, 1);
+
+    let again = bench.library(true, Wish::default()).await;
+    assert_eq!(counts(&again), [[0, 0, 1, 0]; 3], "a second run writes nothing");
+    let journal = bench.rehearsal.verb(&["journal"]);
+    let journal = String::from_utf8(journal.stdout).unwrap();
+    assert!(journal.contains("restore done") && journal.contains("1 traces inserted"), "{journal}");
+}
+
+/// One event of each table.
+fn batch() -> Value {
+    let event =
+        |id: &str, kind: &str, body: Value| json!({"id": id, "type": kind, "timestamp": NOW, "body": body});
+    json!({"batch": [
+        event("e1", "trace-create", json!({"id": "way-back", "name": "näme ?", "timestamp": NOW, "sessionId": "s-9", "userId": "u",
+            "tags": ["b", "a\"\\"], "input": {"a": [1, 2.5]}, "output": "plain text", "public": true,
+            "metadata": {"k": "v", "n": 5, "o": {"x": 1}, "pad": "007"}, "environment": "staging"})),
+        event("e2", "generation-create", json!({"id": "way-back-g", "traceId": "way-back", "startTime": NOW, "model": "gpt-4",
+            "usage": {"input": 10, "output": 5, "totalCost": 0.000_125}, "usageDetails": {"cached": 3}, "metadata": ["x"]})),
+        event("e3", "score-create", json!({"id": "way-back-s", "traceId": "way-back", "name": "q", "value": 0.75})),
+    ]})
+}
+
+/// By its own API, with every value that was sent.
+async fn v2_shows_them(bench: &Bench) {
     let (status, trace) = bench.api("v2_url", "/api/public/traces/way-back", None).await;
     assert_eq!(status, 200);
     assert_eq!(trace["metadata"], json!({"k": "v", "n": 5, "o": {"x": 1}, "pad": "007"}));
@@ -44,7 +61,7 @@ pub(super) async fn events_sent_to_v3(bench: &mut Bench) {
         (&trace["name"], &trace["tags"], &trace["public"]),
         (&json!("näme ?"), &json!(["a\"\\", "b"]), &json!(true))
     );
-    assert_eq!((&trace["sessionId"], &trace["timestamp"]), (&json!("s-9"), &json!(now)));
+    assert_eq!((&trace["sessionId"], &trace["timestamp"]), (&json!("s-9"), &json!(NOW)));
     let generation = &trace["observations"][0];
     assert_eq!(
         (&generation["type"], &generation["model"], &generation["metadata"]),
@@ -53,13 +70,6 @@ pub(super) async fn events_sent_to_v3(bench: &mut Bench) {
     assert_eq!((&generation["promptTokens"], &generation["completionTokens"]), (&json!(10), &json!(5)));
     assert_eq!(generation["calculatedTotalCost"], json!(0.000_125));
     assert_eq!((&trace["scores"][0]["value"], &trace["scores"][0]["source"]), (&json!(0.75), &json!("API")));
-    assert_eq!(bench.one::<i64>("SELECT count(*) FROM trace_sessions WHERE id = 's-9'").await, 1);
-
-    let again = bench.library(true, Wish::default()).await;
-    assert_eq!(counts(&again), [[0, 0, 1, 0]; 3], "a second run writes nothing");
-    let journal = bench.rehearsal.verb(&["journal"]);
-    let journal = String::from_utf8(journal.stdout).unwrap();
-    assert!(journal.contains("restore done") && journal.contains("1 traces inserted"), "{journal}");
 }
 
 /// Rows of v3 that PostgreSQL cannot hold, or nobody may write there.

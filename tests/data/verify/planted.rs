@@ -1,6 +1,6 @@
 //! Every difference that can be planted, found by id; nothing found where nothing is.
 
-use cutover::clients::work::Access;
+use cutover::clients::work::{Access, ClickhouseWork};
 use serde_json::Value;
 
 use super::{ODD, again, ch, findings, sql, still, verify};
@@ -178,6 +178,12 @@ async fn plant(rehearsal: &Rehearsal) {
         .filter(|id| !["missing-1", "missing-2", "refused", "cutover-canary-x"].contains(id))
         .collect();
     copy(rehearsal, &copied).await;
+    plant_in_v2(rehearsal).await;
+    let (_, work) = sides::open(rehearsal, Access::Write).await;
+    plant_in_v3(&work).await;
+}
+
+async fn plant_in_v2(rehearsal: &Rehearsal) {
     sql(
         rehearsal,
         r"DELETE FROM traces WHERE id IN ('extra', 'v3-only');
@@ -187,24 +193,26 @@ async fn plant(rehearsal: &Rehearsal) {
            UPDATE traces SET tags = '{t,t2}' WHERE id = 'tags';",
     )
     .await;
-    let (_, work) = sides::open(rehearsal, Access::Write).await;
-    again(&work, "name", "'other' AS name").await;
-    again(&work, "input", "'{\"i\":2}' AS input").await;
-    again(&work, "meta", "map('k', 'w') AS metadata").await;
-    again(&work, "millis", "updated_at + toIntervalMillisecond(1) AS updated_at").await;
-    again(&work, "deleted", "toUInt8(1) AS is_deleted, now64(3) AS event_ts").await;
-    again(&work, "v3-only", "now64(3) AS event_ts").await;
-    again(&work, "v3-newer", "'newer' AS name, now64(3) AS event_ts").await;
+}
+
+async fn plant_in_v3(work: &ClickhouseWork) {
+    again(work, "name", "'other' AS name").await;
+    again(work, "input", "'{\"i\":2}' AS input").await;
+    again(work, "meta", "map('k', 'w') AS metadata").await;
+    again(work, "millis", "updated_at + toIntervalMillisecond(1) AS updated_at").await;
+    again(work, "deleted", "toUInt8(1) AS is_deleted, now64(3) AS event_ts").await;
+    again(work, "v3-only", "now64(3) AS event_ts").await;
+    again(work, "v3-newer", "'newer' AS name, now64(3) AS event_ts").await;
     again(
-        &work,
+        work,
         "over",
         "'' AS name, NULL AS user_id, map() AS metadata, NULL AS input, NULL AS output, now64(3) AS event_ts",
     )
     .await;
     // Under another day: another row forever. The first one is gone, the second one stays beside it.
     let later = "timestamp + toIntervalDay(3) AS timestamp, event_ts + toIntervalDay(3) AS event_ts";
-    again(&work, "moved", later).await;
-    again(&work, "twice", later).await;
-    ch(&work, "ALTER TABLE traces DELETE WHERE id = 'moved' AND toDate(timestamp) = '2026-05-04' SETTINGS mutations_sync = 2")
+    again(work, "moved", later).await;
+    again(work, "twice", later).await;
+    ch(work, "ALTER TABLE traces DELETE WHERE id = 'moved' AND toDate(timestamp) = '2026-05-04' SETTINGS mutations_sync = 2")
         .await;
 }

@@ -1,6 +1,6 @@
 //! v2: what is answered with 201 is in PostgreSQL.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use super::fixture::{Fixture, Running, batch};
@@ -15,25 +15,7 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
     let (status, health) = fixture.get(v2.url("/api/public/health?failIfDatabaseUnavailable=true")).await;
     assert_eq!((status, &health["version"]), (200, &json!("2.95.12")));
 
-    let body = batch(&[
-        (
-            "trace-create",
-            0,
-            json!({"id": "t1", "name": "one", "tags": ["b"], "metadata": {"a": {"x": 1}}, "sessionId": "s1"}),
-        ),
-        ("generation-update", 2, json!({"id": "o1", "output": "done", "usage": {"input": 3, "output": 4}})),
-        (
-            "generation-create",
-            1,
-            json!({"id": "o1", "traceId": "t1", "model": "gpt-4o-2024-08-06", "input": [1.5], "startTime": "2025-01-01T00:00:00.123Z"}),
-        ),
-        (
-            "score-create",
-            0,
-            json!({"id": "c1", "traceId": "t1", "name": "q", "value": 1, "dataType": "BOOLEAN"}),
-        ),
-        ("agent-create", 0, json!({"id": "a1"})),
-    ]);
+    let body = a_trace_and_what_belongs_to_it();
     let (status, answer) = fixture.post(v2.url("/api/public/ingestion"), &body).await;
     assert_eq!((status, answer["successes"].as_array().unwrap().len()), (207, 4), "{answer}");
     assert_eq!(answer["errors"][0]["status"], 400);
@@ -62,13 +44,36 @@ async fn v2_writes_inside_the_request_and_reads_through_its_views() {
     fixture.end().await;
 }
 
+/// And an event of a kind that v2 does not know. The update comes before what it updates.
+fn a_trace_and_what_belongs_to_it() -> Value {
+    batch(&[
+        (
+            "trace-create",
+            0,
+            json!({"id": "t1", "name": "one", "tags": ["b"], "metadata": {"a": {"x": 1}}, "sessionId": "s1"}),
+        ),
+        ("generation-update", 2, json!({"id": "o1", "output": "done", "usage": {"input": 3, "output": 4}})),
+        (
+            "generation-create",
+            1,
+            json!({"id": "o1", "traceId": "t1", "model": "gpt-4o-2024-08-06", "input": [1.5], "startTime": "2025-01-01T00:00:00.123Z"}),
+        ),
+        (
+            "score-create",
+            0,
+            json!({"id": "c1", "traceId": "t1", "name": "q", "value": 1, "dataType": "BOOLEAN"}),
+        ),
+        ("agent-create", 0, json!({"id": "a1"})),
+    ])
+}
+
 /// Merged, with a model and what it cost: that is given.
 async fn what_was_accepted_is_stored(fixture: &Fixture) -> f64 {
     let row = sqlx::query("SELECT name, tags, metadata, session_id FROM traces WHERE id = 't1'");
     let row = row.fetch_one(&fixture.pool).await.unwrap();
     assert_eq!(row.get::<String, _>("name"), "one");
     assert_eq!(row.get::<Vec<String>, _>("tags"), ["a", "b"]);
-    assert_eq!(row.get::<serde_json::Value, _>("metadata"), json!({"a": {"x": 1, "y": 2}}));
+    assert_eq!(row.get::<Value, _>("metadata"), json!({"a": {"x": 1, "y": 2}}));
     let row = sqlx::query(
         "SELECT total_tokens, start_time::text AS start, output, internal_model_id, calculated_total_cost::float8 AS cost \
          FROM observations WHERE id = 'o1'",
@@ -76,7 +81,7 @@ async fn what_was_accepted_is_stored(fixture: &Fixture) -> f64 {
     let row = row.fetch_one(&fixture.pool).await.unwrap();
     assert_eq!(row.get::<i32, _>("total_tokens"), 7);
     assert_eq!(row.get::<String, _>("start"), "2025-01-01 00:00:00.123");
-    assert_eq!(row.get::<serde_json::Value, _>("output"), json!("done"));
+    assert_eq!(row.get::<Value, _>("output"), json!("done"));
     assert!(row.get::<Option<String>, _>("internal_model_id").is_some() && row.get::<f64, _>("cost") > 0.0);
     row.get("cost")
 }

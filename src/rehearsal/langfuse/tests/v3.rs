@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use serde_json::json;
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
 
 use super::fixture::{Fixture, Running, batch, until};
 use crate::rehearsal::langfuse::{Kind, queue_counts};
@@ -15,59 +16,14 @@ async fn v3_stores_queues_and_merges() {
         return;
     };
     let web = fixture.web().await;
-    let client = redis::Client::open(fixture.stores.endpoints().redis_url).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = queues(&fixture).await;
 
-    let body = batch(&[
-        (
-            "trace-create",
-            0,
-            json!({"id": "t1", "name": "one", "metadata": {"k": {"x": 1}}, "sessionId": "s9", "input": {"q": 1}}),
-        ),
-        (
-            "span-create",
-            0,
-            json!({"id": "o1", "traceId": "t1", "name": "span", "startTime": "2026-01-02T03:04:05.678Z"}),
-        ),
-        ("score-create", 0, json!({"id": "c1", "traceId": "t1", "name": "q", "value": 0.25})),
-    ]);
-    let (status, answer) = fixture.post(web.url("/api/public/ingestion"), &body).await;
-    assert_eq!((status, answer["successes"].as_array().unwrap().len()), (207, 3), "{answer}");
-    let counts = queue_counts(&mut redis, "ingestion-queue").await.unwrap();
-    assert_eq!((counts.delayed, counts.waiting), (3, 0), "no worker yet");
-    assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404, "not merged yet");
-
+    let body = a_trace_a_span_and_a_score();
+    what_is_accepted_waits_for_a_worker(&fixture, &web, &mut redis, &body).await;
     let worker = fixture.run(Kind::V3Worker, &[QUIET]).await;
-    until(20, "the trace is visible", async || {
-        let (status, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
-        status == 200 && trace["observations"][0].is_object() && trace["scores"][0].is_object()
-    })
-    .await;
-    let (_, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
-    assert_eq!((&trace["input"], &trace["metadata"]), (&json!({"q": 1}), &json!({"k": {"x": 1}})));
-    assert_eq!(trace["observations"][0]["startTime"], "2026-01-02T03:04:05.678Z");
-    assert_eq!(fixture.postgres("SELECT count(*) FROM traces WHERE id = 't1'").await, 0, "v2 never sees it");
-    assert_eq!(fixture.postgres("SELECT count(*) FROM trace_sessions WHERE id = 's9'").await, 1);
-    until(5, "event_log is written", async || {
-        fixture
-            .count("SELECT toInt64(count()) AS n FROM event_log WHERE entity_id IN ('t1', 'o1', 'c1')")
-            .await
-            == 3
-    })
-    .await;
-    assert_eq!(queue_counts(&mut redis, "trace-upsert").await.unwrap().delayed, 1);
-
-    let update = batch(&[(
-        "span-update",
-        1,
-        json!({"id": "o1", "traceId": "t1", "output": "late", "endTime": "2026-01-02T03:04:06Z"}),
-    )]);
-    fixture.post(web.url("/api/public/ingestion"), &update).await;
-    until(20, "the update is merged", async || {
-        let (_, found) = fixture.get(web.url("/api/public/observations/o1")).await;
-        found["output"] == "late" && found["name"] == "span"
-    })
-    .await;
+    a_worker_makes_it_visible(&fixture, &web).await;
+    a_worker_leaves_its_notes(&fixture, &mut redis).await;
+    an_update_is_merged(&fixture, &web).await;
 
     a_span_of_opentelemetry_is_taken(&fixture, &web).await;
     let (status, page) = fixture.get(web.url("/api/public/traces?limit=10")).await;
@@ -82,6 +38,79 @@ async fn v3_stores_queues_and_merges() {
     assert_eq!(web.logged("Failed to upload event to S3"), 3);
     assert_eq!((worker.stop().await.code, web.stop().await.code), (0, 0));
     fixture.end().await;
+}
+
+async fn queues(fixture: &Fixture) -> MultiplexedConnection {
+    let client = redis::Client::open(fixture.stores.endpoints().redis_url).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+fn a_trace_a_span_and_a_score() -> Value {
+    batch(&[
+        (
+            "trace-create",
+            0,
+            json!({"id": "t1", "name": "one", "metadata": {"k": {"x": 1}}, "sessionId": "s9", "input": {"q": 1}}),
+        ),
+        (
+            "span-create",
+            0,
+            json!({"id": "o1", "traceId": "t1", "name": "span", "startTime": "2026-01-02T03:04:05.678Z"}),
+        ),
+        ("score-create", 0, json!({"id": "c1", "traceId": "t1", "name": "q", "value": 0.25})),
+    ])
+}
+
+async fn what_is_accepted_waits_for_a_worker(
+    fixture: &Fixture,
+    web: &Running,
+    redis: &mut MultiplexedConnection,
+    body: &Value,
+) {
+    let (status, answer) = fixture.post(web.url("/api/public/ingestion"), body).await;
+    assert_eq!((status, answer["successes"].as_array().unwrap().len()), (207, 3), "{answer}");
+    let counts = queue_counts(redis, "ingestion-queue").await.unwrap();
+    assert_eq!((counts.delayed, counts.waiting), (3, 0), "no worker yet");
+    assert_eq!(fixture.get(web.url("/api/public/traces/t1")).await.0, 404, "not merged yet");
+}
+
+async fn a_worker_makes_it_visible(fixture: &Fixture, web: &Running) {
+    until(20, "the trace is visible", async || {
+        let (status, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
+        status == 200 && trace["observations"][0].is_object() && trace["scores"][0].is_object()
+    })
+    .await;
+    let (_, trace) = fixture.get(web.url("/api/public/traces/t1")).await;
+    assert_eq!((&trace["input"], &trace["metadata"]), (&json!({"q": 1}), &json!({"k": {"x": 1}})));
+    assert_eq!(trace["observations"][0]["startTime"], "2026-01-02T03:04:05.678Z");
+}
+
+/// The session in PostgreSQL, a line for each event, and a job for what comes after a trace.
+async fn a_worker_leaves_its_notes(fixture: &Fixture, redis: &mut MultiplexedConnection) {
+    assert_eq!(fixture.postgres("SELECT count(*) FROM traces WHERE id = 't1'").await, 0, "v2 never sees it");
+    assert_eq!(fixture.postgres("SELECT count(*) FROM trace_sessions WHERE id = 's9'").await, 1);
+    until(5, "event_log is written", async || {
+        fixture
+            .count("SELECT toInt64(count()) AS n FROM event_log WHERE entity_id IN ('t1', 'o1', 'c1')")
+            .await
+            == 3
+    })
+    .await;
+    assert_eq!(queue_counts(redis, "trace-upsert").await.unwrap().delayed, 1);
+}
+
+async fn an_update_is_merged(fixture: &Fixture, web: &Running) {
+    let update = batch(&[(
+        "span-update",
+        1,
+        json!({"id": "o1", "traceId": "t1", "output": "late", "endTime": "2026-01-02T03:04:06Z"}),
+    )]);
+    fixture.post(web.url("/api/public/ingestion"), &update).await;
+    until(20, "the update is merged", async || {
+        let (_, found) = fixture.get(web.url("/api/public/observations/o1")).await;
+        found["output"] == "late" && found["name"] == "span"
+    })
+    .await;
 }
 
 async fn a_span_of_opentelemetry_is_taken(fixture: &Fixture, web: &Running) {
@@ -126,8 +155,7 @@ async fn a_killed_workers_job_is_worked_by_the_next_and_an_outage_drops_rows() {
         return;
     };
     let web = fixture.web().await;
-    let client = redis::Client::open(fixture.stores.endpoints().redis_url).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = queues(&fixture).await;
     let first = fixture.run(Kind::V3Worker, &[QUIET]).await;
     let body = batch(&[("trace-create", 0, json!({"id": "t1", "name": "one"}))]);
     fixture.post(web.url("/api/public/ingestion"), &body).await;
