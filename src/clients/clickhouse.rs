@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::clickhouse::query::Query;
-use ::clickhouse::{Client, RowOwned, RowRead, error::Error};
+use ::clickhouse::{Client, Compression, RowOwned, RowRead, error::Error};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::TokioExecutor;
@@ -81,6 +81,9 @@ pub(super) async fn build(reach: &Reach, target: &ClickhouseTarget) -> Result<Cl
     let mut client = http_client(&url, local, &target.tls, &object)?
         .with_url(dialled(&url, local, &target.tls))
         .with_database(&database);
+    if !target.compression {
+        client = client.with_compression(Compression::None);
+    }
     let user = target.user.clone().or_else(|| in_url.as_ref().map(|(user, _)| user.clone()));
     if let Some(user) = user.filter(|u| !u.is_empty()) {
         client = client.with_user(user);

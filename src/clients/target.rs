@@ -81,6 +81,8 @@ pub struct ClickhouseTarget {
     pub password: Option<Secret>,
     /// Database; `None` means `default`.
     pub database: Option<String>,
+    /// Whether answers and rows travel compressed.
+    pub compression: bool,
     /// TLS.
     pub tls: TlsOptions,
 }

@@ -220,7 +220,7 @@ impl ClickhouseWork {
         .await
     }
 
-    /// An `INSERT INTO .. FORMAT RowBinary`, whose rows the caller sends.
+    /// An `INSERT INTO .. FORMAT ..`, whose rows the caller sends.
     pub fn insert(&self, sql: impl Into<String>) -> InsertFormatted {
         self.ask.client.insert_formatted_with(sql)
     }

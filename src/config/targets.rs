@@ -148,7 +148,8 @@ impl Build<'_> {
     fn clickhouse(&mut self) -> Option<ClickhouseTarget> {
         let (address, login) = self.store("clickhouse").ok()??;
         let Login { user, password, database } = login;
-        Some(ClickhouseTarget { address, user, password, database, tls: self.tls("clickhouse") })
+        let compression = self.read.flag("clickhouse.compression").unwrap_or(true);
+        Some(ClickhouseTarget { address, user, password, database, compression, tls: self.tls("clickhouse") })
     }
 
     fn redis(&mut self) -> Option<RedisTarget> {

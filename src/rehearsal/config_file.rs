@@ -58,7 +58,8 @@ pub(super) fn text(facts: &Facts<'_>) -> String {
     file.entry("url", &info.clickhouse_url)
         .entry("user", &stores.clickhouse_user)
         .entry("password", &stores.clickhouse_password)
-        .entry("database", &stores.clickhouse_database);
+        .entry("database", &stores.clickhouse_database)
+        .entry("compression", false);
     file.section("redis", "").entry("url", &info.redis_url);
     file.section("s3", "");
     file.entry("url", &info.s3_url)

@@ -34,6 +34,7 @@ mod screen;
 mod sitting;
 mod table;
 mod tap;
+mod worker;
 
 /// The program that is measured.
 pub fn program() -> PathBuf {

@@ -81,6 +81,7 @@ impl Rehearsal {
             user: Some(told("user")),
             password: Some(Secret::new(told("password"))),
             database: Some(told("database")),
+            compression: false,
             tls: TlsOptions::default(),
         };
         (postgres, clickhouse)

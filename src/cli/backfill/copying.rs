@@ -16,8 +16,9 @@ use crate::cli::print;
 use crate::cli::progress::Line;
 use crate::cli::stores::Stores;
 use crate::config::Config;
-use crate::data::backfill::{Copied, Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
+use crate::data::backfill::{Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
 use crate::data::lock::{Denied, Start};
+use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::Kind;
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, rate, short, span};
@@ -104,9 +105,11 @@ impl Desk<'_> {
         };
         let how = if begun.resumed { "goes on at" } else { "begins at" };
         print::err(format!("{name}: {how} {}, newest first, as worker {}", stamp(begun.from), self.worker));
-        if let Ok(t0) = Timestamp::from_millisecond(begun.t0) {
+        // One that goes on begins where the run before it stood, which is not where the copy began.
+        if let Some(t0) = begun.t0.and_then(|t0| Timestamp::from_millisecond(t0).ok()) {
             self.ledger.note_t0(table, t0);
         }
+        let columns = self.columns(table).await;
         let rejected_before = self.rejects.count;
         let watch = Arc::new(Watch::default());
         let started = self.clock.now().mono;
@@ -115,7 +118,18 @@ impl Desk<'_> {
         let outcome = shown(self.clock, name, &watch, copy).await;
         let took = self.clock.now().mono.since(started);
         let rejected = self.rejects.count - rejected_before;
-        self.ended(table, &outcome, watch.read(), took, rejected)
+        self.ended(table, &outcome, watch.read(), took, rejected, columns.as_ref())
+    }
+
+    /// The table's columns, and which of the server's are not written: they take their defaults, and that is said.
+    /// Unknown where the server cannot be asked just now; the copy waits for it.
+    async fn columns(&self, table: Table) -> Option<Mapping> {
+        let mapping = Live::read(&self.tools.ch.ask, spec(table)).await.ok()?.map(spec(table));
+        if !mapping.unknown.is_empty() {
+            let (name, columns) = (table.name(), mapping.unknown.join(", "));
+            print::err(format!("{name}: columns of this v3 that take their defaults: {columns}"));
+        }
+        Some(mapping)
     }
 
     fn not_begun(&mut self, table: Table, halt: &Halt) -> Result<(), Exit> {
@@ -137,10 +151,11 @@ impl Desk<'_> {
     fn ended(
         &mut self,
         table: Table,
-        outcome: &Result<Copied, Halt>,
+        outcome: &Result<Progress, Halt>,
         progress: Progress,
         took: Duration,
         rejected: u64,
+        columns: Option<&Mapping>,
     ) -> Result<(), Exit> {
         let name = table.name();
         let speed = progress.rows as f64 / took.as_secs_f64().max(0.001);
@@ -166,7 +181,9 @@ impl Desk<'_> {
             "seconds": took.as_secs_f64(),
             "rows_per_second": speed,
             "cursor": progress.cursor.map(stamp),
-            "t0": outcome.as_ref().ok().map(|copied| stamp(copied.t0)),
+            "columns_not_written": columns.map(|c| &c.unknown),
+            "columns_not_there": columns.map(|c| &c.absent),
+            "t0": outcome.as_ref().ok().and_then(|_| self.ledger.t0(table)).map(|t0| t0.to_string()),
         }));
         match outcome {
             Ok(_) => journalled,
@@ -223,8 +240,8 @@ async fn shown(
     clock: Clock,
     name: &str,
     watch: &Watch,
-    copy: impl Future<Output = Result<Copied, Halt>>,
-) -> Result<Copied, Halt> {
+    copy: impl Future<Output = Result<Progress, Halt>>,
+) -> Result<Progress, Halt> {
     let mut line = Line::new(clock.now().mono);
     let started = clock.now().mono;
     let mut copy = std::pin::pin!(copy);

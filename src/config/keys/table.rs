@@ -143,6 +143,12 @@ pub const SECTIONS: &[Section] = &[
                 "default; beside a service, the url's",
                 "The database (CLICKHOUSE_DB).",
             ),
+            set(
+                "compression",
+                Kind::Flag,
+                "true",
+                "Whether rows travel as LZ4; false where it is as near as memory.",
+            ),
         ],
     },
     Section {

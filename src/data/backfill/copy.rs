@@ -1,4 +1,4 @@
-//! One range: binary COPY out of PostgreSQL, converted row by row, `RowBinary` into ClickHouse.
+//! One range: binary COPY out of PostgreSQL, converted row by row, `Native` blocks into ClickHouse.
 //!
 //! One rule: a range is copied when every insert of it was acknowledged and COPY ended with its trailer; until then it
 //! counts for nothing and is made again from its beginning. Rows that were sent twice are merged by the server.
@@ -15,14 +15,17 @@ use super::range::Range;
 use super::throttle::Throttle;
 use super::{Options, Tools, Watch};
 use crate::clients::work::ClickhouseWork;
+use crate::data::cell::native::Block;
+use crate::data::cell::rowbinary::RowError;
+use crate::data::convert::Refusal;
 use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::{Key, Rejected};
 use crate::data::tables::Mapping;
 use crate::domain::{Kind, Trouble};
 
-/// Bytes that go out at once.
-const CHUNK: usize = 512 << 10;
+/// Bytes of one block, which go out at once; the server puts the blocks of an insert together.
+const CHUNK: usize = 1 << 20;
 /// A server that takes no more bytes for so long has gone.
 const SEND: Duration = Duration::from_secs(30);
 /// Writing what was sent may take so long.
@@ -67,9 +70,10 @@ impl Job {
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);
             while let Some(fields) = copy.row().map_err(|e| broken(&work.object, &e))? {
-                match encode(&self.mapping.columns, &fields, &mut sink.buffer) {
+                match sink.block.push(|row| Ok(encode(&self.mapping.columns, &fields, row)?)) {
                     Ok(()) => sink.rows += 1,
-                    Err(why) => done.rejected.push(Rejected { key: Key::of(&fields), why }),
+                    Err(Unfit::Row(why)) => done.rejected.push(Rejected { key: Key::of(&fields), why }),
+                    Err(Unfit::Bytes(error)) => return Err(unsorted(spec.ch, &error)),
                 }
             }
             sink.pour(&mut done).await?;
@@ -84,10 +88,26 @@ fn broken(object: &str, error: &dyn std::error::Error) -> Trouble {
     Trouble::new(Kind::Unreachable, object, error.to_string())
 }
 
+/// Why a row is not in the block.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    /// It cannot be converted.
+    #[error(transparent)]
+    Row(#[from] Refusal),
+    /// What was made of it is not a row of the table.
+    #[error(transparent)]
+    Bytes(#[from] RowError),
+}
+
+fn unsorted(table: &str, error: &RowError) -> Trouble {
+    let text = format!("a converted row is not one of ClickHouse's table {table}: {error}");
+    Trouble::new(Kind::Unexpected, "backfill", text)
+}
+
 /// Inserts, one after the other, none longer than the options say.
 struct Sink<'a> {
     job: &'a Job,
-    buffer: Vec<u8>,
+    block: Block,
     /// Rows and bytes of the insert that is open.
     rows: u64,
     bytes: usize,
@@ -96,16 +116,18 @@ struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     fn new(job: &'a Job) -> Self {
-        Self { job, buffer: Vec::with_capacity(CHUNK + (64 << 10)), rows: 0, bytes: 0, insert: None }
+        let columns = job.mapping.columns.iter().map(|m| (m.column.ch, &m.kind));
+        Self { job, block: Block::new(columns), rows: 0, bytes: 0, insert: None }
     }
 
     /// Sends what has gathered, and ends the insert when it is long enough.
     async fn pour(&mut self, done: &mut Done) -> Result<(), Trouble> {
-        if self.buffer.len() >= CHUNK {
-            self.send().await?;
+        let size = self.block.size();
+        if size >= CHUNK {
+            self.send(size).await?;
         }
         let options = &self.job.options;
-        if self.rows >= options.block_rows || self.bytes + self.buffer.len() >= options.block_bytes {
+        if self.rows >= options.block_rows || self.bytes + self.block.size() >= options.block_bytes {
             self.close(done).await?;
             let job = self.job;
             job.throttle.pass(&job.tools, job.mapping.spec.ch, &job.watch).await;
@@ -113,17 +135,17 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    async fn send(&mut self) -> Result<(), Trouble> {
+    async fn send(&mut self, size: usize) -> Result<(), Trouble> {
         let job = self.job;
         let insert = self.insert.get_or_insert_with(|| job.open());
-        self.bytes += self.buffer.len();
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + (64 << 10)));
-        insert.send(Bytes::from(full)).await.map_err(|e| job.tools.ch.trouble(&e))
+        self.bytes += size;
+        insert.send(Bytes::from(self.block.drain())).await.map_err(|e| job.tools.ch.trouble(&e))
     }
 
     async fn close(&mut self, done: &mut Done) -> Result<(), Trouble> {
-        if !self.buffer.is_empty() {
-            self.send().await?;
+        let size = self.block.size();
+        if size > 0 {
+            self.send(size).await?;
         }
         let Some(insert) = self.insert.take() else { return Ok(()) };
         insert.end().await.map_err(|e| self.job.tools.ch.trouble(&e))?;
@@ -138,12 +160,12 @@ impl<'a> Sink<'a> {
 
 impl Job {
     fn open(&self) -> InsertFormatted {
-        open(&self.tools.ch, &self.mapping)
+        open(&self.tools.ch, &self.mapping, "Native")
     }
 }
 
-fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
-    let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", mapping.spec.ch, mapping.ch_list());
+fn open(ch: &ClickhouseWork, mapping: &Mapping, format: &str) -> InsertFormatted {
+    let sql = format!("INSERT INTO {} ({}) FORMAT {format}", mapping.spec.ch, mapping.ch_list());
     ch.insert(sql)
         .with_timeouts(Some(SEND), Some(END))
         // Acknowledged means stored.
@@ -152,6 +174,8 @@ fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
         .with_setting("insert_deduplicate", "0")
         // One created_at may hold the rows of many months.
         .with_setting("max_partitions_per_insert_block", "0")
+        // Looking for versions of one row within a block takes as long as all the rest, and a copy has none.
+        .with_setting("optimize_on_insert", "0")
 }
 
 /// Inserts rows that are `RowBinary` already.
@@ -159,7 +183,7 @@ fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
 /// # Errors
 /// The server did not acknowledge them: they may be stored.
 pub async fn insert(ch: &ClickhouseWork, mapping: &Mapping, rows: Vec<u8>) -> Result<(), Trouble> {
-    let mut insert = open(ch, mapping);
+    let mut insert = open(ch, mapping, "RowBinary");
     insert.send(Bytes::from(rows)).await.map_err(|e| ch.trouble(&e))?;
     insert.end().await.map_err(|e| ch.trouble(&e))
 }

@@ -4,7 +4,7 @@
 //! this program, goes on from it and loses nothing.
 //!
 //! How it walks: [`range`] finds stretches of `created_at`, newest first; several `copy` jobs stream one each, binary
-//! COPY in, `RowBinary` out; `frontier` says how far they reach without a gap, and the cursor follows; `heart` keeps
+//! COPY in, `Native` blocks out; `frontier` says how far they reach without a gap, and the cursor follows; `heart` keeps
 //! the lock, and whoever loses it stops at once.
 
 mod copy;
@@ -145,15 +145,6 @@ pub trait Rejects: Send {
     /// # Errors
     /// They cannot be written: the copy stops, for its cursor would pass them untold.
     fn write(&mut self, table: Table, rejected: &[Rejected]) -> Result<(), Trouble>;
-}
-
-/// A copy that has come to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copied {
-    /// The newest moment it covers, in milliseconds: rows created later are nobody's.
-    pub t0: i64,
-    /// The last progress.
-    pub progress: Progress,
 }
 
 /// Why a copy ended before its end.

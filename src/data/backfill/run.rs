@@ -12,7 +12,8 @@ use super::frontier::Frontier;
 use super::line::{Line, Patience};
 use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
-use super::{Copied, Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
+use super::{Halt, Options, Progress, Rejects, Tools, Wait, Watch, cost, heart};
+use crate::data::clock;
 use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::backfill::Table;
@@ -33,8 +34,8 @@ const FAREWELL: Duration = Duration::from_secs(8);
 pub struct Begun {
     table: Table,
     held: Arc<Held>,
-    /// Everything created up to this moment, in milliseconds, will be copied.
-    pub t0: i64,
+    /// Everything created up to this moment, in milliseconds, will be copied; unknown where an earlier run began.
+    pub t0: Option<i64>,
     /// Where the copy goes on from.
     pub from: i64,
     /// Whether an earlier run, of a worker or of this program, left a cursor.
@@ -48,10 +49,15 @@ async fn patiently<T>(
 ) -> Result<T, Halt> {
     let mut patience = Patience::new(CLAIMING);
     loop {
+        let begun = clock::mono();
         let trouble = match attempt().await {
             Err(Halt::Denied(Denied::Trouble(trouble)) | Halt::Failed { trouble, marked: false }) => trouble,
             answer => return answer,
         };
+        // One that waited for the costs for hours was well until now.
+        if clock::since(begun) > 2 * CLAIMING {
+            patience.calm();
+        }
         tokio::select! {
             () = stop.cancelled() => return Err(unmarked(trouble)),
             waited = patience.wait(trouble.clone()) => waited.map_err(unmarked)?,
@@ -117,7 +123,13 @@ async fn begin_now(
     if cursor.is_none() && !held.move_cursor(work, &mut session, from).await.map_err(unmarked)? {
         return Err(Halt::Lost(held.row.name));
     }
-    Ok(Begun { table, held: Arc::new(held), t0: from, from, resumed: cursor.is_some() })
+    Ok(Begun {
+        table,
+        held: Arc::new(held),
+        t0: cursor.is_none().then_some(from),
+        from,
+        resumed: cursor.is_some(),
+    })
 }
 
 /// Copies the table to its end, and says so in its row.
@@ -131,7 +143,7 @@ pub async fn copy_table(
     rejects: &mut dyn Rejects,
     watch: &Arc<Watch>,
     stop: &CancellationToken,
-) -> Result<Copied, Halt> {
+) -> Result<Progress, Halt> {
     let (lost, ended) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     let heart = Line::new(&tools.pg, &[]);
@@ -155,7 +167,7 @@ pub async fn copy_table(
     let outcome = run.close(outcome).await;
     ended.cancel();
     tasks.shutdown().await;
-    outcome.map(|()| Copied { t0: begun.t0, progress: watch.read() })
+    outcome.map(|()| watch.read())
 }
 
 struct Run<'a> {

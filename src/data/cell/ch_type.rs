@@ -2,6 +2,8 @@
 //!
 //! One rule: a type that is not known is kept by name; its column is named in reports and neither read nor written.
 
+use std::fmt;
+
 /// A column type. `LowCardinality(T)` is `T`: it travels the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChType {
@@ -88,6 +90,24 @@ impl ChType {
                 matches!(**inner, Self::String | Self::Int(8, false) | Self::Amount)
             }
             _ => true,
+        }
+    }
+}
+
+/// The server's spelling, without `LowCardinality` and zones.
+impl fmt::Display for ChType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.write_str("String"),
+            Self::Bool => f.write_str("Bool"),
+            Self::Int(width, signed) => write!(f, "{}Int{}", if *signed { "" } else { "U" }, 8 * width),
+            Self::Float64 => f.write_str("Float64"),
+            Self::Millis => f.write_str("DateTime64(3)"),
+            Self::Amount => f.write_str("Decimal(18, 12)"),
+            Self::Nullable(inner) => write!(f, "Nullable({inner})"),
+            Self::Array(inner) => write!(f, "Array({inner})"),
+            Self::Map(inner) => write!(f, "Map(String, {inner})"),
+            Self::Other(name) => f.write_str(name),
         }
     }
 }

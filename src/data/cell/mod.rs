@@ -3,6 +3,7 @@
 //! One rule: a cell is what v3 stores, so two rows are compared, merged and written back in v3's terms.
 
 mod ch_type;
+pub mod native;
 pub mod rowbinary;
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ async fn a_frozen_server_times_out_and_delays_nobody() {
             user: None,
             password: None,
             database: None,
+            compression: true,
             tls: TlsOptions::default(),
         }),
         v2: Some(langfuse(format!("http://{at}"))),

@@ -45,6 +45,7 @@ fn targets(at: &Endpoints) -> Targets {
             user: Some(at.clickhouse_user.clone()),
             password: Some(Secret::new(&at.clickhouse_password)),
             database: Some(at.clickhouse_database.clone()),
+            compression: true,
             tls: TlsOptions::default(),
         }),
         redis: Some(redis(&at.redis_url)),

@@ -217,6 +217,7 @@ async fn sessions(at: &Endpoints) -> (PostgresWork, ClickhouseWork) {
         user: Some(at.clickhouse_user.clone()),
         password: Some(Secret::new(&at.clickhouse_password)),
         database: Some(at.clickhouse_database.clone()),
+        compression: false,
         tls: TlsOptions::default(),
     };
     (
