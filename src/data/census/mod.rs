@@ -23,6 +23,7 @@ pub mod book;
 pub mod changed;
 pub mod clickhouse;
 pub mod compare;
+pub mod covered;
 pub mod file;
 pub mod postgres;
 pub mod report;

@@ -103,7 +103,8 @@ async fn one(
             strays::search(server, session, spec, &mut book.ch, ch_side.parts_rows, &mut ch_side).await?;
         }
     }
-    let t0 = t0.max(book.ch.newest_copied());
+    // A T0 that is known says it better: of what a killed catch-up copied, the newest is no end of anything.
+    let t0 = t0.or_else(|| book.ch.newest_copied());
     let pairs = compare::pairs(&book.pg.bins, &pg_side.open, &book.ch);
     if there {
         note(tell("days that differ")(ch_side.read));

@@ -151,6 +151,15 @@ pub fn copied(spec: &Spec, on: &Where) -> String {
     )
 }
 
+/// Copied entities made between two moments (ms), and the sum of their `updated_at` modulo 2^62.
+pub fn copied_sum(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT count() AS rows, toInt64(bitAnd(sum(toUInt64(w.4)), toUInt64(4611686018427387903))) AS updated \
+         FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
+        winners(spec, on)
+    )
+}
+
 /// Ids that stand in more than one day: those of one slice of all ids.
 pub fn strays(spec: &Spec) -> String {
     format!(

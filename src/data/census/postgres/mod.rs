@@ -9,7 +9,7 @@ pub mod sql;
 
 use sqlx::PgConnection;
 
-use super::book::{Bins, DAY_MS, Day, Moved, PgBook};
+use super::book::{Bin, Bins, DAY_MS, Day, Moved, PgBook};
 use crate::clients::postgres::{from_row, trouble};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -105,6 +105,14 @@ impl Session<'_> {
             .await
             .map_err(|e| trouble(self.object, &e))?;
         Ok(u64::try_from(rows).unwrap_or(0))
+    }
+
+    /// Rows between two moments, in milliseconds, and the sum of their `updated_at`; the second is not included.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn bin(&mut self, table: Table, from: i64, to: i64) -> Result<Bin, Trouble> {
+        read::bin(self, table, (from, to)).await
     }
 
     /// Rows with `created_at` up to a moment, that one included: whole closed days from the book, the rest asked.
