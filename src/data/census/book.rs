@@ -119,6 +119,8 @@ pub struct PgBook {
     pub base: Moved,
     /// Rows, closed and open, at that moment.
     pub base_rows: u64,
+    /// When those statistics began.
+    pub life: String,
     /// Days with rows.
     pub days: BTreeMap<Day, PgDay>,
     /// The same rows by project.

@@ -4,7 +4,7 @@
 //!
 //! | side | unit | what proves it unchanged |
 //! |---|---|---|
-//! | PostgreSQL | a day of `created_at`, closed an hour after its end | the same relation; no deletions (`n_tup_del`); no insertions that the open days do not explain (`n_tup_ins`); otherwise an index-only count of the day |
+//! | PostgreSQL | a day of `created_at`, closed an hour after its end | the same relation; no deletions (`n_tup_del`); no insertions that the open days do not explain (`n_tup_ins`); no standby; otherwise an index-only count of the day |
 //! | ClickHouse | a project's day of the business time, the prefix of the sorting key | `system.parts`: every part is one seen before by checksum, or made only of blocks seen before; otherwise the days that the new parts hold rows of |
 //!
 //! **What cannot be proven cheaply.** An update changes no count, nor does a row that replaces another of the

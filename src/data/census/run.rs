@@ -93,8 +93,7 @@ async fn one(
     let mut late = 0;
     if there {
         note(tell("v3's ids")(ch_side.read));
-        let at = (pg_side.look.inserted, pg_side.look.deleted);
-        let policy = Policy { at, most: LOOK_UP };
+        let policy = Policy { at: pg_side.look.mark(), most: LOOK_UP };
         let mut asked = Asked::default();
         late =
             written::look_up(server, session, spec, &mut book.ch, policy, &mut asked, &mut ch_side).await?;

@@ -249,8 +249,7 @@ async fn look_up(
     };
     let mut session = Session { connection: &mut connection, object: &pg.object };
     if counted.looked.is_none_or(|at| at.elapsed() > AGAIN) {
-        let look = session.look(table).await?;
-        counted.at = (look.inserted, look.deleted);
+        counted.at = session.look(table).await?.mark();
         counted.looked = Some(Instant::now());
         counted.asked.forget_absent();
     }

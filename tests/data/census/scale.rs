@@ -49,6 +49,7 @@ fn pg_book(look: &Look, history: &[(i32, String, u64)], open_rows: u64) -> PgBoo
         frontier: look.open(),
         base: look.moved(),
         base_rows: HISTORY + open_rows,
+        life: look.life.clone(),
         ..PgBook::default()
     };
     for (day, project, rows) in history {

@@ -18,6 +18,12 @@ const STRETCH: Day = 64;
 /// Why closed days may have moved.
 pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static str> {
     let (base, now) = (book.base, look.moved());
+    if !look.proves {
+        return Some("a standby, or track_counts = off: nothing says what moved");
+    }
+    if book.life != look.life {
+        return Some("the statistics began anew");
+    }
     if now.inserted < base.inserted || now.deleted < base.deleted || now.updated < base.updated {
         return Some("the statistics were reset");
     }
@@ -77,7 +83,7 @@ pub(super) async fn settle(
     let seen = known.cast_signed() - book.base_rows.cast_signed();
     let inserted = look.inserted - book.base.inserted;
     if fresh || doubt.is_some() || inserted >= seen {
-        (book.base, book.base_rows) = (look.moved(), known);
+        book.rest(&look, known);
     }
     Ok(())
 }
@@ -180,12 +186,16 @@ mod tests {
     fn what_raises_doubt() {
         let base = Moved { inserted: 100, updated: 5, deleted: 0 };
         let book = PgBook { base, base_rows: 100, ..PgBook::default() };
-        let look = |inserted, deleted| Look { inserted, deleted, updated: 5, ..Look::default() };
+        let look = |inserted, deleted| Look { inserted, deleted, updated: 5, proves: true, ..Look::default() };
         assert_eq!(reason(&book, &look(100, 0), 100), None);
         assert_eq!(reason(&book, &look(110, 0), 110), None, "ten new rows, ten seen");
         assert_eq!(reason(&book, &look(100, 0), 110), None, "the statistics come late");
         assert!(reason(&book, &look(110, 0), 109).is_some(), "one went elsewhere");
         assert!(reason(&book, &look(100, 1), 99).is_some());
         assert!(reason(&book, &look(3, 0), 100).is_some(), "a reset");
+        let standby = Look { proves: false, ..look(100, 0) };
+        assert!(reason(&book, &standby, 100).is_some(), "nobody counts");
+        let crashed = Look { life: "later".into(), ..look(100, 0) };
+        assert!(reason(&book, &crashed, 100).is_some(), "what moved before is forgotten");
     }
 }

@@ -39,9 +39,13 @@ pub struct Look {
     pub newest: Option<i64>,
     /// The server's clock.
     pub now: i64,
+    /// Whether movements are counted here: not on a standby, which replays them uncounted, nor with `track_counts` off.
+    pub proves: bool,
+    /// When the statistics began: after a crash they begin anew.
+    pub life: String,
 }
 
-from_row!(Look { relation, inserted, updated, deleted, estimate, oldest, newest, now });
+from_row!(Look { relation, inserted, updated, deleted, estimate, oldest, newest, now, proves, life });
 
 impl Look {
     /// The movements.
@@ -49,9 +53,23 @@ impl Look {
         Moved { inserted: self.inserted, updated: self.updated, deleted: self.deleted }
     }
 
+    /// The moment of a look-up of v3's ids, which holds until rows come or go; one that never comes again where that is
+    /// not counted.
+    pub const fn mark(&self) -> (i64, i64) {
+        if self.proves { (self.inserted, self.deleted) } else { (-self.now, -1) }
+    }
+
     /// First day that is not closed.
     pub const fn open(&self) -> Day {
         ((self.now - GRACE_MS).div_euclid(DAY_MS)) as Day
+    }
+}
+
+impl PgBook {
+    /// Takes the statistics of a moment with so many rows, closed and open, for what counts are held against.
+    fn rest(&mut self, look: &Look, rows: u64) {
+        (self.base, self.base_rows) = (look.moved(), rows);
+        self.life.clone_from(&look.life);
     }
 }
 
@@ -147,7 +165,7 @@ pub async fn count(
     if book.relation != look.relation {
         *book =
             PgBook { relation: look.relation.clone(), start: oldest, frontier: oldest, ..PgBook::default() };
-        book.base = look.moved();
+        book.rest(&look, 0);
     }
     if oldest < book.start {
         // An older row than the first: something was written into the past.

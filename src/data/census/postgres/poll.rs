@@ -46,6 +46,8 @@ pub struct Poll {
     caught_up: bool,
     /// What was counted may not be so any more.
     worn: bool,
+    /// Whether the server counts what comes and goes.
+    proven: bool,
     /// Where a recount has come to.
     recount: Option<Day>,
     begun: Option<Instant>,
@@ -78,6 +80,7 @@ impl Poll {
             polls: 0,
             caught_up: false,
             worn: false,
+            proven: false,
             recount: None,
             begun: None,
             settling: i64::MIN,
@@ -98,6 +101,7 @@ impl Poll {
     pub async fn look(&mut self, session: &mut Session<'_>) -> Result<Look, Trouble> {
         let look = session.look(self.table).await?;
         self.polls += 1;
+        self.proven = look.proves;
         let oldest = look.oldest.map_or(look.open(), |ms| ms.div_euclid(DAY_MS) as Day);
         if self.book.relation != look.relation || oldest < self.book.start {
             let relation = look.relation.clone();
@@ -209,19 +213,17 @@ impl Poll {
         let (inserted, seen) =
             (look.inserted - base.inserted, total.cast_signed() - self.book.base_rows.cast_signed());
         let late = look.now < self.settling
+            && look.proves
+            && look.life == self.book.life
             && look.deleted == base.deleted
             && look.updated >= base.updated
             && inserted > seen;
         let doubtful = !fresh && !late && doubt::reason(&self.book, look, total).is_some();
         // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
         if fresh || (!doubtful && inserted >= seen) {
-            self.rest_on(look, total);
+            self.book.rest(look, total);
         }
         doubtful
-    }
-
-    const fn rest_on(&mut self, look: &Look, total: u64) {
-        (self.book.base, self.book.base_rows) = (look.moved(), total);
     }
 
     /// Counts again what the statistics or chance put in doubt, as far as the time allows.
@@ -253,7 +255,7 @@ impl Poll {
             if self.recount.is_none() {
                 self.worn = false;
                 let closed_now = self.book.closed_rows() + self.running.rows;
-                self.rest_on(look, total + closed_now - closed);
+                self.book.rest(look, total + closed_now - closed);
                 self.settling = look.now + LATE_MS;
                 self.dirty = true;
             }
@@ -326,7 +328,7 @@ impl Poll {
     }
 
     const fn sum(&self, value: u64) -> Count {
-        Count { value, estimate: self.worn }
+        Count { value, estimate: self.worn || !self.proven }
     }
 }
 
@@ -337,7 +339,7 @@ mod tests {
     #[test]
     fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
         let mut poll = Poll::new(Table::Traces, PgBook::default());
-        let look = |now, inserted| Look { inserted, now, ..Look::default() };
+        let look = |now, inserted| Look { inserted, now, proves: true, ..Look::default() };
         assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
         assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
         assert!(!poll.judge(&look(5_000, 1_004), 1_020), "late again");
