@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::args::CensusArgs;
 use super::exit::Exit;
 use super::print;
@@ -17,6 +19,7 @@ use crate::domain::backfill::Table;
 use crate::domain::text::clean;
 use crate::domain::units::{Count, grouped};
 use crate::runtime::Clock;
+use crate::runtime::signals::cancelled_at_the_end;
 use crate::sources::ledger::Ledger;
 
 /// One statement may take this long.
@@ -60,11 +63,21 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
         line.tell(clock.now().mono, &format!("{table}: {}, {rows} rows read", note.what));
     };
     let at = clock.now().wall;
-    let answer = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note).await;
+    let stop = CancellationToken::new();
+    let signals = cancelled_at_the_end(stop.clone());
+    let count = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note);
+    let answer = stop.run_until_cancelled(count).await;
+    signals.abort();
     line.clear();
-    // What was counted before a failure is not counted again.
+    // What was counted before a failure or a signal is not counted again.
     file.write(&book);
-    answer.map_err(|trouble| failed(&trouble))
+    match answer {
+        Some(answer) => answer.map_err(|trouble| failed(&trouble)),
+        None => {
+            print::err("interrupted: what was counted is remembered, and the next census goes on from there");
+            Err(Exit::Unknown)
+        }
+    }
 }
 
 /// A table per table, and the days that differ.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::book::{Bin, ChBook, DAY_MS, Day, SUM_MODULUS};
 use super::clickhouse::sql::{self, Where};
-use super::clickhouse::{Server, Side};
+use super::clickhouse::{Server, Side, hosted};
 use super::postgres::Session;
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
@@ -24,7 +24,10 @@ const NAMED: usize = 400;
 struct Sum {
     rows: u64,
     updated: i64,
+    host: String,
 }
+
+hosted!(Sum);
 
 /// Whether as many rows created after one moment and up to another (milliseconds) are copied as PostgreSQL has, with
 /// the same sum of `updated_at`. `false` also when that is too much to read.

@@ -150,6 +150,13 @@ impl Ground {
         )
     }
 
+    /// Where ClickHouse listens, and the session that reaches it by another address.
+    pub async fn by(&self, other: impl FnOnce(&str) -> String) -> ClickhouseWork {
+        let at = self.stores.endpoints();
+        let clickhouse_url = other(&at.clickhouse_url);
+        sessions(&Endpoints { clickhouse_url, ..at }).await.1
+    }
+
     /// Rows of `traces` created at a moment (ms) or later.
     pub async fn rows_since(&mut self, from: i64) -> u64 {
         let rows: i64 = sqlx::query_scalar(

@@ -3,6 +3,7 @@
 mod ground;
 mod oracle;
 mod scale;
+mod two_servers;
 mod verb;
 
 use cutover::data::census::postgres::Session;

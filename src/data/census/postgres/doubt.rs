@@ -24,6 +24,10 @@ pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static 
     if book.life != look.life {
         return Some("the statistics began anew");
     }
+    if book.base_rows == 0 {
+        // A first count that was interrupted: days whose rows were updated or deleted since are read again by themselves.
+        return (now != base).then_some(INSERTED);
+    }
     if now.inserted < base.inserted || now.deleted < base.deleted || now.updated < base.updated {
         return Some("the statistics were reset");
     }
@@ -35,7 +39,7 @@ pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static 
     (inserted > seen).then_some(INSERTED)
 }
 
-/// Where nothing was deleted, a day with as many rows as before has the same rows. It is also what a base says that was
+/// Where nothing was deleted, or what was deleted is read again, a day with as many rows as before has the same rows. It is also what a base says that was
 /// made while rows came: their statistics were still to come.
 const INSERTED: &str = "rows were inserted that no open day shows";
 
@@ -51,16 +55,16 @@ pub(super) async fn settle(
 ) -> Result<(), Trouble> {
     let look = side.look.clone();
     let joined = (table == Table::DatasetRunItems).then_some("what is joined may have changed");
-    let mut doubt = reason(book, &look, total).or(joined);
-    let fresh = book.base_rows == 0;
-    if doubt.is_none() && !fresh {
+    let anew = side.anew;
+    let mut doubt = reason(book, &look, total).or(joined).filter(|_| !anew);
+    if doubt.is_none() && !anew {
         let chosen: Vec<Day> = book.days.keys().copied().filter(|day| is_chosen(*day, run)).collect();
         side.rechecked = chosen.len();
         if compare(session, table, book, &chosen, side).await? {
             doubt = Some("a closed day that was counted again at random had changed");
         }
     }
-    if let Some(why) = doubt.filter(|_| !fresh) {
+    if let Some(why) = doubt {
         tracing::info!(target: "census", "{}: {why}: closed days are counted again", table.name());
         let mut from = book.start;
         while from < book.frontier {
@@ -82,7 +86,7 @@ pub(super) async fn settle(
     let known = book.closed_rows() + open;
     let seen = known.cast_signed() - book.base_rows.cast_signed();
     let inserted = look.inserted - book.base.inserted;
-    if fresh || doubt.is_some() || inserted >= seen {
+    if anew || doubt.is_some() || inserted >= seen {
         book.rest(&look, known);
     }
     Ok(())

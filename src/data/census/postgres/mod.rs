@@ -88,6 +88,8 @@ pub struct Side {
     pub stale: usize,
     /// Rows read from the table or its index in this pass.
     pub read: u64,
+    /// Whether this pass counts from the beginning: nothing of it is old.
+    pub anew: bool,
 }
 
 /// A session and what errors call it.
@@ -166,6 +168,7 @@ pub async fn count(
         *book =
             PgBook { relation: look.relation.clone(), start: oldest, frontier: oldest, ..PgBook::default() };
         book.rest(&look, 0);
+        side.anew = true;
     }
     if oldest < book.start {
         // An older row than the first: something was written into the past.

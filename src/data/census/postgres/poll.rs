@@ -46,6 +46,8 @@ pub struct Poll {
     caught_up: bool,
     /// What was counted may not be so any more.
     worn: bool,
+    /// Whether everything that is counted was counted by this poll.
+    anew: bool,
     /// Whether the server counts what comes and goes.
     proven: bool,
     /// Where a recount has come to.
@@ -80,6 +82,7 @@ impl Poll {
             polls: 0,
             caught_up: false,
             worn: false,
+            anew: false,
             proven: false,
             recount: None,
             begun: None,
@@ -106,6 +109,8 @@ impl Poll {
         if self.book.relation != look.relation || oldest < self.book.start {
             let relation = look.relation.clone();
             self.book = PgBook { relation, start: oldest, frontier: oldest, ..PgBook::default() };
+            self.book.rest(&look, 0);
+            self.anew = true;
             (self.running, self.recount, self.worn) = (Running::default(), None, false);
             self.known.clear();
             self.dirty = true;
@@ -218,7 +223,7 @@ impl Poll {
             && look.deleted == base.deleted
             && look.updated >= base.updated
             && inserted > seen;
-        let doubtful = !fresh && !late && doubt::reason(&self.book, look, total).is_some();
+        let doubtful = !(fresh && self.anew) && !late && doubt::reason(&self.book, look, total).is_some();
         // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
         if fresh || (!doubtful && inserted >= seen) {
             self.book.rest(look, total);
@@ -338,7 +343,8 @@ mod tests {
 
     #[test]
     fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
-        let mut poll = Poll::new(Table::Traces, PgBook::default());
+        let first = || Poll { anew: true, ..Poll::new(Table::Traces, PgBook::default()) };
+        let mut poll = first();
         let look = |now, inserted| Look { inserted, now, proves: true, ..Look::default() };
         assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
         assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
@@ -347,9 +353,12 @@ mod tests {
         assert!(poll.judge(&look(61_001, 1_021), 1_020), "one went where no count of new rows sees it");
         assert!(!poll.judge(&look(61_001, 1_021), 1_021), "and here it is one of the open day");
 
-        let mut poll = Poll::new(Table::Traces, PgBook::default());
+        let mut poll = first();
         assert!(!poll.judge(&look(1_000, 990), 1_000));
         let deleted = Look { deleted: 1, ..look(2_000, 1_000) };
         assert!(poll.judge(&deleted, 999), "a deletion is none of the late");
+
+        let mut begun = Poll::new(Table::Traces, PgBook::default());
+        assert!(begun.judge(&look(1_000, 990), 1_000), "rows moved since somebody began to count");
     }
 }
