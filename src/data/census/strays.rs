@@ -110,7 +110,17 @@ mod tests {
 
     fn stand(copied: bool, deleted: bool, version: i64) -> Stand {
         let (deleted, copied) = (u8::from(deleted), u8::from(copied));
-        Stand { project: "p".into(), id: "i".into(), unit: 0, deleted, copied, made: 3, updated: 7, version, host: String::new() }
+        Stand {
+            project: "p".into(),
+            id: "i".into(),
+            unit: 0,
+            deleted,
+            copied,
+            made: 3,
+            updated: 7,
+            version,
+            host: String::new(),
+        }
     }
 
     #[test]

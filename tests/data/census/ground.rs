@@ -150,11 +150,14 @@ impl Ground {
         )
     }
 
-    /// Where ClickHouse listens, and the session that reaches it by another address.
-    pub async fn by(&self, other: impl FnOnce(&str) -> String) -> ClickhouseWork {
-        let at = self.stores.endpoints();
-        let clickhouse_url = other(&at.clickhouse_url);
-        sessions(&Endpoints { clickhouse_url, ..at }).await.1
+    /// Where ClickHouse listens.
+    pub fn clickhouse_url(&self) -> String {
+        self.stores.endpoints().clickhouse_url
+    }
+
+    /// A session that reaches ClickHouse by another address.
+    pub async fn by(&self, url: &str) -> ClickhouseWork {
+        sessions(&Endpoints { clickhouse_url: url.to_owned(), ..self.stores.endpoints() }).await.1
     }
 
     /// Rows of `traces` created at a moment (ms) or later.

@@ -1,7 +1,9 @@
-//! Two servers of ClickHouse behind one address, of which one lags: nothing is counted half here and half there.
+//! What stands between us and ClickHouse: two servers behind one address, of which one lags, and one that is silent.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cutover::data::census::book::ChBook;
@@ -12,8 +14,10 @@ use cutover::domain::Kind;
 use cutover::domain::backfill::Table;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::ground::Ground;
+use crate::common::rehearsal::CUTOVER;
 
 /// What the address does: which requests a pretended second server answers, out of a database of its own.
 #[derive(Debug, Default)]
@@ -24,6 +28,10 @@ struct Turns {
     both: AtomicBool,
     /// The second server alone.
     lagging: AtomicBool,
+    /// What holds a request for ever that has this in it.
+    held: Mutex<Option<&'static str>>,
+    /// One is held.
+    holds: Notify,
 }
 
 /// A request for the pretended second server: another name, another database.
@@ -55,6 +63,11 @@ async fn pretend_two_servers(listener: TcpListener, engine: String, turns: Arc<T
                 }
             }
             let mut request = String::from_utf8(begun).unwrap();
+            let held = *turns.held.lock().unwrap();
+            if held.is_some_and(|word| request.contains(word)) {
+                turns.holds.notify_one();
+                std::future::pending::<()>().await;
+            }
             let odd = turns.asked.fetch_add(1, Ordering::SeqCst) % 2 == 1;
             if turns.lagging.load(Ordering::SeqCst) || odd && turns.both.load(Ordering::SeqCst) {
                 request = to_the_second(&request);
@@ -62,7 +75,8 @@ async fn pretend_two_servers(listener: TcpListener, engine: String, turns: Arc<T
             let request = request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
             let Ok(mut far) = TcpStream::connect(engine).await else { return };
             let mut answer = Vec::new();
-            if far.write_all(request.as_bytes()).await.is_err() || far.read_to_end(&mut answer).await.is_err() {
+            if far.write_all(request.as_bytes()).await.is_err() || far.read_to_end(&mut answer).await.is_err()
+            {
                 return;
             }
             let at = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -70,6 +84,53 @@ async fn pretend_two_servers(listener: TcpListener, engine: String, turns: Arc<T
             let _ = near.write_all(&answer).await;
         });
     }
+}
+
+/// Stands between; gives what it does, and its address.
+async fn between(g: &Ground) -> (Arc<Turns>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let engine = g.clickhouse_url().split("//").nth(1).unwrap().trim_end_matches('/').to_owned();
+    let turns = Arc::new(Turns::default());
+    tokio::spawn(pretend_two_servers(listener, engine, Arc::clone(&turns)));
+    (turns, url)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_census_keeps_what_it_counted() {
+    let Some(mut g) = Ground::new(200).await else { return };
+    g.copy(Table::Traces, "true", 100).await;
+    let (turns, url) = between(&g).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("cutover.toml");
+    std::fs::write(&config, g.config().replace(&g.clickhouse_url(), &url)).unwrap();
+    // The second table is never answered for: by then the first one is counted.
+    *turns.held.lock().unwrap() = Some("'observations'");
+    let mut verb = Command::new(CUTOVER);
+    verb.arg("--config").arg(&config).arg("census").env("XDG_STATE_HOME", folder.path());
+    verb.env("KUBECONFIG", "/nonexistent").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = verb.spawn().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), turns.holds.notified()).await.unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    let words = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(75), "{words}");
+    assert!(words.contains("what was counted is remembered"), "{words}");
+    let kept = walk(folder.path(), &|path| path.to_string_lossy().ends_with(".census.json")).unwrap();
+    let book: census::Book = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    let traces = &book.tables["traces"];
+    assert!(traces.pg.days.len() > 30, "{} days", traces.pg.days.len());
+    assert_eq!(traces.ch.totals().live, 200);
+    g.stop().await;
+}
+
+fn walk(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find_map(|path| if path.is_dir() { walk(&path, wanted) } else { wanted(&path).then_some(path) })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,16 +141,8 @@ async fn a_count_is_of_one_server() {
     g.put("CREATE TABLE lagging.traces AS traces").await;
     g.put("INSERT INTO lagging.traces SELECT * FROM traces ORDER BY id LIMIT 150").await;
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let turns = Arc::new(Turns::default());
-    let work = g
-        .by(|url| {
-            let engine = url.split("//").nth(1).unwrap().trim_end_matches('/').to_owned();
-            tokio::spawn(pretend_two_servers(listener, engine, Arc::clone(&turns)));
-            format!("http://{address}")
-        })
-        .await;
+    let (turns, url) = between(&g).await;
+    let work = g.by(&url).await;
     let server = Server { ch: &work.ask, limit: Duration::from_secs(30) };
     let pass = async |book: &mut ChBook| {
         ch::count(server, spec(Table::Traces), book, &mut Side::default(), None, &mut |_| {}).await
@@ -108,7 +161,8 @@ async fn a_count_is_of_one_server() {
     // Both of them say nothing together, and what one said stays.
     turns.both.store(true, Ordering::SeqCst);
     let known = book.clone();
-    g.put("INSERT INTO traces SELECT * REPLACE (concat('new-', id) AS id) FROM traces ORDER BY id LIMIT 5").await;
+    g.put("INSERT INTO traces SELECT * REPLACE (concat('new-', id) AS id) FROM traces ORDER BY id LIMIT 5")
+        .await;
     let trouble = pass(&mut book).await.unwrap_err();
     assert_eq!(trouble.kind, Kind::Conflict, "{trouble}");
     assert!(trouble.detail.contains("second--"), "{trouble}");
@@ -116,8 +170,9 @@ async fn a_count_is_of_one_server() {
     let (at, pg) = (jiff::Timestamp::now(), &g.pg);
     let (filter, tables) = (Filter::default(), [Table::Traces]);
     let mut counted = census::BookFile::new_book();
-    let refused =
-        census::run((pg, &work), &tables, &filter, &|_| None, at, &mut counted, &mut |_| {}).await.unwrap_err();
+    let refused = census::run((pg, &work), &tables, &filter, &|_| None, at, &mut counted, &mut |_| {})
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, Kind::Conflict, "{refused}");
 
     turns.both.store(false, Ordering::SeqCst);

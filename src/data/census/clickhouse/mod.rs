@@ -84,11 +84,12 @@ pub async fn count(
     if book.relation == known.relation {
         return changed(server, spec, book, (known, now), side, deadline, progress).await;
     }
-    let mut other = ChBook { relation: known.relation.clone(), ..ChBook::default() };
-    let came = changed(server, spec, &mut other, (known, now), side, deadline, progress).await;
+    let other = ChBook { relation: known.relation.clone(), ..ChBook::default() };
+    let before = std::mem::replace(book, other);
+    let came = changed(server, spec, book, (known, now), side, deadline, progress).await;
     // It may be another server's table, and the next answer come from the one that is known.
-    if !matches!(&came, Err(trouble) if trouble.kind == Kind::Conflict) {
-        *book = other;
+    if matches!(&came, Err(trouble) if trouble.kind == Kind::Conflict) {
+        *book = before;
     }
     came
 }

@@ -125,7 +125,8 @@ impl Server<'_> {
     fn same(&self, host: &str, side: &mut Side) -> Result<(), Trouble> {
         match &side.host {
             Some(before) if before != host => {
-                let two = format!("{before} answered, and then {host}: what two servers count does not add up");
+                let two =
+                    format!("{before} answered, and then {host}: what two servers count does not add up");
                 Err(Trouble::new(Kind::Conflict, &self.ch.object, two)
                     .remedy("name one of the servers behind this address, or count again"))
             }
@@ -173,11 +174,9 @@ impl Server<'_> {
             answer => (answer?, true),
         };
         let known = match rows.first() {
-            Some(PartRow { path, engine, host, .. }) => Some(Known {
-                relation: parts::relation(path),
-                engine: engine.clone(),
-                host: host.clone(),
-            }),
+            Some(PartRow { path, engine, host, .. }) => {
+                Some(Known { relation: parts::relation(path), engine: engine.clone(), host: host.clone() })
+            }
             None => self.all(self.ch.query(sql::TABLE).bind(spec.ch), side).await?.pop(),
         };
         let mut all = Parts::new();

@@ -190,7 +190,8 @@ mod tests {
     fn what_raises_doubt() {
         let base = Moved { inserted: 100, updated: 5, deleted: 0 };
         let book = PgBook { base, base_rows: 100, ..PgBook::default() };
-        let look = |inserted, deleted| Look { inserted, deleted, updated: 5, proves: true, ..Look::default() };
+        let look =
+            |inserted, deleted| Look { inserted, deleted, updated: 5, proves: true, ..Look::default() };
         assert_eq!(reason(&book, &look(100, 0), 100), None);
         assert_eq!(reason(&book, &look(110, 0), 110), None, "ten new rows, ten seen");
         assert_eq!(reason(&book, &look(100, 0), 110), None, "the statistics come late");
