@@ -280,6 +280,14 @@ impl ChBook {
         made.filter(|(_, made)| made.copied.rows > 0).map(|(_, made)| made.newest).max()
     }
 
+    /// Newest `created_at` of any entity, in milliseconds: of those that v3 wrote the beginning of the day.
+    pub fn newest(&self) -> Option<i64> {
+        let made = self.units().flat_map(|(_, _, unit)| unit.made.iter());
+        let written =
+            made.filter(|(_, made)| made.written > 0).map(|(day, _)| i64::from(*day) * DAY_MS).max();
+        written.max(self.newest_copied())
+    }
+
     /// Every unit.
     pub fn units(&self) -> impl Iterator<Item = (&str, u16, &Unit)> {
         self.partitions.values().flat_map(|p| {

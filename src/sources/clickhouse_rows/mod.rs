@@ -220,7 +220,7 @@ fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: 
         v3_only,
         doubled: whole.then(|| count(totals.doubled)),
         raw: Some(counted.parts_rows),
-        newest: counted.book.newest_copied().map(moment),
+        newest: counted.book.newest().map(moment),
         t0: shared.ledger.t0(table),
         ..TableRows::unread(table)
     }
