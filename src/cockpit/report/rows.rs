@@ -118,6 +118,6 @@ fn table(model: &Model, table: Table) -> TableReport {
         v3_only: count(clickhouse.and_then(|r| r.v3_only)),
         doubled: count(clickhouse.and_then(|r| r.doubled)),
         t0: postgres.and_then(|r| r.t0),
-        tie_group: postgres.and_then(|r| r.tie_group),
+        tie_group: model.tie_group(table),
     }
 }

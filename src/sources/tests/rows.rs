@@ -181,7 +181,11 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
 }
 
 /// Of three late rows the newest is copied first, as a catch-up does that is killed after its first stretch.
-async fn t0_moves_over_what_is_all_copied(at: &Endpoints, shared: &Arc<Shared>, client: &::clickhouse::Client) {
+async fn t0_moves_over_what_is_all_copied(
+    at: &Endpoints,
+    shared: &Arc<Shared>,
+    client: &::clickhouse::Client,
+) {
     let mut pg = connect(at).await;
     let late = "SELECT (extract(epoch FROM max(created_at)) * 1000)::bigint FROM traces";
     let t0: i64 = sqlx::query_scalar(late).fetch_one(&mut pg).await.unwrap();

@@ -152,7 +152,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
             let why = m.failed_reason.as_deref().unwrap_or("no reason was recorded");
             lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
         }
-        if let Some(ties) = cx.model.rows(Side::Postgres, table).and_then(|r| r.tie_group) {
+        if let Some(ties) = cx.model.tie_group(table) {
             let text = format!(
                 "! {}: {} rows share the cursor's time: it cannot pass",
                 table.name(),
