@@ -20,7 +20,7 @@ use crate::domain::text::clean;
 use crate::domain::units::{Count, grouped};
 use crate::runtime::Clock;
 use crate::runtime::signals::cancelled_at_the_end;
-use crate::sources::ledger::Ledger;
+use crate::sources::ledger::{Found, Ledger};
 
 /// One statement may take this long.
 const STATEMENT: Duration = Duration::from_mins(10);
@@ -72,11 +72,27 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     // What was counted before a failure or a signal is not counted again.
     file.write(&book);
     match answer {
-        Some(answer) => answer.map_err(|trouble| failed(&trouble)),
+        Some(answer) => {
+            let report = answer.map_err(|trouble| failed(&trouble))?;
+            // Of a part of the rows it would say too little.
+            if filter == Filter::default() {
+                remember(&ledger, &report);
+            }
+            Ok(report)
+        }
         None => {
             print::err("interrupted: what was counted is remembered, and the next census goes on from there");
             Err(Exit::Unknown)
         }
+    }
+}
+
+/// What only a look by id finds, for the cockpit to show.
+fn remember(ledger: &Ledger, report: &Report) {
+    for table in report.tables.iter().filter(|t| t.in_clickhouse) {
+        let Some(of) = Table::ALL.into_iter().find(|of| of.name() == table.table) else { continue };
+        let Number { value: rows, estimate } = table.changed;
+        ledger.note_changed(of, Found { rows, estimate, at: report.at.as_millisecond() });
     }
 }
 

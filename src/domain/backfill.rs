@@ -133,6 +133,9 @@ pub struct TableRows {
     pub done: Option<Count>,
     /// PostgreSQL: rows that v2 wrote after T0; nobody copies them. ClickHouse: `None`.
     pub stranded: Option<Count>,
+    /// PostgreSQL: rows that were copied and then changed in v2, and when a census or catch-up counted them: nobody copies
+    /// them again. ClickHouse: `None`.
+    pub changed: Option<(Count, Timestamp)>,
     /// ClickHouse: entities that v3 wrote and v2 cannot see. PostgreSQL: `None`.
     pub v3_only: Option<Count>,
     /// ClickHouse: live rows beside the newest of their id, on another day: no merge takes them away. PostgreSQL: `None`.
@@ -157,6 +160,7 @@ impl TableRows {
             backfill: None,
             done: None,
             stranded: None,
+            changed: None,
             v3_only: None,
             doubled: None,
             raw: None,

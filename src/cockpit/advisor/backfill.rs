@@ -51,6 +51,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
         frozen(model, table, findings);
     }
     stranded(model, findings);
+    changed(model, findings);
 }
 
 /// The table that a migration copies; none for those that this program does not carry out.
@@ -232,6 +233,27 @@ fn stranded(model: &Model, findings: &mut Findings) {
         format!("{} rows are newer than the backfill's start", all.text()),
         evidence.join("\n"),
         "nobody copies them: `cutover catch-up` shows and copies them, again and again until v2 is drained",
+    );
+    act(findings, Remedy::CatchUp);
+}
+
+/// Copied, and changed in v2 since: the cursor does not come back (langfuse.md 9.3).
+fn changed(model: &Model, findings: &mut Findings) {
+    let of = |table: Table| {
+        let (rows, at) = model.rows(Side::Postgres, table)?.changed.filter(|(rows, _)| rows.value > 0)?;
+        Some(format!("{}: {} as of {at:.0}", table.name(), rows.text()))
+    };
+    let evidence: Vec<String> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    if evidence.is_empty() {
+        return;
+    }
+    add(
+        findings,
+        "rows-changed",
+        Severity::Warning,
+        "rows were changed in v2 after they were copied",
+        evidence.join("\n"),
+        "v3 shows them as they were: `cutover catch-up` copies them again, and `cutover census` counts what is left",
     );
     act(findings, Remedy::CatchUp);
 }

@@ -139,6 +139,23 @@ fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
 }
 
 #[test]
+fn rows_changed_since_they_were_copied_are_told_with_their_age() {
+    let mut model = model();
+    let at = "2026-11-22T16:46:20Z".parse().unwrap();
+    let counted = |rows| {
+        let row = TableRows { changed: Some((Count::exact(rows), at)), ..TableRows::unread(Table::Scores) };
+        Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![row], verified: vec![] })
+    };
+    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![]));
+    take(&mut model, SourceId::PostgresRows, counted(0));
+    assert_eq!(ids(&model), Vec::<&str>::new());
+    take(&mut model, SourceId::PostgresRows, counted(4));
+    let told = &advise(&model, Now::at(2))[0];
+    assert_eq!((told.id, told.act), ("rows-changed", Some(Remedy::CatchUp)));
+    assert_eq!(told.evidence, "scores: 4 as of 2026-11-22T16:46:20Z");
+}
+
+#[test]
 fn a_cursor_is_frozen_when_it_stands_still_before_more_than_a_batch() {
     let found = |tag: Option<&str>, size, state, batch_size, readings| {
         let mut model = model();

@@ -144,6 +144,10 @@ async fn rows(
         backfill: below_t0,
         done,
         stranded: below_t0.map(|below| minus(total.count, below)),
+        changed: shared.ledger.changed(table).and_then(|found| {
+            let count = Count { value: found.rows, estimate: found.estimate };
+            Some((count, Timestamp::from_millisecond(found.at).ok()?))
+        }),
         v3_only: None,
         doubled: None,
         raw: None,

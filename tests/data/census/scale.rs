@@ -196,7 +196,7 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
     assert_eq!(first, Count::exact(HISTORY + A_DAY));
     poll_ch(&g, &mut all.book).await;
 
-    let closed = ((now - 3_600_000) / 3_600_000 * 3_600_000).max(low);
+    let closed = ((now - 3_600_000) / 60_000 * 60_000).max(low);
     let mut number = A_DAY;
     for (round, new) in [(1, 25), (2, 100), (3, 0)] {
         if new > 0 {
@@ -250,11 +250,11 @@ async fn poll_both(g: &mut Ground, all: &mut Remembered, number: u64) -> Polled 
     Polled { taken, pg_time, side, ch_time }
 }
 
-/// Rows of the hours that are not closed, and the two ends of the index; units of the new rows.
+/// Rows of the minutes that are not closed, and the two ends of the index; units of the new rows.
 async fn what_is_new_is_read_alone(g: &mut Ground, polled: &Polled, closed: i64, new: u64) {
     let (taken, side) = (polled.taken, &polled.side);
     let hours = g.rows_since(closed).await;
-    assert!(taken <= hours + 10, "{taken} rows taken, {hours} since the last closed hour");
+    assert!(taken <= hours + 10, "{taken} rows taken, {hours} since the last closed minute");
     let granules = 3 * 8_192 * PROJECTS;
     assert!(side.read <= 2_000 + new * 4 + if new > 0 { granules } else { 0 }, "{side:?}");
 }

@@ -125,7 +125,8 @@ async fn an_interrupted_census_keeps_what_it_counted() {
     g.stop().await;
 }
 
-fn walk(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+/// The first file below a folder that is wanted.
+pub fn walk(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     std::fs::read_dir(folder)
         .unwrap()
         .flatten()
