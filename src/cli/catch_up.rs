@@ -25,7 +25,7 @@ use crate::domain::text::clean;
 use crate::domain::units::grouped;
 use crate::runtime::Clock;
 use crate::runtime::signals::cancelled_at_the_end;
-use crate::sources::ledger::Ledger;
+use crate::sources::ledger::{self, Ledger};
 
 /// What its help ends with.
 pub const AFTER: &str = "\
@@ -158,6 +158,7 @@ impl Desk {
         let whole = self.yes && found.left_to_backfill.is_none() && found.rejected_count == 0;
         if let (true, Ok(until)) = (whole, Timestamp::from_millisecond(found.until)) {
             self.ledger.note_t0(table, until);
+            self.ledger.note_changed(table, ledger::Found { rows: 0, estimate: false, at: found.until });
         }
     }
 

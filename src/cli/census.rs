@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::args::CensusArgs;
 use super::exit::Exit;
 use super::print;
@@ -17,7 +19,8 @@ use crate::domain::backfill::Table;
 use crate::domain::text::clean;
 use crate::domain::units::{Count, grouped};
 use crate::runtime::Clock;
-use crate::sources::ledger::Ledger;
+use crate::runtime::signals::cancelled_at_the_end;
+use crate::sources::ledger::{Found, Ledger};
 
 /// One statement may take this long.
 const STATEMENT: Duration = Duration::from_mins(10);
@@ -60,11 +63,37 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
         line.tell(clock.now().mono, &format!("{table}: {}, {rows} rows read", note.what));
     };
     let at = clock.now().wall;
-    let answer = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note).await;
+    let stop = CancellationToken::new();
+    let signals = cancelled_at_the_end(stop.clone());
+    let count = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note);
+    let answer = stop.run_until_cancelled(count).await;
+    signals.abort();
     line.clear();
-    // What was counted before a failure is not counted again.
+    // What was counted before a failure or a signal is not counted again.
     file.write(&book);
-    answer.map_err(|trouble| failed(&trouble))
+    match answer {
+        Some(answer) => {
+            let report = answer.map_err(|trouble| failed(&trouble))?;
+            // Of a part of the rows it would say too little.
+            if filter == Filter::default() {
+                remember(&ledger, &report);
+            }
+            Ok(report)
+        }
+        None => {
+            print::err("interrupted: what was counted is remembered, and the next census goes on from there");
+            Err(Exit::Unknown)
+        }
+    }
+}
+
+/// What only a look by id finds, for the cockpit to show.
+fn remember(ledger: &Ledger, report: &Report) {
+    for table in report.tables.iter().filter(|t| t.in_clickhouse) {
+        let Some(of) = Table::ALL.into_iter().find(|of| of.name() == table.table) else { continue };
+        let Number { value: rows, estimate } = table.changed;
+        ledger.note_changed(of, Found { rows, estimate, at: report.at.as_millisecond() });
+    }
 }
 
 /// A table per table, and the days that differ.

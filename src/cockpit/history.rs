@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 
-use crate::domain::backfill::{Migration, Table};
+use crate::domain::backfill::{Migration, MigrationState, Table};
 use crate::domain::{Mono, Series};
 
 use super::requests::{Requests, Tally};
@@ -68,9 +68,14 @@ pub struct Cursor {
     pub at: Timestamp,
     /// Who held the row.
     pub worker: Option<String>,
-    /// When it went up instead of down.
+    /// When it went up instead of down, until it is below where it stood then.
     pub rise: Option<Rise>,
+    /// Readings in a row that found it here while a worker renewed its lock.
+    pub still: u32,
 }
+
+/// Readings that show that a cursor does not move (langfuse.md 1.5 D).
+const STANDS: u32 = 3;
 
 /// A cursor that went up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +96,21 @@ impl History {
             let past = self.cursors.get(&migration.name);
             let rise = past.and_then(|past| {
                 let rise = Rise { from: past.at, to: at, before: past.worker.clone() };
-                if at > past.at { Some(rise) } else { past.rise.clone() }
+                if at > past.at { Some(rise) } else { past.rise.clone().filter(|rise| at >= rise.from) }
             });
             let worker = migration.worker.clone();
-            self.cursors.insert(migration.name.clone(), Cursor { at, worker, rise });
+            let still = match past {
+                _ if migration.state != MigrationState::Running => 0,
+                Some(past) if past.at == at && past.worker == worker => past.still.saturating_add(1),
+                _ => 1,
+            };
+            self.cursors.insert(migration.name.clone(), Cursor { at, worker, rise, still });
         }
+    }
+
+    /// Whether the cursor of a running migration was at the same place in three readings or more.
+    pub fn stands_still(&self, migration: &str) -> bool {
+        self.cursors.get(migration).is_some_and(|cursor| cursor.still >= STANDS)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::backfill::{Migration, Progress, Side, Table, TableRows};
+use crate::domain::backfill::{Migration, MigrationState, Progress, Side, Table, TableRows, default_batch};
+use crate::domain::cluster::Role;
 use crate::domain::traffic::Route;
 use crate::domain::units::Count;
 use crate::domain::{Now, SourceId, Split};
@@ -178,6 +179,25 @@ impl Model {
             _ => None,
         };
         Progress { share, rate, eta }
+    }
+
+    /// `batchSize` of a migration: its row's, or the default of the worker's version; `None` when neither is known.
+    pub fn batch(&self, migration: &Migration) -> Option<u64> {
+        let worker = || self.facts.cluster.value()?.of(Role::Worker);
+        migration.batch_size.or_else(|| default_batch(&worker()?.tag))
+    }
+
+    /// Rows at the cursor of a table that it cannot pass, as many as a batch or more with one `created_at`: by the
+    /// batch size, or by a cursor that does not move where that is not known.
+    pub fn tie_group(&self, table: Table) -> Option<u64> {
+        let migration = self.migration(table)?;
+        if matches!(migration.state, MigrationState::Finished | MigrationState::Dormant) {
+            return None;
+        }
+        let size = self.rows(Side::Postgres, table)?.tie_group?;
+        let batch = self.batch(migration);
+        let stops = batch.map_or_else(|| self.history.stands_still(&migration.name), |batch| size >= batch);
+        stops.then_some(size)
     }
 
     /// What v2 would not see after a move back.

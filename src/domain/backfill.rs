@@ -47,6 +47,17 @@ impl Table {
     }
 }
 
+/// `batchSize` of the copying migrations where their row does not say: 5000 until v3.34, 1000 since (langfuse.md 0, 1.3).
+/// `None` for a tag that names no release.
+pub fn default_batch(tag: &str) -> Option<u64> {
+    let mut numbers = tag.trim_start_matches('v').split('.').map_while(|n| n.parse::<u32>().ok());
+    let release = (numbers.next()?, numbers.next()?);
+    Some(if release < (3, 35) { 5_000 } else { SMALLEST_BATCH })
+}
+
+/// The smallest default of any version.
+pub const SMALLEST_BATCH: u64 = 1_000;
+
 /// What Langfuse's own screen cannot tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MigrationState {
@@ -122,6 +133,9 @@ pub struct TableRows {
     pub done: Option<Count>,
     /// PostgreSQL: rows that v2 wrote after T0; nobody copies them. ClickHouse: `None`.
     pub stranded: Option<Count>,
+    /// PostgreSQL: rows that were copied and then changed in v2, and when a census or catch-up counted them: nobody copies
+    /// them again. ClickHouse: `None`.
+    pub changed: Option<(Count, Timestamp)>,
     /// ClickHouse: entities that v3 wrote and v2 cannot see. PostgreSQL: `None`.
     pub v3_only: Option<Count>,
     /// ClickHouse: live rows beside the newest of their id, on another day: no merge takes them away. PostgreSQL: `None`.
@@ -132,7 +146,8 @@ pub struct TableRows {
     pub newest: Option<Timestamp>,
     /// T0 as far as it is known.
     pub t0: Option<Timestamp>,
-    /// Size of the tie group at the cursor, when it is at least the batch size: the cursor cannot pass it.
+    /// Size of the tie group at the cursor, when it is as large as a batch may be: whether the cursor cannot pass it
+    /// depends on the worker's version, where its row does not say the batch size.
     pub tie_group: Option<u64>,
 }
 
@@ -145,6 +160,7 @@ impl TableRows {
             backfill: None,
             done: None,
             stranded: None,
+            changed: None,
             v3_only: None,
             doubled: None,
             raw: None,

@@ -22,6 +22,19 @@ struct Book {
     t0: BTreeMap<String, i64>,
     /// The relation that each T0 belongs to.
     relation: BTreeMap<String, String>,
+    /// By table, what the last look by id found changed.
+    changed: BTreeMap<String, Found>,
+}
+
+/// Rows that were copied and then changed in v2, as the last census or catch-up found them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// How many.
+    pub rows: u64,
+    /// Whether not all of them could be looked at.
+    pub estimate: bool,
+    /// When, in milliseconds.
+    pub at: i64,
 }
 
 /// T0 of all tables.
@@ -77,6 +90,7 @@ impl Ledger {
             let known = book.relation.insert(table.name().to_owned(), relation.to_owned());
             if known.is_some_and(|known| known != relation) {
                 book.t0.remove(table.name());
+                book.changed.remove(table.name());
             }
         });
     }
@@ -85,6 +99,16 @@ impl Ledger {
     pub fn t0(&self, table: Table) -> Option<Timestamp> {
         self.with(|book| book.t0.get(table.name()).copied())
             .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+    }
+
+    /// What was found changed at last.
+    pub fn changed(&self, table: Table) -> Option<Found> {
+        self.with(|book| book.changed.get(table.name()).copied())
+    }
+
+    /// Notes what a look at the whole table found.
+    pub fn note_changed(&self, table: Table, found: Found) {
+        self.with(|book| book.changed.insert(table.name().to_owned(), found));
     }
 
     /// Notes a moment that a backfill covers: a cursor, or the newest copied row. The newest counts.
@@ -138,11 +162,14 @@ mod tests {
         ledger.note_relation(Table::Traces, "a/1");
         ledger.note_t0(Table::Traces, Timestamp::from_millisecond(5).unwrap());
         ledger.note_t0(Table::Traces, Timestamp::from_millisecond(4).unwrap());
+        let found = Found { rows: 3, estimate: false, at: 7 };
+        ledger.note_changed(Table::Traces, found);
         let again = Ledger::open(Some(file));
         again.note_relation(Table::Traces, "a/1");
         assert_eq!(again.t0(Table::Traces).unwrap().as_millisecond(), 5);
+        assert_eq!(again.changed(Table::Traces), Some(found));
         again.note_relation(Table::Traces, "b/1");
-        assert_eq!(again.t0(Table::Traces), None);
+        assert_eq!((again.t0(Table::Traces), again.changed(Table::Traces)), (None, None));
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
 
-use crate::common::rehearsal::Rehearsal;
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::forward::{ask, compare, forget, spawn, sql, until, waiting};
 use crate::sides;
 
@@ -76,6 +76,48 @@ async fn rate_and_max_load_slow_it_down() {
     let full = verify("100");
     let fifth = verify("10");
     assert!(fifth > full * 3 / 2, "{fifth:?} at a tenth, {full:?} at full speed");
+}
+
+#[tokio::test]
+async fn who_cannot_see_the_load_is_told_so() {
+    let rehearsal = waiting("60", &[]).await;
+    sql(
+        &rehearsal,
+        "CREATE ROLE narrow LOGIN PASSWORD 'narrow'; GRANT ALL ON ALL TABLES IN SCHEMA public TO narrow",
+    )
+    .await;
+    let config = rehearsal.dir().join("narrow.toml");
+    let text = std::fs::read_to_string(rehearsal.config()).unwrap();
+    let url = rehearsal.field("postgres_url");
+    let (way, place) = url.split_once("://").unwrap();
+    let place = place.split_once('@').map_or(place, |(_, place)| place);
+    let narrow = text.replace(url, &format!("{way}://narrow:narrow@{place}"));
+    assert_ne!(narrow, text);
+    std::fs::write(&config, narrow).unwrap();
+    let run = || {
+        let mut verb = std::process::Command::new(CUTOVER);
+        verb.arg("--config").arg(&config).args([
+            "backfill",
+            "run",
+            "--table",
+            "traces",
+            "--max-load",
+            "5",
+            "--yes",
+        ]);
+        let output = verb.stdin(std::process::Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, words) = run();
+    assert_eq!(code, Some(4), "{words}");
+    assert!(words.contains("GRANT pg_read_all_stats"), "{words}");
+    assert_eq!(
+        ask(&rehearsal, "SELECT count(*)::text FROM background_migrations WHERE worker_id IS NOT NULL").await,
+        "0"
+    );
+    sql(&rehearsal, "GRANT pg_read_all_stats TO narrow").await;
+    let (code, words) = run();
+    assert_eq!(code, Some(0), "{words}");
 }
 
 /// Runs a verb to its end; gives its exit code and the most memory that it held, in MiB (`VmHWM`, proc(5)).

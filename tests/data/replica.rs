@@ -171,4 +171,27 @@ async fn a_replica_says_the_same_and_its_lag_is_told() {
     assert_eq!(findings(&after), findings(&verify(&rehearsal.config())));
     assert_eq!(findings(&after).len(), 20 + 5 + 3 + 4);
     assert!(!after["notes"].to_string().contains("paused"), "{after:#}");
+    counted(&rehearsal, &replica, &config).await;
+}
+
+/// A standby counts no movements: what happens in closed days is in the next census all the same.
+async fn counted(rehearsal: &Rehearsal, replica: &Replica, config: &Path) {
+    let census = || {
+        let mut command = Command::new(CUTOVER);
+        command.arg("--config").arg(config).args(["census", "--table", "scores", "--json"]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let number = |name: &str| {
+            assert_eq!(told["tables"][0][name]["estimate"], false, "{name}: {told:#}");
+            told["tables"][0][name]["value"].as_i64().unwrap()
+        };
+        (number("postgres"), number("gone"), number("changed"))
+    };
+    let (rows, gone, changed) = census();
+    assert_eq!(census(), (rows, gone, changed));
+    let old = "(SELECT id FROM scores ORDER BY created_at LIMIT 1)";
+    sql(rehearsal, &format!("DELETE FROM scores WHERE id = {old}")).await;
+    sql(rehearsal, &format!("UPDATE scores SET updated_at = now() WHERE id = {old}")).await;
+    replica.caught_up(rehearsal).await;
+    assert_eq!(census(), (rows - 1, gone + 1, changed + 1));
 }

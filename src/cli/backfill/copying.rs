@@ -14,9 +14,11 @@ use crate::cli::book::Book;
 use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::cli::progress::Line;
-use crate::cli::stores::Stores;
+use crate::cli::stores::{Stores, failed};
 use crate::config::Config;
-use crate::data::backfill::{Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin};
+use crate::data::backfill::{
+    Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin, may_see_load,
+};
 use crate::data::lock::{Denied, Start};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::Kind;
@@ -38,6 +40,11 @@ pub(super) async fn run(
     args: &BackfillArgs,
     start: Start,
 ) -> Exit {
+    if args.max_load.is_some()
+        && let Err(trouble) = may_see_load(&tools.pg).await
+    {
+        return failed(&trouble);
+    }
     let book = match Book::open(config, "backfill") {
         Ok(book) => book,
         Err(exit) => return exit,

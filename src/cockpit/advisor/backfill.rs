@@ -3,7 +3,7 @@
 use crate::domain::backfill::{Migration, MigrationState, Side, Table};
 use crate::domain::cluster::Role;
 use crate::domain::units::{Count, grouped, span};
-use crate::domain::{Now, Split};
+use crate::domain::{Now, SourceId, Split};
 
 use super::super::Model;
 use super::super::remedy::Remedy;
@@ -51,6 +51,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
         frozen(model, table, findings);
     }
     stranded(model, findings);
+    changed(model, findings);
 }
 
 /// The table that a migration copies; none for those that this program does not carry out.
@@ -99,6 +100,9 @@ fn never_started(model: &Model, migrations: &[Migration], findings: &mut Finding
         return;
     };
     let Some(worker) = model.facts.cluster.value().and_then(|c| c.of(Role::Worker)) else {
+        if model.facts.failure(SourceId::Cluster).is_some() {
+            nobody_claims(next, findings);
+        }
         return;
     };
     if worker.migrations_enabled == Some(false) {
@@ -126,6 +130,25 @@ fn never_started(model: &Model, migrations: &[Migration], findings: &mut Finding
     }
 }
 
+/// The same where no cluster can be read: the row alone says that nobody has it, not whether a worker should.
+fn nobody_claims(next: &Migration, findings: &mut Findings) {
+    if next.worker.is_some() || next.cursor.is_some() {
+        return;
+    }
+    add(
+        findings,
+        "backfill-never-started",
+        Severity::Info,
+        format!("{} waits and no worker has ever claimed it", next.name),
+        "worker_id is empty and there is no cursor; the cluster is not read, so that it is not known whether a worker runs",
+        "a worker looks once, at its start: where one runs with LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS=true, restart it after web \
+         has migrated",
+    );
+    if let Some(table) = table(next) {
+        act(findings, Remedy::Copy(table));
+    }
+}
+
 /// What v2 writes after T0 is copied by nobody (langfuse#5776).
 fn beside_v2(model: &Model, migrations: &[Migration], findings: &mut Findings) {
     let Some(m) = migrations.iter().find(|m| m.state == MigrationState::Running) else {
@@ -145,24 +168,40 @@ fn beside_v2(model: &Model, migrations: &[Migration], findings: &mut Findings) {
 }
 
 fn frozen(model: &Model, table: Table, findings: &mut Findings) {
-    let Some(size) = model.rows(Side::Postgres, table).and_then(|r| r.tie_group) else {
+    let (Some(size), Some(m)) = (model.tie_group(table), model.migration(table)) else {
         return;
     };
-    let migration = model.migration(table);
-    let cursor = migration.and_then(|m| m.cursor).map_or_else(|| "-".into(), |t| format!("{t:.0}"));
-    let batch = migration.and_then(|m| m.batch_size).map_or_else(|| "its default".into(), |b| b.to_string());
+    let running = m.state == MigrationState::Running;
+    let still = model.history.stands_still(&m.name);
+    // A worker that has only just come there may be about to fail for another reason.
+    if running && !still {
+        return;
+    }
+    let cursor = m.cursor.map_or_else(|| "-".into(), |t| format!("{t:.0}"));
+    let batch = model.batch(m).map_or_else(|| "not known".into(), |b| b.to_string());
+    let size = grouped(size);
+    let severity = if running { Severity::Critical } else { Severity::Warning };
+    let moves = if running { ", it does not move while its lock is renewed" } else { "" };
+    // A worker that stands still keeps its lock fresh: nobody else gets it.
+    let first = if running {
+        "stop the worker (LANGFUSE_ENABLE_BACKGROUND_MIGRATIONS=false, or no replicas), its lock is nobody's a minute later. Then \
+         "
+    } else {
+        ""
+    };
     add(
         findings,
         "cursor-frozen",
-        Severity::Critical,
+        severity,
         format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
-        format!("{} rows at {cursor}, batch size {batch} [#7117]", grouped(size)),
+        format!("{size} rows at {cursor}, batch size {batch}{moves} [#7117]"),
         format!(
-            "`cutover backfill run` copies a group of any size; or set args.batchSize above {} on its row and restart the worker",
-            grouped(size)
+            "{first}`cutover backfill run` copies a group of any size; or set args.batchSize above {size} on its row and start the worker again"
         ),
     );
-    act(findings, Remedy::Copy(table));
+    if !running {
+        act(findings, Remedy::Copy(table));
+    }
 }
 
 /// One finding for all tables: it is one cause, and one remedy.
@@ -194,6 +233,27 @@ fn stranded(model: &Model, findings: &mut Findings) {
         format!("{} rows are newer than the backfill's start", all.text()),
         evidence.join("\n"),
         "nobody copies them: `cutover catch-up` shows and copies them, again and again until v2 is drained",
+    );
+    act(findings, Remedy::CatchUp);
+}
+
+/// Copied, and changed in v2 since: the cursor does not come back (langfuse.md 9.3).
+fn changed(model: &Model, findings: &mut Findings) {
+    let of = |table: Table| {
+        let (rows, at) = model.rows(Side::Postgres, table)?.changed.filter(|(rows, _)| rows.value > 0)?;
+        Some(format!("{}: {} as of {at:.0}", table.name(), rows.text()))
+    };
+    let evidence: Vec<String> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    if evidence.is_empty() {
+        return;
+    }
+    add(
+        findings,
+        "rows-changed",
+        Severity::Warning,
+        "rows were changed in v2 after they were copied",
+        evidence.join("\n"),
+        "v3 shows them as they were: `cutover catch-up` copies them again, and `cutover census` counts what is left",
     );
     act(findings, Remedy::CatchUp);
 }

@@ -71,6 +71,11 @@ fn reasons_of_failures_have_their_own_remedies() {
     for (reason, remedy) in [
         ("Transaction failed due to a write conflict or a deadlock", "#6198"),
         ("ClickHouse traces table does not exist", "web is ready"),
+        ("Failed to convert rust `String` into napi `string`", "set args.batchSize lower"),
+        (
+            "Cannot parse JSON object here: expected '{' before: '5': (while reading key metadata) Code: 27",
+            "bare number or boolean",
+        ),
         ("something new", "mend the cause"),
     ] {
         let mut model = model();
@@ -109,7 +114,10 @@ fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
     take(
         &mut model,
         SourceId::Migrations,
-        Fact::Migrations(vec![migration(Table::Scores, MigrationState::Finished)]),
+        Fact::Migrations(vec![
+            migration(Table::Traces, MigrationState::Finished),
+            Migration { batch_size: Some(1_000), ..migration(Table::Scores, MigrationState::Queued) },
+        ]),
     );
     take(
         &mut model,
@@ -124,10 +132,73 @@ fn a_tie_group_is_found_by_table_and_stranded_rows_once_for_all() {
             verified: vec![],
         }),
     );
-    assert_eq!(ids(&model), ["cursor-frozen", "rows-stranded"]);
-    let finding = &advise(&model, Now::at(2))[1];
+    assert_eq!(ids(&model), ["rows-stranded", "cursor-frozen"]);
+    let finding = &advise(&model, Now::at(2))[0];
     assert_eq!((finding.severity, finding.title.split(' ').next()), (Severity::Critical, Some("11")));
     assert_eq!(finding.evidence, "traces: 7 after T0 -\nscores: 4 after T0 -");
+}
+
+#[test]
+fn rows_changed_since_they_were_copied_are_told_with_their_age() {
+    let mut model = model();
+    let at = "2026-11-22T16:46:20Z".parse().unwrap();
+    let counted = |rows| {
+        let row = TableRows { changed: Some((Count::exact(rows), at)), ..TableRows::unread(Table::Scores) };
+        Fact::Rows(RowsFact { side: Side::Postgres, tables: vec![row], verified: vec![] })
+    };
+    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![]));
+    take(&mut model, SourceId::PostgresRows, counted(0));
+    assert_eq!(ids(&model), Vec::<&str>::new());
+    take(&mut model, SourceId::PostgresRows, counted(4));
+    let told = &advise(&model, Now::at(2))[0];
+    assert_eq!((told.id, told.act), ("rows-changed", Some(Remedy::CatchUp)));
+    assert_eq!(told.evidence, "scores: 4 as of 2026-11-22T16:46:20Z");
+}
+
+#[test]
+fn a_cursor_is_frozen_when_it_stands_still_before_more_than_a_batch() {
+    let found = |tag: Option<&str>, size, state, batch_size, readings| {
+        let mut model = model();
+        if let Some(tag) = tag {
+            take(&mut model, SourceId::Cluster, cluster(|_, worker| worker.tag = tag.into()));
+        }
+        let cursor = "2024-05-03T10:00:00Z".parse().ok();
+        let row = Migration { cursor, batch_size, ..migration(Table::Traces, state) };
+        (0..readings).for_each(|_| model.history.follow(std::slice::from_ref(&row)));
+        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![row]));
+        let rows = TableRows { tie_group: Some(size), ..TableRows::unread(Table::Traces) };
+        let fact = RowsFact { side: Side::Postgres, tables: vec![rows], verified: vec![] };
+        take(&mut model, SourceId::PostgresRows, Fact::Rows(fact));
+        advise(&model, Now::at(2)).into_iter().find(|f| f.id == "cursor-frozen")
+    };
+    use MigrationState::{Running, Stalled};
+    assert_eq!(found(Some("3.29.0"), 4_999, Running, None, 9), None, "its batch is 5000");
+    assert_eq!(found(Some("3.29.0"), 5_000, Running, None, 2), None, "not yet");
+    let told = found(Some("3.29.0"), 5_000, Running, None, 3).unwrap();
+    assert_eq!((told.severity, told.act), (Severity::Critical, None), "the lock is fresh: nobody gets it");
+    assert!(told.remedy.starts_with("stop the worker"), "{}", told.remedy);
+    assert!(told.evidence.contains("batch size 5000, it does not move"), "{}", told.evidence);
+    assert!(found(Some("3.100.0"), 4_999, Running, None, 3).is_some(), "1000 since 3.35");
+    assert!(found(Some("3.29.0"), 1_200, Running, Some(1_200), 3).is_some(), "the row says it");
+    let told = found(Some("3.29.0"), 5_000, Stalled, None, 3).unwrap();
+    assert_eq!((told.severity, told.act), (Severity::Warning, Some(Remedy::Copy(Table::Traces))));
+    // Without a version what is seen decides.
+    assert!(found(None, 4_999, Running, None, 3).is_some());
+    assert_eq!(found(Some("3"), 4_999, Stalled, None, 3), None);
+}
+
+#[test]
+fn without_a_cluster_the_row_alone_says_that_nobody_began() {
+    let mut model = model();
+    let queued =
+        Migration { worker: None, lock_age: None, ..migration(Table::Traces, MigrationState::Queued) };
+    take(&mut model, SourceId::Migrations, Fact::Migrations(vec![queued]));
+    assert_eq!(ids(&model), Vec::<&str>::new(), "the cluster may still be read");
+    let trouble = Trouble::new(Kind::NotConfigured, "cluster", "there is no kubeconfig");
+    model.facts.take(SourceId::Cluster, Err(trouble), Now::at(1).mono);
+    let told = &advise(&model, Now::at(2))[0];
+    assert_eq!((told.id, told.severity), ("backfill-never-started", Severity::Info));
+    assert_eq!(told.act, Some(Remedy::Copy(Table::Traces)));
 }
 
 #[test]
@@ -250,8 +321,15 @@ fn a_cursor_that_goes_back_up_is_told_while_the_migration_runs() {
     let found = advise(&model, Now::at(2));
     assert_eq!(found[0].id, "cursor-went-back");
     assert!(found[0].evidence.contains("1970-01-20") && found[0].evidence.contains("worker a before, b now"));
-    read(&mut model, Migration { state: MigrationState::Finished, ..at(18, "b") });
-    assert_eq!(ids(&model), Vec::<&str>::new());
+    let mut finished = model.clone();
+    read(&mut finished, Migration { state: MigrationState::Finished, ..at(19, "b") });
+    assert_eq!(ids(&finished), Vec::<&str>::new());
+    read(&mut model, at(18, "b"));
+    assert_eq!(
+        ids(&model),
+        Vec::<&str>::new(),
+        "it is past where it stood: nothing is copied twice any more"
+    );
 }
 
 #[test]

@@ -68,6 +68,10 @@ pub struct TableReport {
     pub eta_seconds: Option<f64>,
     /// Rows v2 wrote after T0: nobody copies them.
     pub stranded: Option<CountReport>,
+    /// Rows copied and then changed in v2, as the last census or catch-up counted them: nobody copies them again.
+    pub changed: Option<CountReport>,
+    /// When that was.
+    pub changed_at: Option<Timestamp>,
     /// Entities that v3 wrote and v2 cannot see.
     pub v3_only: Option<CountReport>,
     /// Live rows in ClickHouse beside the newest of their id, on another day.
@@ -115,9 +119,11 @@ fn table(model: &Model, table: Table) -> TableReport {
         rows_per_second: progress.rate,
         eta_seconds: progress.eta.map(seconds),
         stranded: count(postgres.and_then(|r| r.stranded)),
+        changed: count(postgres.and_then(|r| r.changed).map(|(rows, _)| rows)),
+        changed_at: postgres.and_then(|r| r.changed).map(|(_, at)| at),
         v3_only: count(clickhouse.and_then(|r| r.v3_only)),
         doubled: count(clickhouse.and_then(|r| r.doubled)),
         t0: postgres.and_then(|r| r.t0),
-        tie_group: postgres.and_then(|r| r.tie_group),
+        tie_group: model.tie_group(table),
     }
 }

@@ -183,8 +183,10 @@ mod tests {
     use super::*;
     use crate::cockpit::msg::{Answer, Msg};
     use crate::cockpit::update::desk::Desk;
-    use crate::domain::backfill::{Migration, MigrationState, Table};
+    use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
+    use crate::domain::units::Count;
     use crate::domain::{Fact, Kind, SourceId};
+    use crate::shift::plan::tests::route;
 
     /// A cockpit that sees a failed migration.
     fn desk(armed: bool) -> Desk {
@@ -252,6 +254,46 @@ mod tests {
         assert!(effects.contains(&Effect::PollNow(None)) && desk.model.work.is_none());
         assert!(desk.log().contains("was stopped") && desk.log().contains("interrupted"), "{}", desk.log());
         assert!(!desk.log().contains("detail"), "{}", desk.log());
+    }
+
+    /// Each through the list, its dry run, its first frame and the switch to "go".
+    #[test]
+    fn a_copy_and_a_way_back_go_through_the_same_dialog() {
+        let through = |desk: &mut Desk, remedy: Remedy| {
+            desk.key(Code::Char('a'));
+            let at = offered(&desk.model).iter().position(|offered| *offered == remedy).unwrap();
+            (0..at).for_each(|_| _ = desk.key(Code::Down));
+            assert_eq!(desk.key(Code::Enter), [Effect::PlanRemedy(remedy, desk.model.asked)]);
+            desk.told(remedy, Told::Plan(desk.model.asked, Ok(ended(1, &["5 rows"]))));
+            desk.say(Msg::DialogShown);
+            desk.key(Code::Tab);
+            assert!(desk.key(Code::Enter).contains(&Effect::RunRemedy(remedy)), "{remedy:?}");
+            assert_eq!(desk.model.work.as_ref().map(|w| w.remedy), Some(remedy));
+            let effects = desk.told(remedy, Told::Done(Ok(ended(0, &["done"]))));
+            assert!(effects.contains(&Effect::PollNow(None)) && desk.model.work.is_none());
+        };
+        let mut desk = desk(true);
+        let stalled = Migration {
+            name: Table::Scores.migration().into(),
+            state: MigrationState::Stalled,
+            cursor: None,
+            lock_age: None,
+            worker: Some("w".into()),
+            failed_reason: None,
+            batch_size: None,
+            finished_at: None,
+        };
+        desk.fact(SourceId::Migrations, Fact::Migrations(vec![stalled]));
+        through(&mut desk, Remedy::Copy(Table::Scores));
+        assert_eq!(Remedy::Copy(Table::Scores).run(), ["backfill", "run", "--table", "scores", "--yes"]);
+
+        assert!(!offered(&desk.model).contains(&Remedy::Restore), "v3 has nothing of its own");
+        desk.fact(SourceId::Traffic, Fact::Traffic(vec![route(0)]));
+        let written = TableRows { v3_only: Some(Count::exact(7)), ..TableRows::unread(Table::Traces) };
+        let rows = RowsFact { side: Side::Clickhouse, tables: vec![written], verified: vec![] };
+        desk.fact(SourceId::ClickhouseRows, Fact::Rows(rows));
+        through(&mut desk, Remedy::Restore);
+        assert_eq!(Remedy::Restore.run(), ["restore", "--yes"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 
 use super::line::Line;
 use super::range::Range;
-use super::throttle::Throttle;
+use super::throttle::{Throttle, Working};
 use super::{Options, Tools, Watch};
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::native::Block;
@@ -111,7 +111,7 @@ struct Sink<'a> {
     /// Rows and bytes of the insert that is open.
     rows: u64,
     bytes: usize,
-    insert: Option<InsertFormatted>,
+    insert: Option<(InsertFormatted, Working<'a>)>,
 }
 
 impl<'a> Sink<'a> {
@@ -137,7 +137,7 @@ impl<'a> Sink<'a> {
 
     async fn send(&mut self, size: usize) -> Result<(), Trouble> {
         let job = self.job;
-        let insert = self.insert.get_or_insert_with(|| job.open());
+        let (insert, _) = self.insert.get_or_insert_with(|| (job.open(), job.throttle.works()));
         self.bytes += size;
         insert.send(Bytes::from(self.block.drain())).await.map_err(|e| job.tools.ch.trouble(&e))
     }
@@ -147,8 +147,9 @@ impl<'a> Sink<'a> {
         if size > 0 {
             self.send(size).await?;
         }
-        let Some(insert) = self.insert.take() else { return Ok(()) };
+        let Some((insert, working)) = self.insert.take() else { return Ok(()) };
         insert.end().await.map_err(|e| self.job.tools.ch.trouble(&e))?;
+        drop(working);
         done.rows += self.rows;
         done.bytes += self.bytes as u64;
         self.job.throttle.spend(self.rows);

@@ -19,6 +19,7 @@ mod throttle;
 
 pub use copy::insert;
 pub use run::{begin, copy_table, could_begin};
+pub use throttle::may_see_load;
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! One rule: a copy waits between inserts, never within one; what is still to be read of its range waits in PostgreSQL's
 //! COPY, and a range is 64 MiB at most but for a single moment.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use serde::Deserialize;
 
 use super::line::Line;
 use super::{Options, Tools, Wait, Watch};
+use crate::clients::work::PostgresWork;
 use crate::data::clock;
-use crate::domain::Trouble;
+use crate::domain::{Kind, Trouble};
 
 /// Active parts of one partition at which inserts wait for merges; the server itself slows down at 1000 and refuses at
 /// 3000 (`parts_to_delay_insert`, `parts_to_throw_insert`).
@@ -19,13 +21,34 @@ const MANY_PARTS: u64 = 600;
 /// Between two looks at a busy database.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A busy database may not answer: so long that is taken for busy, then the copy's own statements say what is wrong.
+const BLIND: Duration = Duration::from_secs(30);
+
+/// Whether this user sees what others' sessions do, without which `--max-load` waits for nobody.
+///
+/// # Errors
+/// It does not, or cannot be asked.
+pub async fn may_see_load(pg: &PostgresWork) -> Result<(), Trouble> {
+    let mut session = pg.session().await?;
+    // Superusers have every role.
+    let sees: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")
+        .fetch_one(&mut session)
+        .await
+        .map_err(|e| pg.trouble(&e))?;
+    if sees {
+        return Ok(());
+    }
+    Err(Trouble::new(Kind::Refused, &pg.object, "--max-load cannot see what others' sessions do")
+        .remedy("GRANT pg_read_all_stats TO this user, or use --rate instead"))
+}
+
 /// Shared by the jobs of one copy.
 #[derive(Debug)]
 pub(super) struct Throttle {
     rate: Option<f64>,
     max_load: Option<u32>,
-    /// Statements of our own that may be at work in ClickHouse: the inserts, and the question.
-    own: u64,
+    /// Inserts of our own that are at work in ClickHouse.
+    own: AtomicU64,
     /// When the next row may be sent at this rate.
     due: Mutex<Instant>,
     /// One job looks for all of them; the others wait for what it sees.
@@ -37,7 +60,19 @@ pub(super) struct Throttle {
 struct Looked {
     at: Option<Instant>,
     wait: Option<Wait>,
+    /// Since when there is no answer.
+    blind: Option<Instant>,
     line: Line,
+}
+
+/// An insert at work, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Working<'a>(&'a AtomicU64);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(::clickhouse::Row, Deserialize)]
@@ -51,14 +86,21 @@ impl Throttle {
         Self {
             rate: options.rate.filter(|rate| *rate > 0.0),
             max_load: options.max_load,
-            own: options.jobs as u64 + 1,
+            own: AtomicU64::new(0),
             due: Mutex::new(clock::mono()),
             looked: tokio::sync::Mutex::new(Looked {
                 at: None,
                 wait: None,
+                blind: None,
                 line: Line::new(&tools.pg, &["SET statement_timeout = '5s'"]),
             }),
         }
+    }
+
+    /// Counts an insert as our own.
+    pub(super) fn works(&self) -> Working<'_> {
+        self.own.fetch_add(1, Ordering::Relaxed);
+        Working(&self.own)
     }
 
     /// Counts rows that were sent.
@@ -94,12 +136,19 @@ impl Throttle {
         let mut looked = self.looked.lock().await;
         if looked.at.is_none_or(|at| clock::since(at) >= LOOK) {
             looked.at = Some(clock::mono());
-            // A question that is not answered holds nobody up: the insert itself will say what is wrong.
             let seen = self.look(tools, table, &mut looked.line).await;
-            looked.wait = seen.unwrap_or_else(|trouble| {
-                tracing::warn!(target: "backfill", "how busy the databases are is not known: {trouble}");
-                None
-            });
+            looked.wait = match seen {
+                Ok(wait) => {
+                    looked.blind = None;
+                    wait
+                }
+                Err(trouble) => {
+                    tracing::warn!(target: "backfill", "how busy the databases are is not known: {trouble}");
+                    let since = *looked.blind.get_or_insert_with(clock::mono);
+                    let asked = self.max_load.is_some() && clock::since(since) < BLIND;
+                    asked.then_some(Wait::Trouble)
+                }
+            };
         }
         looked.wait
     }
@@ -124,7 +173,9 @@ impl Throttle {
         .await
         .map_err(|e| tools.pg.trouble(&e));
         let active = active.inspect_err(|_| line.drop_session())?;
-        let busy = active.unsigned_abs() > most || load.queries.saturating_sub(self.own) > most;
+        // The question itself is one of them.
+        let own = self.own.load(Ordering::Relaxed) + 1;
+        let busy = active.unsigned_abs() > most || load.queries.saturating_sub(own) > most;
         Ok(busy.then_some(Wait::Load))
     }
 }

@@ -119,6 +119,8 @@ pub struct PgBook {
     pub base: Moved,
     /// Rows, closed and open, at that moment.
     pub base_rows: u64,
+    /// When those statistics began.
+    pub life: String,
     /// Days with rows.
     pub days: BTreeMap<Day, PgDay>,
     /// The same rows by project.
@@ -276,6 +278,14 @@ impl ChBook {
     pub fn newest_copied(&self) -> Option<i64> {
         let made = self.units().flat_map(|(_, _, unit)| unit.made.iter());
         made.filter(|(_, made)| made.copied.rows > 0).map(|(_, made)| made.newest).max()
+    }
+
+    /// Newest `created_at` of any entity, in milliseconds: of those that v3 wrote the beginning of the day.
+    pub fn newest(&self) -> Option<i64> {
+        let made = self.units().flat_map(|(_, _, unit)| unit.made.iter());
+        let written =
+            made.filter(|(_, made)| made.written > 0).map(|(day, _)| i64::from(*day) * DAY_MS).max();
+        written.max(self.newest_copied())
     }
 
     /// Every unit.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::book::{Bin, ChBook, DAY_MS, Day, Drill};
 use super::clickhouse::sql::{self, Where};
-use super::clickhouse::{Server, Side};
+use super::clickhouse::{Server, Side, hosted};
 use super::postgres::{Session, sql as pg};
 use crate::clients::postgres::{from_row, trouble};
 use crate::data::tables::Spec;
@@ -23,7 +23,10 @@ pub const LARGEST: u64 = 1_000_000;
 struct Copied {
     id: String,
     updated: i64,
+    host: String,
 }
+
+hosted!(Copied);
 
 #[derive(Debug)]
 struct Stored {

@@ -4,8 +4,11 @@
 //!
 //! | side | unit | what proves it unchanged |
 //! |---|---|---|
-//! | PostgreSQL | a day of `created_at`, closed an hour after its end | the same relation; no deletions (`n_tup_del`); no insertions that the open days do not explain (`n_tup_ins`); otherwise an index-only count of the day |
+//! | PostgreSQL | a day of `created_at`, closed an hour after its end | the same relation; no deletions (`n_tup_del`); no insertions that the open days do not explain (`n_tup_ins`); no standby; otherwise an index-only count of the day |
 //! | ClickHouse | a project's day of the business time, the prefix of the sorting key | `system.parts`: every part is one seen before by checksum, or made only of blocks seen before; otherwise the days that the new parts hold rows of |
+//!
+//! Behind one address may stand several replicas of ClickHouse, each with parts of its own: a pass is of one server, and
+//! one in which two answered is thrown away.
 //!
 //! **What cannot be proven cheaply.** An update changes no count, nor does a row that replaces another of the
 //! same day, and `updated_at` has no index: that `n_tup_upd` or `n_tup_del` moved says that rows changed, not
@@ -23,6 +26,7 @@ pub mod book;
 pub mod changed;
 pub mod clickhouse;
 pub mod compare;
+pub mod covered;
 pub mod file;
 pub mod postgres;
 pub mod report;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::book::{Bin, ChBook, SUM_MODULUS, Strays};
 use super::clickhouse::sql;
-use super::clickhouse::{Server, Side};
+use super::clickhouse::{Server, Side, hosted};
 use super::postgres::Session;
 use super::written::{bump, find};
 use crate::data::tables::Spec;
@@ -22,6 +22,7 @@ const PAGE: usize = 500;
 #[derive(Debug, Row, Deserialize)]
 struct Id {
     id: String,
+    host: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -35,7 +36,10 @@ struct Stand {
     made: i32,
     updated: i64,
     version: i64,
+    host: String,
 }
+
+hosted!(Id, Stand);
 
 /// Searches all ids of a table of so many rows; reads each id once for every slice, so that memory is bounded.
 ///
@@ -106,7 +110,17 @@ mod tests {
 
     fn stand(copied: bool, deleted: bool, version: i64) -> Stand {
         let (deleted, copied) = (u8::from(deleted), u8::from(copied));
-        Stand { project: "p".into(), id: "i".into(), unit: 0, deleted, copied, made: 3, updated: 7, version }
+        Stand {
+            project: "p".into(),
+            id: "i".into(),
+            unit: 0,
+            deleted,
+            copied,
+            made: 3,
+            updated: 7,
+            version,
+            host: String::new(),
+        }
     }
 
     #[test]

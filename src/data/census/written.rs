@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::book::{ChBook, Day, Known};
 use super::clickhouse::sql::{self, Where};
-use super::clickhouse::{Server, Side};
+use super::clickhouse::{Server, Side, hosted};
 use super::postgres::{Session, sql as pg};
 use crate::clients::postgres::{from_row, trouble};
 use crate::data::tables::Spec;
@@ -60,7 +60,10 @@ struct Written {
     id: String,
     deleted: u8,
     made: i32,
+    host: String,
 }
+
+hosted!(Written);
 
 #[derive(Debug)]
 struct Found {

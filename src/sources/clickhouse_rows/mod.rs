@@ -16,6 +16,7 @@ use crate::clients::clickhouse::{self as client, Clickhouse};
 use crate::clients::postgres::{self, Postgres};
 use crate::data::census::book::{ChBook, Totals};
 use crate::data::census::clickhouse::{self as census, Came, Server, Side};
+use crate::data::census::covered;
 use crate::data::census::postgres::Session;
 use crate::data::census::strays;
 use crate::data::census::written::{self, Asked, Policy};
@@ -54,6 +55,8 @@ struct Counted {
     /// PostgreSQL's insertions and deletions when absent ids were last looked up.
     at: (i64, i64),
     looked: Option<Instant>,
+    /// When rows newer than T0 were held against PostgreSQL's.
+    held: Option<Instant>,
     came: Option<Came>,
     parts_rows: u64,
     not_before: Option<Instant>,
@@ -168,9 +171,33 @@ async fn rows(
     // The newest of a part of the rows says nothing.
     let newest = counted.book.newest_copied().filter(|_| counted.came == Some(Came::Whole));
     if let Some(copied) = newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
-        shared.ledger.note_t0(table, copied);
+        note_t0(shared, server, pg, table, counted, copied).await;
     }
     Ok(row(shared, table, counted, &totals, late.ok()))
+}
+
+/// The first T0 is the newest row that is copied: the backfill walks down from there. Later it moves on only over rows
+/// that are all copied: the newest of a catch-up that was killed says nothing of the others.
+async fn note_t0(
+    shared: &Shared,
+    server: Server<'_>,
+    pg: Option<&Postgres>,
+    table: Table,
+    counted: &mut Counted,
+    newest: Timestamp,
+) {
+    let Some(t0) = shared.ledger.t0(table) else { return shared.ledger.note_t0(table, newest) };
+    let rested = counted.held.is_none_or(|at| at.elapsed() > AGAIN);
+    let Some(pg) = pg.filter(|_| newest > t0 && rested) else { return };
+    counted.held = Some(Instant::now());
+    let Ok(mut connection) = pg.pool.acquire().await else { return };
+    let mut session = Session { connection: &mut connection, object: &pg.object };
+    let span = (t0.as_millisecond(), newest.as_millisecond());
+    let (spec, side) = (spec(table), &mut Side::default());
+    // Not known is not covered: it is asked again.
+    if let Ok(true) = covered::is_covered(server, &mut session, spec, &counted.book, span, side).await {
+        shared.ledger.note_t0(table, newest);
+    }
 }
 
 fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: Option<u64>) -> TableRows {
@@ -193,7 +220,7 @@ fn row(shared: &Shared, table: Table, counted: &Counted, totals: &Totals, late: 
         v3_only,
         doubled: whole.then(|| count(totals.doubled)),
         raw: Some(counted.parts_rows),
-        newest: counted.book.newest_copied().map(moment),
+        newest: counted.book.newest().map(moment),
         t0: shared.ledger.t0(table),
         ..TableRows::unread(table)
     }
@@ -222,8 +249,7 @@ async fn look_up(
     };
     let mut session = Session { connection: &mut connection, object: &pg.object };
     if counted.looked.is_none_or(|at| at.elapsed() > AGAIN) {
-        let look = session.look(table).await?;
-        counted.at = (look.inserted, look.deleted);
+        counted.at = session.look(table).await?.mark();
         counted.looked = Some(Instant::now());
         counted.asked.forget_absent();
     }

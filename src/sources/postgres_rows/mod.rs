@@ -18,7 +18,7 @@ use crate::clients::postgres::{self, Postgres};
 use crate::data::census::postgres::Session;
 use crate::data::census::postgres::poll::Poll;
 use crate::data::verify::state::results;
-use crate::domain::backfill::{Migration, MigrationState, RowsFact, Side, Table, TableRows};
+use crate::domain::backfill::{Migration, MigrationState, RowsFact, SMALLEST_BATCH, Side, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::{Fact, SourceId, Trouble};
 
@@ -26,8 +26,6 @@ use crate::domain::{Fact, SourceId, Trouble};
 const BUDGET: Duration = Duration::from_millis(1500);
 /// Between two writes of what was counted.
 const KEEP: Duration = Duration::from_secs(20);
-/// `batchSize` where the row does not say (Langfuse >= 3.35).
-const BATCH: u64 = 1000;
 
 /// The source.
 pub struct PostgresRows {
@@ -139,13 +137,17 @@ async fn rows(
         Some(cursor) => Some(poll.ties(&mut session, cursor.as_millisecond()).await?),
         None => None,
     };
-    let batch = migration.and_then(|m| m.batch_size).unwrap_or(BATCH);
+    let batch = migration.and_then(|m| m.batch_size).unwrap_or(SMALLEST_BATCH);
     Ok(TableRows {
         table,
         rows: Some(total.count),
         backfill: below_t0,
         done,
         stranded: below_t0.map(|below| minus(total.count, below)),
+        changed: shared.ledger.changed(table).and_then(|found| {
+            let count = Count { value: found.rows, estimate: found.estimate };
+            Some((count, Timestamp::from_millisecond(found.at).ok()?))
+        }),
         v3_only: None,
         doubled: None,
         raw: None,

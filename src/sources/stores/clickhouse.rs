@@ -1,5 +1,6 @@
 //! ClickHouse as a store.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ::clickhouse::Row;
@@ -15,12 +16,14 @@ use crate::domain::{Fact, SourceId, Trouble};
 use crate::sources::Source;
 use crate::sources::shared::{Link, Shared, absent};
 
-const LOOK: &str = "SELECT version() AS version, timezone() AS zone";
+const LOOK: &str = "SELECT version() AS version, timezone() AS zone, hostName() AS host";
 const DISKS: &str =
     "SELECT sum(total_space - free_space) AS used, sum(total_space) AS total FROM system.disks";
 const SETTINGS: &str = "SELECT name, toString(value) AS value FROM system.settings WHERE name IN \
      ('compatibility', 'input_format_read_datetime_number_as_raw_value')";
-const REPLICAS: &str = "SELECT count() AS tables, sum(is_readonly) AS read_only, max(absolute_delay) AS delay \
+const REPLICAS: &str = "SELECT count() AS tables, sum(is_readonly) AS read_only, max(absolute_delay) AS delay, \
+     toUInt64(min(total_replicas)) AS copies, (SELECT count() FROM system.tables WHERE database = currentDatabase() \
+     AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%') AS alone \
      FROM system.replicas WHERE database = currentDatabase()";
 const DIRTY: &str = "SELECT toInt64(version) AS version, toUInt8(dirty) AS dirty FROM schema_migrations \
      ORDER BY sequence DESC LIMIT 1";
@@ -36,6 +39,7 @@ const TOO_OLD: (u32, u32) = (24, 3);
 struct Look {
     version: String,
     zone: String,
+    host: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -50,6 +54,10 @@ struct Replicas {
     read_only: u64,
     /// Seconds that the most behind of them is behind.
     delay: u64,
+    /// Servers that have each of them, at least.
+    copies: u64,
+    /// Tables that each server has for itself.
+    alone: u64,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -69,19 +77,46 @@ struct Dirty {
 pub struct ClickhouseStore {
     shared: Arc<Shared>,
     link: Link<Clickhouse>,
+    hosts: Hosts,
+}
+
+/// Who answered, one after the other. A poll dials anew when the last one is some seconds ago.
+#[derive(Debug, Default)]
+struct Hosts(VecDeque<String>);
+
+/// Changes that are remembered.
+const CHANGES: usize = 24;
+
+impl Hosts {
+    fn note(&mut self, host: &str) {
+        if self.0.back().is_none_or(|last| last != host) {
+            self.0.push_back(host.to_owned());
+        }
+        if self.0.len() > CHANGES {
+            self.0.pop_front();
+        }
+    }
+
+    /// Those that take turns: of two names the older may be gone, restarted under another, unless it answers again.
+    fn taking_turns(&self) -> BTreeSet<&str> {
+        let again = |host: &&String| self.0.iter().filter(|other| other == host).count() > 1;
+        let Some(first) = self.0.iter().position(|host| again(&host)) else { return BTreeSet::new() };
+        let last = self.0.iter().rposition(|host| again(&host)).unwrap_or(first);
+        self.0.range(first..=last).map(String::as_str).collect()
+    }
 }
 
 impl ClickhouseStore {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, link: Link::default() }
+        Self { shared, link: Link::default(), hosts: Hosts::default() }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
         let shared = Arc::clone(&self.shared);
         let target = shared.targets.clickhouse.as_ref().ok_or_else(|| absent("ClickHouse", "clickhouse"))?;
         let ch = self.link.get(Box::pin(client::connect(&shared.reach, target))).await?;
-        let answer = look(&ch).await;
+        let answer = look(&ch, &mut self.hosts).await;
         self.link.judge(answer).map(Fact::Store)
     }
 }
@@ -96,10 +131,11 @@ impl Source for ClickhouseStore {
     }
 }
 
-async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
+async fn look(ch: &Clickhouse, hosts: &mut Hosts) -> Result<StoreFact, Trouble> {
     let begun = Instant::now();
     let look: Look = ch.one(ch.query(LOOK)).await?;
     let latency = begun.elapsed();
+    hosts.note(&clean(&look.host));
     // System tables may be denied: the rest is worth having all the same.
     let (disks, named, replicas, dirty) = tokio::join!(
         ch.one::<Pair>(ch.query(DISKS)),
@@ -125,6 +161,7 @@ async fn look(ch: &Clickhouse) -> Result<StoreFact, Trouble> {
             ),
             read_only(replicas.as_ref()),
             lag(replicas.as_ref()),
+            servers(replicas.as_ref(), &hosts.taking_turns()),
             migrations(dirty.ok().as_deref()),
         ],
         version: clean(&look.version),
@@ -151,9 +188,26 @@ fn lag(replicas: Option<&Replicas>) -> Setting {
             r.delay < LAGGING,
             "replicas disagree: counts jump with the replica that answers; wait for it, or pin one replica",
         ),
-        Some(_) => setting("replica lag", "one server", true, ""),
+        Some(_) => setting("replica lag", "no replicas", true, ""),
         None => unknown("replica lag", "grant SELECT on system.replicas"),
     }
+}
+
+/// Whether all servers that answer have the same rows (langfuse#6263): more of them than have copies of a table do not.
+fn servers(replicas: Option<&Replicas>, turns: &BTreeSet<&str>) -> Setting {
+    let Some(r) = replicas else { return unknown("servers", "grant SELECT on system.replicas") };
+    let copies = if r.tables == 0 || r.alone > 0 { 1 } else { r.copies };
+    if turns.len() <= 1 {
+        return setting("servers", "one answers", true, "");
+    }
+    let names: Vec<&str> = turns.iter().copied().collect();
+    setting(
+        "servers",
+        format!("{} take turns: {}", turns.len(), names.join(", ")),
+        turns.len() as u64 <= copies,
+        "they do not have the same rows: data appears and vanishes with the one that answers; use one shard with \
+         Replicated tables on all of its replicas, or let the address name one server",
+    )
 }
 
 fn role(replicas: Option<&Replicas>) -> String {
@@ -204,6 +258,29 @@ fn migrations(dirty: Option<&[Dirty]>) -> Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_that_take_turns_must_be_replicas_of_each_other() {
+        let seen = |names: &[&str]| {
+            let mut hosts = Hosts::default();
+            names.iter().for_each(|name| hosts.note(name));
+            hosts
+        };
+        let ok = |hosts: &Hosts, tables, copies, alone| {
+            let replicas = Replicas { tables, read_only: 0, delay: 0, copies, alone };
+            servers(Some(&replicas), &hosts.taking_turns())
+        };
+        let restarted = seen(&["a", "a", "b", "b"]);
+        assert_eq!(ok(&restarted, 0, 0, 9).ok, Some(true), "a pod that came back under another name");
+        let turns = seen(&["a", "b", "b", "a"]);
+        let told = ok(&turns, 0, 0, 9);
+        assert_eq!((told.ok, told.value.as_deref()), (Some(false), Some("2 take turns: a, b")));
+        assert_eq!(ok(&turns, 9, 2, 0).ok, Some(true), "replicas");
+        assert_eq!(ok(&turns, 8, 2, 1).ok, Some(false), "one table is each server's own");
+        let shards = seen(&["a", "b", "c", "d", "a", "c"]);
+        assert_eq!(ok(&shards, 9, 2, 0).ok, Some(false), "two shards of two");
+        assert_eq!(servers(None, &turns.taking_turns()).ok, None);
+    }
 
     #[test]
     fn the_version_gate() {

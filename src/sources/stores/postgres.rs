@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::{is_utc, major_minor, setting};
+use super::{is_utc, major_minor, setting, unknown};
 use crate::clients::postgres::{self, Postgres, from_row};
 use crate::domain::store::{Setting, StoreFact, StoreKind};
 use crate::domain::text::clean;
@@ -14,12 +14,21 @@ use crate::domain::{Fact, SourceId, Trouble};
 use crate::sources::Source;
 use crate::sources::shared::{Link, Shared, absent};
 
-/// `reset_val` is what other sessions get; our own are read-only on purpose.
+/// Our own sessions are read-only on purpose, and in UTC whatever the server says: the client library asks for it as it
+/// connects, so that `SHOW timezone` and even `reset_val` are ours. What other sessions get stands elsewhere: first for
+/// this role, or for all in this database.
+const ROLES: &str = "SELECT substr(entry, 10) FROM pg_db_role_setting s, unnest(s.setconfig) entry \
+     WHERE lower(entry) LIKE 'timezone=%' \
+     AND (s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+       OR s.setdatabase = 0 AND s.setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user))";
+/// Then for all, in the server's files, which not everybody may read; GMT where they do not say.
+const FILES: &str = "SELECT coalesce((SELECT setting FROM pg_file_settings \
+     WHERE lower(name) = 'timezone' AND applied ORDER BY seqno DESC LIMIT 1), 'GMT')";
+
 const LOOK: &str = "SELECT current_setting('server_version') AS version, \
      current_setting('server_version_num')::int AS number, \
      pg_is_in_recovery() AS replica, \
      pg_database_size(current_database()) AS size, \
-     (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone') AS zone, \
      coalesce((SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase \
         WHERE d.datname = current_database() AND setconfig::text LIKE '%default_transaction_read_only=on%' LIMIT 1), '') AS read_only, \
      (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections, \
@@ -35,7 +44,6 @@ struct Look {
     number: i32,
     replica: bool,
     size: i64,
-    zone: Option<String>,
     read_only: String,
     connections: i64,
     max_connections: i64,
@@ -49,7 +57,6 @@ from_row!(Look {
     number,
     replica,
     size,
-    zone,
     read_only,
     connections,
     max_connections,
@@ -114,17 +121,37 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
         latency,
         used: u64::try_from(look.size).ok(),
         limit: None,
-        settings: settings(&look),
+        settings: settings(&look, zone(pg).await.as_deref()),
     })
 }
 
+/// The zone of other sessions, one that is not UTC before others; nothing where it may not be seen.
+async fn zone(pg: &Postgres) -> Option<String> {
+    let roles: Vec<String> = sqlx::query_scalar(ROLES).fetch_all(&pg.pool).await.ok()?;
+    let other = roles.iter().find(|zone| !is_utc(zone)).or(roles.first());
+    match other {
+        Some(zone) => Some(zone.clone()),
+        None => sqlx::query_scalar(FILES).fetch_one(&pg.pool).await.ok(),
+    }
+}
+
 /// What Langfuse needs of the server, and how it is set.
-fn settings(look: &Look) -> Vec<Setting> {
-    let zone = look.zone.clone().unwrap_or_default();
+fn settings(look: &Look, zone: Option<&str>) -> Vec<Setting> {
     let used = format!("{} of {}", look.connections, look.max_connections);
     let yes = |flag: bool| if flag { "yes" } else { "no" };
     vec![
-        setting("timezone", &zone, is_utc(&zone), "Langfuse stores UTC without a zone: set timezone = 'UTC'"),
+        match zone {
+            Some(zone) => setting(
+                "timezone",
+                zone,
+                is_utc(zone),
+                "Langfuse stores UTC without a zone: set timezone = 'UTC'",
+            ),
+            None => unknown(
+                "timezone",
+                "ask `SHOW timezone` in psql: only who may read pg_file_settings sees it here",
+            ),
+        },
         setting(
             "version",
             &look.version,

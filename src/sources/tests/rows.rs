@@ -172,9 +172,47 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
     let again = rows(&mut source).await;
     assert_eq!(again.tables[0].v3_only, Some(Count::exact(2)));
     assert_eq!(again.tables[0].doubled, Some(Count::exact(0)));
+    t0_moves_over_what_is_all_copied(at, shared, &client).await;
     // A changed day of the time is another row, which no merge takes away.
     let moved = "('c1', '2026-03-01 00:00:00', 'p', '2026-01-01 00:00:00', '2026-03-01 00:00:00', 0)";
     client.query(&format!("{insert}{moved}")).execute().await.unwrap();
     let told = async { while rows(&mut source).await.tables[0].doubled != Some(Count::exact(1)) {} };
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("two days");
+}
+
+/// Of three late rows the newest is copied first, as a catch-up does that is killed after its first stretch.
+async fn t0_moves_over_what_is_all_copied(
+    at: &Endpoints,
+    shared: &Arc<Shared>,
+    client: &::clickhouse::Client,
+) {
+    let mut pg = connect(at).await;
+    let late = "SELECT (extract(epoch FROM max(created_at)) * 1000)::bigint FROM traces";
+    let t0: i64 = sqlx::query_scalar(late).fetch_one(&mut pg).await.unwrap();
+    let at = |second: i64| jiff::Timestamp::from_millisecond(t0 + second * 1000).unwrap();
+    shared.ledger.note_t0(Table::Traces, at(0));
+    for n in 1..=3 {
+        let row = format!(
+            "INSERT INTO traces SELECT (json_populate_record(t, json_build_object('id', 'later-{n}', 'created_at', \
+             (SELECT max(created_at) + interval '1 second' FROM traces), 'updated_at', timestamp '2026-02-01'))).* \
+             FROM traces t LIMIT 1"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(row)).execute(&mut pg).await.unwrap();
+    }
+    let copy = async |n: i64| {
+        let row = format!(
+            "INSERT INTO traces (id, timestamp, project_id, created_at, updated_at, event_ts, is_deleted) SELECT 'later-{n}', \
+             '2026-02-01 00:00:00', 'p', fromUnixTimestamp64Milli({}), '2026-02-01 00:00:00', '2026-02-01 00:00:00', 0",
+            t0 + n * 1000
+        );
+        client.query(&row).execute().await.unwrap();
+    };
+    // Each look by a source of its own: one source rests between two.
+    let polled = async || rows(&mut ClickhouseRows::new(Arc::clone(shared))).await.tables[0].t0;
+    copy(3).await;
+    assert_eq!(polled().await, Some(at(0)), "two late rows are not copied");
+    copy(1).await;
+    assert_eq!(polled().await, Some(at(0)));
+    copy(2).await;
+    assert_eq!(polled().await, Some(at(3)));
 }

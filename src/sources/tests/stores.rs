@@ -42,11 +42,40 @@ async fn four_real_stores() {
     let fact = store(S3Store::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "put/list/get/delete"), Some(true), "{:?}", fact.settings);
 
+    elsewhere(&at, &shared).await;
     writes_are_refused(&shared).await;
     wrong_credentials(&at, &shared).await;
     queues(&shared).await;
     stores.stop().await;
     stage.close().await.unwrap();
+}
+
+/// A server that is not in UTC, and then a user who is not.
+async fn elsewhere(at: &Endpoints, shared: &Arc<Shared>) {
+    use sqlx::Connection as _;
+    let mut main = sqlx::PgConnection::connect(&at.postgres_url).await.unwrap();
+    let told = async || {
+        let fact = store(PostgresStore::new(Arc::clone(shared))).await;
+        let zone = fact.settings.into_iter().find(|s| s.name == "timezone").unwrap();
+        (zone.value.unwrap_or_default(), zone.ok)
+    };
+    let until = async |zone: &str, ok| {
+        let seen = async { while told().await != (zone.to_owned(), Some(ok)) {} };
+        tokio::time::timeout(std::time::Duration::from_secs(20), seen)
+            .await
+            .unwrap_or_else(|_| panic!("{zone}"));
+    };
+    let before = told().await.0;
+    for (statement, zone, ok) in [
+        ("ALTER SYSTEM SET timezone = 'Europe/Berlin'", "Europe/Berlin", false),
+        ("ALTER ROLE CURRENT_USER SET timezone = 'Asia/Tokyo'", "Asia/Tokyo", false),
+        ("ALTER ROLE CURRENT_USER RESET timezone", "Europe/Berlin", false),
+        ("ALTER SYSTEM RESET timezone", before.as_str(), true),
+    ] {
+        sqlx::raw_sql(statement).execute(&mut main).await.unwrap();
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut main).await.unwrap();
+        until(zone, ok).await;
+    }
 }
 
 async fn writes_are_refused(shared: &Shared) {

@@ -92,7 +92,7 @@ fn row<'a>(cx: &Cx<'a>, table: Rows) -> Vec<Span<'a>> {
         progress.rate.map_or_else(unknown, |rate| cx.value(PG, units::short(rate))),
         count(cx, PG, of(Side::Postgres, |r| r.rows), full),
         count(cx, CH, of(Side::Clickhouse, |r| r.rows), full),
-        left_over(cx, PG, of(Side::Postgres, |r| r.stranded), Tone::Warn),
+        left_over(cx, PG, of(Side::Postgres, stranded), Tone::Warn),
         left_over(cx, CH, of(Side::Clickhouse, |r| r.v3_only), Tone::Plain),
         lock(cx, migration),
         migration.and_then(|m| m.cursor).map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))),
@@ -152,7 +152,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
             let why = m.failed_reason.as_deref().unwrap_or("no reason was recorded");
             lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
         }
-        if let Some(ties) = cx.model.rows(Side::Postgres, table).and_then(|r| r.tie_group) {
+        if let Some(ties) = cx.model.tie_group(table) {
             let text = format!(
                 "! {}: {} rows share the cursor's time: it cannot pass",
                 table.name(),
@@ -191,9 +191,25 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
 fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::label("stranded");
     line.0.push(left_over(cx, PG, total(cx, Side::Postgres, |r| r.stranded), Tone::Warn));
-    line.0.push(dim(" after T0 · v3-only "));
+    line.0.push(dim(" after T0"));
+    // Only a look by id finds them: the last one's number.
+    if let changed @ Some(_) = total(cx, Side::Postgres, |r| r.changed.map(|(rows, _)| rows)) {
+        line.0.push(dim(" · "));
+        line.0.push(left_over(cx, PG, changed, Tone::Warn));
+        line.0.push(dim(" changed since"));
+    }
+    line.0.push(dim(" · v3-only "));
     line.0.push(left_over(cx, CH, total(cx, Side::Clickhouse, |r| r.v3_only), Tone::Plain));
     line
+}
+
+/// Rows that nobody copies: created after T0, or copied and changed since.
+fn stranded(rows: &TableRows) -> Option<Count> {
+    let Some((changed, _)) = rows.changed else { return rows.stranded };
+    rows.stranded.map(|after| Count {
+        value: after.value.saturating_add(changed.value),
+        estimate: after.estimate || changed.estimate,
+    })
 }
 
 /// The last comparison of each table.

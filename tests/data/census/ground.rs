@@ -150,6 +150,16 @@ impl Ground {
         )
     }
 
+    /// Where ClickHouse listens.
+    pub fn clickhouse_url(&self) -> String {
+        self.stores.endpoints().clickhouse_url
+    }
+
+    /// A session that reaches ClickHouse by another address.
+    pub async fn by(&self, url: &str) -> ClickhouseWork {
+        sessions(&Endpoints { clickhouse_url: url.to_owned(), ..self.stores.endpoints() }).await.1
+    }
+
     /// Rows of `traces` created at a moment (ms) or later.
     pub async fn rows_since(&mut self, from: i64) -> u64 {
         let rows: i64 = sqlx::query_scalar(

@@ -3,11 +3,15 @@
 mod ground;
 mod oracle;
 mod scale;
+mod two_servers;
 mod verb;
 
+use cutover::data::census::postgres::Session;
+use cutover::data::census::postgres::poll::Poll;
 use cutover::data::census::report::{Number, Proof, day};
 use cutover::data::census::{Filter, Report};
 use cutover::domain::backfill::Table;
+use cutover::domain::units::Count;
 
 use ground::Ground;
 use oracle::{Numbers, numbers};
@@ -50,6 +54,7 @@ async fn a_census_says_what_every_row_says() {
     written_by_v3(&mut g).await;
     deletions(&mut g).await;
     behind_our_back(&mut g).await;
+    nobody_counts(&mut g).await;
     silently_changed(&mut g).await;
     merged_and_mutated(&mut g).await;
     came_while_counted(&mut g).await;
@@ -246,6 +251,37 @@ async fn silently_changed(g: &mut Ground) {
         }
     }
     panic!("no day of {wrong} was chosen in 50 runs");
+}
+
+/// Without `track_counts` what was counted before proves nothing: all of it is counted again, and a poll says `~`.
+async fn nobody_counts(g: &mut Ground) {
+    let before = checked(g, "while it is counted").await.tables[0].postgres.value;
+    let switch = async |g: &mut Ground, to: &str| {
+        let set = format!("ALTER SYSTEM SET track_counts = {to}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut g.main).await.unwrap();
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut g.main).await.unwrap();
+        let shown = async |g: &mut Ground| -> String {
+            sqlx::query_scalar("SHOW track_counts").fetch_one(&mut g.main).await.unwrap()
+        };
+        while shown(g).await != to {
+            tokio::task::yield_now().await;
+        }
+    };
+    switch(g, "off").await;
+    let old = "(SELECT id FROM traces ORDER BY created_at LIMIT 1)";
+    g.change(&format!("DELETE FROM traces WHERE id = {old}")).await;
+    g.change(&format!("UPDATE traces SET updated_at = now() WHERE id = {old}")).await;
+    let report = checked(g, "nobody counts").await;
+    assert_eq!(report.tables[0].postgres.value, before - 1);
+    let mut poll = Poll::new(Table::Traces, g.book.tables["traces"].pg.clone());
+    let mut session = Session { connection: &mut g.main, object: "test" };
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let look = poll.look(&mut session).await.unwrap();
+    poll.advance(&mut session, &look, deadline).await.unwrap();
+    let total = poll.total(&mut session, &look, deadline).await.unwrap();
+    assert_eq!(total.count, Count::about(before - 1));
+    switch(g, "on").await;
+    checked(g, "it is counted again").await;
 }
 
 /// Merges are no news; mutations and dropped partitions are.

@@ -1,11 +1,12 @@
 //! `cutover census` as a stranger runs it: two databases by URL alone, no cluster.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use cutover::domain::backfill::Table;
 
 use super::ground::Ground;
+use super::two_servers::walk;
 use crate::common::rehearsal::CUTOVER;
 
 fn verb(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
@@ -20,6 +21,12 @@ fn verb(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
+}
+
+/// The file of T0, beside which the counts are kept.
+fn state(folder: &Path) -> PathBuf {
+    let book = walk(folder, &|path| path.to_string_lossy().ends_with(".census.json")).unwrap();
+    PathBuf::from(book.to_string_lossy().replace(".census.json", ".json"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,6 +60,9 @@ async fn the_verb_needs_two_urls_and_says_what_is_missing() {
         .unwrap();
     assert!(text.contains(&format!("\n{day}")), "{text}");
     assert!(!text.contains("traces"), "{text}");
+    // The cockpit shows what only a look by id finds: a whole one.
+    let state = cutover::sources::ledger::Ledger::open(Some(state(folder.path())));
+    assert_eq!(state.changed(Table::Scores).unwrap().rows, 1);
     // Another day has no difference.
     let (code, text, _) =
         verb(folder.path(), &["--table", "scores", "--from", "1999-01-01", "--to", "1999-12-31"]);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::super::book::{Bin, Made, Partition, SUM_MODULUS, Unit};
 use super::parts::{self, Active};
-use super::{Server, Side, sql};
+use super::{Server, Side, hosted, sql};
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
 
@@ -33,7 +33,10 @@ struct Seen {
     created: i64,
     updated: i64,
     version: i64,
+    host: String,
 }
+
+hosted!(Seen);
 
 /// One entity before and after.
 #[derive(Debug, Default)]

@@ -4,20 +4,21 @@
 
 mod delta;
 pub mod parts;
+mod server;
 pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use ::clickhouse::query::Query;
-use ::clickhouse::{Row, RowOwned, RowRead};
+use ::clickhouse::Row;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::book::{Bin, ChBook, Made, Part, Partition, Unit};
-use crate::clients::clickhouse::{Clickhouse, trouble};
-use crate::data::tables::{Spec, is_replicated};
+use super::book::{Bin, ChBook, Made, Partition, Unit};
+use crate::data::tables::Spec;
 use crate::domain::{Kind, Trouble};
+
+pub(in crate::data::census) use server::hosted;
+pub use server::{Hosted, Known, Parts, Server, Side};
 
 use parts::{Active, Change};
 use sql::Where;
@@ -27,64 +28,12 @@ const SLICE: u64 = 3_000_000;
 /// Units that are named to the server one by one; for more of them the whole partition is read.
 const NAMED: usize = 400;
 
-/// What one pass over ClickHouse found beside what went into the book.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Side {
-    /// Rows in all parts, as `system.parts` says.
-    pub parts_rows: u64,
-    /// Units that were counted in this pass.
-    pub counted: usize,
-    /// Rows that the statements of this pass went over, as far as the server says it.
-    pub read: u64,
-    /// Time that the server spent on them.
-    pub server: Duration,
-}
-
-/// The server, and how long one statement may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Server<'a> {
-    /// The client.
-    pub ch: &'a Clickhouse,
-    /// Longest wait for one answer.
-    pub limit: Duration,
-}
-
-/// A table as the server knows it.
-#[derive(Debug, Clone, Row, Deserialize)]
-pub struct Known {
-    /// Names it: a table made anew is another one.
-    pub relation: String,
-    /// `ReplacingMergeTree`, `ReplicatedReplacingMergeTree`.
-    pub engine: String,
-}
-
-impl Known {
-    /// Whether blocks get their numbers before they are committed.
-    pub fn is_replicated(&self) -> bool {
-        is_replicated(&self.engine)
-    }
-}
-
-#[derive(Row, Deserialize)]
-struct PartRow {
-    path: String,
-    engine: String,
-    partition: String,
-    name: String,
-    rows: u64,
-    min: i64,
-    max: i64,
-    hash: String,
-}
-
-/// Active parts by partition.
-pub type Parts = BTreeMap<String, Vec<Active>>;
-
 #[derive(Row, Deserialize)]
 struct Touched {
     part: String,
     project: String,
     unit: u16,
+    host: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -100,64 +49,10 @@ struct UnitRow {
     written: u64,
     updated: i64,
     newest: i64,
+    host: String,
 }
 
-impl Server<'_> {
-    /// All rows of an answer; what the server says it cost goes to `side`.
-    ///
-    /// # Errors
-    /// The statement fails, or takes longer than the limit.
-    pub async fn all<T: RowOwned + RowRead>(&self, query: Query, side: &mut Side) -> Result<Vec<T>, Trouble> {
-        let ask = async {
-            let mut cursor = query.fetch::<T>()?;
-            let mut rows = Vec::new();
-            while let Some(row) = cursor.next().await? {
-                rows.push(row);
-            }
-            if let Some(summary) = cursor.summary() {
-                side.read += summary.read_rows().unwrap_or(0);
-                side.server += Duration::from_nanos(summary.elapsed_ns().unwrap_or(0));
-            }
-            Ok(rows)
-        };
-        let object = &self.ch.object;
-        match tokio::time::timeout(self.limit, ask).await {
-            Ok(answer) => answer.map_err(|e| trouble(object, &e)),
-            Err(_) => Err(Trouble::new(Kind::Timeout, object, "a count did not answer in time")),
-        }
-    }
-
-    /// The table and its active parts by partition: `None` for the parts when the user may not see them, and
-    /// `None` for all of it when there is no such table.
-    ///
-    /// # Errors
-    /// A statement fails.
-    pub async fn parts(
-        &self,
-        spec: &Spec,
-        side: &mut Side,
-    ) -> Result<Option<(Known, Option<Parts>)>, Trouble> {
-        let query = self.ch.query(sql::PARTS).bind(spec.ch);
-        let (rows, shown): (Vec<PartRow>, bool) = match self.all(query, side).await {
-            Err(trouble) if trouble.kind == Kind::Forbidden => (vec![], false),
-            answer => (answer?, true),
-        };
-        let known = match rows.first() {
-            Some(row) => Some(Known { relation: parts::relation(&row.path), engine: row.engine.clone() }),
-            None => self.all(self.ch.query(sql::TABLE).bind(spec.ch), side).await?.pop(),
-        };
-        let mut all = Parts::new();
-        for row in rows {
-            let mutation = parts::mutation(&row.partition, &row.name);
-            let part = Part { min: row.min, max: row.max, mutation, hash: row.hash };
-            all.entry(row.partition).or_default().push(Active { name: row.name, rows: row.rows, part });
-        }
-        for parts in all.values_mut() {
-            parts.sort_by_key(|active| active.part.min);
-        }
-        Ok(known.map(|known| (known, shown.then_some(all))))
-    }
-}
+hosted!(Touched, UnitRow);
 
 /// How far a count came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +68,7 @@ pub enum Came {
 /// Brings the book up to date, one partition at least, until the deadline.
 ///
 /// # Errors
-/// A statement fails; what was counted before it stays in the book.
+/// A statement fails; what was counted before it stays in the book. [`Kind::Conflict`]: two servers answered.
 pub async fn count(
     server: Server<'_>,
     spec: &Spec,
@@ -186,9 +81,29 @@ pub async fn count(
         *book = ChBook::default();
         return Ok(Came::Absent);
     };
-    if book.relation != known.relation {
-        *book = ChBook { relation: known.relation.clone(), ..ChBook::default() };
+    if book.relation == known.relation {
+        return changed(server, spec, book, (known, now), side, deadline, progress).await;
     }
+    let other = ChBook { relation: known.relation.clone(), ..ChBook::default() };
+    let before = std::mem::replace(book, other);
+    let came = changed(server, spec, book, (known, now), side, deadline, progress).await;
+    // It may be another server's table, and the next answer come from the one that is known.
+    if matches!(&came, Err(trouble) if trouble.kind == Kind::Conflict) {
+        *book = before;
+    }
+    came
+}
+
+/// Counts what changed in a table since the book.
+async fn changed(
+    server: Server<'_>,
+    spec: &Spec,
+    book: &mut ChBook,
+    (known, now): (Known, Option<Parts>),
+    side: &mut Side,
+    deadline: Option<Instant>,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Came, Trouble> {
     let replicated = known.is_replicated();
     let Some(now) = now else {
         whole(server, spec, book, side).await?;
@@ -384,9 +299,13 @@ async fn whole(server: Server<'_>, spec: &Spec, book: &mut ChBook, side: &mut Si
     struct Rows {
         partition: String,
         rows: u64,
+        host: String,
     }
-    let query =
-        format!("SELECT _partition_id AS partition, count() AS rows FROM {} GROUP BY partition", spec.ch);
+    hosted!(Rows);
+    let query = format!(
+        "SELECT _partition_id AS partition, count() AS rows, hostName() AS host FROM {} GROUP BY partition",
+        spec.ch
+    );
     let rows: Vec<Rows> = server.all(server.ch.query(&query), side).await?;
     book.partitions.clear();
     for row in rows {

@@ -1,20 +1,21 @@
 //! The statements of ClickHouse's side (langfuse.md 3.1, 3.3).
 //!
 //! One rule: a unit is a project's day of the business time, the prefix of the sorting key, so that what can
-//! ever be merged stands in one unit and a unit is read without the rest of its partition.
+//! ever be merged stands in one unit and a unit is read without the rest of its partition. Each says which server
+//! answered it.
 
 use std::fmt::Write as _;
 
 use crate::data::tables::Spec;
 
 /// Table, its `uuid` and engine.
-pub const TABLE: &str = "SELECT toString(uuid) AS relation, engine FROM system.tables \
+pub const TABLE: &str = "SELECT toString(uuid) AS relation, engine, hostName() AS host FROM system.tables \
      WHERE database = currentDatabase() AND name = ?";
 
 /// Active parts of a table. Which table it is stands in their paths (`store/abc/<uuid>/`), so that one cheap
 /// question is enough.
 pub const PARTS: &str = "SELECT path, engine, partition_id AS partition, name, rows, min_block_number AS min, \
-     max_block_number AS max, hash_of_all_files AS hash FROM system.parts \
+     max_block_number AS max, hash_of_all_files AS hash, hostName() AS host FROM system.parts \
      WHERE active AND database = currentDatabase() AND table = ?";
 
 /// Which units a statement is about.
@@ -104,7 +105,7 @@ pub fn units(spec: &Spec, on: &Where) -> String {
         "SELECT p AS project, u AS unit, {MADE} AS made, sum(n) AS raw, sum(k) AS keys, count() AS ids, \
          countIf(w.1 != 0) AS deleted, countIf(w.1 = 0 AND w.2) AS copied, countIf(w.1 = 0 AND NOT w.2) AS written, \
          toInt64(bitAnd(sumIf(toUInt64(w.4), w.1 = 0 AND w.2), toUInt64(4611686018427387903))) AS updated, \
-         maxIf(w.3, w.1 = 0 AND w.2) AS newest \
+         maxIf(w.3, w.1 = 0 AND w.2) AS newest, hostName() AS host \
          FROM ({}) GROUP BY p, u, made",
         winners(spec, on)
     )
@@ -119,7 +120,7 @@ pub fn entities(spec: &Spec) -> String {
     format!(
         "SELECT project_id AS project, toUInt16(toDate({time})) AS unit, hex(id) AS entity, {rest} AS rest, _part AS part, \
          is_deleted AS deleted, event_ts = {time} AS copied, toUnixTimestamp64Milli(created_at) AS created, \
-         toUnixTimestamp64Milli(updated_at) AS updated, toUnixTimestamp64Milli(event_ts) AS version FROM {table} \
+         toUnixTimestamp64Milli(updated_at) AS updated, toUnixTimestamp64Milli(event_ts) AS version, hostName() AS host FROM {table} \
          WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
          (SELECT project_id, toDate({time}), id FROM {table} WHERE _part IN ?) LIMIT {}",
         super::delta::HELD + 1
@@ -129,7 +130,7 @@ pub fn entities(spec: &Spec) -> String {
 /// Units that some parts hold rows of.
 pub fn touched(spec: &Spec) -> String {
     format!(
-        "SELECT DISTINCT _part AS part, project_id AS project, toUInt16(toDate({})) AS unit FROM {} \
+        "SELECT DISTINCT _part AS part, project_id AS project, toUInt16(toDate({})) AS unit, hostName() AS host FROM {} \
          WHERE _partition_id = ? AND _part IN ?",
         spec.time, spec.ch
     )
@@ -138,7 +139,8 @@ pub fn touched(spec: &Spec) -> String {
 /// Entities of units whose winning version v3 wrote, deleted ones included.
 pub fn written(spec: &Spec, on: &Where) -> String {
     format!(
-        "SELECT p AS project, u AS unit, toValidUTF8(i) AS id, w.1 AS deleted, {MADE} AS made FROM ({}) WHERE w.1 != 0 OR NOT w.2",
+        "SELECT p AS project, u AS unit, toValidUTF8(i) AS id, w.1 AS deleted, {MADE} AS made, hostName() AS host \
+         FROM ({}) WHERE w.1 != 0 OR NOT w.2",
         winners(spec, on)
     )
 }
@@ -146,7 +148,16 @@ pub fn written(spec: &Spec, on: &Where) -> String {
 /// Copied entities of one project with their `updated_at`, made between two moments (ms).
 pub fn copied(spec: &Spec, on: &Where) -> String {
     format!(
-        "SELECT toValidUTF8(i) AS id, w.4 AS updated FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
+        "SELECT toValidUTF8(i) AS id, w.4 AS updated, hostName() AS host FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
+        winners(spec, on)
+    )
+}
+
+/// Copied entities made between two moments (ms), and the sum of their `updated_at` modulo 2^62.
+pub fn copied_sum(spec: &Spec, on: &Where) -> String {
+    format!(
+        "SELECT count() AS rows, toInt64(bitAnd(sum(toUInt64(w.4)), toUInt64(4611686018427387903))) AS updated, \
+         hostName() AS host FROM ({}) WHERE w.1 = 0 AND w.2 AND w.3 >= ? AND w.3 < ?",
         winners(spec, on)
     )
 }
@@ -154,7 +165,7 @@ pub fn copied(spec: &Spec, on: &Where) -> String {
 /// Ids that stand in more than one day: those of one slice of all ids.
 pub fn strays(spec: &Spec) -> String {
     format!(
-        "SELECT DISTINCT toValidUTF8(i) AS id FROM (SELECT project_id AS p, id AS i FROM {table} WHERE cityHash64(id) % ? = ? \
+        "SELECT DISTINCT toValidUTF8(i) AS id, hostName() AS host FROM (SELECT project_id AS p, id AS i FROM {table} WHERE cityHash64(id) % ? = ? \
          GROUP BY p, i HAVING min(toDate({time})) != max(toDate({time})))",
         table = spec.ch,
         time = spec.time
@@ -166,6 +177,6 @@ pub fn stands(spec: &Spec) -> String {
     let all = winners(spec, &Where { ids: true, ..Where::default() });
     format!(
         "SELECT p AS project, toValidUTF8(i) AS id, u AS unit, w.1 AS deleted, toUInt8(w.2) AS copied, {MADE} AS made, w.4 AS updated, \
-         w.5 AS version FROM ({all}) ORDER BY p, i"
+         w.5 AS version, hostName() AS host FROM ({all}) ORDER BY p, i"
     )
 }

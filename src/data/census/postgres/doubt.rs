@@ -18,6 +18,16 @@ const STRETCH: Day = 64;
 /// Why closed days may have moved.
 pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static str> {
     let (base, now) = (book.base, look.moved());
+    if !look.proves {
+        return Some("a standby, or track_counts = off: nothing says what moved");
+    }
+    if book.life != look.life {
+        return Some("the statistics began anew");
+    }
+    if book.base_rows == 0 {
+        // A first count that was interrupted: days whose rows were updated or deleted since are read again by themselves.
+        return (now != base).then_some(INSERTED);
+    }
     if now.inserted < base.inserted || now.deleted < base.deleted || now.updated < base.updated {
         return Some("the statistics were reset");
     }
@@ -29,7 +39,7 @@ pub(super) fn reason(book: &PgBook, look: &Look, total: u64) -> Option<&'static 
     (inserted > seen).then_some(INSERTED)
 }
 
-/// Where nothing was deleted, a day with as many rows as before has the same rows. It is also what a base says that was
+/// Where nothing was deleted, or what was deleted is read again, a day with as many rows as before has the same rows. It is also what a base says that was
 /// made while rows came: their statistics were still to come.
 const INSERTED: &str = "rows were inserted that no open day shows";
 
@@ -45,16 +55,16 @@ pub(super) async fn settle(
 ) -> Result<(), Trouble> {
     let look = side.look.clone();
     let joined = (table == Table::DatasetRunItems).then_some("what is joined may have changed");
-    let mut doubt = reason(book, &look, total).or(joined);
-    let fresh = book.base_rows == 0;
-    if doubt.is_none() && !fresh {
+    let anew = side.anew;
+    let mut doubt = reason(book, &look, total).or(joined).filter(|_| !anew);
+    if doubt.is_none() && !anew {
         let chosen: Vec<Day> = book.days.keys().copied().filter(|day| is_chosen(*day, run)).collect();
         side.rechecked = chosen.len();
         if compare(session, table, book, &chosen, side).await? {
             doubt = Some("a closed day that was counted again at random had changed");
         }
     }
-    if let Some(why) = doubt.filter(|_| !fresh) {
+    if let Some(why) = doubt {
         tracing::info!(target: "census", "{}: {why}: closed days are counted again", table.name());
         let mut from = book.start;
         while from < book.frontier {
@@ -76,8 +86,8 @@ pub(super) async fn settle(
     let known = book.closed_rows() + open;
     let seen = known.cast_signed() - book.base_rows.cast_signed();
     let inserted = look.inserted - book.base.inserted;
-    if fresh || doubt.is_some() || inserted >= seen {
-        (book.base, book.base_rows) = (look.moved(), known);
+    if anew || doubt.is_some() || inserted >= seen {
+        book.rest(&look, known);
     }
     Ok(())
 }
@@ -180,12 +190,17 @@ mod tests {
     fn what_raises_doubt() {
         let base = Moved { inserted: 100, updated: 5, deleted: 0 };
         let book = PgBook { base, base_rows: 100, ..PgBook::default() };
-        let look = |inserted, deleted| Look { inserted, deleted, updated: 5, ..Look::default() };
+        let look =
+            |inserted, deleted| Look { inserted, deleted, updated: 5, proves: true, ..Look::default() };
         assert_eq!(reason(&book, &look(100, 0), 100), None);
         assert_eq!(reason(&book, &look(110, 0), 110), None, "ten new rows, ten seen");
         assert_eq!(reason(&book, &look(100, 0), 110), None, "the statistics come late");
         assert!(reason(&book, &look(110, 0), 109).is_some(), "one went elsewhere");
         assert!(reason(&book, &look(100, 1), 99).is_some());
         assert!(reason(&book, &look(3, 0), 100).is_some(), "a reset");
+        let standby = Look { proves: false, ..look(100, 0) };
+        assert!(reason(&book, &standby, 100).is_some(), "nobody counts");
+        let crashed = Look { life: "later".into(), ..look(100, 0) };
+        assert!(reason(&book, &crashed, 100).is_some(), "what moved before is forgotten");
     }
 }

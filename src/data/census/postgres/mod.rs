@@ -9,7 +9,7 @@ pub mod sql;
 
 use sqlx::PgConnection;
 
-use super::book::{Bins, DAY_MS, Day, Moved, PgBook};
+use super::book::{Bin, Bins, DAY_MS, Day, Moved, PgBook};
 use crate::clients::postgres::{from_row, trouble};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -39,9 +39,13 @@ pub struct Look {
     pub newest: Option<i64>,
     /// The server's clock.
     pub now: i64,
+    /// Whether movements are counted here: not on a standby, which replays them uncounted, nor with `track_counts` off.
+    pub proves: bool,
+    /// When the statistics began: after a crash they begin anew.
+    pub life: String,
 }
 
-from_row!(Look { relation, inserted, updated, deleted, estimate, oldest, newest, now });
+from_row!(Look { relation, inserted, updated, deleted, estimate, oldest, newest, now, proves, life });
 
 impl Look {
     /// The movements.
@@ -49,9 +53,23 @@ impl Look {
         Moved { inserted: self.inserted, updated: self.updated, deleted: self.deleted }
     }
 
+    /// The moment of a look-up of v3's ids, which holds until rows come or go; one that never comes again where that is
+    /// not counted.
+    pub const fn mark(&self) -> (i64, i64) {
+        if self.proves { (self.inserted, self.deleted) } else { (-self.now, -1) }
+    }
+
     /// First day that is not closed.
     pub const fn open(&self) -> Day {
         ((self.now - GRACE_MS).div_euclid(DAY_MS)) as Day
+    }
+}
+
+impl PgBook {
+    /// Takes the statistics of a moment with so many rows, closed and open, for what counts are held against.
+    fn rest(&mut self, look: &Look, rows: u64) {
+        (self.base, self.base_rows) = (look.moved(), rows);
+        self.life.clone_from(&look.life);
     }
 }
 
@@ -70,6 +88,8 @@ pub struct Side {
     pub stale: usize,
     /// Rows read from the table or its index in this pass.
     pub read: u64,
+    /// Whether this pass counts from the beginning: nothing of it is old.
+    pub anew: bool,
 }
 
 /// A session and what errors call it.
@@ -107,6 +127,14 @@ impl Session<'_> {
         Ok(u64::try_from(rows).unwrap_or(0))
     }
 
+    /// Rows between two moments, in milliseconds, and the sum of their `updated_at`; the second is not included.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn bin(&mut self, table: Table, from: i64, to: i64) -> Result<Bin, Trouble> {
+        read::bin(self, table, (from, to)).await
+    }
+
     /// Rows with `created_at` up to a moment, that one included: whole closed days from the book, the rest asked.
     ///
     /// # Errors
@@ -139,7 +167,8 @@ pub async fn count(
     if book.relation != look.relation {
         *book =
             PgBook { relation: look.relation.clone(), start: oldest, frontier: oldest, ..PgBook::default() };
-        book.base = look.moved();
+        book.rest(&look, 0);
+        side.anew = true;
     }
     if oldest < book.start {
         // An older row than the first: something was written into the past.

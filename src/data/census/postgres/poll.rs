@@ -12,7 +12,6 @@ use crate::domain::backfill::Table;
 use crate::domain::units::Count;
 use crate::domain::{Kind, Trouble};
 
-const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
 /// What is in doubt is counted again, and not more often than this.
 const AGAIN: Duration = Duration::from_mins(10);
@@ -46,6 +45,10 @@ pub struct Poll {
     caught_up: bool,
     /// What was counted may not be so any more.
     worn: bool,
+    /// Whether everything that is counted was counted by this poll.
+    anew: bool,
+    /// Whether the server counts what comes and goes.
+    proven: bool,
     /// Where a recount has come to.
     recount: Option<Day>,
     begun: Option<Instant>,
@@ -78,6 +81,8 @@ impl Poll {
             polls: 0,
             caught_up: false,
             worn: false,
+            anew: false,
+            proven: false,
             recount: None,
             begun: None,
             settling: i64::MIN,
@@ -98,10 +103,13 @@ impl Poll {
     pub async fn look(&mut self, session: &mut Session<'_>) -> Result<Look, Trouble> {
         let look = session.look(self.table).await?;
         self.polls += 1;
+        self.proven = look.proves;
         let oldest = look.oldest.map_or(look.open(), |ms| ms.div_euclid(DAY_MS) as Day);
         if self.book.relation != look.relation || oldest < self.book.start {
             let relation = look.relation.clone();
             self.book = PgBook { relation, start: oldest, frontier: oldest, ..PgBook::default() };
+            self.book.rest(&look, 0);
+            self.anew = true;
             (self.running, self.recount, self.worn) = (Running::default(), None, false);
             self.known.clear();
             self.dirty = true;
@@ -119,7 +127,8 @@ impl Poll {
         look: &Look,
         deadline: Instant,
     ) -> Result<(), Trouble> {
-        let end = (look.now - GRACE_MS).div_euclid(HOUR_MS) * HOUR_MS;
+        // To the minute: what is open is counted in every poll, and PostgreSQL proves none of it.
+        let end = (look.now - GRACE_MS).div_euclid(MINUTE_MS) * MINUTE_MS;
         while self.frontier() < end && Instant::now() < deadline {
             let begun = Instant::now();
             match self.stretch(session, end).await {
@@ -209,19 +218,17 @@ impl Poll {
         let (inserted, seen) =
             (look.inserted - base.inserted, total.cast_signed() - self.book.base_rows.cast_signed());
         let late = look.now < self.settling
+            && look.proves
+            && look.life == self.book.life
             && look.deleted == base.deleted
             && look.updated >= base.updated
             && inserted > seen;
-        let doubtful = !fresh && !late && doubt::reason(&self.book, look, total).is_some();
+        let doubtful = !(fresh && self.anew) && !late && doubt::reason(&self.book, look, total).is_some();
         // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
         if fresh || (!doubtful && inserted >= seen) {
-            self.rest_on(look, total);
+            self.book.rest(look, total);
         }
         doubtful
-    }
-
-    const fn rest_on(&mut self, look: &Look, total: u64) {
-        (self.book.base, self.book.base_rows) = (look.moved(), total);
     }
 
     /// Counts again what the statistics or chance put in doubt, as far as the time allows.
@@ -253,7 +260,7 @@ impl Poll {
             if self.recount.is_none() {
                 self.worn = false;
                 let closed_now = self.book.closed_rows() + self.running.rows;
-                self.rest_on(look, total + closed_now - closed);
+                self.book.rest(look, total + closed_now - closed);
                 self.settling = look.now + LATE_MS;
                 self.dirty = true;
             }
@@ -326,7 +333,7 @@ impl Poll {
     }
 
     const fn sum(&self, value: u64) -> Count {
-        Count { value, estimate: self.worn }
+        Count { value, estimate: self.worn || !self.proven }
     }
 }
 
@@ -336,8 +343,9 @@ mod tests {
 
     #[test]
     fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
-        let mut poll = Poll::new(Table::Traces, PgBook::default());
-        let look = |now, inserted| Look { inserted, now, ..Look::default() };
+        let first = || Poll { anew: true, ..Poll::new(Table::Traces, PgBook::default()) };
+        let mut poll = first();
+        let look = |now, inserted| Look { inserted, now, proves: true, ..Look::default() };
         assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
         assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
         assert!(!poll.judge(&look(5_000, 1_004), 1_020), "late again");
@@ -345,9 +353,12 @@ mod tests {
         assert!(poll.judge(&look(61_001, 1_021), 1_020), "one went where no count of new rows sees it");
         assert!(!poll.judge(&look(61_001, 1_021), 1_021), "and here it is one of the open day");
 
-        let mut poll = Poll::new(Table::Traces, PgBook::default());
+        let mut poll = first();
         assert!(!poll.judge(&look(1_000, 990), 1_000));
         let deleted = Look { deleted: 1, ..look(2_000, 1_000) };
         assert!(poll.judge(&deleted, 999), "a deletion is none of the late");
+
+        let mut begun = Poll::new(Table::Traces, PgBook::default());
+        assert!(begun.judge(&look(1_000, 990), 1_000), "rows moved since somebody began to count");
     }
 }

@@ -68,20 +68,35 @@ pub(super) async fn bins(
     span: Span,
     read: &mut u64,
 ) -> Result<Bins, Trouble> {
-    let (from, to) = span.ms();
-    let lines: Vec<Line> = sqlx::query_as(sqlx::AssertSqlSafe(sql::bins(table)))
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *session.connection)
-        .await
-        .map_err(|e| trouble(session.object, &e))?;
     let mut bins = Bins::new();
-    for line in lines {
+    for line in lines(session, table, span.ms()).await? {
         let bin = Bin { rows: u64::try_from(line.rows).unwrap_or(0), updated: line.updated };
         *read += bin.rows;
         bins.entry(line.project).or_default().entry(line.day).or_default().add(bin);
     }
     Ok(bins)
+}
+
+/// Rows between two moments in milliseconds, the second not included, and the sum of their `updated_at`.
+pub(super) async fn bin(session: &mut Session<'_>, table: Table, ms: (i64, i64)) -> Result<Bin, Trouble> {
+    let mut all = Bin::default();
+    for line in lines(session, table, ms).await? {
+        all.add(Bin { rows: u64::try_from(line.rows).unwrap_or(0), updated: line.updated });
+    }
+    Ok(all)
+}
+
+async fn lines(
+    session: &mut Session<'_>,
+    table: Table,
+    (from, to): (i64, i64),
+) -> Result<Vec<Line>, Trouble> {
+    sqlx::query_as(sqlx::AssertSqlSafe(sql::bins(table)))
+        .bind(from)
+        .bind(to)
+        .fetch_all(&mut *session.connection)
+        .await
+        .map_err(|e| trouble(session.object, &e))
 }
 
 /// Rows per day, by the index.

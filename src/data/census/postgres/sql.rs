@@ -25,7 +25,8 @@ const AT: [&str; 2] = [
 /// Day of `created_at`.
 const DAY: &str = "floor(date_part('epoch', t.created_at) / 86400)::int";
 
-/// Relation, movements, planner's estimate, oldest and newest `created_at`, the server's clock.
+/// Relation, movements, planner's estimate, oldest and newest `created_at`, the server's clock, and
+/// what the movements are worth: a crash begins the statistics of the server anew, `pg_stat_reset` those of the database.
 pub fn look(table: Table) -> String {
     let name = table.name();
     format!(
@@ -37,7 +38,10 @@ pub fn look(table: Table) -> String {
          greatest((SELECT reltuples FROM pg_class WHERE oid = '{name}'::regclass), 0)::bigint AS estimate, \
          round(date_part('epoch', (SELECT min(created_at) FROM {name})) * 1000)::bigint AS oldest, \
          round(date_part('epoch', (SELECT max(created_at) FROM {name})) * 1000)::bigint AS newest, \
-         (extract(epoch FROM now()) * 1000)::bigint AS now \
+         (extract(epoch FROM now()) * 1000)::bigint AS now, \
+         NOT pg_is_in_recovery() AND current_setting('track_counts') = 'on' AS proves, \
+         concat((SELECT stats_reset FROM pg_stat_bgwriter), ' ', \
+           (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database())) AS life \
          FROM (SELECT 1) one LEFT JOIN pg_stat_user_tables s ON s.relid = '{name}'::regclass"
     )
 }
