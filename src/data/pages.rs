@@ -42,7 +42,9 @@ pub async fn pages(
     ids: &[&str],
     most: usize,
 ) -> Result<Vec<Range<usize>>, Trouble> {
-    let heavy = mapping.columns.iter().any(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
+    // What is not known may be large as well.
+    let heavy = !mapping.unknown.is_empty()
+        || mapping.columns.iter().any(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
     let mut sizes: HashMap<String, u64> = HashMap::new();
     if heavy {
         for asked in ids.chunks(ASKED) {
@@ -107,7 +109,8 @@ async fn of_v3(ch: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<V
         }
         _ => None,
     });
-    let sum = sizes.collect::<Vec<_>>().join(" + ");
+    let unknown = (!mapping.unknown.is_empty()).then(|| format!("byteSize({})", mapping.unknown_list()));
+    let sum = sizes.chain(unknown).collect::<Vec<_>>().join(" + ");
     let sql = format!(
         "SELECT id, toUInt64(sum({sum})) AS bytes FROM {} PREWHERE id IN ? GROUP BY id",
         mapping.spec.ch

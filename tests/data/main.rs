@@ -20,6 +20,7 @@ mod forward;
 mod gate;
 mod kills;
 mod load;
+mod newer_columns;
 mod points;
 mod replica;
 mod restore;

@@ -138,12 +138,12 @@ impl<'a> Sink<'a> {
 
 impl Job {
     fn open(&self) -> InsertFormatted {
-        open(&self.tools.ch, &self.mapping)
+        open(&self.tools.ch, self.mapping.spec.ch, &self.mapping.ch_list())
     }
 }
 
-fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
-    let sql = format!("INSERT INTO {} ({}) FORMAT RowBinary", mapping.spec.ch, mapping.ch_list());
+fn open(ch: &ClickhouseWork, table: &str, columns: &str) -> InsertFormatted {
+    let sql = format!("INSERT INTO {table} ({columns}) FORMAT RowBinary");
     ch.insert(sql)
         .with_timeouts(Some(SEND), Some(END))
         // Acknowledged means stored.
@@ -154,12 +154,12 @@ fn open(ch: &ClickhouseWork, mapping: &Mapping) -> InsertFormatted {
         .with_setting("max_partitions_per_insert_block", "0")
 }
 
-/// Inserts rows that are `RowBinary` already.
+/// Inserts rows of these columns that are `RowBinary` already.
 ///
 /// # Errors
 /// The server did not acknowledge them: they may be stored.
-pub async fn insert(ch: &ClickhouseWork, mapping: &Mapping, rows: Vec<u8>) -> Result<(), Trouble> {
-    let mut insert = open(ch, mapping);
+pub async fn insert(ch: &ClickhouseWork, table: &str, columns: &str, rows: Vec<u8>) -> Result<(), Trouble> {
+    let mut insert = open(ch, table, columns);
     insert.send(Bytes::from(rows)).await.map_err(|e| ch.trouble(&e))?;
     insert.end().await.map_err(|e| ch.trouble(&e))
 }

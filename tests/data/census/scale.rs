@@ -216,7 +216,8 @@ async fn a_poll_of_fifty_million_rows_reads_what_is_new() {
         );
     }
     at_its_best(&mut g, &mut all.book, number, now).await;
-    let size = serde_json::to_vec(&all.book).unwrap().len() + serde_json::to_vec(&all.poll.book).unwrap().len();
+    let size =
+        serde_json::to_vec(&all.book).unwrap().len() + serde_json::to_vec(&all.poll.book).unwrap().len();
     assert!(size < 4_000_000, "{size} bytes remembered");
     g.stop().await;
 }
