@@ -1,7 +1,7 @@
 //! Rows of both sides by their ids, as the same cells: what a comparison, a merge and a way back look at.
 //!
 //! One rule: of ClickHouse the winning version is read as Langfuse reads it (`ORDER BY event_ts DESC LIMIT 1 BY
-//! project_id, id`), deleted ones included; a PostgreSQL row is what a copy made now would write.
+//! project_id, id`), deleted ones included, and of equal ones, which are copies, the newer; a PostgreSQL row is what a copy made now would write.
 
 use sqlx::{PgConnection, Row as _, ValueRef as _};
 
@@ -129,7 +129,7 @@ pub async fn winners(work: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> 
         format!("formatRow('RowBinary', {})", mapping.unknown_list())
     };
     let statement = format!(
-        "SELECT {}, {rest} FROM {} WHERE id IN ? ORDER BY event_ts DESC LIMIT 1 BY project_id, id",
+        "SELECT {}, {rest} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
         mapping.ch_list(),
         mapping.spec.ch
     );
@@ -150,7 +150,7 @@ pub async fn from_clickhouse(
     ids: &[&str],
 ) -> Result<Vec<Row>, Trouble> {
     let statement = format!(
-        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC LIMIT 1 BY project_id, id",
+        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
         mapping.ch_list(),
         mapping.spec.ch
     );

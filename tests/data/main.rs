@@ -27,5 +27,6 @@ mod restore;
 mod restore_faults;
 mod rows;
 mod sides;
+mod strays;
 mod verify;
 mod whole;

@@ -114,8 +114,11 @@ impl Mender<'_> {
                 return None;
             }
             Verdict::Fine if !more => return None,
-            // As it should be, and somewhere else as well.
-            Verdict::Fine => (Class::Twice, vec![], v3.cloned().unwrap_or_else(|| v2.clone())),
+            // As it should be, and somewhere else as well. Where a copy belongs v2 says.
+            Verdict::Fine => {
+                let by_v3 = v3.filter(|v3| !is_copy(self.mapping, v3));
+                (Class::Twice, vec![], by_v3.unwrap_or(v2).clone())
+            }
             Verdict::Insert => (Class::Missing, vec![], v2.clone()),
             Verdict::Refresh(row, columns) => (Class::Stale, columns, row),
             Verdict::Merge(row, columns) => (Class::Overwritten, columns, row),
