@@ -24,6 +24,7 @@ mod newer_columns;
 mod points;
 mod replica;
 mod restore;
+mod restore_copies;
 mod restore_faults;
 mod rows;
 mod sides;

@@ -6,11 +6,12 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::merge::{Verdict, is_copy, judge, millis};
+use super::merge::{Verdict, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::insert;
 use crate::data::cell::Cell;
+use crate::data::copied::is_copy;
 use crate::data::deleted::Notes;
 use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};

@@ -14,6 +14,7 @@ use super::strays::Strays;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range::{Range, at};
 use crate::data::convert::Field;
+use crate::data::copied::was_copied;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::Key;
 use crate::data::tables::Mapping;
@@ -134,7 +135,8 @@ impl Light {
 
     /// Not there, changed since, or written by v3: only a whole look can tell what v3 knew.
     fn is_candidate(&self) -> bool {
-        let worth = |seen: Seen| seen.updated < self.updated || seen.version != seen.time;
+        let worth =
+            |seen: Seen| seen.updated < self.updated || !was_copied(seen.version, seen.time, seen.updated);
         self.seen.is_none_or(worth)
     }
 }
