@@ -18,7 +18,7 @@ use super::stores::{Stores, failed};
 use crate::actuators::journal::Step;
 use crate::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
 use crate::config::Config;
-use crate::data::catch_up::{self, Class, Found, Mode, Watch};
+use crate::data::catch_up::{self, Class, Found, Options, Watch};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 use crate::domain::text::clean;
@@ -163,10 +163,11 @@ impl Desk {
     }
 
     async fn look(&self, table: Table) -> Result<Option<Found>, Trouble> {
-        let mode = if self.yes { Mode::Write } else { Mode::Look };
+        let options = Options { write: self.yes, ..Options::default() };
         let watch = Watch::default();
         let mut line = Line::new(self.clock.now().mono);
-        let mut work = std::pin::pin!(catch_up::table(&self.pg, &self.ch, table, mode, &watch, &self.stop));
+        let mut work =
+            std::pin::pin!(catch_up::table(&self.pg, &self.ch, table, options, &watch, &self.stop));
         loop {
             tokio::select! {
                 found = &mut work => {

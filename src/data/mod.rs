@@ -13,6 +13,7 @@ pub mod cell;
 pub mod census;
 pub mod clock;
 pub mod convert;
+pub mod copied;
 pub mod copy_out;
 pub mod deleted;
 pub mod lock;

@@ -42,7 +42,9 @@ pub async fn pages(
     ids: &[&str],
     most: usize,
 ) -> Result<Vec<Range<usize>>, Trouble> {
-    let heavy = mapping.columns.iter().any(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
+    // What is not known may be large as well.
+    let heavy = !mapping.unknown.is_empty()
+        || mapping.columns.iter().any(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
     let mut sizes: HashMap<String, u64> = HashMap::new();
     if heavy {
         for asked in ids.chunks(ASKED) {
@@ -98,8 +100,8 @@ async fn of_v2(
     Ok(sizes.into_iter().map(|(id, bytes)| (id, bytes.unsigned_abs())).collect())
 }
 
-/// The same of ClickHouse, of all versions of a row.
-async fn of_v3(ch: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Sized>, Trouble> {
+/// What the JSON of a row takes in ClickHouse, as an expression; nothing for a table without.
+pub(super) fn json_bytes(mapping: &Mapping) -> Option<String> {
     let sizes = mapping.columns.iter().filter_map(|m| match m.column.rule {
         Rule::Json => Some(format!("ifNull(length(`{}`), 0)", m.column.ch)),
         Rule::Metadata => {
@@ -108,6 +110,13 @@ async fn of_v3(ch: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<V
         _ => None,
     });
     let sum = sizes.collect::<Vec<_>>().join(" + ");
+    (!sum.is_empty()).then_some(sum)
+}
+
+/// The same of ClickHouse, of all versions of a row.
+async fn of_v3(ch: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Sized>, Trouble> {
+    let unknown = (!mapping.unknown.is_empty()).then(|| format!("byteSize({})", mapping.unknown_list()));
+    let sum = json_bytes(mapping).into_iter().chain(unknown).collect::<Vec<_>>().join(" + ");
     let sql = format!(
         "SELECT id, toUInt64(sum({sum})) AS bytes FROM {} PREWHERE id IN ? GROUP BY id",
         mapping.spec.ch

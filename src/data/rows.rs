@@ -1,7 +1,7 @@
 //! Rows of both sides by their ids, as the same cells: what a comparison, a merge and a way back look at.
 //!
 //! One rule: of ClickHouse the winning version is read as Langfuse reads it (`ORDER BY event_ts DESC LIMIT 1 BY
-//! project_id, id`), deleted ones included; a PostgreSQL row is what a copy made now would write.
+//! project_id, id`), deleted ones included, and of equal ones, which are copies, the newer; a PostgreSQL row is what a copy made now would write.
 
 use sqlx::{PgConnection, Row as _, ValueRef as _};
 
@@ -108,6 +108,38 @@ pub fn row_of(columns: &[Mapped], fields: &[Field<'_>]) -> Result<Row, Rejected>
     Ok(Row { key, cells })
 }
 
+/// A winning row, and with it what this program does not know of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Winner {
+    /// What it knows.
+    pub row: Row,
+    /// The values of [`Mapping::unknown`], as `RowBinary` of whatever types they have.
+    pub rest: Vec<u8>,
+}
+
+/// What [`from_clickhouse`] gives, with the columns that the description does not know: a row that is written again takes
+/// them along.
+///
+/// # Errors
+/// The statement fails, or answers with other types than the table was described with.
+pub async fn winners(work: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Winner>, Trouble> {
+    let rest = if mapping.unknown.is_empty() {
+        "''".to_owned()
+    } else {
+        format!("formatRow('RowBinary', {})", mapping.unknown_list())
+    };
+    let statement = format!(
+        "SELECT {}, {rest} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
+        mapping.ch_list(),
+        mapping.spec.ch
+    );
+    let winner = |from: &mut &[u8]| {
+        let row = row(from, &mapping.columns)?;
+        Ok(Winner { row, rest: rowbinary::take_bytes(from)?.to_vec() })
+    };
+    read(work, mapping, &statement, ids, winner).await
+}
+
 /// The winning ClickHouse rows of these ids; ids that are not there are left out, deleted ones are not.
 ///
 /// # Errors
@@ -118,11 +150,11 @@ pub async fn from_clickhouse(
     ids: &[&str],
 ) -> Result<Vec<Row>, Trouble> {
     let statement = format!(
-        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC LIMIT 1 BY project_id, id",
+        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
         mapping.ch_list(),
         mapping.spec.ch
     );
-    read(work, mapping, &statement, ids).await
+    read(work, mapping, &statement, ids, |from| row(from, &mapping.columns)).await
 }
 
 /// The live rows of these ids, one for each sorting key that an id lives under.
@@ -135,24 +167,24 @@ pub async fn every_place(
     ids: &[&str],
 ) -> Result<Vec<Row>, Trouble> {
     let statement = format!("SELECT {} FROM {} FINAL WHERE id IN ?", mapping.ch_list(), mapping.spec.ch);
-    read(work, mapping, &statement, ids).await
+    read(work, mapping, &statement, ids, |from| row(from, &mapping.columns)).await
 }
 
 /// All rows of a statement about ids, page by page.
-async fn read(
+async fn read<T>(
     work: &ClickhouseWork,
     mapping: &Mapping,
     statement: &str,
     ids: &[&str],
-) -> Result<Vec<Row>, Trouble> {
+    one: impl Fn(&mut &[u8]) -> Result<T, RowError>,
+) -> Result<Vec<T>, Trouble> {
     let mut rows = Vec::with_capacity(ids.len());
     for page in ids.chunks(PAGE) {
         let mut cursor = work.stream(work.query(statement).bind(page))?;
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = cursor.next().await.map_err(|e| work.trouble(&e))? {
             rest.extend_from_slice(&chunk);
-            let used =
-                decode(&rest, &mapping.columns, &mut rows).map_err(|e| unexpected(work, mapping, &e))?;
+            let used = off_the_front(&rest, &mut rows, &one).map_err(|e| unexpected(work, mapping, &e))?;
             rest.drain(..used);
         }
         if !rest.is_empty() {
@@ -167,19 +199,31 @@ async fn read(
 /// # Errors
 /// Bytes that are not of these types. A row that is not whole yet is no error.
 pub fn decode(bytes: &[u8], columns: &[Mapped], rows: &mut Vec<Row>) -> Result<usize, RowError> {
+    off_the_front(bytes, rows, |from| row(from, columns))
+}
+
+fn off_the_front<T>(
+    bytes: &[u8],
+    rows: &mut Vec<T>,
+    one: impl Fn(&mut &[u8]) -> Result<T, RowError>,
+) -> Result<usize, RowError> {
     let mut used = 0;
     while used < bytes.len() {
         let mut from = &bytes[used..];
-        let cells: Result<Vec<Cell>, RowError> =
-            columns.iter().map(|m| rowbinary::read(&mut from, &m.kind)).collect();
-        match cells {
-            Ok(cells) => rows.push(Row { key: key_of(&cells), cells }),
+        match one(&mut from) {
+            Ok(row) => rows.push(row),
             Err(RowError::Short) => break,
             Err(error) => return Err(error),
         }
         used = bytes.len() - from.len();
     }
     Ok(used)
+}
+
+fn row(from: &mut &[u8], columns: &[Mapped]) -> Result<Row, RowError> {
+    let cells: Vec<Cell> =
+        columns.iter().map(|m| rowbinary::read(from, &m.kind)).collect::<Result<_, _>>()?;
+    Ok(Row { key: key_of(&cells), cells })
 }
 
 /// Appends a row as `RowBinary`.

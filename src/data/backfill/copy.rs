@@ -161,12 +161,12 @@ impl<'a> Sink<'a> {
 
 impl Job {
     fn open(&self) -> InsertFormatted {
-        open(&self.tools.ch, &self.mapping, "Native")
+        open(&self.tools.ch, self.mapping.spec.ch, &self.mapping.ch_list(), "Native")
     }
 }
 
-fn open(ch: &ClickhouseWork, mapping: &Mapping, format: &str) -> InsertFormatted {
-    let sql = format!("INSERT INTO {} ({}) FORMAT {format}", mapping.spec.ch, mapping.ch_list());
+fn open(ch: &ClickhouseWork, table: &str, columns: &str, format: &str) -> InsertFormatted {
+    let sql = format!("INSERT INTO {table} ({columns}) FORMAT {format}");
     ch.insert(sql)
         .with_timeouts(Some(SEND), Some(END))
         // Acknowledged means stored.
@@ -179,12 +179,12 @@ fn open(ch: &ClickhouseWork, mapping: &Mapping, format: &str) -> InsertFormatted
         .with_setting("optimize_on_insert", "0")
 }
 
-/// Inserts rows that are `RowBinary` already.
+/// Inserts rows of these columns that are `RowBinary` already.
 ///
 /// # Errors
 /// The server did not acknowledge them: they may be stored.
-pub async fn insert(ch: &ClickhouseWork, mapping: &Mapping, rows: Vec<u8>) -> Result<(), Trouble> {
-    let mut insert = open(ch, mapping, "RowBinary");
+pub async fn insert(ch: &ClickhouseWork, table: &str, columns: &str, rows: Vec<u8>) -> Result<(), Trouble> {
+    let mut insert = open(ch, table, columns, "RowBinary");
     insert.send(Bytes::from(rows)).await.map_err(|e| ch.trouble(&e))?;
     insert.end().await.map_err(|e| ch.trouble(&e))
 }

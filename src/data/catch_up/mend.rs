@@ -6,10 +6,12 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::merge::{Verdict, is_copy, judge, millis};
+use super::merge::{Verdict, judge, millis};
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
+use crate::data::backfill::insert;
 use crate::data::cell::Cell;
+use crate::data::copied::is_copy;
 use crate::data::deleted::Notes;
 use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};
@@ -28,6 +30,9 @@ pub(super) struct Mender<'a> {
     /// Langfuse notes what it deletes.
     pub(super) notes: bool,
 }
+
+/// What is not known of rows that v3 has: see [`rows::Winner`].
+type Rest = HashMap<Key, Vec<u8>>;
 
 #[derive(ChRow, Deserialize)]
 struct Place {
@@ -56,11 +61,12 @@ impl Mender<'_> {
 
     async fn page(&self, session: &mut PgConnection, page: &[Key], found: &mut Found) -> Result<(), Trouble> {
         let ids: Vec<&str> = page.iter().map(|key| key.id.as_str()).collect();
-        let there: HashMap<Key, Row> = rows::from_clickhouse(self.ch, self.mapping, &ids)
-            .await?
-            .into_iter()
-            .map(|row| (row.key.clone(), row))
-            .collect();
+        let mut there: HashMap<Key, Row> = HashMap::new();
+        let mut rest: Rest = HashMap::new();
+        for winner in rows::winners(self.ch, self.mapping, &ids).await? {
+            rest.insert(winner.row.key.clone(), winner.rest);
+            there.insert(winner.row.key.clone(), winner.row);
+        }
         let places = self.places(&ids).await?;
         let wanted: HashSet<&Key> = page.iter().collect();
         let (mut meant, mut moved) = (vec![], vec![]);
@@ -95,10 +101,10 @@ impl Mender<'_> {
         }
         let gone = self.leave_other_places(&mut moved).await?;
         meant.append(&mut moved);
-        self.send(&meant, found).await?;
+        self.send(&meant, &rest, found).await?;
         // ClickHouse keeps what it has of an insert that was cut, partition by partition: an older place goes only when
         // the place that is meant is stored. Cut in between, the row is there twice, which the next run sees.
-        self.send(&gone, found).await
+        self.send(&gone, &Rest::new(), found).await
     }
 
     /// What is to be written of one entity; nothing when it is as it should be.
@@ -109,8 +115,11 @@ impl Mender<'_> {
                 return None;
             }
             Verdict::Fine if !more => return None,
-            // As it should be, and somewhere else as well.
-            Verdict::Fine => (Class::Twice, vec![], v3.cloned().unwrap_or_else(|| v2.clone())),
+            // As it should be, and somewhere else as well. Where a copy belongs v2 says.
+            Verdict::Fine => {
+                let by_v3 = v3.filter(|v3| !is_copy(self.mapping, v3));
+                (Class::Twice, vec![], by_v3.unwrap_or(v2).clone())
+            }
             Verdict::Insert => (Class::Missing, vec![], v2.clone()),
             Verdict::Refresh(row, columns) => (Class::Stale, columns, row),
             Verdict::Merge(row, columns) => (Class::Overwritten, columns, row),
@@ -149,19 +158,30 @@ impl Mender<'_> {
         Ok(out)
     }
 
-    async fn send(&self, out: &[Row], found: &mut Found) -> Result<(), Trouble> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
+    /// Writes rows; those that v3 has already keep what is not known of them.
+    async fn send(&self, out: &[Row], rest: &Rest, found: &mut Found) -> Result<(), Trouble> {
+        let (mut known, mut whole) = (Vec::new(), Vec::new());
         for row in out {
-            match rows::encode(row, &self.mapping.columns, &mut bytes) {
+            let rest = rest.get(&row.key).filter(|rest| !rest.is_empty());
+            let into = if rest.is_some() { &mut whole } else { &mut known };
+            match rows::encode(row, &self.mapping.columns, into) {
                 Ok(()) if matches!(row.get(self.mapping, "is_deleted"), Cell::Int(1..)) => {}
                 Ok(()) => found.written += 1,
-                Err(rejected) => found.reject(rejected),
+                Err(rejected) => {
+                    found.reject(rejected);
+                    continue;
+                }
+            }
+            into.extend(rest.into_iter().flatten());
+        }
+        let columns = self.mapping.ch_list();
+        let all = format!("{columns}, {}", self.mapping.unknown_list());
+        for (columns, bytes) in [(&columns, known), (&all, whole)] {
+            if !bytes.is_empty() {
+                insert(self.ch, self.mapping.spec.ch, columns, bytes).await?;
             }
         }
-        crate::data::backfill::insert(self.ch, self.mapping, bytes).await
+        Ok(())
     }
 }
 

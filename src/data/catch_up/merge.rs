@@ -4,12 +4,9 @@
 //! merge does the same, and keeps what an entity was created with (`immutableEntityKeys` of its ingestion service).
 
 use crate::data::cell::Cell;
+use crate::data::copied::{REFRESHED_MS, is_copy};
 use crate::data::rows::Row;
 use crate::data::tables::{Column, Compare, Mapping, Rule};
-
-/// A version this close to the row's own time is a copy's: v3's own versions are the moment of a merge, seconds after
-/// the event. A refreshed copy is a millisecond newer than what it replaces.
-const COPY_MS: i64 = 250;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,13 +46,7 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
     if columns.is_empty() {
         return Verdict::Fine;
     }
-    Verdict::Merge(versioned(mapping, merged, v3), columns)
-}
-
-/// Whether a row of ClickHouse was copied, by anybody, and not written by v3.
-pub fn is_copy(mapping: &Mapping, row: &Row) -> bool {
-    let age = millis(mapping, row, "event_ts") - millis(mapping, row, mapping.spec.time);
-    (0..=COPY_MS).contains(&age)
+    Verdict::Merge(not_a_copy(mapping, versioned(mapping, merged, v3)), columns)
 }
 
 /// A moment of a row; 0 where it has none.
@@ -70,10 +61,24 @@ pub fn millis(mapping: &Mapping, row: &Row, column: &str) -> i64 {
 /// without ours, would be older than ours and lost.
 fn versioned(mapping: &Mapping, mut row: Row, over: &Row) -> Row {
     let version = millis(mapping, over, "event_ts").max(millis(mapping, &row, "event_ts")) + 1;
+    set_version(mapping, &mut row, version);
+    row
+}
+
+/// A client whose clock is ahead gives v3's rows times that are nearly their versions: with the `updated_at` of v2 such a
+/// row would look like a copy, and the next change in v2 would take v3's values from it.
+fn not_a_copy(mapping: &Mapping, mut row: Row) -> Row {
+    if is_copy(mapping, &row) {
+        let version = millis(mapping, &row, mapping.spec.time) + REFRESHED_MS + 1;
+        set_version(mapping, &mut row, version);
+    }
+    row
+}
+
+fn set_version(mapping: &Mapping, row: &mut Row, version: i64) {
     if let Some(at) = mapping.columns.iter().position(|m| m.column.ch == "event_ts") {
         row.cells[at] = Cell::Millis(version);
     }
-    row
 }
 
 /// Columns whose values differ, as far as they say what the row is.

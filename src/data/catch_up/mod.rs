@@ -4,15 +4,16 @@
 //! One rule: a row is read again on both sides right before it is written, and is written one millisecond newer than
 //! what was read; what v3 writes at the same time is newer still and wins. Whatever that leaves is found next time.
 //!
-//! How it walks: `window` compares both sides stretch by stretch of the business time and names candidates; `mend`
+//! How it walks: `strays` lists what v3 has under two times; `window` compares both sides stretch by stretch of the business time and names candidates; `mend`
 //! reads those whole; [`merge`] says what becomes of each.
 
 mod mend;
 pub mod merge;
 mod run;
+mod strays;
 mod window;
 
-pub use run::{Mode, table};
+pub use run::{Options, table};
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,7 +29,7 @@ pub enum Class {
     Stale,
     /// v3 wrote it without knowing the whole: fields that v2 has are empty.
     Overwritten,
-    /// Its time changed: v3 has it under an older one as well, and would show it twice.
+    /// Its time changed, or what v3 sorts it by: v3 has it under an older one as well, and would show it twice.
     Twice,
 }
 
@@ -52,7 +53,7 @@ impl Class {
             Self::Missing => "in v2 and not in v3",
             Self::Stale => "changed in v2 after it was copied",
             Self::Overwritten => "written by v3 without the fields that v2 has",
-            Self::Twice => "in v3 under an older time as well",
+            Self::Twice => "in v3 under another time, type or name as well",
         }
     }
 }

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::mend::Mender;
+use super::strays::Strays;
 use super::window::Window;
 use super::{Found, Watch};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
@@ -14,18 +15,22 @@ use crate::data::tables::{Live, spec};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
 
-/// Rows of v2 of one stretch: what is held in memory.
-const STRETCH: u64 = 50_000;
 /// A row may be committed so long after it was stamped: what came within it is looked at again next time.
 const IN_FLIGHT_MS: i64 = 30_000;
 
-/// Whether anything is written.
+/// How a look is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Only looked for.
-    Look,
-    /// Written, too.
-    Write,
+pub struct Options {
+    /// Whether what is found is written, too.
+    pub write: bool,
+    /// Rows of v2 of one stretch: what is held in memory.
+    pub stretch: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { write: false, stretch: 50_000 }
+    }
 }
 
 /// Looks at one table; `None` when it is not copied yet or this version of Langfuse does not copy it.
@@ -36,7 +41,7 @@ pub async fn table(
     pg: &PostgresWork,
     ch: &ClickhouseWork,
     table: Table,
-    mode: Mode,
+    options: Options,
     watch: &Watch,
     stop: &CancellationToken,
 ) -> Result<Option<Found>, Trouble> {
@@ -56,9 +61,10 @@ pub async fn table(
         .map_err(|e| pg.trouble(&e))?;
     let now = now(pg, &mut session).await?;
     let mapping = Live::read(&ch.ask, spec).await?.map(spec);
-    let window = Window { pg, ch, mapping: &mapping, above };
+    let strays = Strays::search(ch, spec).await?;
+    let window = Window { pg, ch, mapping: &mapping, above, strays };
     let notes = Noting::ask(pg, &mut session).await?.must(pg)?;
-    let mender = Mender { pg, ch, mapping: &mapping, write: mode == Mode::Write, notes };
+    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, notes };
     let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {
@@ -69,7 +75,7 @@ pub async fn table(
                 "interrupted; what was written stays, and is right",
             ));
         }
-        let range = range::next(pg, &mut session, spec, spec.time, 0, top, STRETCH).await?;
+        let range = range::next(pg, &mut session, spec, spec.time, 0, top, options.stretch).await?;
         let (candidates, looked_at) = window.candidates(&mut session, &range).await?;
         found.looked_at += looked_at;
         mender.mend(&mut session, &candidates, &mut found).await?;

@@ -10,10 +10,11 @@ use futures::StreamExt as _;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::strays::Strays;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range::{Range, at};
-use crate::data::census::book::DAY_MS;
 use crate::data::convert::Field;
+use crate::data::copied::was_copied;
 use crate::data::copy_out::CopyOut;
 use crate::data::rows::Key;
 use crate::data::tables::Mapping;
@@ -29,9 +30,6 @@ const LAST: i64 = 10_413_792_000_000;
 pub(super) struct Light {
     updated: i64,
     seen: Option<Seen>,
-    /// The day of a row that is not deleted, and whether there is one of another day.
-    day: Option<i64>,
-    elsewhere: bool,
 }
 
 /// What ClickHouse has in the stretch.
@@ -40,7 +38,6 @@ struct Seen {
     version: i64,
     time: i64,
     updated: i64,
-    deleted: bool,
 }
 
 #[derive(Row, Deserialize)]
@@ -50,7 +47,6 @@ struct Winner {
     at_ms: i64,
     event_ms: i64,
     updated_ms: i64,
-    deleted: bool,
 }
 
 /// The rows of a stretch that both sides are asked for.
@@ -60,6 +56,7 @@ pub(super) struct Window<'a> {
     pub(super) mapping: &'a Mapping,
     /// Rows created above this moment only, in milliseconds: what is below is left to the backfill.
     pub(super) above: Option<i64>,
+    pub(super) strays: Strays,
 }
 
 impl Window<'_> {
@@ -75,7 +72,7 @@ impl Window<'_> {
         let mut rows = self.of_v2(session, range).await?;
         self.of_v3(range, &mut rows).await?;
         let looked_at = rows.len() as u64;
-        let worth = rows.into_iter().filter(|(_, row)| row.is_candidate());
+        let worth = rows.into_iter().filter(|(key, row)| row.is_candidate() || self.strays.may_hold(key));
         Ok((worth.map(|(key, _)| key).collect(), looked_at))
     }
 
@@ -109,8 +106,7 @@ impl Window<'_> {
         let from = from.map_or_else(String::new, |from| format!(" AND `{time}` >= {}", moment(from)));
         let statement = format!(
             "SELECT project_id, id, toUnixTimestamp64Milli(`{time}`) AS at_ms, \
-             toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms, \
-             is_deleted != 0 AS deleted \
+             toUnixTimestamp64Milli(event_ts) AS event_ms, toUnixTimestamp64Milli(updated_at) AS updated_ms \
              FROM {} WHERE `{time}` < {}{from} AND isValidUTF8(id) AND isValidUTF8(project_id)",
             self.mapping.spec.ch,
             moment(range.below.min(LAST))
@@ -120,8 +116,8 @@ impl Window<'_> {
         while let Some(seen) = cursor.next().await.map_err(trouble)? {
             let key = Key { project: seen.project_id.clone(), id: seen.id.clone() };
             if let Some(row) = rows.get_mut(&key) {
-                let Winner { at_ms: time, event_ms: version, updated_ms: updated, deleted, .. } = seen;
-                row.see(Seen { version, time, updated, deleted });
+                let Winner { at_ms: time, event_ms: version, updated_ms: updated, .. } = seen;
+                row.see(Seen { version, time, updated });
             }
         }
         Ok(())
@@ -135,16 +131,13 @@ impl Light {
         if self.seen.is_none_or(newer) {
             self.seen = Some(seen);
         }
-        if !seen.deleted {
-            let day = seen.time.div_euclid(DAY_MS);
-            self.elsewhere |= *self.day.get_or_insert(day) != day;
-        }
     }
 
-    /// Not there, there twice, changed since, or written by v3: only a whole look can tell what v3 knew.
+    /// Not there, changed since, or written by v3: only a whole look can tell what v3 knew.
     fn is_candidate(&self) -> bool {
-        let worth = |seen: Seen| seen.updated < self.updated || seen.version != seen.time;
-        self.elsewhere || self.seen.is_none_or(worth)
+        let worth =
+            |seen: Seen| seen.updated < self.updated || !was_copied(seen.version, seen.time, seen.updated);
+        self.seen.is_none_or(worth)
     }
 }
 
@@ -152,7 +145,7 @@ fn light(fields: &[Field<'_>]) -> Light {
     let field = |at: usize| fields.get(at).copied().unwrap_or(Field(None));
     // A moment that cannot be read is for the conversion to refuse.
     let updated = field(2).millis().ok().flatten().unwrap_or(0);
-    Light { updated, seen: None, day: None, elsewhere: false }
+    Light { updated, seen: None }
 }
 
 #[cfg(test)]
@@ -161,23 +154,17 @@ mod tests {
 
     #[test]
     fn what_is_worth_a_whole_look() {
-        let day = |n: i64| n * DAY_MS;
-        let copy = |time| Seen { version: time, time, updated: 7, deleted: false };
+        let copy = |time| Seen { version: time, time, updated: 7 };
         let row = |seen: &[Seen]| {
-            let mut row = Light { updated: 7, seen: None, day: None, elsewhere: false };
+            let mut row = Light { updated: 7, seen: None };
             for seen in seen {
                 row.see(*seen);
             }
             row.is_candidate()
         };
         assert!(row(&[]), "not there");
-        assert!(!row(&[copy(day(3)), copy(day(3))]), "copied, twice, the same");
-        assert!(row(&[Seen { updated: 6, ..copy(day(3)) }]), "changed since");
-        assert!(row(&[copy(day(3)), Seen { version: day(4), ..copy(day(3)) }]), "v3 wrote it");
-        for both in [[copy(day(3)), copy(day(2))], [copy(day(2)), copy(day(3))]] {
-            assert!(row(&both), "under an older day as well");
-        }
-        let left = Seen { deleted: true, ..copy(day(2)) };
-        assert!(!row(&[left, copy(day(3))]) && !row(&[copy(day(3)), left]), "that day was left");
+        assert!(!row(&[copy(3), copy(3)]), "copied, twice, the same");
+        assert!(row(&[Seen { updated: 6, ..copy(3) }]), "changed since");
+        assert!(row(&[copy(3), Seen { version: 4000, ..copy(3) }]), "v3 wrote it");
     }
 }

@@ -100,7 +100,7 @@ impl Known {
         match self.rows.get(&written.id) {
             None => Judged::Insert,
             Some(entry) if entry.project != slice.project => Judged::OtherProject,
-            Some(entry) if entry.updated_at < written.updated_at => {
+            Some(entry) if entry.updated_at < written.updated => {
                 Judged::Update { doubt: entry.flags.as_ref().is_some_and(|v2| v2.says_more(written)) }
             }
             Some(entry) if entry.updated_at < written.touched && entry.differs(written) => Judged::Flags,

@@ -9,6 +9,8 @@ use ::clickhouse::Row;
 use serde::Deserialize;
 
 use crate::clients::work::ClickhouseWork;
+use crate::data::copied;
+use crate::data::pages;
 use crate::data::rows;
 use crate::data::tables::{Mapping, Spec};
 use crate::domain::backfill::Table;
@@ -18,10 +20,10 @@ use crate::domain::{Kind, Trouble};
 pub(super) const PAGE: usize = 2000;
 /// Bytes of ids in one statement.
 const NAMED: usize = 100_000;
-/// Bytes of input and output that are fetched at once, about; a single row may be larger.
+/// Bytes of JSON that are fetched at once, about; a single row may be larger.
 const FETCHED: u64 = 24 << 20;
 
-/// A project's day with rows that v3 wrote. A copied row carries its own time as `event_ts` (langfuse.md 1.6).
+/// A project's day with rows that v3 wrote (see [`copied`]: not those that were copied).
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 struct Day {
     project: String,
@@ -64,7 +66,7 @@ fn gather(days: Vec<Day>) -> Vec<Slice> {
 pub(super) struct Written {
     pub(super) id: String,
     /// Milliseconds since 1970, of its newest row.
-    pub(super) updated_at: i64,
+    pub(super) updated: i64,
     /// When v3 wrote that, in milliseconds.
     pub(super) touched: i64,
     pub(super) public: bool,
@@ -84,8 +86,9 @@ pub(super) async fn slices(
     let statement = format!(
         "SELECT project_id AS project, toString(toDate({time})) AS date, count() AS rows, \
          arrayMap(id -> hex(id), groupUniqArrayIf(1000)(id, NOT isValidUTF8(id))) AS broken FROM {table} \
-         WHERE event_ts != {time} AND {OURS} AND (? = '' OR project_id = ?) \
+         WHERE NOT {copied} AND {OURS} AND (? = '' OR project_id = ?) \
          GROUP BY project_id, toDate({time}) ORDER BY project_id, toDate({time})",
+        copied = copied::sql(spec),
         time = spec.time,
         table = spec.ch,
     );
@@ -109,12 +112,13 @@ pub(super) async fn page(
     };
     let [public, bookmarked, tags] = flags;
     let statement = format!(
-        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated_at, \
+        "SELECT id, toUnixTimestamp64Milli(argMax(updated_at, event_ts)) AS updated, \
          toUnixTimestamp64Milli(max(event_ts)) AS touched, {public} AS public, {bookmarked} AS bookmarked, \
          {tags} AS tags FROM {table} \
-         WHERE project_id = ? AND toDate({time}) BETWEEN toDate(?) AND toDate(?) AND event_ts != {time} AND {OURS} \
+         WHERE project_id = ? AND toDate({time}) BETWEEN toDate(?) AND toDate(?) AND NOT {copied} AND {OURS} \
          AND isValidUTF8(id) AND id > ? \
          GROUP BY id ORDER BY id LIMIT {PAGE}",
+        copied = copied::sql(spec),
         time = spec.time,
         table = spec.ch,
     );
@@ -125,11 +129,11 @@ pub(super) async fn page(
 /// Ids in groups that fit one statement and one fetch, in their order.
 pub(super) async fn groups<'a, T>(
     ch: &ClickhouseWork,
-    spec: &Spec,
+    mapping: &Mapping,
     slice: &Slice,
     wanted: &'a [(&'a str, T)],
 ) -> Result<Vec<&'a [(&'a str, T)]>, Trouble> {
-    let sizes = sizes(ch, spec, slice, wanted).await?;
+    let sizes = sizes(ch, mapping, slice, wanted).await?;
     let (mut groups, mut begun, mut bytes, mut named) = (vec![], 0, 0, 0);
     for (at, (id, _)) in wanted.iter().enumerate() {
         let size = sizes.get(*id).copied().unwrap_or_default();
@@ -150,18 +154,17 @@ struct Sized {
     bytes: u64,
 }
 
-/// How large the payload of each id is; scores have none.
+/// How large the JSON of each id is; scores have none that goes back.
 async fn sizes<T>(
     ch: &ClickhouseWork,
-    spec: &Spec,
+    mapping: &Mapping,
     slice: &Slice,
     wanted: &[(&str, T)],
 ) -> Result<HashMap<String, u64>, Trouble> {
-    if spec.table == Table::Scores {
-        return Ok(HashMap::new());
-    }
+    let Some(size) = pages::json_bytes(mapping) else { return Ok(HashMap::new()) };
+    let spec = mapping.spec;
     let statement = format!(
-        "SELECT id, toUInt64(max(ifNull(length(input), 0) + ifNull(length(output), 0))) AS bytes FROM {table} \
+        "SELECT id, toUInt64(max({size})) AS bytes FROM {table} \
          WHERE project_id = ? AND toDate({time}) BETWEEN toDate(?) AND toDate(?) AND id IN ? GROUP BY id",
         time = spec.time,
         table = spec.ch,

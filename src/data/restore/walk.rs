@@ -2,7 +2,8 @@
 //!
 //! One rule: counting and writing walk the same way; a dry run ends where the transaction would begin.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use super::{BATCH, BYTES};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
 use crate::data::convert::back::Loss;
+use crate::data::copied::is_copy;
 use crate::data::rows::{Key, Row};
 use crate::data::tables::{Live, Mapping, Spec, spec};
 use crate::domain::Trouble;
@@ -119,7 +121,8 @@ struct Walk<'a> {
     writer: Writer<'a>,
     session: sqlx::PgConnection,
     pending: Vec<(Entity, Judged)>,
-    ids: HashSet<String>,
+    /// The projects of the ids that are pending.
+    ids: HashMap<String, String>,
     bytes: usize,
     report: TableReport,
     begun: Instant,
@@ -149,7 +152,7 @@ impl<'a> Walk<'a> {
             writer,
             session,
             pending: vec![],
-            ids: HashSet::new(),
+            ids: HashMap::new(),
             bytes: 0,
             report,
             begun,
@@ -209,7 +212,7 @@ impl<'a> Walk<'a> {
                 judged => wanted.push((&written.id, judged)),
             }
         }
-        for group in source::groups(self.sides.clickhouse, self.spec, slice, &wanted).await? {
+        for group in source::groups(self.sides.clickhouse, &self.mapping, slice, &wanted).await? {
             self.fetch(slice, group).await?;
             let progress = Progress {
                 table: self.spec.table,
@@ -248,15 +251,19 @@ impl<'a> Walk<'a> {
 
     /// Deleted in v3, or won by the copy.
     fn is_gone(&self, row: &Row) -> bool {
-        let get = |name: &str| row.get(&self.mapping, name);
-        *get("is_deleted") == Cell::Int(1) || get("event_ts") == get(self.spec.time)
+        *row.get(&self.mapping, "is_deleted") == Cell::Int(1) || is_copy(&self.mapping, row)
     }
 
     async fn push(&mut self, entity: Entity, judged: Judged) -> Result<(), Trouble> {
-        if !self.ids.insert(entity.key.id.clone()) {
-            self.report.leave(&entity.key, Left::OtherProject, "");
-            return Ok(());
-        }
+        match self.ids.entry(entity.key.id.clone()) {
+            Entry::Vacant(free) => free.insert(entity.key.project.clone()),
+            // Its winning row was found under another day as well: it is on its way.
+            Entry::Occupied(known) if *known.get() == entity.key.project => return Ok(()),
+            Entry::Occupied(_) => {
+                self.report.leave(&entity.key, Left::OtherProject, "");
+                return Ok(());
+            }
+        };
         self.bytes += entity.size();
         self.pending.push((entity, judged));
         if self.pending.len() >= BATCH || self.bytes >= BYTES { self.flush().await } else { Ok(()) }

@@ -40,8 +40,8 @@ pub struct Mapping {
     pub columns: Vec<Mapped>,
     /// Columns of the description that this server lacks: an older v3.
     pub absent: Vec<&'static str>,
-    /// Columns of the server that the description does not know, or whose type it cannot write: they take their
-    /// defaults and are named in reports.
+    /// Columns of the server that the description does not know, or whose type it cannot write: a copy leaves them to
+    /// their defaults, a row of v3 that is written again keeps what it has in them, and reports name them.
     pub unknown: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Live {
     pub async fn read(ch: &Clickhouse, spec: &Spec) -> Result<Self, Trouble> {
         let query = ch.query(
             "SELECT name, type AS kind FROM system.columns \
-             WHERE database = currentDatabase() AND table = ? AND default_kind NOT IN ('ALIAS', 'MATERIALIZED') ORDER BY position",
+             WHERE database = currentDatabase() AND table = ? AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL') ORDER BY position",
         );
         let rows: Vec<Described> = ch.all(query.bind(spec.ch)).await?;
         if rows.is_empty() {
@@ -92,6 +92,12 @@ impl Mapping {
     pub fn ch_list(&self) -> String {
         let names: Vec<_> = self.columns.iter().map(|m| format!("`{}`", m.column.ch)).collect();
         names.join(", ")
+    }
+
+    /// The columns that the description does not know, as such a list.
+    pub fn unknown_list(&self) -> String {
+        let quoted = |name: &String| format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"));
+        self.unknown.iter().map(quoted).collect::<Vec<_>>().join(", ")
     }
 
     /// The expressions that a forward copy reads, in the order of the columns and their parts.

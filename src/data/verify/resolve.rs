@@ -11,8 +11,9 @@ use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
 use super::postgres::V2;
-use crate::data::catch_up::merge::{Verdict, is_copy, judge};
+use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
+use crate::data::copied::is_copy;
 use crate::data::deleted::Notes;
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
@@ -201,9 +202,9 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether v3 wrote the row itself: the version of a copy is its own time.
+    /// Whether v3 wrote the row itself.
     fn is_own(&self, row: &Row) -> bool {
-        self.millis(row, "event_ts") != self.millis(row, self.mapping.spec.time)
+        !is_copy(self.mapping, row)
     }
 
     /// An entity that both sides have; `v3` has every sorting key of it, the winner among them.

@@ -161,6 +161,42 @@ fn copies_are_refreshed_when_v2_changed() {
     assert_eq!((row.get(&map, "name"), row.get(&map, "event_ts")), (&text(""), &Cell::Millis(1_002)));
 }
 
+/// The client's clock is ahead by nearly as long as v3's queue takes: its row's version is nearly its time.
+#[test]
+fn a_clock_that_is_ahead_makes_no_copy() {
+    let map = mapping(Table::Traces);
+    let at = |millis: i64| {
+        [
+            ("timestamp", Cell::Millis(1_000)),
+            ("created_at", Cell::Millis(millis)),
+            ("updated_at", Cell::Millis(millis)),
+            ("event_ts", Cell::Millis(millis)),
+            ("is_deleted", Cell::Int(0)),
+        ]
+    };
+    for millis in [1_001, 1_100, 1_250] {
+        let said = [("user_id", text("u3")), ("tags", Cell::List(vec!["v3".into()]))];
+        let partial = row(Table::Traces, &[&at(millis)[..], &said].concat());
+        // v2 wrote before v3 did, and after.
+        for updated in [900, 5_000] {
+            let old = row(
+                Table::Traces,
+                &[&[("updated_at", Cell::Millis(updated)), ("name", text("n2"))], &at(1_000)[..]].concat(),
+            );
+            let (both, _) = merged(&old, &partial);
+            assert_eq!((both.get(&map, "name"), both.get(&map, "user_id")), (&text("n2"), &text("u3")));
+            assert_eq!(judge(&map, &old, Some(&both)), Verdict::Fine);
+            // And it stays v3's when v2 writes once more.
+            let mut again = old.clone();
+            let place = map.columns.iter().position(|m| m.column.ch == "updated_at").unwrap();
+            again.cells[place] = Cell::Millis(9_000);
+            let place = map.columns.iter().position(|m| m.column.ch == "name").unwrap();
+            again.cells[place] = text("n4");
+            assert_eq!(merged(&again, &both).0.get(&map, "user_id"), &text("u3"));
+        }
+    }
+}
+
 #[test]
 fn deleted_stays_deleted_and_absent_is_inserted() {
     let map = mapping(Table::Traces);

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use crate::data::copied;
 use crate::data::tables::Spec;
 
 /// Table, its `uuid` and engine.
@@ -89,10 +90,11 @@ const MADE: &str = "toInt32(floor(w.3 / 86400000))";
 fn winners(spec: &Spec, on: &Where) -> String {
     format!(
         "SELECT _partition_id AS q, project_id AS p, toUInt16(toDate({time})) AS u, id AS i, count() AS n, {keys} AS k, \
-         argMax((is_deleted, event_ts = {time}, toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(updated_at), \
+         argMax((is_deleted, {copied}, toUnixTimestamp64Milli(created_at), toUnixTimestamp64Milli(updated_at), \
                  toUnixTimestamp64Milli(event_ts)), (event_ts, updated_at)) AS w \
          FROM {table} WHERE {on} GROUP BY q, p, u, i",
         time = spec.time,
+        copied = copied::sql(spec),
         keys = keys(spec),
         table = spec.ch,
         on = on.text(spec),
@@ -115,11 +117,11 @@ pub fn units(spec: &Spec, on: &Where) -> String {
 /// bound, then the parts. What the rows come to is counted by us: the server would take longer to plan it than to read
 /// them.
 pub fn entities(spec: &Spec) -> String {
-    let (time, table, columns) = (spec.time, spec.ch, rest_of_key(spec));
+    let (time, table, copied, columns) = (spec.time, spec.ch, copied::sql(spec), rest_of_key(spec));
     let rest = if columns.is_empty() { "toUInt64(0)".to_owned() } else { format!("cityHash64({columns})") };
     format!(
         "SELECT project_id AS project, toUInt16(toDate({time})) AS unit, hex(id) AS entity, {rest} AS rest, _part AS part, \
-         is_deleted AS deleted, event_ts = {time} AS copied, toUnixTimestamp64Milli(created_at) AS created, \
+         is_deleted AS deleted, {copied} AS copied, toUnixTimestamp64Milli(created_at) AS created, \
          toUnixTimestamp64Milli(updated_at) AS updated, toUnixTimestamp64Milli(event_ts) AS version, hostName() AS host FROM {table} \
          WHERE _partition_id = ? AND (project_id, toDate({time}), id) IN \
          (SELECT project_id, toDate({time}), id FROM {table} WHERE _part IN ?) LIMIT {}",
