@@ -26,6 +26,19 @@ impl Range {
         self.from.is_none() && self.to.is_none() && self.project.is_none()
     }
 
+    /// "project p, from 2026-01-01T00:00:00Z"; nothing for the whole table.
+    pub fn words(&self) -> Option<String> {
+        let at = |word: &str, ms: Option<i64>| {
+            let at =
+                jiff::Timestamp::from_millisecond(ms?).map_or_else(|_| "-".to_owned(), |at| at.to_string());
+            Some(format!("{word} {at}"))
+        };
+        let project = self.project.as_ref().map(|project| format!("project {project}"));
+        let words = [project, at("from", self.from), at("before", self.to)];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+
     /// The part of it from one day to another (days since 1970; `to` is out).
     #[must_use]
     pub fn days(&self, from: i64, to: i64) -> Self {
@@ -100,6 +113,9 @@ mod tests {
         let part = range.days(1, 9);
         assert_eq!((part.from, part.to), (Some(DAY + 5), Some(3 * DAY)));
         assert!(!range.is_whole() && Range::default().is_whole());
+        assert_eq!(Range::default().words(), None);
+        let one = Range { project: Some("p".into()), to: None, ..range.clone() };
+        assert_eq!(one.words().as_deref(), Some("project p, from 1970-01-02T00:00:00.005Z"));
         assert_eq!(Range::default().cut(&[1, 5]).len(), 3);
         assert_eq!(
             part.cut(&[0, 1, 2, 3]),

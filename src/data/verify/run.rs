@@ -155,6 +155,7 @@ impl Verify<'_> {
             remembering,
             notes: prepared.noting == Noting::Shown,
             host: prepared.servers.host.clone(),
+            mixed: false,
             servers: &self.clickhouse,
             options: &self.options,
             progress: self.progress,
@@ -169,25 +170,36 @@ impl Verify<'_> {
         }
         let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        self.conclude(spec.table, begun, &report, state, notes);
+        let up_to = if running.mixed { None } else { prepared.servers.up_to };
+        self.conclude(begun, (&prepared.servers.pair, up_to), &report, state, notes);
         Ok(report)
     }
 
-    /// Keeps the result for the cockpit; a part of the table proves nothing about the whole.
+    /// Keeps the result for the cockpit. Good news is of the moment up to which both servers had come, and of none
+    /// where that is not known; bad news is of now.
     fn conclude(
         &self,
-        table: Table,
-        at: Now,
+        begun: Now,
+        (pair, up_to): (&str, Option<i64>),
         report: &TableReport,
         state: &mut State,
         notes: &mut Vec<String>,
     ) {
-        if !self.options.range.is_whole() || self.options.against != Against::V3 {
+        let &TableReport { table, rows, wrong, .. } = report;
+        if self.options.against != Against::V3 {
             return;
         }
-        let (rows, wrong) = (report.rows, report.wrong);
-        let result = Verified { table, depth: depth(self.options.tier), at: at.wall, rows, wrong };
-        if let Err(error) = state.conclude(&result) {
+        let come = up_to.map(|ms| jiff::Timestamp::from_millisecond(ms).unwrap_or(begun.wall));
+        let at = if wrong > 0 { Some(begun.wall) } else { come.map(|come| come.min(begun.wall)) };
+        let Some(at) = at else {
+            notes.push(format!(
+                "{}: no proof, as it is not known up to when what answered had come: the cockpit shows the result before",
+                table.name()
+            ));
+            return;
+        };
+        let (depth, part) = (depth(self.options.tier), self.options.range.words());
+        if let Err(error) = state.conclude(pair, &Verified { table, depth, at, rows, wrong, part }) {
             notes.push(format!("the result could not be kept: {error}"));
         }
     }

@@ -109,8 +109,9 @@ pub(super) struct Running<'a> {
     pub(super) remembering: Option<Remembering>,
     /// Whether what users of v3 delete is noted, and the notes can be read.
     pub(super) notes: bool,
-    /// The replica of ClickHouse whose parts were looked at.
+    /// The replica of ClickHouse whose parts were looked at, and whether another one answered since.
     pub(super) host: String,
+    pub(super) mixed: bool,
     pub(super) servers: &'a ClickhouseWork,
     pub(super) options: &'a Options,
     pub(super) progress: &'a Progress,
@@ -150,6 +151,7 @@ impl Running<'_> {
         let (first, now) = (&self.host, replicas::host(self.servers).await?);
         if now != *first {
             self.remembering = None;
+            self.mixed = true;
             let note = format!(
                 "more than one replica of ClickHouse answered ({first} and {now}): what looks missing may not have been \
                  replicated yet, and nothing is remembered; point [clickhouse] at one of them"
