@@ -2,13 +2,15 @@
 //!
 //! One rule: what was finished is remembered at once, so that a run that is killed loses one range at most.
 
+use std::sync::atomic::Ordering;
+
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
 use super::doubt::{only, without};
 use super::finding::{Against, Finding};
 use super::options::{Options, Progress, Report, TableReport};
-use super::pace::Pace;
+use super::pace::{Pace, Patience};
 use super::postgres::V2;
 use super::range::Range;
 use super::replicas::{self, Servers};
@@ -61,9 +63,13 @@ impl Verify<'_> {
         let at = (self.now)().wall;
         let mut state = State::open(self.options.state.as_deref());
         let mut report = Report { at, against: self.options.against, tables: vec![], notes: vec![] };
-        for table in self.options.tables.clone() {
+        let tables = self.options.tables.clone();
+        self.progress.tables.1.store(tables.len(), Ordering::Relaxed);
+        for (at, table) in tables.into_iter().enumerate() {
+            self.progress.tables.0.store(at + 1, Ordering::Relaxed);
             self.progress.say(format!("{}: looking at both sides", table.name()));
-            let prepared = self.prepare(spec(table)).await?;
+            self.progress.begin(0, (self.now)().mono);
+            let prepared = Patience::of(async || self.prepare(spec(table)).await).await?;
             let mut notes = prepared.servers.notes.clone();
             report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
             for note in notes {
@@ -89,6 +95,8 @@ impl Verify<'_> {
             let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
             let known = state.known(&self.key(*table), &prepared.servers.relation);
             plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
+            let cut = plan.strategy == Strategy::Months.word() || self.options.load < 1.0;
+            plan.resumable = cut && self.by_day(prepared.strategy);
             plans.push(plan);
         }
         Ok(plans)
@@ -136,11 +144,12 @@ impl Verify<'_> {
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
-        let (remembering, left) = self.known(&prepared, old, begun).await?;
+        let known = async || self.known(&prepared, old.clone(), begun).await;
+        let (remembering, left) = Patience::of(known).await?;
         let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
-        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
+        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64, (self.now)().mono);
         let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
         (report.rows, report.remembered) = (remembered, remembered);
         let mut running = Running {
@@ -150,6 +159,7 @@ impl Verify<'_> {
             chain: prepared.chain,
             strategy: prepared.strategy,
             cursor: prepared.size.cursor,
+            months: prepared.size.months(),
             report,
             moving: vec![],
             remembering,
