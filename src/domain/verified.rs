@@ -104,26 +104,45 @@ pub fn counting(table: Table, results: &[Verified]) -> Option<&Verified> {
     newest.or_else(|| good.max_by_key(|v| (v.depth > Depth::Key, v.at)))
 }
 
+/// Why a table is not proven to be the same.
+enum Unproven {
+    /// Nobody has looked lately, or only at the ids.
+    Asks(String),
+    /// It is known to differ, lately.
+    Differs(String),
+}
+
+fn judge(table: Table, results: &[Verified], now: Timestamp) -> Result<(), Unproven> {
+    let name = table.name();
+    let Some(v) = counting(table, results) else {
+        return Err(Unproven::Asks(format!("{name} was never compared: run cutover verify")));
+    };
+    let text = format!("{name}: {}", v.text(now));
+    match (v.is_fresh(now), v.wrong, v.depth) {
+        (false, ..) => Err(Unproven::Asks(format!("{text}, which is too old: run cutover verify"))),
+        (true, 1.., _) => Err(Unproven::Differs(text)),
+        (true, 0, Depth::Key) => Err(Unproven::Asks(format!("{text}: run cutover verify"))),
+        (true, 0, Depth::Scalar | Depth::All) => Ok(()),
+    }
+}
+
 /// Whether these tables were all compared within a day and nothing is wrong; otherwise why not, for a guard.
 ///
 /// # Errors
 /// The first table that is in the way, in words.
 pub fn all_fresh(tables: &[Table], results: &[Verified], now: Timestamp) -> Result<(), String> {
-    for table in tables {
-        let name = table.name();
-        match counting(*table, results) {
-            None => return Err(format!("{name} was never compared: run cutover verify")),
-            Some(v) if v.wrong > 0 => return Err(format!("{name}: {}", v.text(now))),
-            Some(v) if v.depth < Depth::Scalar => {
-                return Err(format!("{name}: {}: run cutover verify", v.text(now)));
-            }
-            Some(v) if !v.is_fresh(now) => {
-                return Err(format!("{name}: {}, which is too old: run cutover verify", v.text(now)));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
+    tables.iter().try_for_each(|table| judge(*table, results, now)).map_err(|why| match why {
+        Unproven::Asks(why) | Unproven::Differs(why) => why,
+    })
+}
+
+/// The first of these tables that nobody has compared within a day, whatever was found: a table that v2 still writes to
+/// differs for as long as it does.
+pub fn unlooked(tables: &[Table], results: &[Verified], now: Timestamp) -> Option<String> {
+    tables.iter().find_map(|table| match judge(*table, results, now) {
+        Err(Unproven::Asks(why)) => Some(why),
+        Ok(()) | Err(Unproven::Differs(_)) => None,
+    })
 }
 
 #[cfg(test)]
@@ -156,6 +175,11 @@ mod tests {
             asked(&[result(Depth::Key, 0, 0)], soon).unwrap_err().contains("(ids alone): run cutover verify")
         );
         assert!(asked(&[part(Depth::All, 0, 0)], soon).unwrap_err().contains("never"));
+        let looked = |results: &[Verified], now| unlooked(&[Table::Traces], results, now);
+        assert_eq!((looked(&[scalar(0)], soon), looked(&[scalar(1)], soon)), (None, None));
+        for (results, now) in [(&[][..], soon), (&[scalar(1)], late), (&[result(Depth::Key, 0, 0)], soon)] {
+            assert!(looked(results, now).is_some_and(|why| why.contains("run cutover verify")));
+        }
         assert!(all_fresh(&Table::BACKFILLED, &[scalar(0)], soon).unwrap_err().starts_with("observations"));
     }
 
