@@ -1,4 +1,4 @@
-//! Databases that go away in the middle, and more wrong rows than can be looked at one by one.
+//! Databases that go away in the middle, replicas that answer in turn, and more wrong rows than can be looked at one by one.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{again, ch, document, findings, sql, still, verify};
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
@@ -132,4 +134,57 @@ async fn what_is_not_looked_at_is_called_so(rehearsal: &Rehearsal) {
         assert_eq!(looked("traces"), both("missing", "v2-alone", 2900), "{columns}");
         assert_eq!(looked("scores"), both("extra", "v3-alone", 1400), "{columns}");
     }
+}
+
+/// Leads requests to ClickHouse, and its question for the host's name to another replica: two engines of one machine
+/// have one name.
+async fn balance_to_another_replica(near: TcpListener, engine: String) {
+    while let Ok((near, _)) = near.accept().await {
+        let Ok(far) = TcpStream::connect(&engine).await else { return };
+        let ((mut asks, mut hears), (mut says, mut takes)) = (near.into_split(), far.into_split());
+        tokio::spawn(async move { tokio::io::copy(&mut says, &mut hears).await });
+        tokio::spawn(async move {
+            let mut chunk = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = asks.read(&mut chunk).await {
+                let mut request = chunk[..read].to_vec();
+                for (asked, instead) in [
+                    (&b"SELECT+hostName%28%29+FORMAT"[..], &b"SELECT+%27replica2%27+FORMAT"[..]),
+                    (b"SELECT hostName() FORMAT", b"SELECT 'replica2' FORMAT"),
+                    (b"SELECT%20hostName%28%29%20FORMAT", b"SELECT%20%27replica2%27%20FORMAT"),
+                    (b"SELECT%20hostName()%20FORMAT", b"SELECT%20'replica2'%20FORMAT"),
+                ] {
+                    if let Some(at) = request.windows(asked.len()).position(|text| text == asked) {
+                        request[at..at + asked.len()].copy_from_slice(instead);
+                    }
+                }
+                if takes.write_all(&request).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// What several replicas said in turn is no proof, and nothing of it is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_replicas_of_clickhouse_prove_nothing() {
+    let rehearsal = still("600").await;
+    let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let engine = rehearsal.field("clickhouse_url").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let text = std::fs::read_to_string(rehearsal.config()).unwrap();
+    let wired = text.replace(&engine, &near.local_addr().unwrap().to_string());
+    assert_ne!(text, wired);
+    let config = rehearsal.dir().join("balanced.toml");
+    std::fs::write(&config, wired).unwrap();
+    tokio::spawn(balance_to_another_replica(near, engine));
+    let mut command = Command::new(CUTOVER);
+    command.arg("--config").arg(&config).args(["verify", "--grace", "0", "--json"]);
+    let told = document(&command.stdin(Stdio::null()).output().unwrap());
+    assert_eq!(told["wrong"], 0, "{told:#}");
+    let notes = told["notes"].to_string();
+    assert!(notes.contains("and replica2") && notes.contains("traces: no proof"), "{told:#}");
+    let file = std::fs::read(rehearsal.dir().join("state/verify.json")).unwrap_or_else(|_| b"{}".to_vec());
+    let book: Value = serde_json::from_slice(&file).unwrap();
+    let is_empty = |of: &Value| of.as_object().is_none_or(serde_json::Map::is_empty);
+    assert!(is_empty(&book["found"]) && is_empty(&book["known"]), "{book:#}");
 }
