@@ -311,7 +311,8 @@ mod tests {
         model.facts.take(SourceId::Migrations, Ok(Fact::Migrations(vec![])), now.mono);
         assert!(backfill(&model, now, Split::V3).1.contains("not read yet"));
         let mut found = |wrong| {
-            let result = |table| Verified { table, depth: Depth::Scalar, at: now.wall, rows: 5, wrong, part: None };
+            let result =
+                |table| Verified { table, depth: Depth::Scalar, at: now.wall, rows: 5, wrong, part: None };
             let verified = Table::BACKFILLED.map(result).to_vec();
             let rows = RowsFact { side: Side::Postgres, tables: vec![], verified };
             model.facts.take(SourceId::PostgresRows, Ok(Fact::Rows(rows)), now.mono);
@@ -319,7 +320,10 @@ mod tests {
         };
         let (same, differs) = (found(0), found(3));
         assert_eq!(backfill(&same, now, Split::V3).0, Verdict::Pass);
-        assert_eq!((unverified(&same, now, Split::V3), backfill(&same, late, Split::V3).0), (None, Verdict::Warn));
+        assert_eq!(
+            (unverified(&same, now, Split::V3), backfill(&same, late, Split::V3).0),
+            (None, Verdict::Warn)
+        );
         assert!(unverified(&same, late, Split::V3).is_some_and(|why| why.contains("too old")));
         // What v2 wrote since differs, however often one looks: that is told, and asks for nothing.
         let (verdict, said) = backfill(&differs, now, Split::V3);

@@ -36,8 +36,7 @@ Example:
   cutover verify --table traces --columns all     metadata, input and output, too
   cutover verify --explain                        what would be read; reads nothing
 
-Reads both databases and writes to neither; a run that was ended goes on after the last month of a large table
-(--explain says of which).
+Reads both databases and writes to neither. An ended run goes on in large tables (see --explain).
 Exits with 0 when nothing is wrong, with 1 otherwise.";
 
 /// The longest that one statement may run: one pass over a table.

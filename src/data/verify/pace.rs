@@ -42,7 +42,7 @@ impl Patience {
         }
         tracing::warn!(target: "verify", "asked again: {trouble}");
         let pause = self.pause.min(self.left);
-        (self.left, self.pause) = (self.left - pause, (self.pause * 2).min(ATTEMPT));
+        (self.left, self.pause) = (self.left.saturating_sub(pause), (self.pause * 2).min(ATTEMPT));
         tokio::time::sleep(pause).await;
         Ok(())
     }

@@ -172,16 +172,24 @@ impl Verify<'_> {
             clock: self.now,
             found: &mut *self.found,
         };
-        running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
-        running.settle(notes).await?;
+        let remember = |known: &Known| state.remember(&key, known.clone());
+        let ended = running.ranges(&ranges, pace, remember, notes).await;
+        let (mut report, pair) = (running.report, &prepared.servers.pair);
+        let up_to = if running.mixed { None } else { prepared.servers.up_to };
+        if let Err(trouble) = ended {
+            // Bad news is kept, also of a part that nobody chose.
+            if report.wrong > 0 {
+                let part = Some("a run that broke off".to_owned());
+                self.conclude(begun, (pair, up_to), (&report, part), state, notes);
+            }
+            return Err(trouble);
+        }
         if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
             remembering.complete();
             note(notes, state.remember(&key, remembering.known));
         }
-        let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        let up_to = if running.mixed { None } else { prepared.servers.up_to };
-        self.conclude(begun, (&prepared.servers.pair, up_to), &report, state, notes);
+        self.conclude(begun, (pair, up_to), (&report, range.words()), state, notes);
         Ok(report)
     }
 
@@ -191,7 +199,7 @@ impl Verify<'_> {
         &self,
         begun: Now,
         (pair, up_to): (&str, Option<i64>),
-        report: &TableReport,
+        (report, part): (&TableReport, Option<String>),
         state: &mut State,
         notes: &mut Vec<String>,
     ) {
@@ -208,7 +216,7 @@ impl Verify<'_> {
             ));
             return;
         };
-        let (depth, part) = (depth(self.options.tier), self.options.range.words());
+        let depth = depth(self.options.tier);
         if let Err(error) = state.conclude(pair, &Verified { table, depth, at, rows, wrong, part }) {
             notes.push(format!("the result could not be kept: {error}"));
         }

@@ -120,7 +120,7 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Compares all ranges, with pauses, and remembers after each.
+    /// Compares all ranges, with pauses, and remembers after each; what was moving meanwhile at the end.
     pub(super) async fn ranges(
         &mut self,
         ranges: &[Range],
@@ -143,7 +143,7 @@ impl Running<'_> {
             }
             tokio::time::sleep(pace.pause((self.clock)().mono.since(begun))).await;
         }
-        Ok(())
+        self.settle(notes).await
     }
 
     /// What one replica said of its parts proves nothing about rows that another one sent.
@@ -313,7 +313,7 @@ impl Running<'_> {
     }
 
     /// Rows that were moving are looked at once more, after a pause.
-    pub(super) async fn settle(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
+    async fn settle(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
         let moving = std::mem::take(&mut self.moving);
         if moving.is_empty() {
             return Ok(());

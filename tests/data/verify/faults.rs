@@ -31,7 +31,18 @@ async fn a_database_that_comes_back_is_waited_for_and_nothing_is_made_up() {
     let mut child = Command::new(CUTOVER)
         .arg("--config")
         .arg(rehearsal.config())
-        .args(["verify", "--columns", "all", "--table", "traces", "--max-load", "25", "--step", "60", "--json"])
+        .args([
+            "verify",
+            "--columns",
+            "all",
+            "--table",
+            "traces",
+            "--max-load",
+            "25",
+            "--step",
+            "60",
+            "--json",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -104,11 +115,17 @@ async fn ids_do_not_say_whose(rehearsal: &Rehearsal) {
     let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
     let id = ask(rehearsal, "SELECT min(id) FROM traces").await;
     again(&clickhouse, &id, "'another' AS project_id").await;
-    let gone = format!("ALTER TABLE traces DELETE WHERE id = '{id}' AND project_id != 'another' SETTINGS mutations_sync = 2");
+    let gone = format!(
+        "ALTER TABLE traces DELETE WHERE id = '{id}' AND project_id != 'another' SETTINGS mutations_sync = 2"
+    );
     ch(&clickhouse, &gone).await;
     assert_eq!(verify(rehearsal, &["--table", "traces", "--columns", "key"])["wrong"], 0);
     let told = verify(rehearsal, &["--table", "traces"]);
-    let found = told["findings"].as_array().unwrap().iter().map(|f| (f["difference"].as_str(), f["project"] == "another"));
+    let found = told["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["difference"].as_str(), f["project"] == "another"));
     let mut found: Vec<_> = found.collect();
     found.sort_unstable();
     assert_eq!(found, [(Some("extra"), true), (Some("missing"), false)], "{told:#}");
@@ -170,7 +187,8 @@ async fn balance_to_another_replica(near: TcpListener, engine: String) {
 async fn several_replicas_of_clickhouse_prove_nothing() {
     let rehearsal = still("600").await;
     let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let engine = rehearsal.field("clickhouse_url").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let engine =
+        rehearsal.field("clickhouse_url").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let text = std::fs::read_to_string(rehearsal.config()).unwrap();
     let wired = text.replace(&engine, &near.local_addr().unwrap().to_string());
     assert_ne!(text, wired);
