@@ -100,7 +100,7 @@ fn verb(rehearsal: &Rehearsal, args: &[&str], codes: &[i32]) -> String {
 fn shift(rehearsal: &Rehearsal, to: &str) {
     let begun = Instant::now();
     loop {
-        let output = rehearsal.verb(&["shift", "--to", to, "--skip-steps", "--yes"]);
+        let output = rehearsal.verb(&["shift", "--to", to, "--skip-steps", "--unverified", "--yes"]);
         if output.status.success() {
             return;
         }

@@ -66,7 +66,7 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Move traffic: journalled, conditional, read back
     #[command(
-        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Waits until v3 was probed five times, 40 s at most. Exits with 4 when a guard is in the way or steps of the ladder would be skipped (--skip-steps), with 75 when the outcome is not known."
+        after_help = "Example:\n  cutover shift --to 25 --yes\n\n--yes stands for --arm and for the dialog. Waits until v3 was probed five times, 40 s at most. Exits with 4 when a guard is in the way or steps of the ladder would be skipped (--skip-steps), or, with backfill-first, when 100 comes without a fresh `cutover verify` (--unverified); with 75 when the outcome is not known."
     )]
     Shift(ShiftArgs),
     /// Freeze the split where it is, or take the hold off
@@ -192,6 +192,9 @@ pub struct ShiftArgs {
     /// Skip steps of the ladder; without it that is refused
     #[arg(long)]
     pub skip_steps: bool,
+    /// With backfill-first: to 100 without a `cutover verify` of the last 24 hours; without it that is refused
+    #[arg(long)]
+    pub unverified: bool,
     /// Really do it
     #[arg(long)]
     pub yes: bool,

@@ -10,9 +10,9 @@ use super::exit::Exit;
 use super::print;
 use crate::cockpit::Model;
 use crate::cockpit::errors::ROUNDS_NEEDED;
-use crate::cockpit::guards::guards;
+use crate::cockpit::guards::{guards, unverified};
 use crate::domain::latency::Endpoint;
-use crate::domain::{SourceId, Split};
+use crate::domain::{Now, SourceId, Split};
 use crate::shift::Verdict;
 
 /// How long probes of v3 are waited for; a round takes about 5 s.
@@ -36,6 +36,19 @@ pub fn one_step(model: &Model, to: Split, allowed: bool) -> Result<(), Exit> {
         skipped.join(", ")
     ));
     Err(Exit::Refused)
+}
+
+/// A move to all of v3 that is not preceded by a comparison is refused unless it was allowed.
+pub fn compared(model: &Model, now: Now, to: Split, allowed: bool) -> Result<(), Exit> {
+    match unverified(model, now, to) {
+        Some(why) if !allowed => {
+            print::err(format!(
+                "refused: after this nobody reads v2, and {why}; nothing was sent -> compare first, or say --unverified"
+            ));
+            Err(Exit::Refused)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Waits until v3 was probed often enough to say something. Refuses when it was not in time; returns at once when

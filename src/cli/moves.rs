@@ -27,7 +27,7 @@ const LOOK: &str =
     "`cutover status` shows where the weights stand; `cutover rollback --yes` may be sent whatever they say";
 
 /// What a forward move rests on.
-const FORWARD: [SourceId; 7] = [
+const FORWARD: [SourceId; 8] = [
     SourceId::Traffic,
     SourceId::Cluster,
     SourceId::Migrations,
@@ -35,6 +35,7 @@ const FORWARD: [SourceId; 7] = [
     SourceId::Probe(Endpoint::V2),
     SourceId::Probe(Endpoint::V3),
     SourceId::ClickhouseRows,
+    SourceId::PostgresRows,
 ];
 
 /// Guards about the operator, which a plan that nobody sends names and does not answer.
@@ -112,6 +113,9 @@ async fn forward(desk: &mut Desk, args: &ShiftArgs, may_skip: bool) -> Exit {
         return Exit::Fine;
     }
     if let Err(exit) = footing::one_step(&desk.model, to, may_skip) {
+        return exit;
+    }
+    if let Err(exit) = footing::compared(&desk.model, desk.now(), to, args.unverified) {
         return exit;
     }
     if let Err(exit) = footing::probed(desk, to).await {

@@ -170,7 +170,7 @@ pub(super) fn object(target: &PostgresTarget, options: &PgConnectOptions) -> Str
 }
 
 /// SQLSTATE codes an operator can act on: (code, kind, next step). PostgreSQL documentation, appendix A.
-const STATES: [(&str, Kind, &str); 14] = [
+const STATES: [(&str, Kind, &str); 15] = [
     ("28P01", Kind::Unauthorized, "the password is wrong: check the user and password"),
     (
         "28000",
@@ -193,6 +193,7 @@ const STATES: [(&str, Kind, &str); 14] = [
         "all connections of the server are taken: raise max_connections or use a pooler",
     ),
     ("57P03", Kind::Unreachable, "the server is starting or stopping; wait"),
+    ("57P02", Kind::Unreachable, "the server ends all sessions after a crash; wait"),
     ("57P01", Kind::Unreachable, "the server was told to stop; wait"),
     ("25006", Kind::Refused, "this session may only read, on purpose"),
     ("40001", Kind::Conflict, "the replica cancelled the query for replication; it is tried again"),

@@ -7,7 +7,7 @@ use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
 use crate::domain::store::StoreKind;
 use crate::domain::traffic::RANDOM_PER_REQUEST;
-use crate::domain::verified::all_fresh;
+use crate::domain::verified::{all_fresh, unlooked};
 use crate::domain::{Freshness, Now, SourceId, Split, units};
 use crate::shift::guard::{Check, Guards, Verdict};
 
@@ -263,6 +263,16 @@ fn queues(model: &Model, now: Now, _: Split) -> (Verdict, String) {
     pass("no backlog")
 }
 
+/// What a move to this split asks for first: under `backfill-first`, before nobody reads v2 any more, a comparison of
+/// each table within a day. Under `shift-first` nothing is copied by then, and *complete* asks for it.
+pub fn unverified(model: &Model, now: Now, to: Split) -> Option<String> {
+    if to != Split::V3 || model.setup.strategy != Strategy::BackfillFirst {
+        return None;
+    }
+    let results = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
+    unlooked(&Table::BACKFILLED, results, now.wall)
+}
+
 fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
     let Some(migrations) = model.facts.migrations.value() else {
         return warn("the migrations were not read");
@@ -270,8 +280,10 @@ fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
     let running = migrations.iter().find(|m| m.state == MigrationState::Running);
     if to == Split::V3 && model.setup.strategy == Strategy::BackfillFirst {
         // After this nobody reads v2 any more: is everything there?
-        let results = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
-        if let Err(why) = all_fresh(&Table::BACKFILLED, results, now.wall) {
+        let Some(rows) = model.facts.postgres_rows.value() else {
+            return warn("what `cutover verify` found was not read yet");
+        };
+        if let Err(why) = all_fresh(&Table::BACKFILLED, &rows.verified, now.wall) {
             return warn(why);
         }
     }
@@ -280,5 +292,47 @@ fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
             warn(format!("{} runs while v2 takes traffic: what v2 writes now is stranded", m.name))
         }
         _ => pass(model.setup.strategy.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::setup;
+    use super::super::model::Setup;
+    use super::*;
+    use crate::domain::Fact;
+    use crate::domain::backfill::{RowsFact, Side};
+    use crate::domain::verified::{Depth, Verified};
+
+    #[test]
+    fn backfill_first_asks_for_a_comparison_before_all_traffic_is_v3s() {
+        let (now, late) = (Now::at(10), Now::at(10 + 25 * 3600));
+        let mut model = Model::new(Setup { strategy: Strategy::BackfillFirst, ..setup(true) });
+        model.facts.take(SourceId::Migrations, Ok(Fact::Migrations(vec![])), now.mono);
+        assert!(backfill(&model, now, Split::V3).1.contains("not read yet"));
+        let mut found = |wrong| {
+            let result =
+                |table| Verified { table, depth: Depth::Scalar, at: now.wall, rows: 5, wrong, part: None };
+            let verified = Table::BACKFILLED.map(result).to_vec();
+            let rows = RowsFact { side: Side::Postgres, tables: vec![], verified };
+            model.facts.take(SourceId::PostgresRows, Ok(Fact::Rows(rows)), now.mono);
+            model.clone()
+        };
+        let (same, differs) = (found(0), found(3));
+        assert_eq!(backfill(&same, now, Split::V3).0, Verdict::Pass);
+        assert_eq!(
+            (unverified(&same, now, Split::V3), backfill(&same, late, Split::V3).0),
+            (None, Verdict::Warn)
+        );
+        assert!(unverified(&same, late, Split::V3).is_some_and(|why| why.contains("too old")));
+        // What v2 wrote since differs, however often one looks: that is told, and asks for nothing.
+        let (verdict, said) = backfill(&differs, now, Split::V3);
+        assert!(verdict == Verdict::Warn && said.contains("3 differences"), "{said}");
+        assert_eq!(unverified(&differs, now, Split::V3), None);
+        let half = Split::new(50).unwrap_or(Split::V2);
+        assert_eq!(unverified(&same, late, half), None);
+        let mut first = same;
+        first.setup.strategy = Strategy::ShiftFirst;
+        assert_eq!(unverified(&first, late, Split::V3), None);
     }
 }

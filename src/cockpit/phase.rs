@@ -150,7 +150,8 @@ mod tests {
             (phase_now, why.as_str()),
             (Phase::Verify, "traces was never compared: run cutover verify")
         );
-        let result = |table| Verified { table, depth: Depth::Scalar, at: wall, rows: 5, wrong: 0 };
+        let result =
+            |table| Verified { table, depth: Depth::Scalar, at: wall, rows: 5, wrong: 0, part: None };
         let verified = Table::BACKFILLED.map(result).to_vec();
         let rows = RowsFact { side: Side::Postgres, tables: vec![], verified };
         model.facts.take(SourceId::PostgresRows, Ok(Fact::Rows(rows)), mono);

@@ -134,11 +134,35 @@ fn findings(told: &Value) -> Vec<String> {
     findings
 }
 
+/// What was found, by table and pair of tables.
+fn found(rehearsal: &Rehearsal) -> serde_json::Map<String, Value> {
+    let file = std::fs::read(rehearsal.dir().join("state/verify.json")).unwrap();
+    serde_json::from_slice::<Value>(&file).unwrap()["found"].as_object().unwrap().clone()
+}
+
+/// What a replica proves is of the moment up to which it has replayed.
+async fn a_proof_is_as_old_as_its_rows(rehearsal: &Rehearsal, replica: &Replica) {
+    sql(rehearsal, "UPDATE traces SET name = name WHERE id = (SELECT min(id) FROM traces)").await;
+    replica.caught_up(rehearsal).await;
+    replica.ask("SELECT pg_wal_replay_pause()::text").await;
+    let paused = jiff::Timestamp::now();
+    let told = verify(&replica.config(rehearsal));
+    assert_eq!(told["wrong"], 0, "{told:#}");
+    let began: jiff::Timestamp = told["at"].as_str().unwrap().parse().unwrap();
+    assert!(began > paused);
+    let found = found(rehearsal);
+    let results = found.values().flat_map(|pairs| pairs.as_object().unwrap().values());
+    let ats: Vec<jiff::Timestamp> = results.map(|r| r[0]["at"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(ats.len() == 3 && ats.iter().all(|at| *at <= paused), "{ats:?}, paused at {paused}");
+    replica.ask("SELECT pg_wal_replay_resume()::text").await;
+}
+
 #[tokio::test]
 async fn a_replica_says_the_same_and_its_lag_is_told() {
     let rehearsal = waiting("1500", &[]).await;
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let replica = Replica::make(&rehearsal).await;
+    a_proof_is_as_old_as_its_rows(&rehearsal, &replica).await;
     sql(
         &rehearsal,
         r#"
@@ -171,6 +195,8 @@ async fn a_replica_says_the_same_and_its_lag_is_told() {
     assert_eq!(findings(&after), findings(&verify(&rehearsal.config())));
     assert_eq!(findings(&after).len(), 20 + 5 + 3 + 4);
     assert!(!after["notes"].to_string().contains("paused"), "{after:#}");
+    // What one of them proves counts for the other: they are the same table.
+    assert!(found(&rehearsal).values().all(|pairs| pairs.as_object().unwrap().len() == 1));
     counted(&rehearsal, &replica, &config).await;
 }
 

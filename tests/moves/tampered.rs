@@ -73,7 +73,8 @@ proptest! {
             let journal = Journal::open(&path).unwrap();
             let _ = journal.read();
             let _ = replay(&journal);
-            let _ = cutover::data::verify::state::State::open(Some(dir.path())).results();
+            let state = cutover::data::verify::state::State::open(Some(dir.path()));
+            let _ = state.results(cutover::domain::backfill::Table::Traces, "");
             std::fs::write(dir.path().join("counts.census.json"), content).unwrap();
             let _ = cutover::data::census::Shelf::open(Some(&dir.path().join("counts.json")));
         }

@@ -3,17 +3,18 @@
 //! One rule: both databases are only read; what was found equal is remembered beside the counts.
 
 mod file;
+mod shown;
 mod text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use self::shown::Shown;
 use super::args::{Rows, table};
 use super::exit::Exit;
 use super::print;
@@ -23,9 +24,8 @@ use crate::clients::work::{Access, Purpose};
 use crate::config::Config;
 use crate::data::tables::Tier;
 use crate::data::verify::{Against, Finding, Options, Progress, Range, Report, Verify};
+use crate::domain::Trouble;
 use crate::domain::backfill::Table;
-use crate::domain::units::{grouped, span};
-use crate::domain::{Mono, Now, Trouble};
 use crate::runtime::Clock;
 use crate::runtime::signals::Signals;
 
@@ -36,15 +36,13 @@ Example:
   cutover verify --table traces --columns all     metadata, input and output, too
   cutover verify --explain                        what would be read; reads nothing
 
-Reads both databases and writes to neither; a run that was ended goes on where it was.
+Reads both databases and writes to neither. An ended run goes on in large tables (see --explain).
 Exits with 0 when nothing is wrong, with 1 otherwise.";
 
 /// The longest that one statement may run: one pass over a table.
 const STATEMENT: Duration = Duration::from_secs(2 * 3600);
 /// Between two looks at the progress.
 const TICK: Duration = Duration::from_millis(500);
-/// Findings that a JSON document or the screen holds; a CSV file holds all.
-const SHOWN: usize = 10_000;
 
 /// Flags of `verify`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -80,6 +78,12 @@ pub struct VerifyArgs {
     /// Rows between two pauses, with --max-load
     #[arg(long, value_name = "ROWS", default_value_t = 50_000, hide = true)]
     pub step: u64,
+    /// Rows of a side that are held at once
+    #[arg(long, value_name = "ROWS", default_value_t = 200_000, hide = true)]
+    pub held: u64,
+    /// Rows of one side only that are looked at one by one
+    #[arg(long, value_name = "ROWS", default_value_t = 200_000, hide = true)]
+    pub closely: usize,
     /// Rows touched within so many seconds are looked at twice [default: 60]
     #[arg(long, value_name = "SECONDS", default_value_t = 60, hide_default_value = true)]
     pub grace: u64,
@@ -133,6 +137,8 @@ impl VerifyArgs {
             values: self.values,
             load: f64::from(self.max_load) / 100.0,
             step: self.step,
+            held: self.held,
+            closely: self.closely,
             grace: Duration::from_secs(self.grace),
             settle: Duration::from_secs(5),
             fresh: self.fresh,
@@ -155,22 +161,22 @@ async fn compared(clock: Clock, config: &Config, args: &VerifyArgs) -> Result<Ex
     known_project(&postgres, args.rows.project.as_deref()).await?;
     let progress = Arc::new(Progress::default());
     let mut csv = match &args.csv {
+        // What is there is not written over by a run that reads nothing.
+        Some(_) if args.explain => None,
         Some(path) => Some(file::Csv::create(path).map_err(|error| {
             print::err(format!("{}: {error}", path.display()));
             Exit::Usage
         })?),
         None => None,
     };
-    let (mut shown, mut failed_to_write) = (Vec::new(), None);
+    let (mut shown, mut failed_to_write) = (Shown::default(), None);
     let mut found = |finding: &Finding| {
         if let Some(csv) = &mut csv
             && let Err(error) = csv.write(finding)
         {
             failed_to_write = Some(error);
         }
-        if shown.len() < SHOWN {
-            shown.push(finding.clone());
-        }
+        shown.take(finding);
     };
     let now = move || clock.now();
     let mut verify = Verify {
@@ -229,19 +235,7 @@ async fn watched(
                 print::err("ended; what was finished is remembered, and the next run goes on from there");
                 return Err(Exit::Unknown);
             }
-            _ = tick.tick() => line.tell(clock.now().mono, &words(progress, clock.now(), begun)),
+            _ = tick.tick() => line.tell(clock.now().mono, &progress.words(clock.now().mono, begun)),
         }
     }
-}
-
-/// "traces: reading both sides, 1 200 000 of ~5 000 000 rows, 12s to go".
-fn words(progress: &Progress, now: Now, begun: Mono) -> String {
-    let phase = progress.phase.lock().map_or_else(|_| String::new(), |phase| phase.clone());
-    let (done, total) = (progress.done.load(Ordering::Relaxed), progress.total.load(Ordering::Relaxed));
-    if done == 0 || total == 0 {
-        return phase;
-    }
-    let took = now.mono.since(begun);
-    let rest = took.mul_f64(total.saturating_sub(done) as f64 / done as f64);
-    format!("{phase}, {} of ~{} rows, {} to go", grouped(done), grouped(total), span(rest))
 }

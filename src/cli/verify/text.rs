@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::VerifyArgs;
+use super::shown::Shown;
 use crate::cli::print::{columns, put};
 use crate::data::verify::cost::Plan;
 use crate::data::verify::{Difference, Finding, Report, TableReport};
@@ -13,18 +14,18 @@ use crate::domain::units::grouped;
 const LISTED: usize = 40;
 
 /// One document.
-pub(super) fn json(report: &Report, shown: &[Finding]) -> String {
+pub(super) fn json(report: &Report, shown: &Shown) -> String {
     let found: u64 = report.tables.iter().flat_map(|t| t.differences.values()).sum();
-    let all = found <= shown.len() as u64;
+    let all = found <= shown.findings.len() as u64;
     let document = json!({
         "at": report.at, "against": report.against, "wrong": report.wrong(), "tables": report.tables,
-        "notes": report.notes, "findings": shown, "findings_complete": all,
+        "notes": report.notes, "findings": shown.findings, "findings_complete": all, "values_left_out": shown.bare,
     });
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// A line a table, what was found, and the first rows.
-pub(super) fn report(report: &Report, shown: &[Finding], args: &VerifyArgs) -> String {
+pub(super) fn report(report: &Report, shown: &Shown, args: &VerifyArgs) -> String {
     let mut out = String::new();
     for table in &report.tables {
         put(&mut out, format_args!("{}\n", line(table)));
@@ -41,7 +42,7 @@ pub(super) fn report(report: &Report, shown: &[Finding], args: &VerifyArgs) -> S
             );
         }
     }
-    let listed: Vec<_> = shown.iter().filter(|f| f.difference.is_wrong(report.against)).collect();
+    let listed: Vec<_> = shown.findings.iter().filter(|f| f.difference.is_wrong(report.against)).collect();
     if !listed.is_empty() {
         out.push('\n');
     }
@@ -51,6 +52,15 @@ pub(super) fn report(report: &Report, shown: &[Finding], args: &VerifyArgs) -> S
         for finding in listed.iter().take(LISTED) {
             out.push_str(&values(finding));
         }
+    }
+    if shown.bare > 0 {
+        put(
+            &mut out,
+            format_args!(
+                "\nvalues of {} rows are too large for here: --csv FILE has all",
+                grouped(shown.bare as u64)
+            ),
+        );
     }
     let rest = report.wrong().saturating_sub(LISTED as u64);
     if rest > 0 {
@@ -114,8 +124,18 @@ fn values(finding: &Finding) -> String {
 
 /// What would be read.
 pub(super) fn plans(plans: &[Plan]) -> String {
-    let head =
-        ["table", "way", "PostgreSQL rows", "pages", "MB", "ClickHouse rows", "MB", "days known", "why"];
+    let head = [
+        "table",
+        "way",
+        "PostgreSQL rows",
+        "pages",
+        "MB",
+        "ClickHouse rows",
+        "MB",
+        "days known",
+        "if killed",
+        "why",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(plans.iter().map(|plan| {
         [
@@ -127,8 +147,12 @@ pub(super) fn plans(plans: &[Plan]) -> String {
             grouped(plan.v3_rows),
             format!("{:.1}", plan.v3_megabytes),
             plan.remembered_days.to_string(),
+            if plan.resumable { "goes on" } else { "begins anew" }.to_owned(),
             plan.why.clone(),
         ]
     }));
-    columns(&rows)
+    let mut unseen: Vec<&str> = plans.iter().flat_map(|plan| plan.unseen.iter().copied()).collect();
+    unseen.dedup();
+    let unseen: Vec<String> = unseen.into_iter().map(|line| format!("\nnot seen this way: {line}")).collect();
+    columns(&rows).trim_end().to_owned() + "\n" + &unseen.concat()
 }

@@ -4,12 +4,13 @@
 //! itself out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// A project and an hour of business time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bucket {
-    /// `project_id`.
-    pub project: Box<str>,
+    /// `project_id`, one text for all its buckets.
+    pub project: Arc<str>,
     /// Hours since 1970.
     pub hour: i64,
 }
@@ -78,25 +79,43 @@ impl Sums {
         days
     }
 
-    /// Every bucket that holds something.
-    pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
-        self.projects.iter().flat_map(|(project, hours)| {
-            let project: Box<str> = String::from_utf8_lossy(project).into();
-            hours.keys().map(move |hour| Bucket { project: project.clone(), hour: *hour })
-        })
+    /// Buckets that hold something.
+    pub fn len(&self) -> usize {
+        self.projects.values().map(HashMap::len).sum()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Buckets in which the sides differ, in order, with the rows of the larger side.
     pub fn unlike(&self, other: &Self) -> Vec<(Bucket, u64)> {
-        let mut all: Vec<_> = self.buckets().chain(other.buckets()).collect();
-        all.sort_unstable();
-        all.dedup();
-        let rows = |b: &Bucket| {
-            let (a, b) = (self.get(b), other.get(b));
-            (a.rows + a.odd).max(b.rows + b.odd)
-        };
-        let unlike = all.into_iter().filter(|b| !self.get(b).agrees(&other.get(b)));
-        unlike.map(|b| (b.clone(), rows(&b))).collect()
+        let all = |sum: &Sum| sum.rows + sum.odd;
+        let (mut unlike, none) = (vec![], HashMap::new());
+        let mut projects: Vec<_> = self.projects.keys().chain(other.projects.keys()).collect();
+        projects.sort_unstable();
+        projects.dedup();
+        for name in projects {
+            let project: Arc<str> = String::from_utf8_lossy(name).into();
+            let ours = self.projects.get(name).unwrap_or(&none);
+            let theirs = other.projects.get(name).unwrap_or(&none);
+            let begun = unlike.len();
+            let mut take = |hour: i64, ours: &Sum, theirs: &Sum| {
+                if !ours.agrees(theirs) {
+                    let bucket = Bucket { project: Arc::clone(&project), hour };
+                    unlike.push((bucket, all(ours).max(all(theirs))));
+                }
+            };
+            for (hour, sum) in ours {
+                take(*hour, sum, &theirs.get(hour).copied().unwrap_or_default());
+            }
+            for (hour, sum) in theirs.iter().filter(|(hour, _)| !ours.contains_key(hour)) {
+                take(*hour, &Sum::default(), sum);
+            }
+            unlike[begun..].sort_unstable_by_key(|(bucket, _)| bucket.hour);
+        }
+        unlike
     }
 }
 
@@ -117,6 +136,10 @@ mod tests {
         b.at(b"p", 49).add(1);
         assert_eq!(a.unlike(&b), [(Bucket { project: "p".into(), hour: 3 }, 2)]);
         assert_eq!(a.days(), BTreeMap::from([(0, 2), (2, 1)]));
+        b.at(b"a", 7).odd += 2;
+        assert_eq!(a.unlike(&b).len(), 2);
+        assert_eq!(b.unlike(&a)[0], (Bucket { project: "a".into(), hour: 7 }, 2));
+        assert_eq!((b.len(), a.is_empty()), (3, false));
         assert_eq!((a.rows(), a.get(&Bucket { project: "q".into(), hour: 3 })), (3, Sum::default()));
     }
 }

@@ -3,6 +3,7 @@
 //! One rule: a row is hashed where it lies in the answer, without being copied; what is not whole yet waits for more.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use clickhouse::query::BytesCursor;
 
@@ -10,7 +11,7 @@ use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
 use super::ids::{Heap, Id};
 use super::lookup3::hashtext;
-use super::range::{HOUR, Range};
+use super::range::{HOUR, Range, Slice};
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::rowbinary::{RowError, eight, take, take_bytes};
 use crate::data::rows::{self, Key, Row};
@@ -148,9 +149,12 @@ impl V3 {
         chain: &Chain,
         buckets: &[Bucket],
         range: &Range,
+        slice: Option<Slice>,
     ) -> Result<Vec<V3Row>, Trouble> {
+        // The id is part of the sorting key: all versions of a row are in one slice.
+        let slice = slice.map(|slice| format!("PREWHERE {}", slice.ch())).unwrap_or_default();
         let sql = format!(
-            "SELECT {head}, {columns} FROM {table} FINAL WHERE {limits} \
+            "SELECT {head}, {columns} FROM {table} FINAL {slice} WHERE {limits} \
              AND (project_id, intDiv(toUnixTimestamp64Milli({time}), 3600000)) IN ?",
             head = self.head(),
             columns = chain.ch(),
@@ -177,18 +181,24 @@ impl V3 {
         Ok(rows)
     }
 
-    /// The hashes of all ids; what is not merged yet comes more than once.
+    /// The hashes of all ids of a range; what is not merged yet comes more than once. Gives the bytes it took.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn ids(&self, seen: &(dyn Fn(u64) + Sync)) -> Result<(Ids, u64), Trouble> {
+    pub async fn ids(
+        &self,
+        range: &Range,
+        ids: &mut Ids,
+        seen: &(dyn Fn(u64) + Sync),
+    ) -> Result<u64, Trouble> {
         let sql = format!(
-            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), toUInt16(toDate({time})), id FROM {}",
+            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), toUInt16(toDate({time})), id FROM {} \
+             WHERE {}",
             self.spec.ch,
+            range.ch(self.spec.time),
             time = self.spec.time,
         );
-        let mut ids = Ids::default();
-        let query = self.set(self.work.query_plain(&sql), &Range::default());
+        let query = self.set(self.work.query_plain(&sql), range);
         let mut cursor = self.work.stream(query)?;
         self.each(&mut cursor, seen, |from| {
             let kind = take(from, 1)?[0];
@@ -203,25 +213,30 @@ impl V3 {
             Ok(())
         })
         .await?;
-        Ok((ids, cursor.received_bytes()))
+        Ok(cursor.received_bytes())
     }
 
-    /// The ids with these hashes, which are sorted: ClickHouse looks for their sums in their days, their hashes are
+    /// The ids with these hashes, which are sorted, and their projects: ClickHouse looks for their sums in their days, their hashes are
     /// compared here.
     ///
     /// # Errors
     /// The query fails.
-    pub async fn named(&self, ids: &[Id]) -> Result<Vec<String>, Trouble> {
+    pub async fn named(&self, ids: &[Id]) -> Result<Vec<(Arc<str>, String)>, Trouble> {
         let mut found = vec![];
         for wanted in ids.chunks(NAMES) {
             let days = self.on(&wanted.iter().map(|id| id.day).collect());
-            let sql = format!("SELECT DISTINCT id FROM {} WHERE {days} AND CRC32(id) IN ?", self.spec.ch);
+            let sql = format!(
+                "SELECT DISTINCT project_id, id FROM {} WHERE {days} AND CRC32(id) IN ?",
+                self.spec.ch
+            );
             let sums: Vec<u32> = wanted.iter().map(|id| id.sum).collect();
             let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(sums))?;
             self.each(&mut cursor, &|_| {}, |from| {
+                let project = take_bytes(from)?;
                 let id = take_bytes(from)?;
                 if wanted.binary_search_by_key(&hashtext(id, 0), |id| id.hash).is_ok() {
-                    found.push(String::from_utf8_lossy(id).into_owned());
+                    let id = String::from_utf8_lossy(id).into_owned();
+                    found.push((String::from_utf8_lossy(project).into(), id));
                 }
                 Ok(())
             })

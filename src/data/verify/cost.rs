@@ -12,7 +12,7 @@ use super::postgres::V2;
 use super::range::Range;
 use super::resolve::Cursor;
 use crate::clients::work::ClickhouseWork;
-use crate::data::tables::{Mapping, Tier};
+use crate::data::tables::{Mapping, Tier, spec};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 
@@ -22,6 +22,8 @@ const VISIBLE: f64 = 0.8;
 const ONE_GO: u64 = 6_000_000;
 /// Bytes of a page of PostgreSQL.
 const PAGE: f64 = 8192.0;
+/// Rows of a page of the index of ids, at most: a short id's entry takes so much with its pointer.
+const ENTRIES: u64 = 200;
 
 /// How a table is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,8 @@ impl Strategy {
 pub struct Size {
     /// Rows of v2, as PostgreSQL estimates them.
     pub v2_rows: u64,
+    /// Whether that is what its index of ids could hold: the table was never analysed, as after a restore.
+    pub guessed: bool,
     /// Pages of its table.
     pub pages: u64,
     /// Share of its pages that an index-only scan need not read.
@@ -80,7 +84,8 @@ struct ColumnSize {
     bytes: u64,
 }
 
-type Catalogue = (f32, i32, i32, i64, bool);
+/// Rows by the last `ANALYZE`, all-visible pages, pages of the table and of its primary key as they are now, replica.
+type Catalogue = (f32, i32, i64, i64, bool);
 
 impl Size {
     /// Asks both servers.
@@ -90,9 +95,9 @@ impl Size {
     pub async fn read(v2: &V2, ch: &ClickhouseWork, mapping: &Mapping) -> Result<Self, Trouble> {
         let spec = mapping.spec;
         let sql = format!(
-            "SELECT c.reltuples, c.relpages, c.relallvisible, coalesce((SELECT i.relpages FROM pg_index x \
-             JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisprimary), 0)::bigint, \
-             pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
+            "SELECT c.reltuples, c.relallvisible, pg_relation_size(c.oid) / current_setting('block_size')::int, \
+             coalesce((SELECT pg_relation_size(x.indexrelid) FROM pg_index x WHERE x.indrelid = c.oid \
+             AND x.indisprimary), 0) / current_setting('block_size')::int, pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
             spec.pg()
         );
         let catalogue = v2.ask(async |session| {
@@ -111,14 +116,18 @@ impl Size {
         );
         let (catalogue, cursor, months) =
             futures::join!(catalogue, cursor, ch.ask.all::<Month>(months.bind(spec.ch)));
-        let ((tuples, pages, visible, key_pages, replica), months) = (catalogue?, months?);
+        let ((tuples, visible, pages, key_pages, replica), months) = (catalogue?, months?);
         let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
         let pages = u64::try_from(pages).unwrap_or(0);
+        let key_pages = u64::try_from(key_pages).unwrap_or(0);
+        // -1 from PostgreSQL 14 on, 0 before: nobody has counted yet, which is not the same as no rows.
+        let guessed = tuples <= 0.0 && pages > 0;
         Ok(Self {
-            v2_rows: f64::from(tuples).max(0.0) as u64,
+            v2_rows: if guessed { key_pages * ENTRIES } else { f64::from(tuples).max(0.0) as u64 },
+            guessed,
             pages,
             visible: if pages == 0 { 1.0 } else { f64::from(visible) / pages as f64 },
-            key_pages: u64::try_from(key_pages).unwrap_or(0),
+            key_pages,
             replica,
             v3_rows: months.iter().map(|m| m.1).sum(),
             months,
@@ -145,7 +154,12 @@ impl Size {
     /// The way that reads least.
     pub fn strategy(&self, tier: Tier, range: &Range) -> Strategy {
         let rows = self.v2_rows.max(self.v3_rows);
-        if tier == Tier::Key && rows <= ids::MOST && self.visible >= VISIBLE && range.is_whole() {
+        if tier == Tier::Key
+            && !self.guessed
+            && rows <= ids::MOST
+            && self.visible >= VISIBLE
+            && range.is_whole()
+        {
             return Strategy::Ids;
         }
         if rows > ONE_GO { Strategy::Months } else { Strategy::Buckets }
@@ -188,7 +202,17 @@ pub struct Plan {
     pub v3_megabytes: f64,
     /// Days that were found equal before and need not be read again.
     pub remembered_days: usize,
+    /// Whether a run that is killed goes on where it was; otherwise this table begins anew.
+    pub resumable: bool,
+    /// What this way cannot see.
+    pub unseen: Vec<&'static str>,
 }
+
+/// What a comparison of ids does not see.
+const ONLY_IDS: &str = "ids alone do not say whose: a row that v3 has under another project counts as there";
+/// What PostgreSQL's own hash of JSON does not see.
+const ONLY_HASHED: &str =
+    "PostgreSQL's hash of JSON does not see the sign of a number, nor an empty object beside an empty list";
 
 impl Size {
     /// What a comparison of these columns would read.
@@ -199,6 +223,10 @@ impl Size {
             Strategy::Ids => format!(
                 "{:.0} % of the pages are all-visible: the index of ids is enough",
                 self.visible * 100.0
+            ),
+            _ if self.guessed => format!(
+                "never analysed, so its rows are guessed from its index: VACUUM ANALYZE {} tells",
+                spec(table).pg()
             ),
             Strategy::Buckets => "one pass over each side, then the hours that differ".to_owned(),
             Strategy::Months => "more than fits one statement: a pass for each month".to_owned(),
@@ -213,6 +241,12 @@ impl Size {
             v3_rows: self.v3_rows,
             v3_megabytes,
             remembered_days: 0,
+            resumable: false,
+            unseen: match (strategy, tier) {
+                (Strategy::Ids, _) => vec![ONLY_IDS],
+                (_, Tier::All) => vec![ONLY_HASHED],
+                _ => vec![],
+            },
         }
     }
 }
@@ -240,6 +274,13 @@ mod tests {
         let all = Range::default();
         assert_eq!(size.strategy(Tier::Key, &all), Strategy::Ids);
         assert_eq!(size.strategy(Tier::Scalar, &all), Strategy::Buckets);
+        size.guessed = true;
+        assert_eq!(
+            size.strategy(Tier::Key, &all),
+            Strategy::Buckets,
+            "what nobody counted may be any number"
+        );
+        size.guessed = false;
         size.visible = 0.1;
         assert_eq!(size.strategy(Tier::Key, &all), Strategy::Buckets);
         size.v3_rows = 50_000_000;

@@ -4,16 +4,16 @@
 //! One rule: duplicates that ClickHouse has not merged yet vanish here, without PostgreSQL being asked again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::bucket::{Bucket, Sum, Sums};
 use super::chain::Chain;
 use super::clickhouse::{V3, V3Row};
+use super::pace::Patience;
 use super::postgres::V2;
-use super::range::Range;
+use super::range::{Range, Slice};
 use crate::domain::Trouble;
 
-/// Rows that are held at once.
-const ROWS: u64 = 200_000;
 /// Buckets of one question.
 const BUCKETS: usize = 2000;
 
@@ -23,31 +23,32 @@ pub struct Suspects {
     /// Their rows differ, or are on one side only.
     pub ids: Vec<String>,
     /// v3 does not have them in their hour.
-    pub missing: Vec<(Box<str>, String)>,
+    pub missing: Vec<(Arc<str>, String)>,
     /// v2 does not have them in their hour, and they were copied.
-    pub extra: Vec<(Box<str>, String)>,
+    pub extra: Vec<(Arc<str>, String)>,
     /// v3 wrote them; they matter only if v2 knows them, too.
     pub own: Vec<String>,
 }
 
-/// Takes buckets together until they hold as many rows as may be held.
-pub fn batches(unlike: &[(Bucket, u64)]) -> Vec<Vec<Bucket>> {
-    let mut batches: Vec<Vec<Bucket>> = vec![];
-    let mut rows = 0;
+/// Takes buckets together until they hold `most` rows, and cuts one that holds more by itself.
+pub fn batches(unlike: &[(Bucket, u64)], most: u64) -> Vec<(Vec<Bucket>, Option<Slice>)> {
+    let mut batches: Vec<(Vec<Bucket>, u64)> = vec![];
     for (bucket, count) in unlike {
         match batches.last_mut() {
-            Some(batch) if rows + count <= ROWS && batch.len() < BUCKETS => batch.push(bucket.clone()),
-            _ => {
-                batches.push(vec![bucket.clone()]);
-                rows = 0;
+            Some((batch, rows)) if *rows + count <= most && batch.len() < BUCKETS => {
+                batch.push(bucket.clone());
+                *rows += count;
             }
+            _ => batches.push((vec![bucket.clone()], *count)),
         }
-        rows += count;
     }
-    batches
+    let cut = |(batch, rows): (Vec<Bucket>, u64)| {
+        Slice::cut(rows, most).into_iter().map(move |slice| (batch.clone(), slice))
+    };
+    batches.into_iter().flat_map(cut).collect()
 }
 
-/// The ids of one batch of buckets that have to be looked at.
+/// The ids of one batch of buckets, or of a slice of one, that have to be looked at.
 ///
 /// # Errors
 /// A side cannot be asked.
@@ -57,17 +58,18 @@ pub async fn drill(
     chain: &Chain,
     range: &Range,
     sums: &Sums,
-    batch: &[Bucket],
+    (batch, slice): (&[Bucket], Option<Slice>),
 ) -> Result<Suspects, Trouble> {
-    let merged = v3.rows(chain, batch, range).await?;
+    let merged = Patience::of(async || v3.rows(chain, batch, range, slice).await).await?;
     let mut copied = vec![Sum::default(); batch.len()];
     for row in merged.iter().filter(|row| !row.own) {
         copied[row.bucket].add(row.hash);
     }
     let bad: Vec<usize> = (0..batch.len())
         .filter(|at| {
+            // Of a slice nobody has a sum.
             let theirs = sums.get(&batch[*at]);
-            (theirs.rows, theirs.hash) != (copied[*at].rows, copied[*at].hash)
+            slice.is_some() || (theirs.rows, theirs.hash) != (copied[*at].rows, copied[*at].hash)
         })
         .collect();
     let mut suspects = Suspects::default();
@@ -82,8 +84,8 @@ pub async fn drill(
     for row in merged.iter().filter(|row| !agrees(row)) {
         theirs.entry((row.bucket, &row.id)).or_default().push(row);
     }
-    let project = |bucket: usize| batch.get(bucket).map_or_else(Box::default, |b| b.project.clone());
-    let ours = v2.rows(chain, &asked, range).await?;
+    let project = |bucket: usize| batch.get(bucket).map_or_else(|| "".into(), |b| Arc::clone(&b.project));
+    let ours = v2.rows(chain, &asked, range, slice).await?;
     for row in &ours {
         let bucket = bad.get(row.bucket).copied().unwrap_or(usize::MAX);
         match theirs.remove(&(bucket, &*row.id)) {
@@ -114,7 +116,10 @@ mod tests {
             .enumerate()
             .map(|(at, rows)| (bucket(at as i64), *rows))
             .collect();
-        let sizes: Vec<_> = batches(&unlike).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [1, 2, 1, 1]);
+        let batches = batches(&unlike, 200_000);
+        let sizes: Vec<_> = batches.iter().map(|(batch, slice)| (batch.len(), slice.is_some())).collect();
+        let cut = sizes.iter().filter(|size| **size == (1, true)).count();
+        assert!((5..=8).contains(&cut), "an hour of 900 000 rows is read in slices: {sizes:?}");
+        assert_eq!((sizes[0], sizes[1], sizes[2 + cut]), ((1, false), (2, false), (1, false)));
     }
 }

@@ -43,13 +43,17 @@ pub enum Difference {
     V3Updated,
     /// A canary of `cutover`'s own, written to one side on purpose.
     Probe,
+    /// In v2, and not in v3 by what was read: one of too many to be looked at one by one.
+    V2Alone,
+    /// Copied into v3, and not in v2 by what was read: one of too many to be looked at one by one.
+    V3Alone,
     /// Numbers of its JSON lost digits beyond 2^53, as in Langfuse's own copy.
     Precision,
 }
 
 impl Difference {
     /// Word, meaning, wrong when v3 has to be complete, wrong when PostgreSQL has to be.
-    const TABLE: [(Self, &'static str, &'static str, bool, bool); 12] = [
+    const TABLE: [(Self, &'static str, &'static str, bool, bool); 14] = [
         (Self::Missing, "missing", "in v2, not in v3", true, false),
         (Self::Pending, "pending", "not copied yet: the backfill has not come to it", true, false),
         (Self::Extra, "extra", "copied into v3, no longer in v2", true, true),
@@ -66,6 +70,20 @@ impl Difference {
         (Self::Deleted, "deleted", "deleted in v3, still in v2", false, true),
         (Self::V3Only, "v3-only", "written by v3 itself, unknown to v2", false, true),
         (Self::V3Updated, "v3-updated", "newer values written by v3, none lost", false, true),
+        (
+            Self::V2Alone,
+            "v2-alone",
+            "in v2, not in v3; too many to be looked at: missing, pending or deleted",
+            true,
+            false,
+        ),
+        (
+            Self::V3Alone,
+            "v3-alone",
+            "copied into v3, not in v2 there; too many to be looked at: extra or moved",
+            true,
+            true,
+        ),
         (Self::Probe, "probe", "a canary of cutover's own", false, false),
         (
             Self::Precision,
@@ -137,6 +155,14 @@ pub struct Values {
     /// What v3 holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub v3: Option<String>,
+}
+
+impl Values {
+    /// The same without the values.
+    #[must_use]
+    pub const fn bare(&self) -> Self {
+        Self { column: self.column, v2: None, v3: None }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,7 +13,9 @@ use super::cost::Strategy;
 use super::finding::{Against, Difference, table_name};
 use super::range::Range;
 use crate::data::tables::{Mapping, Tier};
+use crate::domain::Mono;
 use crate::domain::backfill::Table;
+use crate::domain::units::{grouped, span};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -32,6 +34,10 @@ pub struct Options {
     pub load: f64,
     /// Rows between two pauses, where there are pauses.
     pub step: u64,
+    /// Rows of a side that are held at once, of those that are looked at closely.
+    pub held: u64,
+    /// Rows of one side only that are looked at one by one; of more, only that the other side lacks them is told.
+    pub closely: usize,
     /// Rows touched within this time may still be on their way.
     pub grace: Duration,
     /// Pause before such rows are looked at again.
@@ -51,6 +57,12 @@ pub struct Progress {
     pub total: AtomicU64,
     /// What is done now.
     pub phase: Mutex<String>,
+    /// Whether nobody knows how long that takes.
+    pub unknown: AtomicBool,
+    /// Which table is compared, and how many there are.
+    pub tables: (AtomicUsize, AtomicUsize),
+    /// When this table was begun.
+    pub since: Mutex<Option<Mono>>,
 }
 
 impl Progress {
@@ -58,11 +70,36 @@ impl Progress {
         if let Ok(mut slot) = self.phase.lock() {
             *slot = phase.into();
         }
+        self.unknown.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn begin(&self, total: u64) {
+    /// The reading of a table begins, which has so many rows.
+    pub(super) fn begin(&self, total: u64, now: Mono) {
         self.total.store(total, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
+        if let Ok(mut since) = self.since.lock() {
+            *since = Some(now);
+        }
+    }
+
+    /// "traces (1 of 3): reading both sides, 1 200 000 of ~5 000 000 rows, 12s to go"; without a number of what is
+    /// left where nobody knows it.
+    pub fn words(&self, now: Mono, begun: Mono) -> String {
+        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let phase = self.phase.lock().map_or_else(|_| String::new(), |phase| phase.clone());
+        let (at, of) = (self.tables.0.load(Ordering::Relaxed), self.tables.1.load(Ordering::Relaxed));
+        let phase = match phase.split_once(':') {
+            Some((table, what)) if of > 1 => format!("{table} ({at} of {of}):{what}"),
+            _ => phase,
+        };
+        let since = self.since.lock().ok().and_then(|since| *since).unwrap_or(begun);
+        let (done, total, took) = (load(&self.done), load(&self.total), now.since(since));
+        if self.unknown.load(Ordering::Relaxed) || done == 0 || done >= total {
+            return format!("{phase}, {} so far", span(took));
+        }
+        let rest = took.mul_f64((total - done) as f64 / done as f64);
+        let whose = if of > at { " with it" } else { "" };
+        format!("{phase}, {} of ~{} rows, {} to go{whose}", grouped(done), grouped(total), span(rest))
     }
 }
 
@@ -136,5 +173,33 @@ impl Report {
     /// Differences that somebody has to do something about.
     pub fn wrong(&self) -> u64 {
         self.tables.iter().map(|t| t.wrong).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_go_is_said_where_it_is_known() {
+        let progress = Progress::default();
+        let at = Mono::from_secs;
+        progress.tables.0.store(2, Ordering::Relaxed);
+        progress.tables.1.store(3, Ordering::Relaxed);
+        progress.say("observations: reading both sides");
+        // The table before took its time, which says nothing about this one.
+        progress.begin(4000, at(100));
+        assert_eq!(progress.words(at(101), at(0)), "observations (2 of 3): reading both sides, 1s so far");
+        progress.done.store(1000, Ordering::Relaxed);
+        let words = progress.words(at(110), at(0));
+        assert_eq!(
+            words,
+            "observations (2 of 3): reading both sides, 1 000 of ~4 000 rows, 30s to go with it"
+        );
+        progress.done.store(4000, Ordering::Relaxed);
+        assert!(progress.words(at(120), at(0)).ends_with("both sides, 20s so far"));
+        progress.done.store(3000, Ordering::Relaxed);
+        progress.unknown.store(true, Ordering::Relaxed);
+        assert!(progress.words(at(120), at(0)).ends_with("20s so far"));
     }
 }

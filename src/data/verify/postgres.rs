@@ -1,7 +1,8 @@
 //! v2's side: sums per bucket, rows of buckets, and hashes of ids, computed by PostgreSQL itself.
 //!
 //! One rule: every statement runs by itself in a session that cannot write, and one session serves them all, one after
-//! the other; a replica that cancels one for replication (40001) is asked again.
+//! the other; a replica that cancels one for replication (40001) is asked again, and a server that went away is waited
+//! for.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use tokio::sync::Mutex;
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
-use super::range::Range;
+use super::pace::Patience;
+use super::range::{Range, Slice};
 use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
 use crate::domain::{Kind, Trouble};
@@ -60,8 +62,8 @@ impl V2 {
         self.from
     }
 
-    /// Asks in a session; once more in another one where a replica was in its own way, or where the session that
-    /// waited had been cut.
+    /// Asks in a session; once more in another one where a replica was in its own way, and where the server went away
+    /// and comes back: what is asked gives its answer whole or not at all.
     ///
     /// # Errors
     /// The server cannot be reached, or what was asked fails.
@@ -70,23 +72,22 @@ impl V2 {
         ask: impl AsyncFn(&mut PgConnection) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         let mut held = self.session.lock().await;
-        let mut tries = 0;
+        let (mut tries, mut patience) = (0, Patience::default());
         loop {
             tries += 1;
-            let waiting = held.take();
-            let old = waiting.is_some();
-            let mut session = match waiting {
-                Some(session) => session,
-                None => self.connect().await?,
+            let asked = async {
+                let mut session = match held.take() {
+                    Some(session) => session,
+                    None => self.connect().await?,
+                };
+                let answer = ask(&mut session).await?;
+                *held = Some(session);
+                Ok(answer)
             };
-            let again = |kind| kind == Kind::Conflict || (old && kind == Kind::Unreachable);
-            match ask(&mut session).await {
-                Ok(answer) => {
-                    *held = Some(session);
-                    return Ok(answer);
-                }
-                Err(trouble) if again(trouble.kind) && tries < TRIES => {}
-                Err(trouble) => return Err(trouble),
+            match asked.await {
+                Ok(answer) => return Ok(answer),
+                Err(Trouble { kind: Kind::Conflict, .. }) if tries < TRIES => {}
+                Err(trouble) => patience.wait(trouble).await?,
             }
         }
     }
@@ -144,6 +145,7 @@ impl V2 {
         chain: &Chain,
         buckets: &[Bucket],
         range: &Range,
+        slice: Option<Slice>,
     ) -> Result<Vec<V2Row>, Trouble> {
         let projects: Vec<&str> = buckets.iter().map(|b| &*b.project).collect();
         let hours: Vec<i64> = buckets.iter().map(|b| b.hour).collect();
@@ -152,11 +154,12 @@ impl V2 {
                 "SELECT b.n, x.id, x.hash FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS b(p, h, n) \
                  CROSS JOIN LATERAL (SELECT t.id, {hash} AS hash FROM {from} WHERE t.project_id = b.p \
                  AND {time} >= 'epoch'::timestamp + b.h * interval '1 hour' \
-                 AND {time} < 'epoch'::timestamp + (b.h + 1) * interval '1 hour' AND {limits} OFFSET 0) x",
+                 AND {time} < 'epoch'::timestamp + (b.h + 1) * interval '1 hour' AND {limits} AND {slice} OFFSET 0) x",
                 hash = chain.pg(),
                 from = self.from,
                 time = self.time,
                 limits = self.condition(session, range).await?,
+                slice = slice.map_or_else(|| "true".to_owned(), Slice::pg),
             );
             let query = sqlx::query_as::<_, (i64, String, i64)>(AssertSqlSafe(sql)).bind(&projects).bind(&hours);
             let rows = query.fetch(&mut *session).map_err(|e| self.work.trouble(&e));
@@ -167,6 +170,19 @@ impl V2 {
             })
             .try_collect()
             .await
+        })
+        .await
+    }
+
+    /// Those of these ids that exist, with their projects.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn placed(&self, ids: &[&str]) -> Result<Vec<(String, String)>, Trouble> {
+        self.ask(async |session| {
+            let sql = format!("SELECT t.project_id, t.id FROM {} WHERE t.id = ANY($1)", self.from);
+            let query = sqlx::query_as::<_, (String, String)>(AssertSqlSafe(sql)).bind(ids);
+            query.fetch_all(&mut *session).await.map_err(|e| self.work.trouble(&e))
         })
         .await
     }

@@ -26,6 +26,19 @@ impl Range {
         self.from.is_none() && self.to.is_none() && self.project.is_none()
     }
 
+    /// "project p, from 2026-01-01T00:00:00Z"; nothing for the whole table.
+    pub fn words(&self) -> Option<String> {
+        let at = |word: &str, ms: Option<i64>| {
+            let at =
+                jiff::Timestamp::from_millisecond(ms?).map_or_else(|_| "-".to_owned(), |at| at.to_string());
+            Some(format!("{word} {at}"))
+        };
+        let project = self.project.as_ref().map(|project| format!("project {project}"));
+        let words = [project, at("from", self.from), at("before", self.to)];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+
     /// The part of it from one day to another (days since 1970; `to` is out).
     #[must_use]
     pub fn days(&self, from: i64, to: i64) -> Self {
@@ -90,9 +103,52 @@ impl Range {
     }
 }
 
+/// A part of the rows of a bucket that holds too many: those whose MD5 of the id, which both servers know, begins with
+/// three digits of this stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice(u32, u32);
+
+impl Slice {
+    const ALL: u32 = 0x1000;
+
+    /// All slices where `rows` are cut so that each holds about `most`; one of everything where they need not be cut.
+    pub fn cut(rows: u64, most: u64) -> Vec<Option<Self>> {
+        let parts = u32::try_from(rows.div_ceil(most.max(1))).unwrap_or(Self::ALL).clamp(1, Self::ALL);
+        if parts == 1 {
+            return vec![None];
+        }
+        // Some more, as hashes do not spread evenly.
+        let parts = (parts + parts / 4 + 1).min(Self::ALL);
+        let edge = |n: u32| n * Self::ALL / parts;
+        (0..parts).map(|n| Some(Self(edge(n), edge(n + 1) - 1))).collect()
+    }
+
+    /// As a condition of PostgreSQL.
+    pub(super) fn pg(self) -> String {
+        format!("substr(md5(t.id), 1, 3) COLLATE \"C\" BETWEEN '{:03x}' AND '{:03x}'", self.0, self.1)
+    }
+
+    /// As a condition of ClickHouse.
+    pub(super) fn ch(self) -> String {
+        format!("substring(lower(hex(MD5(id))), 1, 3) BETWEEN '{:03x}' AND '{:03x}'", self.0, self.1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_are_everything_once() {
+        assert_eq!((Slice::cut(10, 10), Slice::cut(0, 10)), (vec![None], vec![None]));
+        for rows in [11, 25, 1_000, 5_000_000] {
+            let slices: Vec<Slice> = Slice::cut(rows, 10).into_iter().flatten().collect();
+            assert!(slices.len() as u64 >= rows.div_ceil(10).min(4096), "{rows}: {}", slices.len());
+            assert_eq!((slices[0].0, slices.last().unwrap().1), (0, 0xfff));
+            assert!(slices.windows(2).all(|two| two[0].1 + 1 == two[1].0));
+        }
+        assert!(Slice(0, 127).pg().ends_with("BETWEEN '000' AND '07f'"));
+    }
 
     #[test]
     fn days_stay_inside() {
@@ -100,6 +156,9 @@ mod tests {
         let part = range.days(1, 9);
         assert_eq!((part.from, part.to), (Some(DAY + 5), Some(3 * DAY)));
         assert!(!range.is_whole() && Range::default().is_whole());
+        assert_eq!(Range::default().words(), None);
+        let one = Range { project: Some("p".into()), to: None, ..range.clone() };
+        assert_eq!(one.words().as_deref(), Some("project p, from 1970-01-02T00:00:00.005Z"));
         assert_eq!(Range::default().cut(&[1, 5]).len(), 3);
         assert_eq!(
             part.cut(&[0, 1, 2, 3]),

@@ -1,12 +1,16 @@
 //! Which servers answer: a replica of PostgreSQL that lags, several replicas of ClickHouse behind one name.
 //!
-//! One rule: what could make equal rows look different is told beside the result, never left to be guessed.
+//! One rule: what could make equal rows look different is told beside the result, never left to be guessed; and a
+//! result speaks of the moment up to which the servers that answered had come.
 
 use clickhouse::Row;
 use serde::Deserialize;
+use sqlx::AssertSqlSafe;
 
 use super::postgres::V2;
+use super::state::pair;
 use crate::clients::work::ClickhouseWork;
+use crate::data::census::postgres::sql::relation;
 use crate::data::tables::is_replicated;
 use crate::domain::Trouble;
 
@@ -26,6 +30,8 @@ struct Replica {
     delay: u64,
     queue: u64,
     read_only: u64,
+    /// The server's clock, in milliseconds.
+    now: i64,
 }
 
 /// Who answers on both sides.
@@ -35,6 +41,10 @@ pub struct Servers {
     pub host: String,
     /// What names both tables: another server or a table made anew is another one.
     pub relation: String,
+    /// Names both tables for results: see [`pair`].
+    pub pair: String,
+    /// Milliseconds since 1970 up to which both servers have come; nothing where one of them does not say.
+    pub up_to: Option<i64>,
     /// Whether PostgreSQL is a replica.
     pub replica: bool,
     /// What the operator has to know.
@@ -63,10 +73,13 @@ async fn is_paused(v2: &V2) -> bool {
 /// # Errors
 /// A side cannot be asked.
 pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) -> Result<Servers, Trouble> {
-    let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::bigint, \
-               current_database() || '/' || coalesce(pg_relation_filenode($1::regclass), 0) || '/' || $1::regclass::oid";
+    let sql = format!(
+        "SELECT pg_is_in_recovery(), (extract(epoch FROM now()) * 1000)::bigint, \
+         (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::bigint, {}",
+        relation(pg_table)
+    );
     let standing = v2.ask(async |session| {
-        let query = sqlx::query_as::<_, (bool, i64, String)>(sql).bind(pg_table);
+        let query = sqlx::query_as::<_, (bool, i64, Option<i64>, String)>(AssertSqlSafe(sql.as_str()));
         query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     });
     let this = ch.query(
@@ -75,25 +88,22 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
     );
     let state = ch.query(
         "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
-         toUInt64(max(is_readonly)) AS read_only FROM system.replicas WHERE database = currentDatabase() AND table = ?",
+         toUInt64(max(is_readonly)) AS read_only, toUnixTimestamp64Milli(now64(3)) AS now \
+         FROM system.replicas WHERE database = currentDatabase() AND table = ?",
     );
     let ask = async {
         let this = ch.ask.one::<This>(this.bind(ch_table)).await?;
         // Only replicated tables have rows in it, and a user may not be allowed to read it.
-        let state = if is_replicated(&this.engine) {
-            ch.ask.all::<Replica>(state.bind(ch_table)).await.unwrap_or_default()
-        } else {
-            vec![]
-        };
+        let replicated = is_replicated(&this.engine);
+        let state =
+            if replicated { ch.ask.all::<Replica>(state.bind(ch_table)).await.ok() } else { Some(vec![]) };
         Ok((this, state))
     };
-    let ((replica, lag, relation), (This { host, uuid, .. }, state)) = futures::try_join!(standing, ask)?;
-    let mut notes = behind(&state);
-    if replica && lag > LAG {
-        notes.push(format!(
-            "PostgreSQL is a replica, its last transaction is {lag} s old: rows that v2 wrote since are not compared"
-        ));
-    }
+    let ((replica, now, replayed, relation), (This { host, uuid, .. }, state)) =
+        futures::try_join!(standing, ask)?;
+    let mut notes = behind(state.as_deref());
+    let replayed = if replica { replayed } else { Some(i64::MAX) };
+    notes.extend(replica.then(|| standby(now, replayed)).flatten());
     if replica && is_paused(v2).await {
         notes.push(
             "PostgreSQL is a replica whose replay is paused: it is compared as it was then; `SELECT pg_wal_replay_resume()` \
@@ -104,13 +114,50 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
     Ok(Servers {
         host,
         relation: format!("{} {relation} {} {uuid}", v2.work.object, ch.object()),
+        pair: pair([&v2.work.object, &relation], [ch.object(), &uuid]),
+        up_to: replayed.zip(state.as_deref().and_then(come)).map(|(v2, v3)| v2.min(v3)),
         replica,
         notes,
     })
 }
 
-/// What is said of ClickHouse's replicas that have not caught up.
-fn behind(replicas: &[Replica]) -> Vec<String> {
+/// What is said of a replica of PostgreSQL that has not replayed everything, by its own clock.
+fn standby(now: i64, replayed: Option<i64>) -> Option<String> {
+    match replayed {
+        None => Some(
+            "PostgreSQL is a replica that has replayed no transaction: nobody knows how old its rows are"
+                .into(),
+        ),
+        Some(at) if (now - at) / 1000 > LAG => Some(format!(
+            "PostgreSQL is a replica, its last transaction is {} s old: rows that v2 wrote since are not compared, and the \
+             result is as old",
+            (now - at) / 1000
+        )),
+        Some(_) => None,
+    }
+}
+
+/// Up to which moment these replicas of ClickHouse have come; one that lost its Keeper does not know.
+fn come(replicas: &[Replica]) -> Option<i64> {
+    let each = |r: &Replica| {
+        let behind = i64::try_from(r.delay).unwrap_or(i64::MAX).saturating_mul(1000);
+        match (r.read_only, behind) {
+            (0, 0) => Some(i64::MAX),
+            (0, behind) => Some(r.now.saturating_sub(behind)),
+            _ => None,
+        }
+    };
+    replicas.iter().map(each).try_fold(i64::MAX, |least, at| Some(least.min(at?)))
+}
+
+/// What is said of ClickHouse's replicas that have not caught up; nothing is known where they cannot be asked.
+fn behind(replicas: Option<&[Replica]>) -> Vec<String> {
+    let Some(replicas) = replicas else {
+        return vec![
+            "ClickHouse's system.replicas cannot be read: whether this replica has caught up is not known; GRANT SELECT on it"
+                .into(),
+        ];
+    };
     let late = replicas.iter().filter(|r| r.delay > 0 || r.queue > 0 || r.read_only > 0);
     late.map(|replica| {
         format!(
@@ -122,4 +169,35 @@ fn behind(replicas: &[Replica]) -> Vec<String> {
         )
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(delay: u64, queue: u64, read_only: u64) -> Replica {
+        Replica { host: "ch-1".into(), delay, queue, read_only, now: 90_000 }
+    }
+
+    #[test]
+    fn a_replica_that_is_behind_speaks_of_the_past() {
+        assert_eq!((come(&[]), behind(Some(&[]))), (Some(i64::MAX), vec![]), "not replicated");
+        // A queue alone may hold merges.
+        assert_eq!(come(&[replica(0, 4, 0)]), Some(i64::MAX));
+        assert_eq!(come(&[replica(0, 0, 0), replica(7, 1, 0)]), Some(83_000));
+        assert_eq!(come(&[replica(7, 1, 0), replica(0, 0, 1)]), None, "without Keeper nobody knows");
+        let said = behind(Some(&[replica(0, 0, 0), replica(7, 1, 1)]));
+        assert!(
+            said.len() == 1 && said[0].contains("7 s behind, 1 parts in its queue, read-only"),
+            "{said:?}"
+        );
+        assert!(behind(None)[0].contains("not known"));
+    }
+
+    #[test]
+    fn a_standby_speaks_of_its_last_transaction() {
+        assert_eq!(standby(9_000, Some(8_000)), None);
+        assert!(standby(9_000, Some(4_000)).is_some_and(|said| said.contains("5 s old")));
+        assert!(standby(9_000, None).is_some_and(|said| said.contains("no transaction")));
+    }
 }

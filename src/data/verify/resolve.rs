@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::clickhouse::V3;
 use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
+use super::pace::Patience;
 use super::postgres::V2;
 use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
@@ -80,7 +81,10 @@ impl Resolver<'_> {
     /// A side cannot be asked.
     pub async fn look(&self, ids: &[String]) -> Result<Seen, Trouble> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let (v2, (v3, deleted)) = futures::try_join!(self.postgres(&ids), self.v3.by_id(self.mapping, &ids))?;
+        let (v2, (v3, deleted)) = futures::try_join!(
+            self.postgres(&ids),
+            Patience::of(async || self.v3.by_id(self.mapping, &ids).await)
+        )?;
         let mut all: BTreeMap<Key, Both> = BTreeMap::new();
         for row in v2 {
             let key = row.as_ref().map_or_else(|why| why.key.clone(), |row| row.key.clone());

@@ -2,13 +2,15 @@
 //!
 //! One rule: what was finished is remembered at once, so that a run that is killed loses one range at most.
 
+use std::sync::atomic::Ordering;
+
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
 use super::doubt::{only, without};
 use super::finding::{Against, Finding};
 use super::options::{Options, Progress, Report, TableReport};
-use super::pace::Pace;
+use super::pace::{Pace, Patience};
 use super::postgres::V2;
 use super::range::Range;
 use super::replicas::{self, Servers};
@@ -61,9 +63,13 @@ impl Verify<'_> {
         let at = (self.now)().wall;
         let mut state = State::open(self.options.state.as_deref());
         let mut report = Report { at, against: self.options.against, tables: vec![], notes: vec![] };
-        for table in self.options.tables.clone() {
+        let tables = self.options.tables.clone();
+        self.progress.tables.1.store(tables.len(), Ordering::Relaxed);
+        for (at, table) in tables.into_iter().enumerate() {
+            self.progress.tables.0.store(at + 1, Ordering::Relaxed);
             self.progress.say(format!("{}: looking at both sides", table.name()));
-            let prepared = self.prepare(spec(table)).await?;
+            self.progress.begin(0, (self.now)().mono);
+            let prepared = Patience::of(async || self.prepare(spec(table)).await).await?;
             let mut notes = prepared.servers.notes.clone();
             report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
             for note in notes {
@@ -89,6 +95,8 @@ impl Verify<'_> {
             let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
             let known = state.known(&self.key(*table), &prepared.servers.relation);
             plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
+            let cut = plan.strategy == Strategy::Months.word() || self.options.load < 1.0;
+            plan.resumable = cut && self.by_day(prepared.strategy);
             plans.push(plan);
         }
         Ok(plans)
@@ -136,11 +144,12 @@ impl Verify<'_> {
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
-        let (remembering, left) = self.known(&prepared, old, begun).await?;
+        let known = async || self.known(&prepared, old.clone(), begun).await;
+        let (remembering, left) = Patience::of(known).await?;
         let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
-        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64);
+        self.progress.begin((prepared.size.v3_rows as f64 * share) as u64, (self.now)().mono);
         let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
         (report.rows, report.remembered) = (remembered, remembered);
         let mut running = Running {
@@ -150,44 +159,65 @@ impl Verify<'_> {
             chain: prepared.chain,
             strategy: prepared.strategy,
             cursor: prepared.size.cursor,
+            months: prepared.size.months(),
             report,
             moving: vec![],
             remembering,
             notes: prepared.noting == Noting::Shown,
             host: prepared.servers.host.clone(),
+            mixed: false,
             servers: &self.clickhouse,
             options: &self.options,
             progress: self.progress,
             clock: self.now,
             found: &mut *self.found,
         };
-        running.ranges(&ranges, pace, |known| state.remember(&key, known.clone()), notes).await?;
-        running.settle(notes).await?;
+        let remember = |known: &Known| state.remember(&key, known.clone());
+        let ended = running.ranges(&ranges, pace, remember, notes).await;
+        let (mut report, pair) = (running.report, &prepared.servers.pair);
+        let up_to = if running.mixed { None } else { prepared.servers.up_to };
+        if let Err(trouble) = ended {
+            // Bad news is kept, also of a part that nobody chose.
+            if report.wrong > 0 {
+                let part = Some("a run that broke off".to_owned());
+                self.conclude(begun, (pair, up_to), (&report, part), state, notes);
+            }
+            return Err(trouble);
+        }
         if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
             remembering.complete();
             note(notes, state.remember(&key, remembering.known));
         }
-        let mut report = running.report;
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
-        self.conclude(spec.table, begun, &report, state, notes);
+        self.conclude(begun, (pair, up_to), (&report, range.words()), state, notes);
         Ok(report)
     }
 
-    /// Keeps the result for the cockpit; a part of the table proves nothing about the whole.
+    /// Keeps the result for the cockpit. Good news is of the moment up to which both servers had come, and of none
+    /// where that is not known; bad news is of now.
     fn conclude(
         &self,
-        table: Table,
-        at: Now,
-        report: &TableReport,
+        begun: Now,
+        (pair, up_to): (&str, Option<i64>),
+        (report, part): (&TableReport, Option<String>),
         state: &mut State,
         notes: &mut Vec<String>,
     ) {
-        if !self.options.range.is_whole() || self.options.against != Against::V3 {
+        let &TableReport { table, rows, wrong, .. } = report;
+        if self.options.against != Against::V3 {
             return;
         }
-        let (rows, wrong) = (report.rows, report.wrong);
-        let result = Verified { table, depth: depth(self.options.tier), at: at.wall, rows, wrong };
-        if let Err(error) = state.conclude(&result) {
+        let come = up_to.map(|ms| jiff::Timestamp::from_millisecond(ms).unwrap_or(begun.wall));
+        let at = if wrong > 0 { Some(begun.wall) } else { come.map(|come| come.min(begun.wall)) };
+        let Some(at) = at else {
+            notes.push(format!(
+                "{}: no proof, as it is not known up to when what answered had come: the cockpit shows the result before",
+                table.name()
+            ));
+            return;
+        };
+        let depth = depth(self.options.tier);
+        if let Err(error) = state.conclude(pair, &Verified { table, depth, at, rows, wrong, part }) {
             notes.push(format!("the result could not be kept: {error}"));
         }
     }

@@ -1,7 +1,8 @@
 //! What was found equal, so that it need not be read again, and the results that the cockpit shows.
 //!
 //! One rule: a day counts as equal only for the very tables it was read from, and together with what proves on
-//! both sides that it has not changed since.
+//! both sides that it has not changed since; a result counts only for the two tables it was found in. The file is
+//! shared by all configurations, and by runs at the same time: each writes into what is there then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -56,12 +57,15 @@ pub struct Known {
     pub v3: V3Mark,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Result {
     depth: Depth,
     at: Timestamp,
     rows: u64,
     wrong: u64,
+    /// The part of the table that was read; nothing for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -69,7 +73,8 @@ struct Result {
 struct Book {
     chain: u32,
     known: BTreeMap<String, Known>,
-    results: BTreeMap<String, Vec<Result>>,
+    /// By table and [`pair`].
+    found: BTreeMap<String, BTreeMap<String, Vec<Result>>>,
 }
 
 /// The file.
@@ -83,13 +88,8 @@ impl State {
     /// Reads it; an unreadable or older one is as good as none.
     pub fn open(folder: Option<&Path>) -> Self {
         let file = folder.map(|folder| folder.join(FILE));
-        let read = file.as_deref().and_then(|file| std::fs::read(file).ok());
-        let mut book: Book = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        if book.chain != chain::VERSION {
-            book.known.clear();
-            book.chain = chain::VERSION;
-        }
-        Self { file, book }
+        let book = file.as_deref().and_then(read).unwrap_or_default();
+        Self { file, book: Book { chain: chain::VERSION, ..book } }
     }
 
     /// What is known, when it is of the same tables.
@@ -102,38 +102,53 @@ impl State {
     /// # Errors
     /// The file cannot be written.
     pub fn remember(&mut self, key: &str, known: Known) -> std::io::Result<()> {
-        self.book.known.insert(key.to_owned(), known);
-        self.write()
+        self.change(|book| _ = book.known.insert(key.to_owned(), known))
     }
 
-    /// Keeps a result, and writes the file.
+    /// Keeps a result of two tables, in the place of those that it answers for, and writes the file: see
+    /// [`Verified`] for which those are.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn conclude(&mut self, result: &Verified) -> std::io::Result<()> {
-        let Verified { table, depth, at, rows, wrong } = *result;
-        let results = self.book.results.entry(table.name().to_owned()).or_default();
-        results.retain(|r| r.depth != depth);
-        results.push(Result { depth, at, rows, wrong });
-        self.write()
+    pub fn conclude(&mut self, pair: &str, result: &Verified) -> std::io::Result<()> {
+        let of_table = result.table.name().to_owned();
+        self.change(|book| {
+            let results = book.found.entry(of_table).or_default().entry(pair.to_owned()).or_default();
+            results.retain(|old| !result.replaces(&old.of(result.table)));
+            if result.part.is_none() || result.wrong > 0 {
+                let Verified { depth, at, rows, wrong, ref part, .. } = *result;
+                results.push(Result { depth, at, rows, wrong, part: part.clone() });
+            }
+        })
     }
 
-    /// The last result of each table and depth.
-    pub fn results(&self) -> Vec<Verified> {
-        let of = |(name, results): (&String, &Vec<Result>)| {
-            let table = Table::ALL.into_iter().find(|t| t.name() == name)?;
-            let result =
-                |r: &Result| Verified { table, depth: r.depth, at: r.at, rows: r.rows, wrong: r.wrong };
-            Some(results.iter().map(result).collect::<Vec<_>>())
+    /// Whether there are results of any tables.
+    pub fn has_results(&self) -> bool {
+        !self.book.found.is_empty()
+    }
+
+    /// The results of these two tables.
+    pub fn results(&self, table: Table, pair: &str) -> Vec<Verified> {
+        let results = self.book.found.get(table.name()).and_then(|found| found.get(pair));
+        results.into_iter().flatten().map(|result| result.of(table)).collect()
+    }
+
+    /// Changes what is in the file now, which another run may have written since it was read.
+    fn change(&mut self, change: impl FnOnce(&mut Book)) -> std::io::Result<()> {
+        let Some(file) = &self.file else {
+            change(&mut self.book);
+            return Ok(());
         };
-        self.book.results.iter().filter_map(of).flatten().collect()
-    }
-
-    fn write(&self) -> std::io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
+        // Held until this returns: between reading and writing nobody else writes.
+        let lock = std::fs::File::create(file.with_extension("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+        if let Some(book) = read(file) {
+            self.book = Book { chain: chain::VERSION, ..book };
+        }
+        change(&mut self.book);
         let beside = file.with_extension(format!("{}.new", std::process::id()));
         let mut to = std::fs::File::create(&beside)?;
         to.write_all(&serde_json::to_vec(&self.book)?)?;
@@ -142,14 +157,36 @@ impl State {
     }
 }
 
-/// The last results beside a state file of counts; none where nothing was compared.
-pub fn results(folder: &Path) -> Vec<Verified> {
-    State::open(Some(folder)).results()
+impl Result {
+    fn of(&self, table: Table) -> Verified {
+        let Self { depth, at, rows, wrong, ref part } = *self;
+        Verified { table, depth, at, rows, wrong, part: part.clone() }
+    }
+}
+
+/// What other hashes found equal is not taken over.
+fn read(file: &Path) -> Option<Book> {
+    let book: Book = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    Some(if book.chain == chain::VERSION { book } else { Book { known: BTreeMap::new(), ..book } })
+}
+
+/// Names two tables as their servers and the configuration do: a result of others proves nothing here. `v2` is
+/// [`relation`](crate::data::census::postgres::sql::relation) of the table, the same on a replica; `uuid` is ClickHouse's.
+pub fn pair([v2_at, v2]: [&str; 2], [v3_at, uuid]: [&str; 2]) -> String {
+    // Without the system identifier two new databases may look alike.
+    let v2_at = if v2.starts_with('-') { v2_at } else { "" };
+    format!("{v2_at} {v2} {v3_at} {uuid}").trim_start().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn result(wrong: u64, part: Option<&str>) -> Verified {
+        let at = crate::domain::Now::at(9).wall;
+        let part = part.map(str::to_owned);
+        Verified { table: Table::Scores, depth: Depth::All, at, rows: 3, wrong, part }
+    }
 
     #[test]
     fn a_file_is_read_as_it_was_written() {
@@ -157,19 +194,48 @@ mod tests {
         let mut state = State::open(Some(folder.path()));
         let known = Known { relation: "a".into(), days: BTreeMap::from([(5, 6)]), ..Known::default() };
         state.remember("traces", known.clone()).unwrap();
-        let result = Verified {
-            table: Table::Scores,
-            depth: Depth::All,
-            at: crate::domain::Now::at(9).wall,
-            rows: 3,
-            wrong: 1,
-        };
-        state.conclude(&result).unwrap();
-        let read = State::open(Some(folder.path()));
-        assert_eq!(read.known("traces", "a"), Some(&known));
-        assert_eq!(read.known("traces", "another"), None);
-        assert_eq!(results(folder.path()), [result]);
+        state.conclude("one pair", &result(1, None)).unwrap();
+        let read = || State::open(Some(folder.path()));
+        assert_eq!(read().known("traces", "a"), Some(&known));
+        assert_eq!(read().known("traces", "another"), None);
+        assert_eq!(read().results(Table::Scores, "one pair"), [result(1, None)]);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
-        assert!(results(folder.path()).is_empty());
+        assert!(read().results(Table::Scores, "one pair").is_empty());
+    }
+
+    #[test]
+    fn a_result_counts_for_the_two_tables_that_it_was_found_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::open(Some(folder.path()));
+        let of = |v2: &str, uuid: &str| {
+            pair(["PostgreSQL u@localhost:5432/d", v2], ["ClickHouse http://c/d", uuid])
+        };
+        let (staging, production) = (of("71/5/16400", "a-b"), of("72/5/16400", "a-b"));
+        state.conclude(&staging, &result(0, None)).unwrap();
+        assert_eq!(state.results(Table::Scores, &staging).len(), 1);
+        assert_eq!(state.results(Table::Scores, &production), []);
+        assert_eq!(state.results(Table::Scores, &of("71/5/16400", "c-d")), [], "tables made anew");
+        assert_ne!(
+            of("-/5/16400", "a-b"),
+            pair(["PostgreSQL elsewhere", "-/5/16400"], ["ClickHouse http://c/d", "a-b"])
+        );
+        // What an older program wrote says not of which tables it was.
+        let old = r#"{"chain":1,"known":{},"results":{"scores":[{"depth":"all","at":"2026-01-01T00:00:00Z","rows":3,"wrong":0}]}}"#;
+        std::fs::write(folder.path().join(FILE), old).unwrap();
+        assert_eq!(State::open(Some(folder.path())).results(Table::Scores, &staging), []);
+    }
+
+    #[test]
+    fn runs_at_the_same_time_keep_each_others_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (State::open(Some(folder.path())), State::open(Some(folder.path())));
+        one.conclude("p", &result(0, None)).unwrap();
+        other.remember("traces", Known::default()).unwrap();
+        other.conclude("p", &Verified { table: Table::Traces, ..result(2, None) }).unwrap();
+        one.conclude("p", &result(4, Some("of one project"))).unwrap();
+        let read = State::open(Some(folder.path()));
+        assert_eq!(read.results(Table::Scores, "p"), [result(0, None), result(4, Some("of one project"))]);
+        assert_eq!(read.results(Table::Traces, "p").len(), 1);
+        assert!(read.known("traces", "").is_some());
     }
 }

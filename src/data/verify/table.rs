@@ -13,7 +13,7 @@ use super::drill::{Suspects, batches, drill};
 use super::finding::{Against, Difference, Finding};
 use super::ids;
 use super::options::{Options, Progress, TableReport};
-use super::pace::Pace;
+use super::pace::{Pace, Patience, Rest};
 use super::postgres::V2;
 use super::range::Range;
 use super::replicas;
@@ -25,8 +25,6 @@ use crate::data::pages::pages;
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
 
-/// Rows of one side only that are looked at one by one; of more, only that the other side lacks them is told.
-const CLOSELY: usize = 200_000;
 /// Rows that are read whole at once, without their JSON and with it.
 const PAGE: usize = 2000;
 const PAGE_OF_ALL: usize = 200;
@@ -104,13 +102,16 @@ pub(super) struct Running<'a> {
     pub(super) looked: Mapping,
     pub(super) strategy: Strategy,
     pub(super) cursor: Cursor,
+    /// First days of the months that v3 has.
+    pub(super) months: Vec<i64>,
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
     pub(super) remembering: Option<Remembering>,
     /// Whether what users of v3 delete is noted, and the notes can be read.
     pub(super) notes: bool,
-    /// The replica of ClickHouse whose parts were looked at.
+    /// The replica of ClickHouse whose parts were looked at, and whether another one answered since.
     pub(super) host: String,
+    pub(super) mixed: bool,
     pub(super) servers: &'a ClickhouseWork,
     pub(super) options: &'a Options,
     pub(super) progress: &'a Progress,
@@ -119,7 +120,7 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Compares all ranges, with pauses, and remembers after each.
+    /// Compares all ranges, with pauses, and remembers after each; what was moving meanwhile at the end.
     pub(super) async fn ranges(
         &mut self,
         ranges: &[Range],
@@ -135,21 +136,22 @@ impl Running<'_> {
                 pace.probed(self.probe().await?);
             }
             let begun = (self.clock)().mono;
-            self.range(range).await?;
+            self.range(range, pace).await?;
             self.same_replica(notes).await?;
             if let Some(remembering) = &self.remembering {
                 note(notes, remember(&remembering.known));
             }
             tokio::time::sleep(pace.pause((self.clock)().mono.since(begun))).await;
         }
-        Ok(())
+        self.settle(notes).await
     }
 
     /// What one replica said of its parts proves nothing about rows that another one sent.
     async fn same_replica(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
-        let (first, now) = (&self.host, replicas::host(self.servers).await?);
+        let (first, now) = (&self.host, Patience::of(async || replicas::host(self.servers).await).await?);
         if now != *first {
             self.remembering = None;
+            self.mixed = true;
             let note = format!(
                 "more than one replica of ClickHouse answered ({first} and {now}): what looks missing may not have been \
                  replicated yet, and nothing is remembered; point [clickhouse] at one of them"
@@ -176,33 +178,61 @@ impl Running<'_> {
         self.progress.say(format!("{}: {what}", self.report.table.name()));
     }
 
+    /// Says what lasts nobody knows how long.
+    fn wait(&self, what: &str) {
+        self.say(what);
+        self.progress.unknown.store(true, Ordering::Relaxed);
+    }
+
+    /// Compares the ids of everything.
+    async fn ids(&mut self, pace: Pace, seen: &(dyn Fn(u64) + Sync)) -> Result<(), Trouble> {
+        let step = if pace.is_limited() { self.options.step } else { u64::MAX };
+        let rest = Rest { pace, step: i64::try_from(step).unwrap_or(i64::MAX), clock: self.clock };
+        // ClickHouse's ids come at once, or with a pause after each month.
+        let months = Range::default().cut(if pace.is_limited() { &self.months } else { &[] });
+        let mut compared = ids::compare(&self.v2, &self.v3, &rest, &months, seen).await?;
+        self.report.rows += compared.rows;
+        self.report.v3_only += compared.v3_only;
+        self.report.received += compared.received;
+        while let Some(suspects) = compared.next(&self.v2, &self.v3).await? {
+            self.look(suspects).await?;
+        }
+        Ok(())
+    }
+
     /// Compares one range.
-    async fn range(&mut self, range: &Range) -> Result<(), Trouble> {
+    async fn range(&mut self, range: &Range, pace: Pace) -> Result<(), Trouble> {
         let progress = self.progress;
         let seen = move |rows| {
             progress.done.fetch_add(rows, Ordering::Relaxed);
         };
-        self.say("reading both sides");
         if self.strategy == Strategy::Ids {
-            let compared = ids::compare(&self.v2, &self.v3, &seen).await?;
-            self.report.rows += compared.rows;
-            self.report.v3_only += compared.v3_only;
-            self.report.received += compared.received;
-            return self.look(compared.suspects).await;
+            self.say("reading the ids of both sides");
+            return self.ids(pace, &seen).await;
         }
+        self.say("reading both sides");
         if let Some(remembering) = &mut self.remembering {
             remembering.begin();
         }
-        let ours = self.v2.sums(&self.chain, range);
-        let (sums, (theirs, received)) = futures::try_join!(ours, self.v3.sums(&self.chain, range, &seen))?;
+        let before = progress.done.load(Ordering::Relaxed);
+        let theirs = async {
+            let sums = Patience::of(async || {
+                progress.done.store(before, Ordering::Relaxed);
+                self.v3.sums(&self.chain, range, &seen).await
+            });
+            let sums = sums.await?;
+            self.wait("ClickHouse is read, PostgreSQL is at it");
+            Ok(sums)
+        };
+        let (sums, (theirs, received)) = futures::try_join!(self.v2.sums(&self.chain, range), theirs)?;
         self.report.received += received;
         self.report.rows += sums.rows();
         let unlike = sums.unlike(&theirs);
         self.report.suspicious.0 += unlike.len();
-        self.report.suspicious.1 += sums.buckets().count();
-        for batch in batches(&unlike) {
-            self.say(&format!("{} hours closely", unlike.len()));
-            let suspects = drill(&self.v2, &self.v3, &self.chain, range, &sums, &batch).await?;
+        self.report.suspicious.1 += sums.len();
+        for (batch, slice) in batches(&unlike, self.options.held) {
+            self.wait(&format!("{} hours closely", unlike.len()));
+            let suspects = drill(&self.v2, &self.v3, &self.chain, range, &sums, (&batch, slice)).await?;
             self.look(suspects).await?;
         }
         let mut days = sums.days();
@@ -227,13 +257,14 @@ impl Running<'_> {
                 ids.extend(own.iter().cloned());
             }
         }
-        let closely = CLOSELY.saturating_sub(usize::try_from(self.report.wrong).unwrap_or(usize::MAX));
+        let closely =
+            self.options.closely.saturating_sub(usize::try_from(self.report.wrong).unwrap_or(usize::MAX));
         let (missing, many) = suspects.missing.split_at(closely.min(suspects.missing.len()));
         let (extra, more) = suspects.extra.split_at(closely.min(suspects.extra.len()));
         ids.extend(missing.iter().chain(extra).map(|(_, id)| id.clone()));
         let ids: Vec<String> = ids.into_iter().collect();
         for page in self.pages(&ids).await? {
-            self.say(&format!("{} rows by id", ids.len()));
+            self.wait(&format!("{} rows by id", ids.len()));
             let young = self.young();
             let seen = self.resolver(young).look(page).await?;
             if let Some(remembering) = &mut self.remembering {
@@ -242,8 +273,11 @@ impl Running<'_> {
             self.moving.extend(seen.moving);
             self.tell(&seen.findings);
         }
-        self.coarsely(Difference::Missing, many);
-        self.coarsely(Difference::Extra, more);
+        for page in many.chunks(PAGE) {
+            let ids: Vec<&str> = page.iter().map(|(_, id)| id.as_str()).collect();
+            self.coarsely(Difference::V2Alone, &self.v2.placed(&ids).await?);
+        }
+        self.coarsely(Difference::V3Alone, more);
         Ok(())
     }
 
@@ -263,7 +297,7 @@ impl Running<'_> {
     }
 
     /// So many rows are on one side only that they are just counted and named.
-    fn coarsely(&mut self, difference: Difference, rows: &[(Box<str>, String)]) {
+    fn coarsely<P: ToString>(&mut self, difference: Difference, rows: &[(P, String)]) {
         for (project, id) in rows {
             let finding = Finding {
                 table: self.report.table,
@@ -279,12 +313,12 @@ impl Running<'_> {
     }
 
     /// Rows that were moving are looked at once more, after a pause.
-    pub(super) async fn settle(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
+    async fn settle(&mut self, notes: &mut Vec<String>) -> Result<(), Trouble> {
         let moving = std::mem::take(&mut self.moving);
         if moving.is_empty() {
             return Ok(());
         }
-        self.say(&format!("{} rows are on their way; looking again", moving.len()));
+        self.wait(&format!("{} rows are on their way; looking again", moving.len()));
         tokio::time::sleep(self.options.settle).await;
         for page in self.pages(&moving).await? {
             let seen = self.resolver(i64::MAX).look(page).await?;

@@ -14,23 +14,29 @@ use tokio::time::Instant;
 use super::Source;
 use super::migrations;
 use super::shared::{Link, Shared, absent};
+use crate::clients::clickhouse::{self, Clickhouse};
 use crate::clients::postgres::{self, Postgres};
 use crate::data::census::postgres::Session;
 use crate::data::census::postgres::poll::Poll;
-use crate::data::verify::state::results;
+use crate::data::tables::spec;
+use crate::data::verify::state::{State, pair};
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, SMALLEST_BATCH, Side, Table, TableRows};
 use crate::domain::units::Count;
+use crate::domain::verified::Verified;
 use crate::domain::{Fact, SourceId, Trouble};
 
 /// Time one poll may spend on counting closed stretches, over all tables.
 const BUDGET: Duration = Duration::from_millis(1500);
 /// Between two writes of what was counted.
 const KEEP: Duration = Duration::from_secs(20);
+/// Longest wait for ClickHouse, which is asked only which tables it has.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The source.
 pub struct PostgresRows {
     shared: Arc<Shared>,
     link: Link<Postgres>,
+    clickhouse: Link<Clickhouse>,
     polls: BTreeMap<Table, Poll>,
     kept: Option<Instant>,
 }
@@ -38,7 +44,13 @@ pub struct PostgresRows {
 impl PostgresRows {
     /// With what the sources share.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, link: Link::default(), polls: BTreeMap::new(), kept: None }
+        Self {
+            shared,
+            link: Link::default(),
+            clickhouse: Link::default(),
+            polls: BTreeMap::new(),
+            kept: None,
+        }
     }
 
     async fn read(&mut self) -> Result<Fact, Trouble> {
@@ -53,7 +65,7 @@ impl PostgresRows {
         // Without the table of migrations there are rows to count all the same.
         let migrations = migrations::read(pg).await.unwrap_or_default();
         let deadline = Instant::now() + BUDGET;
-        let mut tables = Vec::new();
+        let (mut tables, mut relations) = (Vec::new(), Vec::new());
         for table in Table::BACKFILLED {
             let migration = migrations.iter().find(|m| m.name == table.migration());
             // A cursor met in the middle of a run lies far below T0, a finished one at the oldest row, and every row
@@ -66,16 +78,40 @@ impl PostgresRows {
             }
             let shelf = &self.shared.shelf;
             let poll = self.polls.entry(table).or_insert_with(|| Poll::new(table, shelf.table(table).pg));
-            tables.push(rows(pg, &self.shared, table, poll, migration, deadline).await?);
+            let (row, relation) = rows(pg, &self.shared, table, poll, migration, deadline).await?;
+            tables.push(row);
+            relations.push((table, relation));
         }
         self.keep();
-        let folder = self.shared.targets.state_file.as_deref().and_then(std::path::Path::parent);
-        let verified = folder.map(results).unwrap_or_default();
+        let verified = self.verified(&pg.object, &relations).await;
         Ok(RowsFact { side: Side::Postgres, tables, verified })
     }
 }
 
 impl PostgresRows {
+    /// What was found of these very tables and those of ClickHouse; nothing where that cannot be asked which they are.
+    async fn verified(&mut self, object: &str, relations: &[(Table, String)]) -> Vec<Verified> {
+        let folder = self.shared.targets.state_file.as_deref().and_then(std::path::Path::parent);
+        let found = State::open(folder);
+        let shared = Arc::clone(&self.shared);
+        let Some(target) = shared.targets.clickhouse.as_ref().filter(|_| found.has_results()) else {
+            return vec![];
+        };
+        let ask = async {
+            let ch = self.clickhouse.get(Box::pin(clickhouse::connect(&shared.reach, target))).await?;
+            let query =
+                ch.query("SELECT name, toString(uuid) FROM system.tables WHERE database = currentDatabase()");
+            let tables = ch.all::<(String, String)>(query).await;
+            Ok::<_, Trouble>((ch.object.clone(), self.clickhouse.judge(tables)?))
+        };
+        let Ok(Ok((copy, uuids))) = tokio::time::timeout(ANSWER, ask).await else { return vec![] };
+        let of = |(table, relation): &(Table, String)| {
+            let (_, uuid) = uuids.iter().find(|(name, _)| name == spec(*table).ch)?;
+            Some(found.results(*table, &pair([object, relation], [&copy, uuid])))
+        };
+        relations.iter().filter_map(of).flatten().collect()
+    }
+
     /// Keeps what was counted, now and then.
     fn keep(&mut self) {
         if self.kept.is_some_and(|at| at.elapsed() < KEEP) {
@@ -100,7 +136,7 @@ impl Source for PostgresRows {
     }
 }
 
-/// One table's row on screen.
+/// One table's row on screen, and which table it is.
 async fn rows(
     pg: &Postgres,
     shared: &Shared,
@@ -108,7 +144,7 @@ async fn rows(
     poll: &mut Poll,
     migration: Option<&Migration>,
     deadline: Instant,
-) -> Result<TableRows, Trouble> {
+) -> Result<(TableRows, String), Trouble> {
     let mut connection = match pg.pool.acquire().await {
         Ok(connection) => connection,
         Err(error) => return Err(pg.trouble(&error).await),
@@ -138,7 +174,7 @@ async fn rows(
         None => None,
     };
     let batch = migration.and_then(|m| m.batch_size).unwrap_or(SMALLEST_BATCH);
-    Ok(TableRows {
+    let row = TableRows {
         table,
         rows: Some(total.count),
         backfill: below_t0,
@@ -154,7 +190,8 @@ async fn rows(
         newest: look.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         t0,
         tie_group: tie_group.filter(|n| *n >= batch),
-    })
+    };
+    Ok((row, look.relation))
 }
 
 /// The difference of two counts; an estimate when either is one.

@@ -3,7 +3,7 @@
 use crate::domain::SourceId;
 use crate::domain::backfill::{Migration, MigrationState, Side, Table as Rows, TableRows};
 use crate::domain::units::{self, Count};
-use crate::domain::verified::Verified;
+use crate::domain::verified::{Verified, counting};
 
 use super::super::age;
 use super::super::chart::bar;
@@ -212,10 +212,10 @@ fn stranded(rows: &TableRows) -> Option<Count> {
     })
 }
 
-/// The last comparison of each table.
+/// The comparison of each table that counts.
 fn verified<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let results = cx.model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
-    let last = |table: Rows| results.iter().filter(|v| v.table == table).max_by_key(|v| v.at);
+    let last = |table: Rows| counting(table, results);
     let line = |v: &Verified| {
         let tone = match (v.wrong, v.is_fresh(cx.now.wall)) {
             (0, true) => Tone::Good,

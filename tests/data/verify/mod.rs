@@ -1,6 +1,7 @@
-//! `verify` on a copied history that nobody writes to: what it finds ([`planted`]), and what it need not read again
-//! ([`remembered`]).
+//! `verify` on a copied history that nobody writes to: what it finds ([`planted`]), what it need not read again
+//! ([`remembered`]), and what happens when it cannot read ([`faults`]).
 
+mod faults;
 mod planted;
 mod remembered;
 

@@ -85,6 +85,9 @@ fn all_columns_tell_all(rehearsal: &Rehearsal) {
         ((*id).to_owned(), ((*difference).to_owned(), columns))
     });
     assert_eq!(found, expected.collect(), "{told:#}");
+    // The same, when an hour holds more than is read at once.
+    let cut = verify(rehearsal, &["--table", "traces", "--columns", "all", "--held", "5"]);
+    assert_eq!(findings(&cut), found, "{cut:#}");
     let lost = told["findings"].as_array().unwrap().iter().find(|f| f["id"] == "over").unwrap();
     let output = lost["columns"].as_array().unwrap().iter().find(|c| c["column"] == "output").unwrap();
     assert_eq!((&output["v2"], &output["v3"]), (&Value::from("\"o\""), &Value::from("NULL")));

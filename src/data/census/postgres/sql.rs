@@ -25,14 +25,22 @@ const AT: [&str; 2] = [
 /// Day of `created_at`.
 const DAY: &str = "floor(date_part('epoch', t.created_at) / 86400)::int";
 
+/// Names a table: the server's system identifier, the database, the file node; the same on a replica, another one for
+/// a table that was emptied or made anew.
+pub fn relation(table: &str) -> String {
+    format!(
+        "coalesce((SELECT system_identifier::text FROM pg_control_system()), '-') \
+           || '/' || (SELECT oid::text FROM pg_database WHERE datname = current_database()) \
+           || '/' || coalesce(pg_relation_filenode('{table}'::regclass)::text, '-')"
+    )
+}
+
 /// Relation, movements, planner's estimate, oldest and newest `created_at`, the server's clock, and
 /// what the movements are worth: a crash begins the statistics of the server anew, `pg_stat_reset` those of the database.
 pub fn look(table: Table) -> String {
     let name = table.name();
     format!(
-        "SELECT coalesce((SELECT system_identifier::text FROM pg_control_system()), '-') \
-           || '/' || (SELECT oid::text FROM pg_database WHERE datname = current_database()) \
-           || '/' || coalesce(pg_relation_filenode('{name}'::regclass)::text, '-') AS relation, \
+        "SELECT {relation} AS relation, \
          coalesce(s.n_tup_ins, 0) AS inserted, coalesce(s.n_tup_upd, 0) AS updated, \
          coalesce(s.n_tup_del, 0) AS deleted, \
          greatest((SELECT reltuples FROM pg_class WHERE oid = '{name}'::regclass), 0)::bigint AS estimate, \
@@ -42,7 +50,8 @@ pub fn look(table: Table) -> String {
          NOT pg_is_in_recovery() AND current_setting('track_counts') = 'on' AS proves, \
          concat((SELECT stats_reset FROM pg_stat_bgwriter), ' ', \
            (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database())) AS life \
-         FROM (SELECT 1) one LEFT JOIN pg_stat_user_tables s ON s.relid = '{name}'::regclass"
+         FROM (SELECT 1) one LEFT JOIN pg_stat_user_tables s ON s.relid = '{name}'::regclass",
+        relation = relation(name),
     )
 }
 

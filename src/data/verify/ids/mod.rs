@@ -9,19 +9,24 @@ use self::index::Index;
 use self::pages::Hashes;
 use super::clickhouse::{Ids, V3};
 use super::drill::Suspects;
+use super::pace::{Patience, Rest};
 use super::postgres::V2;
+use super::range::Range;
 use crate::domain::Trouble;
 
 pub use self::index::{Heap, Id};
 
-/// Rows of either side that this way may hold: 8 bytes for each of v2, 16 for each of v3.
+/// Rows of either side that this way may hold: 8 bytes for each of v2 and 4 where v3 lacks it, 16 for each of v3.
 pub const MOST: u64 = 6_000_000;
 
+/// Ids that are named at once.
+const NAMED: usize = 50_000;
+
 /// What the streams say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Compared {
-    /// What has to be looked at.
-    pub suspects: Suspects,
+    hashes: Hashes,
+    apart: Apart,
     /// Rows of v2.
     pub rows: u64,
     /// Rows that v3 wrote and v2 does not know.
@@ -34,23 +39,66 @@ pub struct Compared {
 ///
 /// # Errors
 /// A side cannot be asked.
-pub async fn compare(v2: &V2, v3: &V3, seen: &(dyn Fn(u64) + Sync)) -> Result<Compared, Trouble> {
-    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2), v3.ids(seen))?;
-    let Apart { missing, extra, v3_only } = apart(&hashes.all, ids);
-    let (missing, extra) = futures::try_join!(hashes.names(v2, &missing), v3.named(&extra))?;
-    let missing = missing.into_iter().map(|id| (Box::default(), id)).collect();
-    let extra = extra.into_iter().map(|id| (Box::default(), id)).collect();
-    let suspects = Suspects { missing, extra, ..Suspects::default() };
-    Ok(Compared { suspects, rows: hashes.all.len() as u64, v3_only, received })
+pub async fn compare(
+    v2: &V2,
+    v3: &V3,
+    rest: &Rest<'_>,
+    months: &[Range],
+    seen: &(dyn Fn(u64) + Sync),
+) -> Result<Compared, Trouble> {
+    // From the beginning, where the server went away: what came twice would be taken for what is not merged.
+    let theirs = Patience::of(async || {
+        let (mut ids, mut received) = (Ids::default(), 0);
+        for month in months {
+            let begun = rest.begin();
+            received += v3.ids(month, &mut ids, seen).await?;
+            rest.after(begun).await;
+        }
+        Ok((ids, received))
+    });
+    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2, rest), theirs)?;
+    let apart = apart(&hashes.all, ids);
+    let rows = hashes.all.len() as u64;
+    Ok(Compared { rows, v3_only: apart.v3_only, received, hashes, apart })
+}
+
+impl Compared {
+    /// What has to be looked at, a part at a time: nothing when that was all.
+    ///
+    /// # Errors
+    /// A side cannot be asked.
+    pub async fn next(&mut self, v2: &V2, v3: &V3) -> Result<Option<Suspects>, Trouble> {
+        let Apart { missing, copied, deleted, named, .. } = &mut self.apart;
+        if !missing.is_empty() {
+            let places = missing.split_off(missing.len().saturating_sub(NAMED));
+            let missing = self.hashes.names(v2, &places).await?;
+            let missing = missing.into_iter().map(|id| ("".into(), id)).collect();
+            return Ok(Some(Suspects { missing, ..Suspects::default() }));
+        }
+        let extra = copied.alone().filter(|id| !deleted.has(id.hash));
+        let extra: Vec<Id> = extra.skip(*named).take(NAMED).collect();
+        *named += extra.len();
+        if extra.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Suspects {
+            extra: Patience::of(async || v3.named(&extra).await).await?,
+            ..Suspects::default()
+        }))
+    }
 }
 
 /// What is on one side only.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Apart {
     /// Places in v2's list, in order: v3 lacks them or has deleted them.
-    missing: Vec<usize>,
-    /// Copies of nothing, by their hashes.
-    extra: Vec<Id>,
+    missing: Vec<u32>,
+    /// Copies, and which of them v2 knows.
+    copied: Index,
+    /// What v3 has deleted.
+    deleted: Index,
+    /// Copies of nothing that were named.
+    named: usize,
     /// Ids that v3 wrote.
     v3_only: u64,
 }
@@ -63,13 +111,13 @@ fn apart(v2: &[u64], Ids { copied, own, deleted }: Ids) -> Apart {
         // Both are met: an id may be there as a copy and as v3's own row.
         let there = copied.meet(hash) | own.meet(hash);
         if !there || deleted.has(hash) {
-            missing.push(place);
+            missing.extend(u32::try_from(place));
         }
     });
     missing.sort_unstable();
-    let extra = copied.alone().filter(|id| !deleted.has(id.hash)).collect();
     let alone = own.alone().filter(|id| !deleted.has(id.hash) && !copied.has(id.hash));
-    Apart { missing, extra, v3_only: alone.count() as u64 }
+    let v3_only = alone.count() as u64;
+    Apart { missing, copied, deleted, named: 0, v3_only }
 }
 
 #[cfg(test)]
@@ -123,12 +171,13 @@ mod tests {
             let found = apart(&ours, Ids { copied: heap(&copies), own: heap(&wrote), deleted: heap(&gone) });
 
             let there = |hash: &u64| (copied.contains(hash) || own.contains(hash)) && !deleted.contains(hash);
-            let missing: Vec<usize> = (0..ours.len()).filter(|at| !there(&ours[*at])).collect();
-            prop_assert_eq!(found.missing, missing);
+            let missing: Vec<u32> = (0..).zip(&ours).filter(|(_, hash)| !there(hash)).map(|(at, _)| at).collect();
+            prop_assert_eq!(&found.missing, &missing);
             let of_v2: BTreeSet<u64> = ours.iter().copied().collect();
             let beyond = |ids: &BTreeSet<u64>| -> BTreeSet<u64> { &(ids - &of_v2) - &deleted };
-            let extra: BTreeSet<u64> = found.extra.iter().map(|id| id.hash).collect();
-            prop_assert_eq!(extra.len(), found.extra.len());
+            let all: Vec<u64> = found.copied.alone().map(|id| id.hash).filter(|hash| !found.deleted.has(*hash)).collect();
+            let extra: BTreeSet<u64> = all.iter().copied().collect();
+            prop_assert_eq!(extra.len(), all.len());
             prop_assert_eq!(extra, beyond(&copied));
             prop_assert_eq!(found.v3_only, (&beyond(&own) - &copied).len() as u64);
         }

@@ -6,6 +6,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::super::lookup3::hashtext;
+use super::super::pace::Rest;
 use super::super::postgres::{ID_HASH, V2};
 use crate::domain::{Kind, Trouble};
 
@@ -24,15 +25,17 @@ pub(super) struct Hashes {
 }
 
 impl Hashes {
-    /// Reads them all.
+    /// Reads them all, with a rest after each page.
     ///
     /// # Errors
     /// A statement fails, or its answer is not in the index's order.
-    pub(super) async fn read(v2: &V2) -> Result<Self, Trouble> {
+    pub(super) async fn read(v2: &V2, rest: &Rest<'_>) -> Result<Self, Trouble> {
         v2.ask(async |session| {
-            let (mut hashes, mut limit) = (Self::default(), PAGE);
+            let (mut hashes, mut limit) = (Self::default(), rest.step.min(PAGE));
             loop {
+                let begun = rest.begin();
                 let (all, named) = page(v2, &mut *session, hashes.last(), limit).await?;
+                rest.after(begun).await;
                 let whole = all.len() < usize::try_from(limit).unwrap_or(usize::MAX);
                 let begun = hashes.all.len();
                 hashes.take(all, named, whole).ok_or_else(|| {
@@ -86,12 +89,12 @@ impl Hashes {
     ///
     /// # Errors
     /// The statement fails.
-    pub(super) async fn names(&self, v2: &V2, places: &[usize]) -> Result<Vec<String>, Trouble> {
+    pub(super) async fn names(&self, v2: &V2, places: &[u32]) -> Result<Vec<String>, Trouble> {
         let (low, high): (Vec<&str>, Vec<&str>) = self.stretches(places).into_iter().unzip();
         if low.is_empty() {
             return Ok(vec![]);
         }
-        let hashes = places.iter().filter_map(|at| self.all.get(*at));
+        let hashes = places.iter().filter_map(|at| self.all.get(*at as usize));
         let hashes: Vec<i64> = hashes.map(|hash| hash.cast_signed()).collect();
         let mut found: Vec<String> = v2
             .ask(async |session| {
@@ -111,10 +114,10 @@ impl Hashes {
     }
 
     /// First and last id of the stretches between named ids that hold these places.
-    fn stretches(&self, places: &[usize]) -> Vec<(&str, &str)> {
+    fn stretches(&self, places: &[u32]) -> Vec<(&str, &str)> {
         let mut bounds: Vec<(usize, usize)> = vec![];
         for place in places {
-            let after = self.named.partition_point(|(at, _)| at < place);
+            let after = self.named.partition_point(|(at, _)| *at < *place as usize);
             match bounds.last_mut() {
                 Some((_, last)) if *last + 1 >= after => *last = after,
                 _ => bounds.push((after, after)),

@@ -1,0 +1,208 @@
+//! Databases that go away in the middle, replicas that answer in turn, and more wrong rows than can be looked at one by one.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cutover::clients::work::Access;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{again, ch, document, findings, sql, still, verify};
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use crate::forward::ask;
+use crate::sides;
+
+/// Days that are remembered of the first table.
+fn known(rehearsal: &Rehearsal) -> usize {
+    let file = rehearsal.dir().join("state/verify.json");
+    let book = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let days =
+        |b: Value| b["known"].as_object()?.values().next()?["days"].as_object().map(serde_json::Map::len);
+    book.and_then(days).unwrap_or(0)
+}
+
+/// Both databases, one after the other, killed while they are read: the run goes on when they are back, and finds
+/// nothing that is not there.
+#[tokio::test]
+async fn a_database_that_comes_back_is_waited_for_and_nothing_is_made_up() {
+    let rehearsal = still("3000").await;
+    let mut child = Command::new(CUTOVER)
+        .arg("--config")
+        .arg(rehearsal.config())
+        .args([
+            "verify",
+            "--columns",
+            "all",
+            "--table",
+            "traces",
+            "--max-load",
+            "25",
+            "--step",
+            "60",
+            "--json",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for store in ["store=clickhouse", "store=postgres"] {
+        let (begun, before) = (Instant::now(), known(&rehearsal));
+        while known(&rehearsal) < before + 3 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is remembered");
+            assert!(child.try_wait().unwrap().is_none(), "it was faster than that");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        rehearsal.fault(&["store-down", store]);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(child.try_wait().unwrap().is_none(), "{store}: it gave up");
+        rehearsal.fault(&["store-down", store, "--lift"]);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = document(&output);
+    assert_eq!((&told["wrong"], findings(&told).len()), (&Value::from(0), 0), "{told:#}");
+    assert_eq!(told["tables"][0]["rows"], 3000, "{told:#}");
+
+    ids_come_with_pauses(&rehearsal).await;
+    ids_do_not_say_whose(&rehearsal).await;
+    what_is_not_looked_at_is_called_so(&rehearsal).await;
+}
+
+/// The way by ids is slowed down, too.
+async fn ids_come_with_pauses(rehearsal: &Rehearsal) {
+    let explain = |args: &[&str]| {
+        let output = rehearsal.verb(&[&["verify", "--explain", "--columns", "key"], args].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // As after a restore: what nobody counted is not none.
+    sql(
+        rehearsal,
+        "UPDATE pg_class SET reltuples = -1, relpages = 0, relallvisible = 0 WHERE relname = 'traces'",
+    )
+    .await;
+    let said = explain(&["--table", "traces"]);
+    assert!(said.contains("never analysed") && !said.contains("~0 "), "{said}");
+    sql(rehearsal, "VACUUM ANALYZE traces").await;
+    sql(rehearsal, "VACUUM ANALYZE scores").await;
+    // A file that is there is not touched by a run that reads nothing.
+    let csv = rehearsal.dir().join("there.csv");
+    std::fs::write(&csv, "kept").unwrap();
+    let said = explain(&["--table", "traces", "--csv", &csv.display().to_string()]);
+    assert!(said.contains("the index of ids is enough"), "{said}");
+    assert!(said.contains("begins anew") && said.contains("another project"), "{said}");
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), "kept");
+
+    let took = |load: &str| {
+        let args = ["--table", "traces", "--columns", "key", "--step", "500", "--max-load", load];
+        let told = verify(rehearsal, &args);
+        let table = &told["tables"][0];
+        assert_eq!(
+            (&table["strategy"], &table["rows"]),
+            (&Value::from("ids"), &Value::from(3000)),
+            "{told:#}"
+        );
+        table["seconds"].as_f64().unwrap()
+    };
+    let (full, tenth) = (took("100"), took("10"));
+    assert!(tenth > full * 2.0, "{tenth} s at a tenth, {full} s at full speed");
+}
+
+/// A row under another project is there by its id, and missing by everything else.
+async fn ids_do_not_say_whose(rehearsal: &Rehearsal) {
+    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
+    let id = ask(rehearsal, "SELECT min(id) FROM traces").await;
+    again(&clickhouse, &id, "'another' AS project_id").await;
+    let gone = format!(
+        "ALTER TABLE traces DELETE WHERE id = '{id}' AND project_id != 'another' SETTINGS mutations_sync = 2"
+    );
+    ch(&clickhouse, &gone).await;
+    assert_eq!(verify(rehearsal, &["--table", "traces", "--columns", "key"])["wrong"], 0);
+    let told = verify(rehearsal, &["--table", "traces"]);
+    let found = told["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["difference"].as_str(), f["project"] == "another"));
+    let mut found: Vec<_> = found.collect();
+    found.sort_unstable();
+    assert_eq!(found, [(Some("extra"), true), (Some("missing"), false)], "{told:#}");
+}
+
+/// Of more rows than are looked at one by one, no word is said that nobody knows, and each is named with its project.
+async fn what_is_not_looked_at_is_called_so(rehearsal: &Rehearsal) {
+    let (_, clickhouse) = sides::open(rehearsal, Access::Write).await;
+    ch(&clickhouse, "TRUNCATE TABLE traces").await;
+    sql(rehearsal, "DELETE FROM scores").await;
+    for columns in ["key", "scalar"] {
+        let looked = |table: &str| {
+            let told = verify(rehearsal, &["--table", table, "--columns", columns, "--closely", "100"]);
+            let found = told["findings"].as_array().unwrap();
+            assert!(found.iter().all(|f| !f["project"].as_str().unwrap().is_empty()), "{columns}: {told:#}");
+            let mut kinds = BTreeMap::new();
+            for finding in found {
+                *kinds.entry(finding["difference"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+            }
+            kinds.into_iter().collect::<Vec<_>>()
+        };
+        let both = |one: &str, other: &str, rest| vec![(one.to_owned(), 100), (other.to_owned(), rest)];
+        assert_eq!(looked("traces"), both("missing", "v2-alone", 2900), "{columns}");
+        assert_eq!(looked("scores"), both("extra", "v3-alone", 1400), "{columns}");
+    }
+}
+
+/// Leads requests to ClickHouse, and its question for the host's name to another replica: two engines of one machine
+/// have one name.
+async fn balance_to_another_replica(near: TcpListener, engine: String) {
+    while let Ok((near, _)) = near.accept().await {
+        let Ok(far) = TcpStream::connect(&engine).await else { return };
+        let ((mut asks, mut hears), (mut says, mut takes)) = (near.into_split(), far.into_split());
+        tokio::spawn(async move { tokio::io::copy(&mut says, &mut hears).await });
+        tokio::spawn(async move {
+            let mut chunk = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = asks.read(&mut chunk).await {
+                let mut request = chunk[..read].to_vec();
+                for (asked, instead) in [
+                    (&b"SELECT+hostName%28%29+FORMAT"[..], &b"SELECT+%27replica2%27+FORMAT"[..]),
+                    (b"SELECT hostName() FORMAT", b"SELECT 'replica2' FORMAT"),
+                    (b"SELECT%20hostName%28%29%20FORMAT", b"SELECT%20%27replica2%27%20FORMAT"),
+                    (b"SELECT%20hostName()%20FORMAT", b"SELECT%20'replica2'%20FORMAT"),
+                ] {
+                    if let Some(at) = request.windows(asked.len()).position(|text| text == asked) {
+                        request[at..at + asked.len()].copy_from_slice(instead);
+                    }
+                }
+                if takes.write_all(&request).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// What several replicas said in turn is no proof, and nothing of it is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_replicas_of_clickhouse_prove_nothing() {
+    let rehearsal = still("600").await;
+    let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let engine =
+        rehearsal.field("clickhouse_url").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let text = std::fs::read_to_string(rehearsal.config()).unwrap();
+    let wired = text.replace(&engine, &near.local_addr().unwrap().to_string());
+    assert_ne!(text, wired);
+    let config = rehearsal.dir().join("balanced.toml");
+    std::fs::write(&config, wired).unwrap();
+    tokio::spawn(balance_to_another_replica(near, engine));
+    let mut command = Command::new(CUTOVER);
+    command.arg("--config").arg(&config).args(["verify", "--grace", "0", "--json"]);
+    let told = document(&command.stdin(Stdio::null()).output().unwrap());
+    assert_eq!(told["wrong"], 0, "{told:#}");
+    let notes = told["notes"].to_string();
+    assert!(notes.contains("and replica2") && notes.contains("traces: no proof"), "{told:#}");
+    let file = std::fs::read(rehearsal.dir().join("state/verify.json")).unwrap_or_else(|_| b"{}".to_vec());
+    let book: Value = serde_json::from_slice(&file).unwrap();
+    let is_empty = |of: &Value| of.as_object().is_none_or(serde_json::Map::is_empty);
+    assert!(is_empty(&book["found"]) && is_empty(&book["known"]), "{book:#}");
+}
