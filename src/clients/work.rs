@@ -209,6 +209,14 @@ impl ClickhouseWork {
         query.fetch_bytes("RowBinary").map_err(|e| self.trouble(&e))
     }
 
+    /// The rows of a query as `Native` blocks, as they arrive.
+    ///
+    /// # Errors
+    /// The query is refused; later errors come from the cursor: see [`Self::trouble`].
+    pub fn stream_blocks(&self, query: Query) -> Result<BytesCursor, Trouble> {
+        query.fetch_bytes("Native").map_err(|e| self.trouble(&e))
+    }
+
     /// A statement without an answer.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use clickhouse::query::BytesCursor;
 
 use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
-use super::ids::{Heap, Id};
+use super::ids::{Block, Entry, Heap, Id};
 use super::lookup3::hashtext;
 use super::range::{HOUR, Range, Slice};
 use crate::clients::work::ClickhouseWork;
@@ -134,7 +134,7 @@ impl V3 {
             } else {
                 sum.add(row.hash);
             }
-            Ok(())
+            Ok(1)
         })
         .await?;
         Ok((sums, cursor.received_bytes()))
@@ -175,7 +175,7 @@ impl V3 {
                 let own = head.version != head.time;
                 rows.push(V3Row { bucket: *bucket, id, hash: row.hash, own, version: head.version });
             }
-            Ok(())
+            Ok(1)
         })
         .await?;
         Ok(rows)
@@ -199,18 +199,17 @@ impl V3 {
             time = self.spec.time,
         );
         let query = self.set(self.work.query_plain(&sql), range);
-        let mut cursor = self.work.stream(query)?;
+        let mut cursor = self.work.stream_blocks(query)?;
+        let mut block = Block::default();
         self.each(&mut cursor, seen, |from| {
-            let kind = take(from, 1)?[0];
-            let day = day(from)?;
-            let id = take_bytes(from)?;
+            let Some(Entry { kind, day, id }) = block.next(from)? else { return Ok(0) };
             let id = Id { hash: hashtext(id, 0), sum: crc32fast::hash(id), day };
             match kind {
                 0 => ids.copied.push(id),
                 1 => ids.own.push(id),
                 _ => ids.deleted.push(id),
             }
-            Ok(())
+            Ok(1)
         })
         .await?;
         Ok(cursor.received_bytes())
@@ -238,7 +237,7 @@ impl V3 {
                     let id = String::from_utf8_lossy(id).into_owned();
                     found.push((String::from_utf8_lossy(project).into(), id));
                 }
-                Ok(())
+                Ok(1)
             })
             .await?;
         }
@@ -290,7 +289,7 @@ impl V3 {
             if deleted {
                 standing.deleted.insert(Key { project, id });
             }
-            Ok(())
+            Ok(1)
         })
         .await?;
         Ok(standing)
@@ -302,12 +301,12 @@ impl V3 {
         format!("toDate({}) IN ({})", self.spec.time, days.join(", "))
     }
 
-    /// Calls `row` for each whole row of an answer; it says `Short` where the bytes end.
+    /// Calls `row` for each whole row of an answer; it says how many it passed, and `Short` where the bytes end.
     async fn each(
         &self,
         cursor: &mut BytesCursor,
         seen: &(dyn Fn(u64) + Sync),
-        mut row: impl FnMut(&mut &[u8]) -> Result<(), RowError>,
+        mut row: impl FnMut(&mut &[u8]) -> Result<u64, RowError>,
     ) -> Result<(), Trouble> {
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = cursor.next().await.map_err(|e| self.work.trouble(&e))? {
@@ -316,11 +315,10 @@ impl V3 {
             while used < rest.len() {
                 let mut from = &rest[used..];
                 match row(&mut from) {
-                    Ok(()) => used = rest.len() - from.len(),
+                    Ok(passed) => (used, rows) = (rest.len() - from.len(), rows + passed),
                     Err(RowError::Short) => break,
                     Err(error) => return Err(self.broken(&error)),
                 }
-                rows += 1;
             }
             seen(rows);
             rest.drain(..used);

@@ -2,6 +2,7 @@
 //!
 //! One rule: a hash stands for an id; two different ids with one hash come once in 10^6 runs over 5 million rows.
 
+mod block;
 mod index;
 mod pages;
 
@@ -14,6 +15,7 @@ use super::postgres::V2;
 use super::range::Range;
 use crate::domain::Trouble;
 
+pub use self::block::{Block, Entry};
 pub use self::index::{Heap, Id};
 
 /// Rows of either side that this way may hold: 8 bytes for each of v2 and 4 where v3 lacks it, 16 for each of v3.
