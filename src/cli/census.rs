@@ -71,20 +71,16 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     line.clear();
     // What was counted before a failure or a signal is not counted again.
     file.write(&book);
-    match answer {
-        Some(answer) => {
-            let report = answer.map_err(|trouble| failed(&trouble))?;
-            // Of a part of the rows it would say too little.
-            if filter == Filter::default() {
-                remember(&ledger, &report);
-            }
-            Ok(report)
-        }
-        None => {
-            print::err("interrupted: what was counted is remembered, and the next census goes on from there");
-            Err(Exit::Unknown)
-        }
+    let Some(answer) = answer else {
+        print::err("interrupted: what was counted is remembered, and the next census goes on from there");
+        return Err(Exit::Unknown);
+    };
+    let report = answer.map_err(|trouble| failed(&trouble))?;
+    // Of a part of the rows it would say too little.
+    if filter == Filter::default() {
+        remember(&ledger, &report);
     }
+    Ok(report)
 }
 
 /// What only a look by id finds, for the cockpit to show.

@@ -157,6 +157,7 @@ fn rows_changed_since_they_were_copied_are_told_with_their_age() {
 
 #[test]
 fn a_cursor_is_frozen_when_it_stands_still_before_more_than_a_batch() {
+    use MigrationState::{Running, Stalled};
     let found = |tag: Option<&str>, size, state, batch_size, readings| {
         let mut model = model();
         if let Some(tag) = tag {
@@ -171,7 +172,6 @@ fn a_cursor_is_frozen_when_it_stands_still_before_more_than_a_batch() {
         take(&mut model, SourceId::PostgresRows, Fact::Rows(fact));
         advise(&model, Now::at(2)).into_iter().find(|f| f.id == "cursor-frozen")
     };
-    use MigrationState::{Running, Stalled};
     assert_eq!(found(Some("3.29.0"), 4_999, Running, None, 9), None, "its batch is 5000");
     assert_eq!(found(Some("3.29.0"), 5_000, Running, None, 2), None, "not yet");
     let told = found(Some("3.29.0"), 5_000, Running, None, 3).unwrap();

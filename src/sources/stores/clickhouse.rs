@@ -263,7 +263,9 @@ mod tests {
     fn servers_that_take_turns_must_be_replicas_of_each_other() {
         let seen = |names: &[&str]| {
             let mut hosts = Hosts::default();
-            names.iter().for_each(|name| hosts.note(name));
+            for name in names {
+                hosts.note(name);
+            }
             hosts
         };
         let ok = |hosts: &Hosts, tables, copies, alone| {

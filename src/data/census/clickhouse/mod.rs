@@ -296,17 +296,17 @@ async fn touched(
 /// Without `system.parts` nothing is proven, and everything is counted.
 async fn whole(server: Server<'_>, spec: &Spec, book: &mut ChBook, side: &mut Side) -> Result<(), Trouble> {
     #[derive(Row, Deserialize)]
-    struct Rows {
+    struct Listed {
         partition: String,
         rows: u64,
         host: String,
     }
-    hosted!(Rows);
+    hosted!(Listed);
     let query = format!(
         "SELECT _partition_id AS partition, count() AS rows, hostName() AS host FROM {} GROUP BY partition",
         spec.ch
     );
-    let rows: Vec<Rows> = server.all(server.ch.query(&query), side).await?;
+    let rows: Vec<Listed> = server.all(server.ch.query(&query), side).await?;
     book.partitions.clear();
     for row in rows {
         side.parts_rows += row.rows;

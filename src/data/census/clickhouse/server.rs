@@ -111,13 +111,12 @@ impl Server<'_> {
         side: &mut Side,
     ) -> Result<Vec<T>, Trouble> {
         let rows: Vec<T> = self.rows(query, side).await?;
-        match rows.first() {
-            Some(row) => self.same(row.host(), side)?,
+        if let Some(row) = rows.first() {
+            self.same(row.host(), side)?;
+        } else {
             // Nothing is what a replica that lags has, too.
-            None => {
-                let host: Vec<String> = self.rows(self.ch.query("SELECT hostName()"), side).await?;
-                self.same(host.first().map_or("", String::as_str), side)?;
-            }
+            let host: Vec<String> = self.rows(self.ch.query("SELECT hostName()"), side).await?;
+            self.same(host.first().map_or("", String::as_str), side)?;
         }
         Ok(rows)
     }

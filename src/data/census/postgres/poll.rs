@@ -33,6 +33,7 @@ struct Running {
 
 /// One table's counting, poll after poll.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of the counts, each by itself")]
 pub struct Poll {
     table: Table,
     /// What is counted.
@@ -223,7 +224,7 @@ impl Poll {
             && look.deleted == base.deleted
             && look.updated >= base.updated
             && inserted > seen;
-        let doubtful = !(fresh && self.anew) && !late && doubt::reason(&self.book, look, total).is_some();
+        let doubtful = !(late || fresh && self.anew) && doubt::reason(&self.book, look, total).is_some();
         // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
         if fresh || (!doubtful && inserted >= seen) {
             self.book.rest(look, total);
