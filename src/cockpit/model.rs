@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use crate::domain::backfill::{Migration, MigrationState, Progress, Side, Table, TableRows, default_batch};
 use crate::domain::cluster::Role;
+use crate::domain::store::StoreKind;
 use crate::domain::traffic::Route;
 use crate::domain::units::Count;
 use crate::domain::{Now, SourceId, Split};
-use crate::shift::{Intent, Ladder, OpId, Plan, Shift, V3Only};
+use crate::shift::{Hindrance, Intent, Ladder, OpId, Plan, Shift, V3Only};
 
 use super::advisor::Finding;
 use super::facts::Facts;
@@ -203,7 +204,18 @@ impl Model {
     /// What v2 would not see after a move back.
     pub fn v3_only(&self) -> V3Only {
         let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
-        V3Only { traces: of(Table::Traces), observations: of(Table::Observations), scores: of(Table::Scores) }
+        let settings = self.facts.store(StoreKind::Postgres).value().map_or(&[][..], |store| &store.settings);
+        let gone = |name| settings.iter().any(|s| s.name == name && s.ok == Some(false));
+        V3Only {
+            traces: of(Table::Traces),
+            observations: of(Table::Observations),
+            scores: of(Table::Scores),
+            hindered: match () {
+                () if gone("tables") => Some(Hindrance::Tables),
+                () if gone("v2 views") => Some(Hindrance::Views),
+                () => None,
+            },
+        }
     }
 
     /// The plan of a move, with a number of its own.

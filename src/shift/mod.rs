@@ -13,4 +13,4 @@ pub use guard::{Check, Guards, Verdict};
 pub use ladder::Ladder;
 pub use machine::{Act, Event, Shift};
 pub use patch::{Patch, PatchKind};
-pub use plan::{Intent, OpId, Plan, V3Only};
+pub use plan::{Hindrance, Intent, OpId, Plan, V3Only};

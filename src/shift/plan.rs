@@ -51,6 +51,17 @@ pub struct V3Only {
     pub observations: Option<Count>,
     /// Scores.
     pub scores: Option<Count>,
+    /// What is known to be in the way of `cutover restore`.
+    pub hindered: Option<Hindrance>,
+}
+
+/// What v3's migrations took from PostgreSQL that the way back needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The two views that v2 reads; they can be made again.
+    Views,
+    /// The tables themselves.
+    Tables,
 }
 
 impl V3Only {
@@ -71,11 +82,21 @@ impl V3Only {
         if !self.any() {
             return self.sentence();
         }
+        let way = match self.hindered {
+            Some(Hindrance::Tables) => "`cutover restore` cannot write them back: v2's tables are gone",
+            Some(Hindrance::Views) => {
+                "`cutover restore` writes them back after `cutover restore --views --yes`: v2's views are gone"
+            }
+            None => "`cutover restore` writes them back",
+        };
+        if self.hindered == Some(Hindrance::Tables) {
+            return format!("{}; {way}", self.sentence());
+        }
         let rows = [self.traces, self.observations, self.scores].map(|c| c.map(|c| c.value));
         let all: Option<u64> = rows.into_iter().sum();
         let time = all.and_then(|all| Duration::try_from_secs_f64(all as f64 / RESTORED_PER_SECOND).ok());
         let time = time.map(|time| format!(" (~{})", span(time))).unwrap_or_default();
-        format!("{}; `cutover restore` writes them back{time}", self.sentence())
+        format!("{}; {way}{time}", self.sentence())
     }
 
     /// Whether there is a row that is known of.
@@ -192,13 +213,19 @@ pub(crate) mod tests {
 
     #[test]
     fn unknown_counts_are_dashes() {
-        let v3_only =
-            V3Only { traces: Some(Count::exact(0)), scores: None, observations: Some(Count::about(3)) };
+        let v3_only = V3Only {
+            traces: Some(Count::exact(0)),
+            observations: Some(Count::about(3)),
+            ..V3Only::default()
+        };
         assert_eq!(v3_only.sentence(), "0 traces, ~3 observations, - scores exist only in v3");
         assert!(v3_only.any());
         assert_eq!(v3_only.offer(), format!("{}; `cutover restore` writes them back", v3_only.sentence()));
         let known = V3Only { scores: Some(Count::exact(119_997)), ..v3_only };
         assert!(known.offer().ends_with("; `cutover restore` writes them back (~30s)"), "{}", known.offer());
+        let hindered = |by| V3Only { hindered: Some(by), ..known }.offer();
+        assert!(hindered(Hindrance::Views).ends_with("v2's views are gone (~30s)"));
+        assert!(hindered(Hindrance::Tables).ends_with("cannot write them back: v2's tables are gone"));
         assert_eq!(V3Only::default().offer(), V3Only::default().sentence());
     }
 }

@@ -27,6 +27,7 @@ mod restore;
 mod restore_copies;
 mod restore_faults;
 mod rows;
+mod run_items;
 mod sides;
 mod strays;
 mod verify;

@@ -1,14 +1,17 @@
-//! `kill -9` of a copy and of the way back at every one of their messages to a database: before it gets there, and
+//! `kill -9` of a copy, of catch-up and of the way back at every one of their messages to a database: before it gets there, and
 //! after it was answered.
 //!
 //! One rule: every tenth message, from a place that moves from kind to kind; `CUTOVER_POINTS=all` for each of them.
 
 use std::process::{Child, Command, Stdio};
 
+use cutover::clients::work::Access;
+
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::forward::{age_locks, compare, compare_but, cursors_are_true, forget, sql, waiting};
 use crate::gate::{Gate, Stop};
-use crate::kills::{v2_rows, v3_writes_some};
+use crate::kills::{all_is_whole, both_write, nothing_is_lost, v2_leaves_room, v2_rows, v3_writes_some};
+use crate::sides;
 
 /// Rows of each table that go back.
 const BACK: usize = 40;
@@ -79,6 +82,28 @@ async fn a_way_back_that_is_killed_at_any_message_goes_on() {
         assert_eq!(v2_rows(&rehearsal).await, 3 * BACK, "{point}");
         assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * BACK, "{point}");
         sql(&rehearsal, clear).await;
+    })
+    .await;
+    assert!(killed >= 10, "only {killed} points");
+}
+
+/// v3 wrote over two rows of each kind, v2 changed others: what catch-up has written when it is killed is whole, what it
+/// has not is as it was, and the next run ends it.
+#[tokio::test]
+async fn a_catch_up_that_is_killed_at_any_message_goes_on() {
+    let rehearsal = waiting("60", &[]).await;
+    let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
+    let gate = Gate::before(&rehearsal);
+    v2_leaves_room(&rehearsal).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    let mut round = 0;
+    both_write(&rehearsal, &clickhouse, round).await;
+    let killed = at_every_message(&gate, &["catch-up", "--yes"], async |point| {
+        nothing_is_lost(&clickhouse, point).await;
+        ends_well(&rehearsal, point, &["catch-up", "--yes"]);
+        all_is_whole(&rehearsal, &clickhouse, point).await;
+        round += 1;
+        both_write(&rehearsal, &clickhouse, round).await;
     })
     .await;
     assert!(killed >= 10, "only {killed} points");

@@ -84,14 +84,10 @@ fn details(out: &mut String, table: &TableReport) {
     for (loss, named) in &table.lost {
         put(out, format_args!("\n{name}: {} {}: {}", grouped(named.count), loss.sentence(), examples(named)));
     }
-    if !table.unknown_columns.is_empty() {
-        put(
-            out,
-            format_args!(
-                "\n{name}: columns of v3 that v2 has no place for: {}",
-                table.unknown_columns.join(", ")
-            ),
-        );
+    let mut kept = table.kept_columns.clone();
+    kept.extend(table.unknown_columns.iter().map(String::as_str));
+    if !kept.is_empty() {
+        put(out, format_args!("\n{name}: columns of v3 that v2 has no place for: {}", kept.join(", ")));
     }
     if table.inserts.count > 0 && !table.empty_columns.is_empty() {
         put(

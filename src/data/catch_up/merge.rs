@@ -113,6 +113,8 @@ fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
             (Rule::Version | Rule::Alive | Rule::Fixed(_), ..) => new.clone(),
             _ if matches!(column.compare, Compare::Not(_)) && !new.is_empty() => new.clone(),
             _ if column.ch == "updated_at" => latest(old, new),
+            // Not taken apart: nothing of it would be the same.
+            (_, _, Cell::Bytes(_)) if !matches!(column.rule, Rule::Text | Rule::Json) => new.clone(),
             _ if is_birth(mapping, column) && !old.is_empty() => old.clone(),
             (_, Cell::Map(old), Cell::Map(new)) if v2_is_newer => Cell::Map(entries(old, new)),
             (_, Cell::Map(old), Cell::Map(new)) => Cell::Map(entries(new, old)),

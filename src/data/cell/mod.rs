@@ -21,7 +21,7 @@ pub enum Cell {
     Null,
     /// Text.
     Text(String),
-    /// A `String` of ClickHouse that is not UTF-8.
+    /// A `String` of ClickHouse that is not UTF-8; of a list or a map with such a text in it the whole `RowBinary`.
     Bytes(Vec<u8>),
     /// A boolean.
     Bool(bool),

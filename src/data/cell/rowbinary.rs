@@ -38,6 +38,7 @@ pub fn write(out: &mut Vec<u8>, cell: &Cell, kind: &ChType) -> Result<(), RowErr
         (ChType::Millis, Cell::Millis(value)) | (ChType::Amount, Cell::Amount(value)) => {
             out.extend(value.to_le_bytes());
         }
+        (ChType::Array(_) | ChType::Map(_), Cell::Bytes(whole)) => out.extend_from_slice(whole),
         (ChType::Array(_), Cell::List(list)) => {
             length(out, list.len());
             for item in list {
@@ -69,39 +70,50 @@ pub fn read(from: &mut &[u8], kind: &ChType) -> Result<Cell, RowError> {
         ChType::Float64 => Cell::Float(f64::from_le_bytes(eight(from)?)),
         ChType::Millis => Cell::Millis(i64::from_le_bytes(eight(from)?)),
         ChType::Amount => Cell::Amount(i64::from_le_bytes(eight(from)?)),
-        ChType::Array(_) => {
-            let count = read_length(from)?;
-            let mut list = Vec::with_capacity(count.min(64));
-            for _ in 0..count {
-                list.push(String::from_utf8_lossy(take_bytes(from)?).into_owned());
+        ChType::Array(_) | ChType::Map(_) => {
+            let whole = *from;
+            match read_many(from, kind)? {
+                (cell, true) => cell,
+                (_, false) => Cell::Bytes(whole[..whole.len() - from.len()].to_vec()),
             }
-            Cell::List(list)
         }
-        ChType::Map(value) => read_map(from, value)?,
         ChType::Other(name) => return Err(RowError::Mismatch(name.clone())),
     })
 }
 
-fn read_map(from: &mut &[u8], value: &ChType) -> Result<Cell, RowError> {
+/// A list or a map that was kept as [`Cell::Bytes`], with replacement characters where its texts are not UTF-8.
+pub fn replaced(mut whole: &[u8], kind: &ChType) -> Result<Cell, RowError> {
+    read_many(&mut whole, kind).map(|(cell, _)| cell)
+}
+
+/// A list or a map, and whether all of its texts are UTF-8.
+fn read_many(from: &mut &[u8], kind: &ChType) -> Result<(Cell, bool), RowError> {
     let count = read_length(from)?;
-    let keys = |from: &mut &[u8]| -> Result<String, RowError> {
-        Ok(String::from_utf8_lossy(take_bytes(from)?).into_owned())
+    let mut whole = true;
+    let mut text = |from: &mut &[u8]| -> Result<String, RowError> {
+        let bytes = take_bytes(from)?;
+        whole &= std::str::from_utf8(bytes).is_ok();
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     };
-    match value {
-        ChType::String => (0..count)
-            .map(|_| Ok((keys(from)?, String::from_utf8_lossy(take_bytes(from)?).into_owned())))
-            .collect::<Result<_, _>>()
-            .map(Cell::Map),
-        ChType::Int(8, false) => (0..count)
-            .map(|_| Ok((keys(from)?, u64::from_le_bytes(eight(from)?))))
-            .collect::<Result<_, _>>()
-            .map(Cell::Counts),
-        ChType::Amount => (0..count)
-            .map(|_| Ok((keys(from)?, i64::from_le_bytes(eight(from)?))))
-            .collect::<Result<_, _>>()
-            .map(Cell::Amounts),
+    let cell = match kind {
+        ChType::Array(_) => (0..count).map(|_| text(from)).collect::<Result<_, _>>().map(Cell::List),
+        ChType::Map(value) => match **value {
+            ChType::String => {
+                (0..count).map(|_| Ok((text(from)?, text(from)?))).collect::<Result<_, _>>().map(Cell::Map)
+            }
+            ChType::Int(8, false) => (0..count)
+                .map(|_| Ok((text(from)?, u64::from_le_bytes(eight(from)?))))
+                .collect::<Result<_, _>>()
+                .map(Cell::Counts),
+            ChType::Amount => (0..count)
+                .map(|_| Ok((text(from)?, i64::from_le_bytes(eight(from)?))))
+                .collect::<Result<_, _>>()
+                .map(Cell::Amounts),
+            ref other => Err(RowError::Mismatch(format!("{other:?}"))),
+        },
         other => Err(RowError::Mismatch(format!("{other:?}"))),
-    }
+    }?;
+    Ok((cell, whole))
 }
 
 fn text(value: &[u8]) -> Cell {

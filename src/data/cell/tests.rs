@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::rowbinary::{RowError, read, write};
+use super::rowbinary::{RowError, read, replaced, write};
 use super::{Cell, ChType, amount_text};
 
 #[test]
@@ -33,6 +33,25 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(write(&mut out, &Cell::Int(65_536), &ChType::Int(2, false)), Err(RowError::Range(65_536)));
     assert_eq!(write(&mut out, &Cell::Int(-1), &ChType::Int(8, false)), Err(RowError::Range(-1)));
     assert!(matches!(write(&mut out, &Cell::Bool(true), &ChType::String), Err(RowError::Mismatch(_))));
+}
+
+/// Two texts, of which the first is not UTF-8.
+#[test]
+fn a_list_or_a_map_that_is_not_utf_8_keeps_its_bytes() {
+    let texts = ChType::String;
+    for (kind, whole) in [
+        (ChType::Array(Box::new(texts.clone())), &[2, 1, 0xff, 1, b'b'][..]),
+        (ChType::Map(Box::new(texts)), &[1, 1, 0xff, 1, b'b'][..]),
+        (ChType::Map(Box::new(ChType::Int(8, false))), &[1, 1, 0xff, 7, 0, 0, 0, 0, 0, 0, 0][..]),
+    ] {
+        let mut from = whole;
+        let cell = read(&mut from, &kind).unwrap();
+        assert_eq!((&cell, from), (&Cell::Bytes(whole.to_vec()), &[][..]));
+        let mut out = vec![];
+        write(&mut out, &cell, &kind).unwrap();
+        assert_eq!(out, whole, "{kind:?}");
+        assert!(format!("{:?}", replaced(whole, &kind).unwrap()).contains('\u{fffd}'));
+    }
 }
 
 #[test]

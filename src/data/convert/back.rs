@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use super::Refusal;
 use super::json::{is_falsy, number};
 use super::rule::PARTS;
-use crate::data::cell::{Cell, amount_text};
+use crate::data::cell::{Cell, ChType, amount_text, rowbinary};
 use crate::data::tables::{Column, Rule};
 
 /// A value of PostgreSQL as text that its type's input reads; `None` is NULL.
@@ -79,7 +79,11 @@ impl Loss {
 pub fn back(column: &Column, cell: &Cell, losses: &mut Vec<Loss>) -> Result<Vec<Text>, Refusal> {
     let refuse = |reason: String| Refusal { column: column.ch, reason };
     let one = |text: Text| Ok(vec![text]);
-    let texts = match (column.rule, cell) {
+    let many = match (column.rule, cell) {
+        (rule, Cell::Bytes(whole)) => many(rule).and_then(|kind| rowbinary::replaced(whole, &kind).ok()),
+        _ => None,
+    };
+    let texts = match (column.rule, many.as_ref().unwrap_or(cell)) {
         (_, Cell::Bytes(_)) => Err("the text is not UTF-8".into()),
         (Rule::Counts, Cell::Counts(map)) => counts(map, losses),
         (Rule::Costs, Cell::Amounts(map)) => Ok(costs(map, losses)),
@@ -95,6 +99,17 @@ pub fn back(column: &Column, cell: &Cell, losses: &mut Vec<Loss>) -> Result<Vec<
         (_, other) => Err(format!("{other:?} is not what v3 keeps there")),
     };
     texts.map_err(refuse)
+}
+
+/// The type of a rule that makes lists or maps.
+fn many(rule: Rule) -> Option<ChType> {
+    match rule {
+        Rule::Tags => Some(ChType::Array(Box::new(ChType::String))),
+        Rule::Metadata => Some(ChType::Map(Box::new(ChType::String))),
+        Rule::Counts => Some(ChType::Map(Box::new(ChType::Int(8, false)))),
+        Rule::Costs => Some(ChType::Map(Box::new(ChType::Amount))),
+        _ => None,
+    }
 }
 
 /// Text that PostgreSQL can store: it has no NUL.

@@ -95,6 +95,8 @@ pub struct TableReport {
     pub lost: BTreeMap<Loss, Named>,
     /// Columns of v3 that this program does not know: not written.
     pub unknown_columns: Vec<String>,
+    /// Columns of v3 that v2 has no place for: not written.
+    pub kept_columns: Vec<&'static str>,
     /// Columns of v2 that v3 has no place for: empty in rows that are inserted.
     pub empty_columns: Vec<&'static str>,
 }
@@ -117,6 +119,7 @@ impl TableReport {
             left: BTreeMap::new(),
             lost: BTreeMap::new(),
             unknown_columns: vec![],
+            kept_columns: vec![],
             empty_columns: vec![],
         }
     }

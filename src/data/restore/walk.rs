@@ -142,6 +142,8 @@ impl<'a> Walk<'a> {
         let writer = Writer { work, session: work.session().await?, table, target, mode };
         let mut report = TableReport::new(table);
         report.unknown_columns.clone_from(&mapping.unknown);
+        let kept = mapping.columns.iter().filter(|m| m.column.stays_in_v3());
+        report.kept_columns = kept.map(|m| m.column.ch).collect();
         report.empty_columns = spec.lost.to_vec();
         Ok(Self {
             sides,

@@ -99,6 +99,14 @@ impl Column {
     }
 }
 
+impl Column {
+    /// Whether v3 may have something to say in it that v2 has no column for. What says who wrote a row, what is made of
+    /// other columns, and the environment, which is named row by row, does not count.
+    pub fn stays_in_v3(&self) -> bool {
+        matches!(self.back, Back::No(_)) && self.rule == Rule::EmptyMap
+    }
+}
+
 /// A column that is the same on both sides.
 pub(super) const fn same(
     ch: &'static str,

@@ -7,10 +7,15 @@ use super::{Spec, Table};
 pub(super) static SPEC: Spec = Spec {
     table: Table::DatasetRunItems,
     ch: "dataset_run_items_rmt",
+    // From v3.140 on an item has versions, of which the worker takes the newest, unless that is deleted. Where the
+    // columns are not there yet, their names mean those of `older`.
     from: "dataset_run_items t \
            JOIN dataset_runs r ON r.id = t.dataset_run_id AND r.project_id = t.project_id \
            JOIN datasets d ON d.id = r.dataset_id AND d.project_id = t.project_id \
-           JOIN dataset_items i ON i.id = t.dataset_item_id AND i.project_id = t.project_id",
+           CROSS JOIN (VALUES (NULL::timestamp, false)) AS older(valid_from, is_deleted) \
+           JOIN LATERAL (SELECT v.*, is_deleted AS gone FROM dataset_items v \
+             WHERE v.id = t.dataset_item_id AND v.project_id = t.project_id \
+             ORDER BY valid_from DESC NULLS LAST LIMIT 1) i ON NOT i.gone",
     time: "created_at",
     sorted_by: &["project_id", "dataset_id", "dataset_run_id"],
     lost: &[],

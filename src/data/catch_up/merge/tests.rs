@@ -84,6 +84,18 @@ fn holes_are_filled_and_values_stay() {
     assert_eq!(judge(&map, &old, Some(&row)), Verdict::Fine);
 }
 
+/// A merge for another column's sake does not rewrite what is not UTF-8, nor leave it out.
+#[test]
+fn bytes_stay_bytes() {
+    let map = mapping(Table::Traces);
+    let [tags, metadata] = [vec![1, 1, 0xff], vec![1, 1, 0xff, 1, b'b']].map(Cell::Bytes);
+    let old = v2(&[("tags", Cell::List(vec!["a".into()])), ("metadata", Cell::Map(vec![]))]);
+    let new = v3(&[("name", text("")), ("tags", tags.clone()), ("metadata", metadata.clone())]);
+    let (row, columns) = merged(&old, &new);
+    assert_eq!(columns, ["name"]);
+    assert_eq!((row.get(&map, "tags"), row.get(&map, "metadata")), (&tags, &metadata));
+}
+
 #[test]
 fn a_decision_in_v3_is_no_hole() {
     let whole = [("name", text("from v2")), ("public", Cell::Bool(false))];
