@@ -164,15 +164,9 @@ async fn balance_to_another_replica(near: TcpListener, engine: String) {
             let mut chunk = vec![0; 64 << 10];
             while let Ok(read @ 1..) = asks.read(&mut chunk).await {
                 let mut request = chunk[..read].to_vec();
-                for (asked, instead) in [
-                    (&b"SELECT+hostName%28%29+FORMAT"[..], &b"SELECT+%27replica2%27+FORMAT"[..]),
-                    (b"SELECT hostName() FORMAT", b"SELECT 'replica2' FORMAT"),
-                    (b"SELECT%20hostName%28%29%20FORMAT", b"SELECT%20%27replica2%27%20FORMAT"),
-                    (b"SELECT%20hostName()%20FORMAT", b"SELECT%20'replica2'%20FORMAT"),
-                ] {
-                    if let Some(at) = request.windows(asked.len()).position(|text| text == asked) {
-                        request[at..at + asked.len()].copy_from_slice(instead);
-                    }
+                if request.ends_with(b"SELECT hostName()") {
+                    request.truncate(read - "SELECT hostName()".len());
+                    request.extend(b"SELECT 'replica2'");
                 }
                 if takes.write_all(&request).await.is_err() {
                     return;
