@@ -144,6 +144,7 @@ fn data(m: &mut Model) {
         Some("Code: 241. DB::Exception: Memory limit (total) exceeded: would use 7.21 GiB".into());
     let mut stalled = migration(Table::Observations, MigrationState::Stalled);
     stalled.lock_age = Some(Duration::from_secs(437));
+    stalled.batch_size = Some(1_000);
     read(
         m,
         SourceId::Migrations,
