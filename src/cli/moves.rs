@@ -12,7 +12,7 @@ use crate::cockpit::update::{intent, moves};
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::Config;
 use crate::domain::latency::Endpoint;
-use crate::domain::{Kind, SourceId};
+use crate::domain::{Kind, SourceId, Split};
 use crate::runtime::Clock;
 use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, SETTLE, VERIFY_DEADLINE};
 use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
@@ -27,7 +27,7 @@ const LOOK: &str =
     "`cutover status` shows where the weights stand; `cutover rollback --yes` may be sent whatever they say";
 
 /// What a forward move rests on.
-const FORWARD: [SourceId; 8] = [
+const FORWARD: [SourceId; 7] = [
     SourceId::Traffic,
     SourceId::Cluster,
     SourceId::Migrations,
@@ -35,8 +35,12 @@ const FORWARD: [SourceId; 8] = [
     SourceId::Probe(Endpoint::V2),
     SourceId::Probe(Endpoint::V3),
     SourceId::ClickhouseRows,
-    SourceId::PostgresRows,
 ];
+
+/// A move to all of v3 rests on what `verify` found, too.
+fn rests_on(to: Split) -> Vec<SourceId> {
+    FORWARD.into_iter().chain((to == Split::V3).then_some(SourceId::PostgresRows)).collect()
+}
 
 /// Guards about the operator, which a plan that nobody sends names and does not answer.
 const PERSONAL: [&str; 2] = ["armed", "lease"];
@@ -48,7 +52,7 @@ pub async fn plan(clock: Clock, config: &Config, args: &PlanArgs) -> Exit {
         Err(exit) => return exit,
     };
     desk.lease(false).await;
-    desk.gather(&FORWARD, GATHER).await;
+    desk.gather(&rests_on(args.to), GATHER).await;
     if let Err(exit) = routes_known(&mut desk) {
         Box::pin(desk.close()).await;
         return exit;
@@ -90,7 +94,7 @@ pub async fn shift(clock: Clock, config: &Config, args: &ShiftArgs) -> Exit {
         Err(exit) => return unsent(exit, ""),
     };
     desk.lease(true).await;
-    let exit = match desk.gather(&FORWARD, GATHER).await {
+    let exit = match desk.gather(&rests_on(args.to), GATHER).await {
         Waited::Interrupted => interrupted(),
         _ => forward(&mut desk, args, args.skip_steps || config.traffic.skip_steps).await,
     };

@@ -161,6 +161,11 @@ async fn what_the_cockpit_shows(rehearsal: &Rehearsal, wrong: u64) {
     verify(rehearsal, &["--table", "traces", "--from", "2026-05-04", "--to", "2026-05-04"]);
     let said = shown();
     assert!(said.contains("6 differences in 6 rows (all columns but JSON, from 2026-05-04"), "{said}");
+    // All traffic to v3 asks for what nobody has compared yet.
+    let refused = rehearsal.verb(&["shift", "--to", "100", "--skip-steps", "--yes"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("observations was never compared") && said.contains("--unverified"), "{said}");
     // Another file of the same name is another table.
     sql(rehearsal, "VACUUM FULL traces").await;
     let said = shown();
