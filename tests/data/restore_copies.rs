@@ -1,13 +1,16 @@
 //! What was copied is nothing to restore, whatever became of it since; and one entity goes back once.
 
+use std::process::Stdio;
+
 use cutover::clients::work::{Access, ClickhouseWork};
 use cutover::data::copied;
 use cutover::data::tables::spec;
 use cutover::domain::backfill::Table;
 use serde_json::Value;
 
-use crate::common::rehearsal::Rehearsal;
-use crate::forward::{ask, ch, document, sql, waiting};
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use crate::forward::{ask, ch, compare_but, document, sql, waiting};
+use crate::kills::{v2_rows, v3_writes_some};
 use crate::sides;
 
 fn restore(rehearsal: &Rehearsal, args: &[&str], code: i32) -> Value {
@@ -89,4 +92,25 @@ async fn one_entity_under_two_days(rehearsal: &Rehearsal, clickhouse: &Clickhous
     let told = restore(rehearsal, &["--yes"], 0);
     assert_eq!((wanted(&told), &told["tables"][0]["left"]), (2001, &serde_json::json!({})), "{told:#}");
     assert_eq!(ask(rehearsal, "SELECT count(*)::text FROM traces WHERE id = '0-moved'").await, "1");
+}
+
+/// Two at once: each row is written by one of them, and both say so in sum.
+#[tokio::test]
+async fn two_at_once_write_each_row_once() {
+    let rehearsal = waiting("60", &[]).await;
+    sql(&rehearsal, "TRUNCATE traces, observations, scores; DELETE FROM trace_sessions").await;
+    v3_writes_some(&rehearsal, 1500).await;
+    let start = || {
+        let mut command = std::process::Command::new(CUTOVER);
+        command.arg("--config").arg(rehearsal.config()).args(["restore", "--yes", "--json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut written = 0;
+    for child in [start(), start()] {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        written += wanted(&document(&output));
+    }
+    assert_eq!((written, v2_rows(&rehearsal).await), (4500, 4500));
+    assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 4500);
 }
