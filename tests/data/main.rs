@@ -29,6 +29,7 @@ mod restore_faults;
 mod rows;
 mod run_items;
 mod sides;
+mod space;
 mod strays;
 mod verify;
 mod whole;

@@ -128,13 +128,12 @@ impl Column {
 
 /// Moves a value that is the same in both formats.
 fn value(kind: &ChType, from: &mut &[u8], to: &mut Vec<u8>) -> Result<(), RowError> {
-    let bytes = match width(kind)? {
-        Some(width) => take(from, width)?,
-        None => {
-            let mut rest = *from;
-            let text = read_length(&mut rest)?;
-            take(from, from.len() - rest.len() + text)?
-        }
+    let bytes = if let Some(width) = width(kind)? {
+        take(from, width)?
+    } else {
+        let mut rest = *from;
+        let text = read_length(&mut rest)?;
+        take(from, (from.len() - rest.len()).saturating_add(text))?
     };
     to.extend_from_slice(bytes);
     Ok(())
