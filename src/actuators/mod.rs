@@ -6,6 +6,7 @@ pub mod actor;
 pub mod apply;
 pub mod event;
 pub mod lease;
+mod program;
 mod records;
 pub mod verb;
 pub mod watchdog;

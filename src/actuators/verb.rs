@@ -77,7 +77,7 @@ impl Verbs {
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Child, Trouble> {
-        let started = std::env::current_exe().and_then(|program| {
+        let started = super::program::find().and_then(|program| {
             Command::new(program)
                 .args(&self.flags)
                 .args(arguments)

@@ -46,7 +46,7 @@ impl Actuators {
             Trouble::new(Kind::Refused, object, detail)
                 .remedy("shift without a deadline, or from another host")
         };
-        let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
+        let program = super::program::find().map_err(|e| failed(e.to_string()))?;
         let mut command = std::process::Command::new("setsid");
         command.arg("--fork").arg(program).args(&self.watchdog).args(["--op", &plan.op.0.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
