@@ -205,16 +205,14 @@ impl Model {
     pub fn v3_only(&self) -> V3Only {
         let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
         let settings = self.facts.store(StoreKind::Postgres).value().map_or(&[][..], |store| &store.settings);
-        let gone = |name| settings.iter().any(|s| s.name == name && s.ok == Some(false));
+        let gone = |name: &str| settings.iter().any(|s| s.name == name && s.ok == Some(false));
+        let hindrances = [("tables", Hindrance::Tables), ("v2 views", Hindrance::Views)];
+        let hindered = hindrances.into_iter().find(|(name, _)| gone(name)).map(|(_, hindrance)| hindrance);
         V3Only {
             traces: of(Table::Traces),
             observations: of(Table::Observations),
             scores: of(Table::Scores),
-            hindered: match () {
-                () if gone("tables") => Some(Hindrance::Tables),
-                () if gone("v2 views") => Some(Hindrance::Views),
-                () => None,
-            },
+            hindered,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Rows of both sides by their ids, as the same cells: what a comparison, a merge and a way back look at.
 //!
 //! One rule: of ClickHouse the winning version is read as Langfuse reads it (`ORDER BY event_ts DESC LIMIT 1 BY
-//! project_id, id`), deleted ones included, and of equal ones, which are copies, the newer; a PostgreSQL row is what a copy made now would write.
+//! project_id, id`), deleted ones included, and of equal ones, which are copies, the newer; a PostgreSQL row is what a
+//! copy made now would write.
 
 use sqlx::{PgConnection, Row as _, ValueRef as _};
 
@@ -128,11 +129,7 @@ pub async fn winners(work: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> 
     } else {
         format!("formatRow('RowBinary', {})", mapping.unknown_list())
     };
-    let statement = format!(
-        "SELECT {}, {rest} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
-        mapping.ch_list(),
-        mapping.spec.ch
-    );
+    let statement = winning(mapping, &format!("{}, {rest}", mapping.ch_list()));
     let winner = |from: &mut &[u8]| {
         let row = row(from, &mapping.columns)?;
         Ok(Winner { row, rest: rowbinary::take_bytes(from)?.to_vec() })
@@ -149,12 +146,15 @@ pub async fn from_clickhouse(
     mapping: &Mapping,
     ids: &[&str],
 ) -> Result<Vec<Row>, Trouble> {
-    let statement = format!(
-        "SELECT {} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
-        mapping.ch_list(),
-        mapping.spec.ch
-    );
+    let statement = winning(mapping, &mapping.ch_list());
     read(work, mapping, &statement, ids, |from| row(from, &mapping.columns)).await
+}
+
+fn winning(mapping: &Mapping, list: &str) -> String {
+    format!(
+        "SELECT {list} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
+        mapping.spec.ch
+    )
 }
 
 /// The live rows of these ids, one for each sorting key that an id lives under.

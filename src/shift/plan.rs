@@ -82,18 +82,18 @@ impl V3Only {
         if !self.any() {
             return self.sentence();
         }
-        let way = match self.hindered {
-            Some(Hindrance::Tables) => "`cutover restore` cannot write them back: v2's tables are gone",
-            Some(Hindrance::Views) => {
-                "`cutover restore` writes them back after `cutover restore --views --yes`: v2's views are gone"
+        let (way, timed) = match self.hindered {
+            Some(Hindrance::Tables) => {
+                ("`cutover restore` cannot write them back: v2's tables are gone", false)
             }
-            None => "`cutover restore` writes them back",
+            Some(Hindrance::Views) => (
+                "`cutover restore` writes them back after `cutover restore --views --yes`: v2's views are gone",
+                true,
+            ),
+            None => ("`cutover restore` writes them back", true),
         };
-        if self.hindered == Some(Hindrance::Tables) {
-            return format!("{}; {way}", self.sentence());
-        }
         let rows = [self.traces, self.observations, self.scores].map(|c| c.map(|c| c.value));
-        let all: Option<u64> = rows.into_iter().sum();
+        let all: Option<u64> = rows.into_iter().sum::<Option<u64>>().filter(|_| timed);
         let time = all.and_then(|all| Duration::try_from_secs_f64(all as f64 / RESTORED_PER_SECOND).ok());
         let time = time.map(|time| format!(" (~{})", span(time))).unwrap_or_default();
         format!("{}; {way}{time}", self.sentence())

@@ -17,24 +17,22 @@ pub fn installed() -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("target/bench/worker");
     let ready = folder.join("node_modules/.prisma/client/schema.prisma");
-    if !ready.is_file() && std::env::var_os("PEERS").is_some() {
+    let asked = std::env::var_os("PEERS").is_some();
+    if !ready.is_file() && !asked {
+        return None;
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in FILES {
+        std::fs::copy(root.join("tests/bench/worker").join(file), folder.join(file)).unwrap();
+    }
+    if !ready.is_file() {
         eprintln!("installing Prisma and @clickhouse/client: a minute");
-        std::fs::create_dir_all(&folder).unwrap();
         install(&folder);
     }
-    ready.is_file().then(|| {
-        for file in FILES {
-            std::fs::copy(root.join("tests/bench/worker").join(file), folder.join(file)).unwrap();
-        }
-        folder
-    })
+    ready.is_file().then_some(folder)
 }
 
 fn install(folder: &Path) {
-    for file in FILES {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/worker").join(file);
-        std::fs::copy(source, folder.join(file)).unwrap();
-    }
     // Making a client asks for the engine of schema migrations, which is a binary from elsewhere, and never runs it.
     let engine = "printf '#!/bin/sh\\n' > no-engine && chmod +x no-engine";
     let steps = [

@@ -1,5 +1,6 @@
 //! `cutover backfill run` and `resume`: table after table, journalled before and after.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::data::backfill::{
     Halt, Progress, Tools, Wait, Watch, begin, copy_table, could_begin, may_see_load,
 };
 use crate::data::lock::{Denied, Start};
-use crate::data::tables::{Live, Mapping, spec};
+use crate::data::tables::Mapping;
 use crate::domain::Kind;
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, rate, short, span};
@@ -116,27 +117,23 @@ impl Desk<'_> {
         if let Some(t0) = begun.t0.and_then(|t0| Timestamp::from_millisecond(t0).ok()) {
             self.ledger.note_t0(table, t0);
         }
-        let columns = self.columns(table).await;
         let rejected_before = self.rejects.count;
         let watch = Arc::new(Watch::default());
         let started = self.clock.now().mono;
         let options = self.args.options();
-        let copy = copy_table(self.tools, begun, &options, &mut self.rejects, &watch, &self.stop);
+        let written = OnceCell::new();
+        let columns = |mapping: &Mapping| {
+            if !mapping.unknown.is_empty() {
+                let unknown = mapping.unknown.join(", ");
+                print::err(format!("{name}: columns of this v3 that take their defaults: {unknown}"));
+            }
+            _ = written.set(mapping.clone());
+        };
+        let copy = copy_table(self.tools, begun, &options, &mut self.rejects, &watch, &columns, &self.stop);
         let outcome = shown(self.clock, name, &watch, copy).await;
         let took = self.clock.now().mono.since(started);
         let rejected = self.rejects.count - rejected_before;
-        self.ended(table, &outcome, watch.read(), took, rejected, columns.as_ref())
-    }
-
-    /// The table's columns, and which of the server's are not written: they take their defaults, and that is said.
-    /// Unknown where the server cannot be asked just now; the copy waits for it.
-    async fn columns(&self, table: Table) -> Option<Mapping> {
-        let mapping = Live::read(&self.tools.ch.ask, spec(table)).await.ok()?.map(spec(table));
-        if !mapping.unknown.is_empty() {
-            let (name, columns) = (table.name(), mapping.unknown.join(", "));
-            print::err(format!("{name}: columns of this v3 that take their defaults: {columns}"));
-        }
-        Some(mapping)
+        self.ended(table, &outcome, watch.read(), took, rejected, written.get())
     }
 
     fn not_begun(&mut self, table: Table, halt: &Halt) -> Result<(), Exit> {
@@ -158,7 +155,7 @@ impl Desk<'_> {
     fn ended(
         &mut self,
         table: Table,
-        outcome: &Result<Progress, Halt>,
+        outcome: &Result<(), Halt>,
         progress: Progress,
         took: Duration,
         rejected: u64,
@@ -168,7 +165,7 @@ impl Desk<'_> {
         let speed = progress.rows as f64 / took.as_secs_f64().max(0.001);
         let line = self.counted(progress, took, speed, rejected);
         let word = match outcome {
-            Ok(_) => "finished".to_owned(),
+            Ok(()) => "finished".to_owned(),
             Err(halt) => halt.to_string(),
         };
         // The line after: when it cannot be written the row of the migration still says how it ended.
@@ -190,10 +187,10 @@ impl Desk<'_> {
             "cursor": progress.cursor.map(stamp),
             "columns_not_written": columns.map(|c| &c.unknown),
             "columns_not_there": columns.map(|c| &c.absent),
-            "t0": outcome.as_ref().ok().and_then(|_| self.ledger.t0(table)).map(|t0| t0.to_string()),
+            "t0": outcome.as_ref().ok().and_then(|()| self.ledger.t0(table)).map(|t0| t0.to_string()),
         }));
         match outcome {
-            Ok(_) => journalled,
+            Ok(()) => journalled,
             Err(halt) => Err(exit_of(halt)),
         }
     }
@@ -247,8 +244,8 @@ async fn shown(
     clock: Clock,
     name: &str,
     watch: &Watch,
-    copy: impl Future<Output = Result<Progress, Halt>>,
-) -> Result<Progress, Halt> {
+    copy: impl Future<Output = Result<(), Halt>>,
+) -> Result<(), Halt> {
     let mut line = Line::new(clock.now().mono);
     let started = clock.now().mono;
     let mut copy = std::pin::pin!(copy);

@@ -12,7 +12,7 @@ use super::frontier::Frontier;
 use super::line::{Line, Patience};
 use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
-use super::{Halt, Options, Progress, Rejects, Tools, Wait, Watch, cost, heart};
+use super::{Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
 use crate::data::clock;
 use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
 use crate::data::tables::{Live, Mapping, spec};
@@ -132,7 +132,7 @@ async fn begin_now(
     })
 }
 
-/// Copies the table to its end, and says so in its row.
+/// Copies the table to its end, and says so in its row; `watch` tells how far it is, `columns` what it writes.
 ///
 /// # Errors
 /// [`Halt`] says what the row says now.
@@ -142,8 +142,9 @@ pub async fn copy_table(
     options: &Options,
     rejects: &mut dyn Rejects,
     watch: &Arc<Watch>,
+    columns: &dyn Fn(&Mapping),
     stop: &CancellationToken,
-) -> Result<Progress, Halt> {
+) -> Result<(), Halt> {
     let (lost, ended) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     let heart = Line::new(&tools.pg, &[]);
@@ -162,12 +163,12 @@ pub async fn copy_table(
         biased;
         () = lost.cancelled() => Err(Halt::Lost(begun.held.row.name.clone())),
         () = stop.cancelled() => Err(Halt::Interrupted),
-        outcome = run.copy(rejects) => outcome,
+        outcome = run.copy(rejects, columns) => outcome,
     };
     let outcome = run.close(outcome).await;
     ended.cancel();
     tasks.shutdown().await;
-    outcome.map(|()| watch.read())
+    outcome
 }
 
 struct Run<'a> {
@@ -181,9 +182,10 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn copy(&mut self, rejects: &mut dyn Rejects) -> Result<(), Halt> {
+    async fn copy(&mut self, rejects: &mut dyn Rejects, columns: &dyn Fn(&Mapping)) -> Result<(), Halt> {
         let spec = spec(self.begun.table);
         let mapping = self.mapping(spec).await.map_err(Halt::failed)?;
+        columns(&mapping);
         let job = Arc::new(Job {
             tools: self.tools.clone(),
             mapping,

@@ -4,8 +4,8 @@
 //! One rule: a row is read again on both sides right before it is written, and is written one millisecond newer than
 //! what was read; what v3 writes at the same time is newer still and wins. Whatever that leaves is found next time.
 //!
-//! How it walks: `strays` lists what v3 has under two times; `window` compares both sides stretch by stretch of the business time and names candidates; `mend`
-//! reads those whole; [`merge`] says what becomes of each.
+//! How it walks: `strays` lists what v3 has under two times; `window` compares both sides stretch by stretch of the
+//! business time and names candidates; `mend` reads those whole; [`merge`] says what becomes of each.
 
 mod mend;
 pub mod merge;

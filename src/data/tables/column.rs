@@ -97,9 +97,7 @@ impl Column {
             _ => Tier::Scalar,
         }
     }
-}
 
-impl Column {
     /// Whether v3 may have something to say in it that v2 has no column for. What says who wrote a row, what is made of
     /// other columns, and the environment, which is named row by row, does not count.
     pub fn stays_in_v3(&self) -> bool {

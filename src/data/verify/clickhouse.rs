@@ -215,8 +215,8 @@ impl V3 {
         Ok(cursor.received_bytes())
     }
 
-    /// The ids with these hashes, which are sorted, and their projects: ClickHouse looks for their sums in their days, their hashes are
-    /// compared here.
+    /// The ids with these hashes, which are sorted, and their projects: ClickHouse looks for their sums in their days,
+    /// their hashes are compared here.
     ///
     /// # Errors
     /// The query fails.

@@ -8,6 +8,7 @@ use sqlx::AssertSqlSafe;
 
 use super::finding::table_name;
 use super::ids;
+use super::pace::Patience;
 use super::postgres::V2;
 use super::range::Range;
 use super::resolve::Cursor;
@@ -110,12 +111,14 @@ impl Size {
             let query = sqlx::query_scalar::<_, Option<i64>>(sql).bind(spec.table.migration());
             query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
         });
-        let months = ch.ask.query(
-            "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
-             AND table = ? AND active GROUP BY partition ORDER BY partition",
-        );
-        let (catalogue, cursor, months) =
-            futures::join!(catalogue, cursor, ch.ask.all::<Month>(months.bind(spec.ch)));
+        let months = Patience::of(async || {
+            let months = ch.ask.query(
+                "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
+                 AND table = ? AND active GROUP BY partition ORDER BY partition",
+            );
+            ch.ask.all::<Month>(months.bind(spec.ch)).await
+        });
+        let (catalogue, cursor, months) = futures::join!(catalogue, cursor, months);
         let ((tuples, visible, pages, key_pages, replica), months) = (catalogue?, months?);
         let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
         let pages = u64::try_from(pages).unwrap_or(0);

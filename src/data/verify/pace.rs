@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest pause between two attempts.
 const ATTEMPT: Duration = Duration::from_secs(4);
 
-/// Waits for a server that went away: what was asked is asked again from its beginning.
+/// Waits for a server that went away: what was asked is asked again from its beginning. One question has one, for where
+/// one stands in another a minute becomes many: [`V2`](super::postgres::V2) has its own.
 #[derive(Debug)]
 pub struct Patience {
     left: Duration,

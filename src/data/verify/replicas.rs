@@ -7,6 +7,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 
+use super::pace::Patience;
 use super::postgres::V2;
 use super::state::pair;
 use crate::clients::work::ClickhouseWork;
@@ -68,6 +69,15 @@ async fn is_paused(v2: &V2) -> bool {
     asked.await.unwrap_or(false)
 }
 
+/// Which server answers, and which table it is.
+const THIS: &str = "SELECT hostName() AS host, toString(uuid) AS uuid, engine FROM system.tables \
+     WHERE database = currentDatabase() AND name = ?";
+/// How far that server has come.
+const STATE: &str = "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, \
+     toUInt64(max(queue_size)) AS queue, toUInt64(max(is_readonly)) AS read_only, \
+     toUnixTimestamp64Milli(now64(3)) AS now \
+     FROM system.replicas WHERE database = currentDatabase() AND table = ?";
+
 /// Asks both sides who they are.
 ///
 /// # Errors
@@ -82,23 +92,17 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
         let query = sqlx::query_as::<_, (bool, i64, Option<i64>, String)>(AssertSqlSafe(sql.as_str()));
         query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     });
-    let this = ch.query(
-        "SELECT hostName() AS host, toString(uuid) AS uuid, engine FROM system.tables \
-         WHERE database = currentDatabase() AND name = ?",
-    );
-    let state = ch.query(
-        "SELECT hostName() AS host, toUInt64(max(absolute_delay)) AS delay, toUInt64(max(queue_size)) AS queue, \
-         toUInt64(max(is_readonly)) AS read_only, toUnixTimestamp64Milli(now64(3)) AS now \
-         FROM system.replicas WHERE database = currentDatabase() AND table = ?",
-    );
-    let ask = async {
-        let this = ch.ask.one::<This>(this.bind(ch_table)).await?;
+    let ask = Patience::of(async || {
+        let this = ch.query(THIS).bind(ch_table);
+        let this = ch.ask.one::<This>(this).await?;
         // Only replicated tables have rows in it, and a user may not be allowed to read it.
-        let replicated = is_replicated(&this.engine);
-        let state =
-            if replicated { ch.ask.all::<Replica>(state.bind(ch_table)).await.ok() } else { Some(vec![]) };
+        let state = if is_replicated(&this.engine) {
+            ch.ask.all::<Replica>(ch.query(STATE).bind(ch_table)).await.ok()
+        } else {
+            Some(vec![])
+        };
         Ok((this, state))
-    };
+    });
     let ((replica, now, replayed, relation), (This { host, uuid, .. }, state)) =
         futures::try_join!(standing, ask)?;
     let mut notes = behind(state.as_deref());

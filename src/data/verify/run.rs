@@ -69,7 +69,7 @@ impl Verify<'_> {
             self.progress.tables.0.store(at + 1, Ordering::Relaxed);
             self.progress.say(format!("{}: looking at both sides", table.name()));
             self.progress.begin(0, (self.now)().mono);
-            let prepared = Patience::of(async || self.prepare(spec(table)).await).await?;
+            let prepared = self.prepare(spec(table)).await?;
             let mut notes = prepared.servers.notes.clone();
             report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
             for note in notes {
@@ -95,7 +95,7 @@ impl Verify<'_> {
             let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
             let known = state.known(&self.key(*table), &prepared.servers.relation);
             plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
-            let cut = plan.strategy == Strategy::Months.word() || self.options.load < 1.0;
+            let cut = prepared.strategy == Strategy::Months || self.options.load < 1.0;
             plan.resumable = cut && self.by_day(prepared.strategy);
             plans.push(plan);
         }
@@ -105,7 +105,8 @@ impl Verify<'_> {
     async fn prepare(&self, spec: &'static Spec) -> Result<Prepared, Trouble> {
         let v2 = V2::new(self.postgres.clone(), spec);
         let noting = v2.ask(async |session| Noting::ask(&v2.work, session).await);
-        let (live, noting) = futures::try_join!(Live::read(&self.clickhouse.ask, spec), noting)?;
+        let live = Patience::of(async || Live::read(&self.clickhouse.ask, spec).await);
+        let (live, noting) = futures::try_join!(live, noting)?;
         let mapping = live.map(spec);
         let mut v3 = V3::new(self.clickhouse.clone(), spec);
         v3.gentle = self.options.load < 1.0;
@@ -144,8 +145,7 @@ impl Verify<'_> {
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
-        let known = async || self.known(&prepared, old.clone(), begun).await;
-        let (remembering, left) = Patience::of(known).await?;
+        let (remembering, left) = self.known(&prepared, old, begun).await?;
         let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;

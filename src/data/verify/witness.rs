@@ -22,6 +22,7 @@ use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 
 use super::doubt::Witness;
+use super::pace::Patience;
 use super::postgres::V2;
 use super::range::Range;
 use super::state::{Known, V2Mark, V3Mark};
@@ -102,7 +103,7 @@ impl Question<'_> {
     /// A side cannot be asked.
     pub async fn ask(&self, known: Option<&Known>) -> Result<Answer, Trouble> {
         let ((v2, says), (v3, grown, rewritten)) =
-            futures::try_join!(self.postgres(known), self.clickhouse(known))?;
+            futures::try_join!(self.postgres(known), Patience::of(async || self.clickhouse(known).await))?;
         let V2Says { rows, touched, unproven } = says;
         Ok(Answer { v2, v3, unproven, now: Witness { rows, touched, grown, rewritten } })
     }
