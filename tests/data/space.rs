@@ -73,11 +73,32 @@ fn moment() -> impl Strategy<Value = String> {
 
 /// Any JSON, as text: numbers of any length among it, as far as they are doubles to JavaScript; it holds no others.
 fn json() -> impl Strategy<Value = String> {
+    let odd = prop::sample::select(vec!["-0.0", "-1.50", "9007199254740993"]).prop_map(str::to_owned);
+    json_with(prop_oneof![9 => "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?", 1 => odd])
+}
+
+/// JSON whose numbers are spelled as JavaScript does, as all that Langfuse itself wrote: metadata of an object.
+pub fn of_javascript() -> impl Strategy<Value = String> {
+    let whole = any::<i32>().prop_map(|n| n.to_string());
+    let part =
+        (1e-6..1e15_f64, any::<bool>()).prop_map(|(n, minus)| (if minus { -n } else { n }).to_string());
+    let odd = prop::sample::select(vec!["1e-7", "-1.25e-9", "1e+21", "2.5e+25"]).prop_map(str::to_owned);
+    let value = json_with(prop_oneof![whole, part, odd]);
+    prop::collection::vec((text(), value), 0..6).prop_map(|entries| {
+        // Of equal keys the last counts.
+        let entries: std::collections::BTreeMap<_, _> = entries.into_iter().collect();
+        let entries: Vec<_> =
+            entries.into_iter().map(|(key, value)| format!("{}:{value}", Value::from(key))).collect();
+        format!("{{{}}}", entries.join(","))
+    })
+}
+
+fn json_with(numbers: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {
     let quoted = || text().prop_map(|text| Value::from(text).to_string());
-    let odd = ["null", "true", "false", "0", "-0.0", "\"\"", "-1.50", "9007199254740993", "[]", "{}"];
+    let odd = ["null", "true", "false", "0", "\"\"", "[]", "{}"];
     let leaf = prop_oneof![
         1 => prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
-        2 => "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?",
+        2 => numbers,
         4 => quoted(),
     ];
     leaf.prop_recursive(4, 24, 5, move |inner| {

@@ -4,7 +4,8 @@
 //! still one row there. Each column's hash is the seed of the next; a salt of its own keeps columns apart where a
 //! function of PostgreSQL gives its seed back (zero, an empty container).
 
-use super::json_hash::{hash_container, hash_null, hash_text};
+use super::json_hash::{hash_null, hash_text};
+use super::json_text;
 use super::lookup3::{hash_array, hashfloat8, hashint4, hashint8, hashtext};
 use crate::data::cell::rowbinary::{self, RowError, eight, read_length, take, take_bytes};
 use crate::data::cell::{ChType, SCALE};
@@ -12,7 +13,7 @@ use crate::data::rows::Row;
 use crate::data::tables::{Compare, Mapped, Mapping, Rule, Tier};
 
 /// Changes whenever the hash of a row would: remembered results of another version are not used.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Stands for NULL where the column can be NULL, so that NULL is not the empty text.
 const NULL_TEXT: &[u8] = b"\x02";
 const NULL_AMOUNT: f64 = -1e300;
@@ -142,7 +143,7 @@ impl Step {
             Rule::Bool => format!("hashint4extended(coalesce({x}, false)::int, {seed})"),
             Rule::Tags => format!("hash_array_extended(coalesce({x}, '{{}}') COLLATE \"C\", {seed})"),
             Rule::Json => format!("jsonb_hash_extended({}, {seed})", truthy(x)),
-            Rule::Metadata => format!("hashint8extended({}, {seed})", metadata_sql(x)),
+            Rule::Metadata => format!("hashtextextended({}, {seed})", json_text::sql(x)),
             Rule::Counts => self.pg.iter().fold(seed.to_owned(), |seed, x| {
                 format!("hashint8extended(greatest(coalesce({x}, 0), 0)::bigint, {seed})")
             }),
@@ -176,7 +177,11 @@ impl Step {
             }
             Rule::Json if is_null => hash_null(seed),
             Rule::Json => hash_text(take_bytes(from)?, seed),
-            Rule::Metadata => hashint8(metadata(from)?, seed),
+            Rule::Metadata => {
+                let count = read_length(from)?;
+                let entries = (0..count).map(|_| Ok((take_bytes(from)?, take_bytes(from)?)));
+                json_text::hash_map(entries.collect::<Result<_, RowError>>()?, seed)
+            }
             Rule::Counts => parts(from, 0, i64::from_le_bytes, seed, hashint8)?,
             Rule::Costs => parts(from, 1.0, |bytes| amount(i64::from_le_bytes(bytes)), seed, hashfloat8)?,
             Rule::Cost if is_null => hashfloat8(NULL_AMOUNT, seed),
@@ -211,39 +216,6 @@ fn amount_sql(x: &str) -> String {
 fn amount(stored: i64) -> f64 {
     debug_assert_eq!(SCALE, 1_000_000_000_000);
     stored as f64 + 1.0
-}
-
-/// The entries of metadata in any order: a sum of 48 bits of each, which cannot overflow.
-fn metadata_sql(x: &str) -> String {
-    let key = "hashtextextended(e.key COLLATE \"C\", 0)";
-    let entry = |value: &str, key: &str| {
-        format!(
-            "CASE jsonb_typeof({value}) WHEN 'object' THEN jsonb_hash_extended({value}, {key}) \
-             WHEN 'array' THEN jsonb_hash_extended({value}, {key}) \
-             WHEN 'number' THEN hashtextextended(trim_scale(({value} #>> '{{}}')::numeric)::text COLLATE \"C\", {key}) \
-             ELSE hashtextextended(coalesce({value} #>> '{{}}', '') COLLATE \"C\", {key}) END >> 16"
-        )
-    };
-    let wrapped = hashtext(b"metadata", 0) as i64;
-    format!(
-        "CASE jsonb_typeof({x}) \
-         WHEN 'object' THEN (SELECT coalesce(sum({}), 0)::bigint FROM jsonb_each({x}) e) \
-         WHEN 'array' THEN {one} WHEN 'string' THEN {one} ELSE 0::bigint END",
-        entry("e.value", key),
-        one = entry(x, &format!("({wrapped}::bigint)")),
-    )
-}
-
-fn metadata(from: &mut &[u8]) -> Result<i64, RowError> {
-    let count = read_length(from)?;
-    let mut sum = 0_i64;
-    for _ in 0..count {
-        let key = hashtext(take_bytes(from)?, 0);
-        let value = take_bytes(from)?;
-        let hash = hash_container(value, key).unwrap_or_else(|| hashtext(value, key));
-        sum = sum.wrapping_add(hash as i64 >> 16);
-    }
-    Ok(sum)
 }
 
 /// Input, output and total of a map; another key makes another hash.

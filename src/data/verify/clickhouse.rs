@@ -14,6 +14,7 @@ use super::lookup3::hashtext;
 use super::range::{HOUR, Range, Slice};
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::rowbinary::{RowError, eight, take, take_bytes};
+use crate::data::copied;
 use crate::data::rows::{self, Key, Row};
 use crate::data::tables::{Mapping, Spec};
 use crate::domain::{Kind, Trouble};
@@ -35,10 +36,8 @@ pub struct V3Row {
     pub id: Box<str>,
     /// The chain's hash.
     pub hash: u64,
-    /// Whether v3 wrote it itself: its version is not its time.
+    /// Whether v3 wrote it itself: see [`copied`].
     pub own: bool,
-    /// Its version.
-    pub version: i64,
 }
 
 /// The ids of ClickHouse as hashes.
@@ -70,13 +69,10 @@ pub struct V3 {
     spec: &'static Spec,
 }
 
-/// What every row begins with: its time, its version, and whether it is deleted.
-const HEAD: &str = "toUnixTimestamp64Milli({time}), toUnixTimestamp64Milli(event_ts), toUInt8(is_deleted)";
-
-/// The head of a row.
+/// What every row begins with: its time, whether it was copied, and whether it is deleted.
 struct Head {
     time: i64,
-    version: i64,
+    copied: bool,
     deleted: bool,
 }
 
@@ -87,7 +83,8 @@ impl V3 {
     }
 
     fn head(&self) -> String {
-        HEAD.replace("{time}", self.spec.time)
+        let (time, copied) = (self.spec.time, copied::sql(self.spec));
+        format!("toUnixTimestamp64Milli({time}), toUInt8({copied}), toUInt8(is_deleted)")
     }
 
     fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
@@ -129,10 +126,10 @@ impl V3 {
             let head = Head::read(from)?;
             let row = chain.hash(from)?;
             let sum = sums.at(row.project, head.time.div_euclid(HOUR));
-            if head.deleted || head.version != head.time {
-                sum.odd += 1;
-            } else {
+            if head.copied && !head.deleted {
                 sum.add(row.hash);
+            } else {
+                sum.odd += 1;
             }
             Ok(1)
         })
@@ -172,8 +169,7 @@ impl V3 {
             let row = chain.hash(from)?;
             if let Some(bucket) = index.get(&(row.project, head.time.div_euclid(HOUR))) {
                 let id = String::from_utf8_lossy(row.id).into();
-                let own = head.version != head.time;
-                rows.push(V3Row { bucket: *bucket, id, hash: row.hash, own, version: head.version });
+                rows.push(V3Row { bucket: *bucket, id, hash: row.hash, own: !head.copied });
             }
             Ok(1)
         })
@@ -192,11 +188,11 @@ impl V3 {
         seen: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Trouble> {
         let sql = format!(
-            "SELECT toUInt8(if(is_deleted = 1, 2, event_ts != {time})), toUInt16(toDate({time})), id FROM {} \
-             WHERE {}",
+            "SELECT toUInt8(if(is_deleted = 1, 2, NOT {})), toUInt16(toDate({})), id FROM {} WHERE {}",
+            copied::sql(self.spec),
+            self.spec.time,
             self.spec.ch,
             range.ch(self.spec.time),
-            time = self.spec.time,
         );
         let query = self.set(self.work.query_plain(&sql), range);
         let mut cursor = self.work.stream_blocks(query)?;
@@ -341,7 +337,7 @@ fn day(from: &mut &[u8]) -> Result<u16, RowError> {
 impl Head {
     fn read(from: &mut &[u8]) -> Result<Self, RowError> {
         let time = i64::from_le_bytes(eight(from)?);
-        let version = i64::from_le_bytes(eight(from)?);
-        Ok(Self { time, version, deleted: take(from, 1)?[0] != 0 })
+        let flags = take(from, 2)?;
+        Ok(Self { time, copied: flags[0] != 0, deleted: flags[1] != 0 })
     }
 }

@@ -6,10 +6,9 @@
 
 use std::borrow::Cow;
 
+use super::json::{Node, parse};
 use super::lookup3::{hash_numeric, hashint4, hashtext};
 
-/// Nesting beyond this is not followed: the text is hashed as a string, and the row is looked at closely.
-const DEEPEST: usize = 256;
 const ARRAY: u64 = 0x4000_0000;
 const OBJECT: u64 = 0x2000_0000;
 
@@ -39,36 +38,6 @@ pub fn hash_text(text: &[u8], seed: u64) -> u64 {
     hash
 }
 
-/// The hash of an object or array inside metadata; nothing where the text is neither.
-pub fn hash_container(text: &[u8], seed: u64) -> Option<u64> {
-    if !matches!(text.first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    parse(std::str::from_utf8(text).ok()?)?;
-    Some(hash_text(text, seed))
-}
-
-#[derive(Debug)]
-enum Node<'a> {
-    Null,
-    Bool(bool),
-    Number(&'a str),
-    Text(Cow<'a, [u8]>),
-    Array(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, [u8]>, Node<'a>)>),
-}
-
-impl Node<'_> {
-    fn is_falsy(&self) -> bool {
-        match self {
-            Self::Null | Self::Bool(false) => true,
-            Self::Number(text) => text.parse::<f64>().is_ok_and(|n| n == 0.0),
-            Self::Text(text) => text.is_empty(),
-            _ => false,
-        }
-    }
-}
-
 fn scalar(hash: &mut u64, of: u64) {
     // ROTATE_HIGH_AND_LOW_32BITS: each half by itself.
     *hash = ((*hash << 1) & 0xffff_fffe_ffff_fffe) | ((*hash >> 31) & 0x0000_0001_0000_0001);
@@ -95,131 +64,6 @@ fn walk(node: &Node<'_>, hash: &mut u64, seed: u64) {
                 walk(item, hash, seed);
             }
         }
-    }
-}
-
-fn parse(text: &str) -> Option<Node<'_>> {
-    let mut parser = Parser { text, at: 0 };
-    let node = parser.value(0)?;
-    parser.blank();
-    (parser.at == text.len()).then_some(node)
-}
-
-struct Parser<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn blank(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn eat(&mut self, byte: u8) -> Option<()> {
-        self.blank();
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn word(&mut self, word: &str, node: Node<'a>) -> Option<Node<'a>> {
-        self.text[self.at..].starts_with(word).then(|| self.at += word.len())?;
-        Some(node)
-    }
-
-    fn value(&mut self, depth: usize) -> Option<Node<'a>> {
-        if depth > DEEPEST {
-            return None;
-        }
-        self.blank();
-        match self.peek()? {
-            b'n' => self.word("null", Node::Null),
-            b't' => self.word("true", Node::Bool(true)),
-            b'f' => self.word("false", Node::Bool(false)),
-            b'"' => self.string().map(Node::Text),
-            b'[' => self.array(depth),
-            b'{' => self.object(depth),
-            b'-' | b'0'..=b'9' => {
-                let rest = &self.text[self.at..];
-                let more = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
-                let end = rest.bytes().position(|b| !more(b)).unwrap_or(rest.len());
-                self.at += end;
-                hash_numeric(&rest[..end], 0)?;
-                Some(Node::Number(&rest[..end]))
-            }
-            _ => None,
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Option<Node<'a>> {
-        self.eat(b'[')?;
-        let mut items = vec![];
-        if self.eat(b']').is_some() {
-            return Some(Node::Array(items));
-        }
-        loop {
-            items.push(self.value(depth + 1)?);
-            if self.eat(b',').is_none() {
-                return self.eat(b']').map(|()| Node::Array(items));
-            }
-        }
-    }
-
-    /// Keys in jsonb's order: by length, then by bytes; of equal keys the last.
-    fn object(&mut self, depth: usize) -> Option<Node<'a>> {
-        self.eat(b'{')?;
-        let mut items: Vec<(Cow<'a, [u8]>, Node<'a>)> = vec![];
-        if self.eat(b'}').is_some() {
-            return Some(Node::Object(items));
-        }
-        loop {
-            self.blank();
-            let key = self.string()?;
-            self.eat(b':')?;
-            items.push((key, self.value(depth + 1)?));
-            if self.eat(b',').is_none() {
-                self.eat(b'}')?;
-                break;
-            }
-        }
-        items.reverse();
-        items.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-        items.dedup_by(|(later, _), (first, _)| later == first);
-        Some(Node::Object(items))
-    }
-
-    fn string(&mut self) -> Option<Cow<'a, [u8]>> {
-        if self.peek()? != b'"' {
-            return None;
-        }
-        self.at += 1;
-        let start = self.at;
-        let rest = &self.text.as_bytes()[start..];
-        let end = rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
-        if rest[end] == b'"' {
-            self.at = start + end + 1;
-            return Some(Cow::Borrowed(&rest[..end]));
-        }
-        self.escaped(start).map(Cow::Owned)
-    }
-
-    /// From the opening quote to its end, which `serde_json` unescapes.
-    fn escaped(&mut self, start: usize) -> Option<Vec<u8>> {
-        let bytes = self.text.as_bytes();
-        loop {
-            match bytes.get(self.at)? {
-                b'"' => break,
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
-        let text: String = serde_json::from_str(&self.text[start - 1..self.at]).ok()?;
-        Some(text.into_bytes())
     }
 }
 
@@ -254,7 +98,6 @@ mod tests {
         assert_eq!(hash_text(b"[1,", 9), hash_text(b"\"[1,\"", 9));
         let deep = "[".repeat(5000);
         assert_ne!(hash_text(deep.as_bytes(), 9), 0);
-        assert_eq!(hash_container(b"plain", 9), None);
     }
 
     proptest::proptest! {
@@ -265,7 +108,6 @@ mod tests {
         ) {
             for bytes in [&bytes[..], text.as_bytes()] {
                 assert_eq!(hash_text(bytes, seed), hash_text(bytes, seed));
-                let _ = hash_container(bytes, seed);
             }
         }
     }

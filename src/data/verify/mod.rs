@@ -6,7 +6,7 @@
 //! |---|---|
 //! | does PostgreSQL hash as we do? | [`selftest`] |
 //! | what would it read, and which way reads least? | [`cost`] |
-//! | a hash of each row, in SQL and in Rust, from the table description | [`chain`], [`lookup3`], [`json_hash`] |
+//! | a hash of each row, in SQL and in Rust, from the table description | [`chain`], [`lookup3`], [`json_hash`], [`json_text`] |
 //! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`bucket`], [`ids`] |
 //! | where sums differ: which ids | [`drill`] |
 //! | what is wrong with them | [`resolve`], [`compare`], [`finding`] |
@@ -22,7 +22,9 @@ pub mod doubt;
 pub mod drill;
 pub mod finding;
 pub mod ids;
+mod json;
 pub mod json_hash;
+pub mod json_text;
 pub mod lookup3;
 pub mod options;
 pub mod pace;

@@ -109,7 +109,7 @@ fn fewer_columns_tell_less(rehearsal: &Rehearsal) {
         let wrong: Vec<_> =
             here.iter().filter(|h| !wanted.contains(&h.as_str()) && *h != "v3-only").collect();
         assert!(wrong.is_empty(), "{columns}: {wrong:?} {told:#}");
-        for id in ["cutover-canary-x", "missing-1", "missing-2", "extra", "deleted"] {
+        for id in ["cutover-canary-x", "missing-1", "missing-2", "extra", "refreshed", "deleted"] {
             assert!(here.iter().any(|h| h == id), "{columns}: {id} {told:#}");
         }
     }
@@ -130,7 +130,7 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
     let output =
         rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("14 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
+    assert!(text.contains("15 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
     let lines = std::fs::read_to_string(&csv).unwrap();
     assert_eq!(lines.lines().count(), 1 + PLANTED.len(), "{lines}");
     assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");
@@ -139,7 +139,7 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
 }
 
 /// Id, what is wrong with it, and the columns that say so; sorted as findings are.
-const PLANTED: [(&str, &str, &[&str]); 18] = [
+const PLANTED: [(&str, &str, &[&str]); 19] = [
     ("deleted", "deleted", &[]),
     ("digits", "precision", &["input"]),
     ("extra", "extra", &[]),
@@ -152,6 +152,8 @@ const PLANTED: [(&str, &str, &[&str]); 18] = [
     ("name", "changed", &["name"]),
     ("null", "changed", &["user_id"]),
     ("over", "overwritten", &["name", "user_id", "metadata", "input", "output"]),
+    // catch-up wrote it a second time, and v2 deleted it then.
+    ("refreshed", "extra", &[]),
     ("stale", "stale", &["name", "updated_at"]),
     ("tags", "changed", &["tags"]),
     ("twice", "moved", &["timestamp"]),
@@ -189,7 +191,7 @@ async fn plant(rehearsal: &Rehearsal) {
 async fn plant_in_v2(rehearsal: &Rehearsal) {
     sql(
         rehearsal,
-        r"DELETE FROM traces WHERE id IN ('extra', 'v3-only');
+        r"DELETE FROM traces WHERE id IN ('extra', 'refreshed', 'v3-only');
            UPDATE traces SET name = 'later', updated_at = '2026-05-05' WHERE id = 'stale';
            UPDATE traces SET metadata = '7' WHERE id = 'refused';
            UPDATE traces SET user_id = NULL WHERE id = 'null';
@@ -205,6 +207,7 @@ async fn plant_in_v3(work: &ClickhouseWork) {
     again(work, "millis", "updated_at + toIntervalMillisecond(1) AS updated_at").await;
     again(work, "deleted", "toUInt8(1) AS is_deleted, now64(3) AS event_ts").await;
     again(work, "v3-only", "now64(3) AS event_ts").await;
+    again(work, "refreshed", "event_ts + toIntervalMillisecond(1) AS event_ts").await;
     again(work, "v3-newer", "'newer' AS name, now64(3) AS event_ts").await;
     again(
         work,
