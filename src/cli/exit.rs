@@ -15,7 +15,7 @@ pub enum Exit {
     Usage,
     /// Something that is needed could not be reached.
     Unreachable,
-    /// A guard, the server or another operator refused: nothing was written.
+    /// A guard, the server or another operator refused: nothing more was written.
     Refused,
     /// Interrupted with a write whose outcome is not known.
     Unknown,
@@ -27,7 +27,7 @@ pub const EXITS: [(Exit, u8, &str); 6] = [
     (Exit::Findings, 1, "findings, or a difference"),
     (Exit::Usage, 2, "a mistake in the command line or the configuration"),
     (Exit::Unreachable, 3, "something could not be reached"),
-    (Exit::Refused, 4, "refused by a guard; nothing was written"),
+    (Exit::Refused, 4, "refused by a guard or by a server; nothing more was written"),
     (Exit::Unknown, 75, "interrupted while the outcome of a write was not known"),
 ];
 

@@ -190,7 +190,7 @@ impl tower_service::Service<http::Uri> for Fixed {
 }
 
 /// Exception codes an operator can act on: (code, kind, next step). ClickHouse, src/Common/ErrorCodes.cpp.
-const CODES: [(u32, Kind, &str); 14] = [
+const CODES: [(u32, Kind, &str); 16] = [
     (516, Kind::Unauthorized, "the user or password is wrong"),
     (193, Kind::Unauthorized, "the password is wrong"),
     (192, Kind::Unauthorized, "there is no such user"),
@@ -199,10 +199,16 @@ const CODES: [(u32, Kind, &str); 14] = [
     (47, Kind::Missing, "a column is not there: this is another version of Langfuse than v3"),
     (497, Kind::Forbidden, "grant this user SELECT on the database and on system.parts"),
     (164, Kind::Refused, "this user may only read, on purpose"),
-    (159, Kind::Timeout, "the query ran into our own limit of 5 s; it is tried again"),
+    (159, Kind::Timeout, "the query ran into a limit of time (a poll's is 5 s); it is tried again"),
     (160, Kind::Timeout, "the server thinks the query would be too slow; it is tried again"),
     (202, Kind::Throttled(None), "too many queries run at once; wait"),
     (241, Kind::Refused, "the server's memory limit was reached: see max_server_memory_usage"),
+    (
+        243,
+        Kind::Refused,
+        "a disk of ClickHouse is full: make room; an insert that was refused is tried again",
+    ),
+    (252, Kind::Throttled(None), "ClickHouse merges more slowly than it is written to; wait"),
     (242, Kind::Refused, "the table is read-only: look at Keeper/ZooKeeper and system.replicas"),
     (139, Kind::Refused, "no Keeper is configured: CLICKHOUSE_CLUSTER_ENABLED must be false for one node"),
 ];

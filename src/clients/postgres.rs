@@ -170,7 +170,7 @@ pub(super) fn object(target: &PostgresTarget, options: &PgConnectOptions) -> Str
 }
 
 /// SQLSTATE codes an operator can act on: (code, kind, next step). PostgreSQL documentation, appendix A.
-const STATES: [(&str, Kind, &str); 15] = [
+const STATES: [(&str, Kind, &str); 16] = [
     ("28P01", Kind::Unauthorized, "the password is wrong: check the user and password"),
     (
         "28000",
@@ -185,12 +185,21 @@ const STATES: [(&str, Kind, &str); 15] = [
         "the table is not there: is this Langfuse's database, and not one of v4 or of an empty v2?",
     ),
     ("42703", Kind::Missing, "the column is not there: this is another version of Langfuse than v2.92 to v3"),
-    ("57014", Kind::Timeout, "the statement ran into our own limit of 5 s; it is tried again"),
+    (
+        "57014",
+        Kind::Timeout,
+        "the statement ran into a limit of time (a poll's is 5 s) or was cancelled; it is tried again",
+    ),
     ("55P03", Kind::Timeout, "a lock was not free within 1 s; it is tried again"),
     (
         "53300",
         Kind::Throttled(None),
         "all connections of the server are taken: raise max_connections or use a pooler",
+    ),
+    (
+        "53100",
+        Kind::Refused,
+        "a disk of PostgreSQL is full: make room and start again; what was committed stays, the rest was not begun",
     ),
     ("57P03", Kind::Unreachable, "the server is starting or stopping; wait"),
     ("57P02", Kind::Unreachable, "the server ends all sessions after a crash; wait"),

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use cutover::clients::reach::Reach;
-use cutover::clients::work::{Access, PostgresWork, Purpose};
+use cutover::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
 use cutover::data::restore::{self, Sides, Wish};
+use cutover::domain::Kind;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::common::rehearsal::Rehearsal;
-use crate::forward::{ask, compare_but, spawn, sql, waiting};
-use crate::kills::{ROWS, v2_rows, v3_writes};
+use crate::common::rehearsal::{CUTOVER, Rehearsal};
+use crate::forward::{ask, compare_but, spawn, sql, until, waiting};
+use crate::kills::{ROWS, v2_rows, v3_writes, v3_writes_some};
 use crate::sides;
 
 /// A session of its own, with so much patience.
@@ -60,6 +61,13 @@ async fn whatever_ends_it_whole_batches_are_there_and_the_rest_follows() {
     let trouble = ended.unwrap_err().to_string();
     assert!(trouble.contains("timeout"), "{trouble}");
     assert!(report.tables.iter().all(|t| t.table.name() != "scores" || t.rows() == 0), "{report:#?}");
+    // ClickHouse ends such a statement as well.
+    let (_, target) = rehearsal.databases();
+    let purpose = Purpose { name: "restore", access: Access::Read, statement: Duration::from_secs(1) };
+    let hasty = ClickhouseWork::new(&Reach::new(None), &target, purpose).await.unwrap();
+    let endless = hasty.query("SELECT count() FROM numbers(100000000000)");
+    let trouble = hasty.trouble(&hasty.stream(endless).unwrap().next().await.unwrap_err());
+    assert!(trouble.kind == Kind::Timeout && trouble.to_string().contains("159"), "{trouble}");
     drop(postgres);
     sqlx::raw_sql("ROLLBACK").execute(&mut session).await.unwrap();
     assert_eq!(ask(&rehearsal, "SELECT count(*)::text FROM scores").await, "0");
@@ -67,4 +75,34 @@ async fn whatever_ends_it_whole_batches_are_there_and_the_rest_follows() {
     let output = rehearsal.verb(&["restore", "--yes"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * ROWS);
+}
+
+/// ClickHouse is killed while its rows are written back: told, whole batches stay, and the rest follows.
+#[tokio::test]
+async fn without_clickhouse_it_ends_and_goes_on_when_it_is_back() {
+    const MANY: usize = 15_000;
+    let rehearsal = waiting("50", &[]).await;
+    sql(&rehearsal, "TRUNCATE traces, observations, scores").await;
+    v3_writes_some(&rehearsal, MANY).await;
+    let log = rehearsal.dir().join("restore.log");
+    let mut child = std::process::Command::new(CUTOVER)
+        .arg("--config")
+        .arg(rehearsal.config())
+        .args(["restore", "--yes"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    until("the first rows", 60, async || v2_rows(&rehearsal).await > 0).await;
+    rehearsal.fault(&["store-down", "store=clickhouse"]);
+    let code = child.wait().unwrap().code();
+    let words = std::fs::read_to_string(&log).unwrap();
+    assert!(code == Some(3) && words.contains("ClickHouse"), "{code:?} {words}");
+    let rows = v2_rows(&rehearsal).await;
+    assert!(rows % 500 == 0 && rows < 3 * MANY, "{rows} rows are no whole batches");
+    rehearsal.fault(&["store-down", "store=clickhouse", "--lift"]);
+    let output = rehearsal.verb(&["restore", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(compare_but(&rehearsal, &[], &["event_ts"], 0).await, 3 * MANY);
 }

@@ -1,12 +1,13 @@
 //! Days that were found equal are not read again until they change, and whatever changes is seen.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{ODD, ch, findings, sql, still, told, verify};
+use super::{ODD, ch, document, findings, sql, still, told, verify};
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::sides;
 
@@ -147,6 +148,38 @@ async fn what_was_found_equal_is_not_read_again_until_it_changes() {
     let told = verify(&rehearsal, &["--table", "traces"]);
     assert!(findings(&told).into_values().any(|(d, c)| d == "changed" && c == ["name"]), "{told:#}");
     what_the_cockpit_shows(&rehearsal, told["wrong"].as_u64().unwrap()).await;
+}
+
+/// Two at once, each of its own table: what both found out is there afterwards, and is believed.
+#[tokio::test]
+async fn two_runs_at_once_keep_what_both_found() {
+    let rehearsal = still("1200").await;
+    let nothing = ["traces", "observations"]
+        .map(|t| format!("UPDATE {t} SET name = name WHERE id = (SELECT min(id) FROM {t})"));
+    counted(&rehearsal, &nothing.join("; ")).await;
+    let run = |table: &str| {
+        let mut command = std::process::Command::new(CUTOVER);
+        command.arg("--config").arg(rehearsal.config());
+        // So slow that they are at it together.
+        command.args(["verify", "--json", "--max-load", "20", "--step", "40", "--table", table]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let both = ["traces", "observations"].map(|table| (table, run(table)));
+    let mut ended = vec![];
+    for (table, child) in both {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{table}: {}", document(&output));
+        ended.push((table, document(&output)["tables"][0]["rows"].as_u64().unwrap()));
+    }
+    assert_eq!(ended, [("traces", 1200), ("observations", 2400)]);
+    for (table, rows) in ended {
+        let again = remembered(&told(&rehearsal, &["--table", table]));
+        assert!(again.0 == rows && again.1 > rows / 2 && again.2 == 0, "{table}: {again:?}");
+    }
+    let said = String::from_utf8_lossy(&rehearsal.verb(&["status"]).stdout).into_owned();
+    for rows in ["1 200", "2 400"] {
+        assert!(said.contains(&format!("0 differences in {rows} rows")), "{rows}: {said}");
+    }
 }
 
 /// The result counts, with how closely was compared, until a newer one; and for these two tables only.
