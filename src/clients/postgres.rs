@@ -194,7 +194,7 @@ const STATES: [(&str, Kind, &str); 16] = [
     (
         "53300",
         Kind::Throttled(None),
-        "all connections of the server are taken: raise max_connections or use a pooler",
+        "all connections of the server are taken: raise max_connections, or put a pooler before its other clients",
     ),
     (
         "53100",
@@ -209,7 +209,7 @@ const STATES: [(&str, Kind, &str); 16] = [
     (
         "08P01",
         Kind::Refused,
-        "a pooler in between refuses our session settings: connect to PostgreSQL itself, or set ignore_startup_parameters = options in pgbouncer.ini",
+        "a pooler in between refuses our session settings: connect to PostgreSQL itself",
     ),
 ];
 

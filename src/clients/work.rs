@@ -12,14 +12,14 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::clickhouse::{self, Clickhouse};
 use super::failure::within;
 use super::postgres;
 use super::reach::Reach;
 use super::target::{ClickhouseTarget, PostgresTarget};
-use crate::domain::Trouble;
+use crate::domain::{Kind, Trouble};
 
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -28,6 +28,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_mins(10);
 /// Bytes of a statement that ClickHouse reads at most.
 const QUERY: &str = "16777216";
+
+/// What a session goes by: whether it only reads, and how long a statement may take, in milliseconds.
+const SETTINGS: &str = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings \
+     WHERE name IN ('default_transaction_read_only', 'statement_timeout')";
 
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Purpose {
 #[derive(Debug, Clone)]
 pub struct PostgresWork {
     options: PgConnectOptions,
+    /// What [`SETTINGS`] says of a session that does as it was told.
+    asked: String,
     /// "PostgreSQL langfuse@10.0.0.5:5432/langfuse".
     pub object: String,
 }
@@ -67,15 +73,19 @@ impl PostgresWork {
         let options = postgres::options(reach, target).await?;
         let object = postgres::object(target, &options);
         let limit = purpose.statement.as_millis().to_string();
+        let only_reads = if purpose.access == Access::Read { "on" } else { "off" };
         let settings = [
-            ("default_transaction_read_only", if purpose.access == Access::Read { "on" } else { "off" }),
+            ("default_transaction_read_only", only_reads),
             ("statement_timeout", limit.as_str()),
             ("lock_timeout", "1000"),
             ("idle_in_transaction_session_timeout", "10000"),
             ("jit", "off"),
+            // What translates addresses on the way forgets a connection that is silent, as one is under a long statement.
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
         ];
         let options = options.application_name(&format!("cutover {}", purpose.name)).options(settings);
-        let work = Self { options, object };
+        let work = Self { options, asked: format!("{only_reads} {limit}"), object };
         let session = work.session().await;
         match session {
             Ok(session) => session.close().await.map_err(|e| work.trouble(&e)).map(|()| work),
@@ -86,12 +96,27 @@ impl PostgresWork {
     /// A connection of its own.
     ///
     /// # Errors
-    /// The server cannot be reached within 10 s, or does not let this user in.
+    /// The server cannot be reached within 10 s, or does not let this user in. [`Kind::Refused`]: a pooler in between
+    /// keeps our settings from it.
     pub async fn session(&self) -> Result<PgConnection, Trouble> {
         within(CONNECT, &self.object, "connect", async {
-            PgConnection::connect_with(&self.options).await.map_err(|e| self.trouble(&e))
+            let mut session =
+                PgConnection::connect_with(&self.options).await.map_err(|e| self.trouble(&e))?;
+            // Not prepared: behind a pooler the next message may reach another session.
+            let row = sqlx::raw_sql(SETTINGS).fetch_one(&mut session).await.map_err(|e| self.trouble(&e))?;
+            let found: String = row.try_get(0).map_err(|e| self.trouble(&e))?;
+            if found == self.asked { Ok(session) } else { Err(self.deaf(&found)) }
         })
         .await
+    }
+
+    fn deaf(&self, found: &str) -> Trouble {
+        let text = format!(
+            "a pooler in between drops our session settings: default_transaction_read_only and statement_timeout (ms) \
+             are {found} instead of {}",
+            self.asked
+        );
+        Trouble::new(Kind::Refused, &self.object, text).remedy("connect to PostgreSQL itself")
     }
 
     /// The [`Trouble`] of a failed statement.
@@ -242,7 +267,6 @@ impl ClickhouseWork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Kind;
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_went_away_in_the_middle_is_told() {

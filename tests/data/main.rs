@@ -23,6 +23,7 @@ mod hashes;
 mod kills;
 mod load;
 mod newer_columns;
+mod on_the_way;
 mod points;
 mod replica;
 mod restore;

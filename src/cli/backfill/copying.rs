@@ -297,7 +297,7 @@ fn exit_of(halt: &Halt) -> Exit {
     match halt {
         Halt::Denied(Denied::Trouble(trouble)) => Exit::of(trouble),
         Halt::Denied(_) | Halt::Lost(_) => Exit::Refused,
-        Halt::Interrupted => Exit::Unknown,
+        Halt::Interrupted | Halt::Unreleased(_) => Exit::Unknown,
         Halt::Failed { trouble, .. } if trouble.kind == Kind::Missing => Exit::Usage,
         Halt::Failed { trouble, .. } => Exit::of(trouble),
     }

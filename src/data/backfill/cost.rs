@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::Halt;
-use super::run::unmarked;
+use super::halt::unmarked;
 use crate::clients::work::PostgresWork;
 use crate::data::lock::{COST, Denied, End, Held, Phase, standings};
 use crate::domain::backfill::Table;
@@ -52,7 +52,7 @@ pub(super) async fn wait(
             waits();
         }
         if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
-            held.end(work, session, &End::Released).await.map_err(unmarked)?;
+            held.end(work, session, &End::Released).await.map_err(Halt::Unreleased)?;
             return Err(Halt::Interrupted);
         }
         if !held.beat(work, session).await.map_err(unmarked)? {

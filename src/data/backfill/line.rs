@@ -51,17 +51,34 @@ pub(super) struct Patience {
     limit: Duration,
     since: Option<Instant>,
     turn: u32,
+    long: u32,
 }
+
+/// Attempts that lasted long and failed all the same, after which it is no accident.
+const LONG: u32 = 10;
 
 impl Patience {
     pub(super) const fn new(limit: Duration) -> Self {
-        Self { limit, since: None, turn: 0 }
+        Self { limit, since: None, turn: 0, long: 0 }
+    }
+
+    /// How long it lasts.
+    pub(super) const fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// All is well again.
     pub(super) const fn calm(&mut self) {
         self.since = None;
         self.turn = 0;
+    }
+
+    /// An attempt that began at `begun` failed: where it lasted longer than the patience, all was well until then.
+    pub(super) fn lasted(&mut self, begun: Instant) {
+        if clock::since(begun) > self.limit && self.long < LONG {
+            self.calm();
+            self.long += 1;
+        }
     }
 
     /// Waits before the next attempt.
@@ -87,4 +104,39 @@ fn may_pass(trouble: &Trouble) -> bool {
         trouble.kind,
         Kind::Unauthorized | Kind::Forbidden | Kind::Missing | Kind::NotConfigured | Kind::Tls
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(40);
+
+    fn cut() -> Trouble {
+        Trouble::new(Kind::Unreachable, "PostgreSQL x", "the connection was cut")
+    }
+
+    #[tokio::test]
+    async fn cuts_that_lie_apart_are_not_one_outage() {
+        let mut patience = Patience::new(LIMIT);
+        for _ in 0..LONG {
+            let begun = clock::mono();
+            tokio::time::sleep(LIMIT + LIMIT / 4).await;
+            patience.lasted(begun);
+            patience.wait(cut()).await.unwrap();
+        }
+        let begun = clock::mono();
+        tokio::time::sleep(LIMIT + LIMIT / 4).await;
+        patience.lasted(begun);
+        patience.wait(cut()).await.expect_err("it will not end well any more");
+    }
+
+    #[tokio::test]
+    async fn attempts_that_fail_at_once_are() {
+        let mut patience = Patience::new(LIMIT);
+        patience.lasted(clock::mono());
+        patience.wait(cut()).await.unwrap();
+        patience.lasted(clock::mono());
+        patience.wait(cut()).await.expect_err("it is away for longer than the limit");
+    }
 }

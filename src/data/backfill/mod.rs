@@ -10,6 +10,7 @@
 mod copy;
 mod cost;
 mod frontier;
+mod halt;
 mod heart;
 mod line;
 pub mod range;
@@ -18,6 +19,7 @@ pub mod survey;
 mod throttle;
 
 pub use copy::insert;
+pub use halt::Halt;
 pub use run::{begin, copy_table, could_begin};
 pub use throttle::may_see_load;
 
@@ -25,7 +27,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clients::work::{ClickhouseWork, PostgresWork};
-use crate::data::lock::Denied;
 use crate::data::rows::Rejected;
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -146,42 +147,4 @@ pub trait Rejects: Send {
     /// # Errors
     /// They cannot be written: the copy stops, for its cursor would pass them untold.
     fn write(&mut self, table: Table, rejected: &[Rejected]) -> Result<(), Trouble>;
-}
-
-/// Why a copy ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum Halt {
-    /// The migration was not taken.
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    /// Another worker has the lock, or somebody took it off: everything up to the cursor is copied.
-    #[error(
-        "the lock on {0} was taken from us (another worker claimed it, or somebody cleared it): stopped; everything newer than the cursor is copied"
-    )]
-    Lost(String),
-    /// The operator asked for the end; the lock is given back.
-    #[error(
-        "interrupted: the lock is given back, and `cutover backfill run` or a worker goes on from the cursor"
-    )]
-    Interrupted,
-    /// It failed.
-    #[error("{trouble}; {}", if *.marked { MARKED } else { UNMARKED })]
-    Failed {
-        /// What went wrong.
-        trouble: Trouble,
-        /// Whether the migration could be marked as failed.
-        marked: bool,
-    },
-}
-
-/// After a failure that was written down.
-const MARKED: &str = "marked as failed: `cutover backfill resume` goes on from the cursor";
-/// After one that could not be.
-const UNMARKED: &str = "that could not be written down: the lock is nobody's in 60 s, and `cutover backfill run` goes on \
-                        from the cursor then";
-
-impl Halt {
-    pub(crate) const fn failed(trouble: Trouble) -> Self {
-        Self::Failed { trouble, marked: true }
-    }
 }

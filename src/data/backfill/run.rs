@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::copy::{Done, Job, READING};
 use super::frontier::Frontier;
+use super::halt::{closed, unmarked};
 use super::line::{Line, Patience};
 use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
 use super::{Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
+use crate::clients::failure::within;
 use crate::data::clock;
 use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
 use crate::data::tables::{Live, Mapping, spec};
@@ -24,6 +26,12 @@ const AHEAD: usize = 48;
 /// What the session that counts and walks the index begins with.
 const WALKING: &[&str] =
     &["SET enable_seqscan = off", "SET enable_sort = off", "SET statement_timeout = '30min'"];
+/// How long a range is looked for: a minute longer than the server gives the statement ([`WALKING`]), so that a slow one
+/// is ended there, and one that is still silent has no server any more. A second statement is asked at the table's end
+/// alone, where the first has walked what is left.
+const PLANNING: Duration = Duration::from_mins(31);
+/// How long one word to the migration's row may take: one row is written by its key, and waits a second for a lock.
+const TELLING: Duration = Duration::from_secs(60);
 /// How long a claim is tried.
 const CLAIMING: Duration = Duration::from_secs(60);
 /// How long the last word to the migration's row is tried.
@@ -235,10 +243,12 @@ impl Run<'_> {
         let spec = spec(self.begun.table);
         loop {
             let work = self.line.work.clone();
-            let found = match self.line.get().await {
-                Ok(session) => range::next(&work, session, spec, CREATED, number, below, rows).await,
-                Err(trouble) => Err(trouble),
-            };
+            // A server that went away without a word is not waited for: the heartbeat would keep the lock meanwhile.
+            let found = within(PLANNING, &work.object, "the next range", async {
+                let session = self.line.get().await?;
+                range::next(&work, session, spec, CREATED, number, below, rows).await
+            })
+            .await;
             match found {
                 Ok(range) => {
                     self.patience.calm();
@@ -274,12 +284,19 @@ impl Run<'_> {
     /// Writes to the migration's row until it is done or the lock is known to be lost.
     async fn tell(&mut self, word: &Word) -> Result<(), Halt> {
         let (work, held) = (self.tools.pg.clone(), Arc::clone(&self.begun.held));
+        let (limit, mut again) = (TELLING.min(self.patience.limit()), false);
         loop {
-            let told = match (self.line.get().await, word) {
-                (Ok(session), Word::Cursor(at)) => held.move_cursor(&work, session, *at).await,
-                (Ok(session), Word::End(end)) => held.end(&work, session, end).await,
-                (Err(trouble), _) => Err(trouble),
-            };
+            let told = within(limit, &work.object, "the migration's row", async {
+                let session = self.line.get().await?;
+                match word {
+                    Word::Cursor(at) => held.move_cursor(&work, session, *at).await,
+                    Word::End(end) if held.end(&work, session, end).await? => Ok(true),
+                    // The attempt before may have done it, and its answer been lost.
+                    Word::End(end) if again => held.has_ended(&work, session, end).await,
+                    Word::End(_) => Ok(false),
+                }
+            })
+            .await;
             match told {
                 Ok(true) => {
                     self.patience.calm();
@@ -287,6 +304,7 @@ impl Run<'_> {
                 }
                 Ok(false) => return Err(Halt::Lost(held.row.name.clone())),
                 Err(trouble) => {
+                    again = true;
                     self.line.drop_session();
                     self.patience.wait(trouble).await.map_err(Halt::failed)?;
                 }
@@ -300,22 +318,14 @@ impl Run<'_> {
             Ok(()) => End::Finished,
             Err(Halt::Interrupted) => End::Released,
             Err(Halt::Failed { trouble, .. }) => End::Failed(trouble.to_string()),
-            Err(Halt::Denied(_) | Halt::Lost(_)) => return outcome,
+            Err(Halt::Denied(_) | Halt::Lost(_) | Halt::Unreleased(_)) => return outcome,
         };
         if outcome.is_err() {
             self.patience = Patience::new(FAREWELL);
             self.line.drop_session();
         }
-        match (self.tell(&Word::End(end)).await, outcome) {
-            (Err(halt), Ok(())) => Err(halt),
-            (Err(_), Err(Halt::Failed { trouble, .. })) => Err(unmarked(trouble)),
-            (_, outcome) => outcome,
-        }
+        closed(self.tell(&Word::End(end)).await, outcome)
     }
-}
-
-pub(super) const fn unmarked(trouble: Trouble) -> Halt {
-    Halt::Failed { trouble, marked: false }
 }
 
 /// What is written to the migration's row.
@@ -332,10 +342,13 @@ async fn persist(
     mut patience: Patience,
 ) -> Result<(Line, Range, Done), Trouble> {
     loop {
+        let begun = clock::mono();
         match job.copy(&mut line, &range).await {
             Ok(done) => return Ok((line, range, done)),
             Err(trouble) => {
                 line.drop_session();
+                // Two cuts in the hours that a big range takes are not one outage.
+                patience.lasted(begun);
                 job.watch.change(|p| {
                     p.retries += 1;
                     p.waiting = Some(Wait::Trouble);

@@ -19,6 +19,17 @@ macro_rules! ours {
     };
 }
 
+/// Whether the row is ours, without a lock, and like this.
+macro_rules! ended {
+    ($like:literal) => {
+        concat!(
+            "SELECT EXISTS (SELECT FROM background_migrations WHERE id = $1 AND worker_id = $2 AND locked_at IS NULL AND ",
+            $like,
+            ")"
+        )
+    };
+}
+
 /// The claim on one migration.
 #[derive(Debug, Clone)]
 pub struct Held {
@@ -89,6 +100,28 @@ impl Held {
         }
         let done = query.execute(session).await.map_err(|e| work.trouble(&e))?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether the row stands as this end leaves it, still in our name: what an answer that was lost had to say.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn has_ended(
+        &self,
+        work: &PostgresWork,
+        session: &mut PgConnection,
+        end: &End,
+    ) -> Result<bool, Trouble> {
+        let sql = match end {
+            End::Finished => ended!("finished_at IS NOT NULL"),
+            End::Failed(_) => ended!("finished_at IS NULL AND failed_at IS NOT NULL AND failed_reason = $3"),
+            End::Released => ended!("finished_at IS NULL AND failed_at IS NULL"),
+        };
+        let mut query = sqlx::query_scalar(sql).bind(&self.row.id).bind(&self.worker);
+        if let End::Failed(reason) = end {
+            query = query.bind(reason);
+        }
+        query.fetch_one(session).await.map_err(|e| work.trouble(&e))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::text::clean;
 
 /// The migration that must be over before anything is copied: it writes the costs that are then copied. It is the
 /// worker's alone: it prices every observation with Langfuse's model tables and tokenizers.
-pub const COST: &str = "20241024_1216_add_generations_cost_backfill";
+pub use crate::domain::backfill::COST;
 
 /// What a migration does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

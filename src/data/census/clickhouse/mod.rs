@@ -155,9 +155,10 @@ async fn take_in(
     change: &Change,
     side: &mut Side,
 ) -> Result<Option<i64>, Trouble> {
-    let on = match change {
+    let all: u64 = active.iter().map(|a| a.rows).sum();
+    let (on, rows) = match change {
         Change::None => return Ok(None),
-        Change::Rewritten => Where::default(),
+        Change::Rewritten => (Where::default(), all),
         Change::Grown(names, fresh) => {
             let unsure = book.partitions.get(id).map_or(-1, |p| p.unsure);
             let new: Vec<&Active> = active.iter().filter(|a| names.contains(&a.name)).collect();
@@ -166,10 +167,15 @@ async fn take_in(
             if *fresh && sure && few(server, spec, book, id, &new, newest, side).await? {
                 return Ok(Some(newest));
             }
-            touched(server, spec, id, names, side).await?
+            let on = touched(server, spec, id, names, side).await?;
+            let came: u64 = new.iter().map(|a| a.rows).sum();
+            let is_named = on != Where::default();
+            let here = book.partitions.get(id).filter(|_| is_named);
+            // A new part may hold old rows, too.
+            let rows = here.map_or(all, |here| all.min(known_rows(here, &on) + came));
+            (on, rows)
         }
     };
-    let rows = active.iter().map(|a| a.rows).sum();
     book.unsearched += partition(server, spec, book, id, on, rows, side).await?;
     Ok(None)
 }
@@ -217,7 +223,14 @@ async fn few(
     Ok(true)
 }
 
-/// Counts units of one partition; gives the number of rows that may have come or gone in them.
+/// Rows of the units that are named, as many as there were when they were counted.
+fn known_rows(here: &Partition, on: &Where) -> u64 {
+    let days = on.projects.iter().filter_map(|project| here.units.get(project));
+    days.flat_map(|units| on.days.iter().filter_map(|day| units.get(day))).map(|unit| unit.raw).sum()
+}
+
+/// Counts units of one partition, which hold so many rows at most; gives the number of rows that may have come or gone
+/// in them.
 async fn partition(
     server: Server<'_>,
     spec: &Spec,
@@ -228,7 +241,7 @@ async fn partition(
     side: &mut Side,
 ) -> Result<u64, Trouble> {
     let all = on == Where::default();
-    let slices = if all { rows.div_ceil(SLICE).max(1) } else { 1 };
+    let slices = rows.div_ceil(SLICE).max(1);
     let mut found: BTreeMap<(String, u16), Unit> = BTreeMap::new();
     for slice in 0..slices {
         let on = Where { partition: Some(id.to_owned()), slice: Some((slice, slices)), ..on.clone() };
@@ -315,4 +328,26 @@ async fn whole(server: Server<'_>, spec: &Spec, book: &mut ChBook, side: &mut Si
         partition(server, spec, book, &row.partition, Where::default(), row.rows, side).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_as_long_as_they_were() {
+        let unit = |raw| Unit { raw, ..Unit::default() };
+        let mut here = Partition::default();
+        for (project, day, raw) in [("a", 1, 10), ("a", 2, 200), ("b", 1, 3_000), ("b", 2, 40_000)] {
+            here.units.entry(project.to_owned()).or_default().insert(day, unit(raw));
+        }
+        let on = |projects: &[&str], days: &[u16]| Where {
+            projects: projects.iter().map(|&p| p.to_owned()).collect(),
+            days: days.to_vec(),
+            ..Where::default()
+        };
+        assert_eq!(known_rows(&here, &on(&["a"], &[2])), 200);
+        assert_eq!(known_rows(&here, &on(&["a", "b"], &[1])), 3_010);
+        assert_eq!(known_rows(&here, &on(&["c"], &[1, 2])), 0, "a unit that was not there");
+    }
 }

@@ -333,14 +333,23 @@ impl Poll {
         Ok(rows)
     }
 
+    /// What a run item is joined with may come and go without a trace in the statistics of its own table.
     const fn sum(&self, value: u64) -> Count {
-        Count { value, estimate: self.worn || !self.proven }
+        let is_joined = matches!(self.table, Table::DatasetRunItems);
+        Count { value, estimate: self.worn || !self.proven || is_joined }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_joined_is_never_proven() {
+        let sum = |table| Poll { proven: true, ..Poll::new(table, PgBook::default()) }.sum(7);
+        assert_eq!(sum(Table::Scores), Count::exact(7));
+        assert_eq!(sum(Table::DatasetRunItems), Count::about(7));
+    }
 
     #[test]
     fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
