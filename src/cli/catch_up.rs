@@ -19,10 +19,10 @@ use crate::actuators::journal::Step;
 use crate::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
 use crate::config::Config;
 use crate::data::catch_up::{self, Class, Found, Options, Watch};
-use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 use crate::domain::text::clean;
 use crate::domain::units::grouped;
+use crate::domain::{Kind, Trouble};
 use crate::runtime::Clock;
 use crate::runtime::signals::cancelled_at_the_end;
 use crate::sources::ledger::{self, Ledger};
@@ -155,10 +155,12 @@ impl Desk {
 
     /// Everything up to the look is covered now: rows after it are the stranded ones.
     fn remember(&self, table: Table, found: &Found) {
-        let whole = self.yes && found.left_to_backfill.is_none() && found.rejected_count == 0;
+        // What cannot be converted is listed, and no further run would copy it.
+        let whole = self.yes && found.left_to_backfill.is_none();
         if let (true, Ok(until)) = (whole, Timestamp::from_millisecond(found.until)) {
+            let left = found.total().saturating_sub(found.written);
             self.ledger.note_t0(table, until);
-            self.ledger.note_changed(table, ledger::Found { rows: 0, estimate: false, at: found.until });
+            self.ledger.note_changed(table, ledger::Found { rows: left, estimate: false, at: found.until });
         }
     }
 
@@ -173,6 +175,11 @@ impl Desk {
                 found = &mut work => {
                     line.clear();
                     return found;
+                }
+                // A dry run leaves nothing behind.
+                () = self.stop.cancelled(), if !self.yes => {
+                    line.clear();
+                    return Err(Trouble::new(Kind::Timeout, "catch-up", "interrupted; nothing was written"));
                 }
                 () = tokio::time::sleep(TICK) => {
                     let p = watch.read();

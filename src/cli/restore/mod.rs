@@ -89,10 +89,11 @@ async fn rows(clock: Clock, config: &Config, stores: &Stores, args: &RestoreArgs
     if !report.unmet.is_empty() && report.unmet.iter().all(|u| u.only_a_view) {
         print::err("the views hold no data: `cutover restore --views --yes` makes them again");
     }
-    if report.stopped && args.yes {
-        print::err("what was committed stays; the same command writes the rest");
+    let exit = ended.map(|()| verdict(&report, args.yes)).map_err(|trouble| failed(&trouble));
+    if let Some(rest) = words::rest(&report, exit.is_err()) {
+        print::err(rest);
     }
-    ended.map(|()| verdict(&report, args.yes)).map_err(|trouble| failed(&trouble))
+    exit
 }
 
 /// How the journal says it ended.

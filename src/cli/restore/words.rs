@@ -59,16 +59,24 @@ pub(super) fn text(report: &Report, args: &RestoreArgs) -> String {
             args.table.map(|t| format!(" --table {}", t.name())).unwrap_or_default(),
             args.project.as_ref().map(|p| format!(" --project {p}")).unwrap_or_default()
         );
+        // Views hold no data: rows were counted without them, and are not written without them.
+        let first = if report.unmet.is_empty() { "" } else { "`cutover restore --views --yes` first; then " };
         put(
             &mut out,
             format_args!(
-                "\nnothing was written; `cutover restore{scope} --yes` writes {} rows in ~{}",
+                "\nnothing was written; {first}`cutover restore{scope} --yes` writes {} rows in ~{}",
                 grouped(report.rows()),
                 time(seconds)
             ),
         );
     }
     out.trim_start_matches('\n').to_owned()
+}
+
+/// What becomes of the rows of a run that did not come to its end.
+pub(super) fn rest(report: &Report, failed: bool) -> Option<&'static str> {
+    let early = report.stopped || (failed && report.rows() > 0);
+    (report.written && early).then_some("what was committed stays; the same command writes the rest")
 }
 
 fn details(out: &mut String, table: &TableReport) {
@@ -109,4 +117,42 @@ fn examples(named: &Named) -> String {
 
 fn time(seconds: f64) -> String {
     span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::restore::Unmet;
+    use crate::domain::backfill::Table;
+
+    fn report(rows: u64) -> Report {
+        let mut table = TableReport::new(Table::Traces);
+        table.inserts.count = rows;
+        Report { tables: vec![table], ..Report::default() }
+    }
+
+    #[test]
+    fn views_are_made_before_rows_are_promised() {
+        let args = RestoreArgs { yes: false, json: false, table: None, project: None, views: false };
+        let counted = Report { estimate_seconds: Some(9.0), ..report(7) };
+        assert!(
+            text(&counted, &args)
+                .ends_with("nothing was written; `cutover restore --yes` writes 7 rows in ~9s")
+        );
+        let view =
+            Unmet { what: "view traces_view", gone_since: "v3.29.1", then: "v2 fails", only_a_view: true };
+        let told = text(&Report { unmet: vec![view], ..counted }, &args);
+        let both = "nothing was written; `cutover restore --views --yes` first; then `cutover restore --yes` writes 7 rows";
+        assert!(told.contains(both), "{told}");
+    }
+
+    #[test]
+    fn what_was_committed_is_said_to_stay_however_the_run_ended() {
+        let wrote = |rows| Report { written: true, ..report(rows) };
+        assert!(rest(&wrote(7), true).is_some());
+        assert!(rest(&Report { stopped: true, ..wrote(0) }, false).is_some());
+        assert_eq!(rest(&wrote(0), true), None, "nothing was written");
+        assert_eq!(rest(&wrote(7), false), None, "it came to its end");
+        assert_eq!(rest(&report(7), true), None, "a dry run");
+    }
 }

@@ -1,12 +1,14 @@
 //! Candidates read whole on both sides, judged, and written where they are not as they should be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
 
 use super::merge::{Verdict, judge, millis};
+use super::run::goes_on;
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::insert;
@@ -29,6 +31,7 @@ pub(super) struct Mender<'a> {
     pub(super) write: bool,
     /// Langfuse notes what it deletes.
     pub(super) notes: bool,
+    pub(super) stop: &'a CancellationToken,
 }
 
 /// What is not known of rows that v3 has: see [`rows::Winner`].
@@ -54,6 +57,7 @@ impl Mender<'_> {
     ) -> Result<(), Trouble> {
         let ids: Vec<&str> = candidates.iter().map(|key| key.id.as_str()).collect();
         for page in pages(self.pg, session, self.ch, self.mapping, &ids, PAGE).await? {
+            goes_on(self.stop)?;
             self.page(session, &candidates[page], found).await?;
         }
         Ok(())
@@ -83,6 +87,7 @@ impl Mender<'_> {
         } else {
             Notes::default()
         };
+        let days = self.days(v2.iter().chain(there.values())).await?;
         for row in v2 {
             let here = there.get(&row.key);
             // What v3 has heard of it since is all that it shall show.
@@ -93,13 +98,13 @@ impl Mender<'_> {
             }
             let more = places.get(&row.key).is_some_and(|places| *places > 1);
             let Some(row) = self.one(&row, here, more, found) else { continue };
-            let elsewhere = more || here.is_some_and(|here| !same_place(self.mapping, here, &row));
+            let elsewhere = more || here.is_some_and(|here| !days.are_one_place(self.mapping, here, &row));
             if elsewhere { moved.push(row) } else { meant.push(row) }
         }
         if !self.write {
             return Ok(());
         }
-        let gone = self.leave_other_places(&mut moved).await?;
+        let gone = self.leave_other_places(&mut moved, &there).await?;
         meant.append(&mut moved);
         self.send(&meant, &rest, found).await?;
         // ClickHouse keeps what it has of an insert that was cut, partition by partition: an older place goes only when
@@ -128,19 +133,44 @@ impl Mender<'_> {
         Some(row)
     }
 
-    /// Deletions of the places that are not meant; the rows that are meant become newer than all of them.
-    async fn leave_other_places(&self, meant: &mut [Row]) -> Result<Vec<Row>, Trouble> {
+    /// Deletions of the places that are not meant; the rows that are meant become newer than all of them. Those that v3
+    /// wrote since they were judged are left for the next run: what it said is not in ours, and would go with its place.
+    async fn leave_other_places(
+        &self,
+        meant: &mut Vec<Row>,
+        judged: &HashMap<Key, Row>,
+    ) -> Result<Vec<Row>, Trouble> {
         let ids: Vec<&str> = meant.iter().map(|row| row.key.id.as_str()).collect();
         let mut all: HashMap<Key, Vec<Row>> = HashMap::new();
         for row in rows::every_place(self.ch, self.mapping, &ids).await? {
             all.entry(row.key.clone()).or_default().push(row);
         }
+        let days = self.days(meant.iter().chain(all.values().flatten())).await?;
         let mut gone = vec![];
-        for row in meant {
-            let others = all.remove(&row.key).unwrap_or_default();
-            gone.extend(leave(self.mapping, row, others));
-        }
+        meant.retain_mut(|row| {
+            let places = all.remove(&row.key).unwrap_or_default();
+            let unchanged = !written_since(self.mapping, judged.get(&row.key), &places);
+            if unchanged {
+                gone.extend(leave(self.mapping, &days, row, places));
+            }
+            unchanged
+        });
         Ok(gone)
+    }
+
+    /// The days of rows as ClickHouse sorts them: those of its own time zone.
+    async fn days(&self, rows: impl Iterator<Item = &Row> + Send) -> Result<Days, Trouble> {
+        let times: BTreeSet<i64> =
+            rows.map(|row| millis(self.mapping, row, self.mapping.spec.time)).collect();
+        let mut days = HashMap::with_capacity(times.len());
+        for times in times.into_iter().collect::<Vec<_>>().chunks(PAGE) {
+            let statement = "SELECT at, toUInt16(toDate(fromUnixTimestamp64Milli(at))) AS day \
+                             FROM (SELECT arrayJoin(CAST(? AS Array(Int64))) AS at)";
+            let query = self.ch.query(statement).bind(times);
+            let found = query.fetch_all::<(i64, u16)>().await.map_err(|e| self.ch.trouble(&e))?;
+            days.extend(found);
+        }
+        Ok(Days(days))
     }
 
     /// In how many places each id lives.
@@ -185,12 +215,32 @@ impl Mender<'_> {
     }
 }
 
+/// Days by time.
+#[derive(Debug)]
+struct Days(HashMap<i64, u16>);
+
+impl Days {
+    /// Whether ClickHouse would merge the two: the same day and the same sorting columns.
+    fn are_one_place(&self, mapping: &Mapping, a: &Row, b: &Row) -> bool {
+        let day = |row: &Row| self.0.get(&millis(mapping, row, mapping.spec.time));
+        let has_day = mapping.spec.time != "created_at";
+        (!has_day || day(a) == day(b))
+            && mapping.spec.sorted_by.iter().all(|c| a.get(mapping, c) == b.get(mapping, c))
+    }
+}
+
+/// Whether one of these places has a newer version than the row that was judged.
+fn written_since(mapping: &Mapping, judged: Option<&Row>, places: &[Row]) -> bool {
+    let version = |row: &Row| millis(mapping, row, "event_ts");
+    places.iter().map(version).max() > judged.map(version)
+}
+
 /// ClickHouse keeps rows of one id apart when their sorting keys differ: those that are not meant are to be deleted, and
 /// the one that is meant becomes newer than all of them.
-fn leave(mapping: &Mapping, meant: &mut Row, all: Vec<Row>) -> Vec<Row> {
+fn leave(mapping: &Mapping, days: &Days, meant: &mut Row, all: Vec<Row>) -> Vec<Row> {
     let mut newest = millis(mapping, meant, "event_ts");
     let mut gone = vec![];
-    for mut other in all.into_iter().filter(|other| !same_place(mapping, other, meant)) {
+    for mut other in all.into_iter().filter(|other| !days.are_one_place(mapping, other, meant)) {
         let version = millis(mapping, &other, "event_ts") + 1;
         newest = newest.max(version);
         set(mapping, &mut other, "is_deleted", Cell::Int(1));
@@ -205,15 +255,6 @@ fn set(mapping: &Mapping, row: &mut Row, column: &str, cell: Cell) {
     if let Some(at) = mapping.columns.iter().position(|m| m.column.ch == column) {
         row.cells[at] = cell;
     }
-}
-
-/// Whether ClickHouse would merge the two: the same day and the same sorting columns.
-fn same_place(mapping: &Mapping, a: &Row, b: &Row) -> bool {
-    const DAY: i64 = 86_400_000;
-    let day = |row: &Row| millis(mapping, row, mapping.spec.time).div_euclid(DAY);
-    let has_day = mapping.spec.time != "created_at";
-    (!has_day || day(a) == day(b))
-        && mapping.spec.sorted_by.iter().all(|c| a.get(mapping, c) == b.get(mapping, c))
 }
 
 #[cfg(test)]
@@ -237,7 +278,12 @@ mod tests {
             row
         };
         let mut meant = row(3, 50);
-        let gone = leave(&mapping, &mut meant, vec![row(3, 40), row(2, 90), row(1, 10)]);
+        let days = Days((1..4).map(|day| (i64::from(day) * 86_400_000, day)).collect());
+        let places = [row(3, 40), row(2, 90), row(1, 10)];
+        assert!(written_since(&mapping, Some(&row(3, 50)), &places), "at 90, after it was judged");
+        assert!(written_since(&mapping, None, &places) && !written_since(&mapping, None, &[]));
+        assert!(!written_since(&mapping, Some(&row(2, 90)), &places));
+        let gone = leave(&mapping, &days, &mut meant, places.to_vec());
         let told: Vec<_> = gone.iter().map(|r| millis(&mapping, r, "event_ts")).collect();
         assert_eq!(told, [91, 11], "its own place stays");
         assert!(gone.iter().all(|r| *r.get(&mapping, "is_deleted") == Cell::Int(1)));

@@ -39,7 +39,7 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
             // v2 wrote the same again. As long as the copy does not say so, it looks like an old one.
             columns.push("updated_at");
         }
-        return Verdict::Refresh(versioned(mapping, v2.clone(), v3), columns);
+        return Verdict::Refresh(refreshed(mapping, v2, v3), columns);
     }
     let merged = merge(mapping, v2, v3, newer);
     let columns = differing(mapping, &merged, v3);
@@ -63,6 +63,15 @@ fn versioned(mapping: &Mapping, mut row: Row, over: &Row) -> Row {
     let version = millis(mapping, over, "event_ts").max(millis(mapping, &row, "event_ts")) + 1;
     set_version(mapping, &mut row, version);
     row
+}
+
+/// A copy stays one. Where the client's clock was ahead of v2's, a millisecond more would make it v3's own: of two rows of
+/// one version the engine keeps the one that came last, as it does when a worker copies a row again.
+fn refreshed(mapping: &Mapping, v2: &Row, v3: &Row) -> Row {
+    let newer = versioned(mapping, v2.clone(), v3);
+    let mut alike = newer.clone();
+    set_version(mapping, &mut alike, millis(mapping, &newer, "event_ts") - 1);
+    if is_copy(mapping, &newer) || !is_copy(mapping, &alike) { newer } else { alike }
 }
 
 /// A client whose clock is ahead gives v3's rows times that are nearly their versions: with the `updated_at` of v2 such a

@@ -61,20 +61,14 @@ pub async fn table(
         .map_err(|e| pg.trouble(&e))?;
     let now = now(pg, &mut session).await?;
     let mapping = Live::read(&ch.ask, spec).await?.map(spec);
-    let strays = Strays::search(ch, spec).await?;
+    let strays = Strays::search(ch, spec, stop).await?;
     let window = Window { pg, ch, mapping: &mapping, above, strays };
     let notes = Noting::ask(pg, &mut session).await?.must(pg)?;
-    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, notes };
+    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, notes, stop };
     let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {
-        if stop.is_cancelled() {
-            return Err(Trouble::new(
-                Kind::Timeout,
-                "catch-up",
-                "interrupted; what was written stays, and is right",
-            ));
-        }
+        goes_on(stop)?;
         let range = range::next(pg, &mut session, spec, spec.time, 0, top, options.stretch).await?;
         let (candidates, looked_at) = window.candidates(&mut session, &range).await?;
         found.looked_at += looked_at;
@@ -83,6 +77,14 @@ pub async fn table(
         below = range.from;
     }
     Ok(Some(found))
+}
+
+/// Between two writes nothing is half done.
+pub(super) fn goes_on(stop: &CancellationToken) -> Result<(), Trouble> {
+    if !stop.is_cancelled() {
+        return Ok(());
+    }
+    Err(Trouble::new(Kind::Timeout, "catch-up", "interrupted; what was written stays, and is right"))
 }
 
 async fn now(pg: &PostgresWork, session: &mut PgConnection) -> Result<i64, Trouble> {

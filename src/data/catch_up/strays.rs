@@ -8,7 +8,9 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use ::clickhouse::Row;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
+use super::run::goes_on;
 use crate::clients::work::ClickhouseWork;
 use crate::data::rows::Key;
 use crate::data::tables::Spec;
@@ -34,14 +36,19 @@ impl Strays {
     /// Searches all of a table; each id is read once for every slice, so that the server's memory is bounded.
     ///
     /// # Errors
-    /// A statement fails.
-    pub(super) async fn search(ch: &ClickhouseWork, spec: &Spec) -> Result<Self, Trouble> {
+    /// A statement fails, or it is told to end.
+    pub(super) async fn search(
+        ch: &ClickhouseWork,
+        spec: &Spec,
+        stop: &CancellationToken,
+    ) -> Result<Self, Trouble> {
         let rows: u64 = ch.ask.one(ch.query(&format!("SELECT count() FROM {}", spec.ch))).await?;
         let slices = rows.div_ceil(SLICE).max(1);
         let mut strays = Self::default();
         let statement = statement(spec);
         let trouble = |e| ch.trouble(&e);
         for slice in 0..slices {
+            goes_on(stop)?;
             let query = ch.query(&statement).bind(slices).bind(slice);
             let mut cursor = query.fetch::<Stray>().map_err(trouble)?;
             while let Some(Stray { project_id, id }) = cursor.next().await.map_err(trouble)? {

@@ -47,10 +47,14 @@ impl Schema {
     /// # Errors
     /// The catalogue cannot be read.
     pub async fn read(work: &PostgresWork, session: &mut PgConnection) -> Result<Self, Trouble> {
-        Self::read_all(session).await.map_err(|e| work.trouble(&e))
+        Self::of(session).await.map_err(|e| work.trouble(&e))
     }
 
-    async fn read_all(session: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    /// The same on any session that may read.
+    ///
+    /// # Errors
+    /// The catalogue cannot be read.
+    pub async fn of(session: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let mut schema = Self::default();
         let columns = sqlx::query(
             "SELECT r.name AS relation, a.attname::text AS name, NOT a.attnotnull AS nullable, t.typname::text AS kind \

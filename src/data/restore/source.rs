@@ -105,9 +105,11 @@ pub(super) async fn page(
 ) -> Result<Vec<Written>, Trouble> {
     // Only traces have what v3's screens decide.
     let flags = match spec.table {
-        Table::Traces => {
-            ["argMax(public, event_ts)", "argMax(bookmarked, event_ts)", "argMax(tags, event_ts)"]
-        }
+        Table::Traces => [
+            "argMax(public, event_ts)",
+            "argMax(bookmarked, event_ts)",
+            "arrayFilter(tag -> isValidUTF8(tag), argMax(tags, event_ts))",
+        ],
         _ => ["false", "false", "[]::Array(String)"],
     };
     let [public, bookmarked, tags] = flags;

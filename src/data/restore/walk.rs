@@ -199,6 +199,9 @@ impl<'a> Walk<'a> {
     ) -> Result<bool, Trouble> {
         let key = |id: &str| Key { project: slice.project.clone(), id: id.to_owned() };
         self.report.looked_at += page.len() as u64;
+        if !self.goes_on(of, listen) {
+            return Ok(false);
+        }
         if self.gone.contains(&slice.project) {
             for written in page {
                 self.report.leave(&key(&written.id), Left::ProjectGone, "");
@@ -216,18 +219,22 @@ impl<'a> Walk<'a> {
         }
         for group in source::groups(self.sides.clickhouse, &self.mapping, slice, &wanted).await? {
             self.fetch(slice, group).await?;
-            let progress = Progress {
-                table: self.spec.table,
-                looked_at: self.report.looked_at,
-                of,
-                rows: self.report.rows(),
-                took: self.begun.elapsed(),
-            };
-            if !listen(&progress) {
+            if !self.goes_on(of, listen) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Tells how far it is; whether it may go on.
+    fn goes_on(&self, of: u64, listen: Listener<'_>) -> bool {
+        listen(&Progress {
+            table: self.spec.table,
+            looked_at: self.report.looked_at,
+            of,
+            rows: self.report.rows(),
+            took: self.begun.elapsed(),
+        })
     }
 
     /// The winning rows of a few ids, judged again by what they say.

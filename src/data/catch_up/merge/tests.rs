@@ -247,3 +247,22 @@ fn counts_of_nothing_are_no_hole() {
     assert_eq!(columns, ["level", "usage_details", "cost_details"]);
     assert_eq!(row.get(&map, "usage_details"), &counts(7));
 }
+
+/// The client's clock was ahead of v2's: a version of a millisecond more would be newer than v2's change.
+#[test]
+fn a_copy_whose_client_was_ahead_stays_a_copy() {
+    let map = mapping(Table::Traces);
+    let ahead =
+        [("timestamp", Cell::Millis(9_000)), ("event_ts", Cell::Millis(9_000)), ("public", Cell::Bool(true))];
+    let copy =
+        v2(&[&ahead[..2], &[("updated_at", Cell::Millis(1_500)), ("public", Cell::Bool(false))]].concat());
+    let Verdict::Refresh(row, columns) = judge(&map, &v2(&ahead), Some(&copy)) else {
+        panic!("not refreshed")
+    };
+    assert_eq!((columns, row.get(&map, "event_ts")), (vec!["public"], &Cell::Millis(9_000)));
+    // It is taken back in v2, and v3 does not say otherwise.
+    let back =
+        v2(&[&ahead[..2], &[("updated_at", Cell::Millis(2_500)), ("public", Cell::Bool(false))]].concat());
+    let Verdict::Refresh(row, _) = judge(&map, &back, Some(&row)) else { panic!("not refreshed again") };
+    assert_eq!(row.get(&map, "public"), &Cell::Bool(false));
+}
