@@ -28,7 +28,7 @@ pub const EXITS: [(Exit, u8, &str); 6] = [
     (Exit::Usage, 2, "a mistake in the command line or the configuration"),
     (Exit::Unreachable, 3, "something could not be reached"),
     (Exit::Refused, 4, "refused by a guard or by a server; nothing more was written"),
-    (Exit::Unknown, 75, "interrupted while the outcome of a write was not known"),
+    (Exit::Unknown, 75, "interrupted, or the outcome of a write is not known"),
 ];
 
 impl Exit {

@@ -77,20 +77,36 @@ fn json() -> impl Strategy<Value = String> {
     json_with(prop_oneof![9 => "-?(0|[1-9][0-9]{0,24})(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?", 1 => odd])
 }
 
-/// JSON whose numbers are spelled as JavaScript does, as all that Langfuse itself wrote: metadata of an object.
+/// Metadata as applications write it through Langfuse, which spells numbers as JavaScript does: what a key holds, it holds
+/// in every row.
 pub fn of_javascript() -> impl Strategy<Value = String> {
     let whole = any::<i32>().prop_map(|n| n.to_string());
     let part =
         (1e-6..1e15_f64, any::<bool>()).prop_map(|(n, minus)| (if minus { -n } else { n }).to_string());
     let odd = prop::sample::select(vec!["1e-7", "-1.25e-9", "1e+21", "2.5e+25"]).prop_map(str::to_owned);
-    let value = json_with(prop_oneof![whole, part, odd]);
-    prop::collection::vec((text(), value), 0..6).prop_map(|entries| {
-        // Of equal keys the last counts.
-        let entries: std::collections::BTreeMap<_, _> = entries.into_iter().collect();
-        let entries: Vec<_> =
-            entries.into_iter().map(|(key, value)| format!("{}:{value}", Value::from(key))).collect();
-        format!("{{{}}}", entries.join(","))
-    })
+    let number = prop_oneof![whole, part, odd].boxed();
+    let document = json_with(number.clone())
+        .prop_map(|json| if json.starts_with(['{', '[']) { json } else { format!("[{json}]") })
+        .boxed();
+    let quoted = |text: String| Value::from(text).to_string();
+    let words = text().prop_filter("not empty", |text| !text.is_empty()).boxed();
+    let kinds: Vec<(&str, BoxedStrategy<String>)> = vec![
+        ("n", number.clone()),
+        ("doc", document.clone()),
+        ("flag", flag().boxed()),
+        ("text", words.clone().prop_map(quoted).boxed()),
+        ("digits of a text", number.prop_map(quoted).boxed()),
+        ("json of a \"text\"", document.prop_map(quoted).boxed()),
+        ("null", prop_oneof![Just("null".to_owned()), words.prop_map(quoted)].boxed()),
+        ("empty", prop_oneof![Just("\"\"".to_owned()), "[a-z]{1,5}".prop_map(quoted)].boxed()),
+    ];
+    let kinds = kinds.into_iter().map(|(key, values)| {
+        let entry = move |value| format!("{}:{value}", Value::from(key));
+        prop::option::weighted(0.6, values.prop_map(entry))
+    });
+    kinds
+        .collect::<Vec<_>>()
+        .prop_map(|entries| format!("{{{}}}", entries.into_iter().flatten().collect::<Vec<_>>().join(",")))
 }
 
 fn json_with(numbers: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 
 use self::shown::Shown;
 use super::args::{Rows, table};
@@ -20,9 +21,9 @@ use super::exit::Exit;
 use super::print;
 use super::progress::Line;
 use super::stores::{Stores, failed, known_project};
-use crate::clients::work::{Access, Purpose};
+use crate::clients::work::{Access, ClickhouseWork, Purpose};
 use crate::config::Config;
-use crate::data::tables::Tier;
+use crate::data::tables::{Live, Tier, spec};
 use crate::data::verify::{Against, Finding, Options, Progress, Range, Report, Verify};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -113,13 +114,26 @@ pub enum Complete {
 }
 
 impl VerifyArgs {
-    fn options(&self, stores: &Stores) -> Options {
+    /// What is asked for, or all that moves: run items where this v3 has a table for them. They do not go back.
+    async fn tables(&self, clickhouse: &ClickhouseWork) -> Result<Vec<Table>, Trouble> {
+        if let Some(table) = self.table {
+            return Ok(vec![table]);
+        }
+        let mut tables = Table::BACKFILLED.to_vec();
+        let items = Table::DatasetRunItems;
+        if self.against == Complete::V3 && Live::is_there(&clickhouse.ask, spec(items)).await? {
+            tables.push(items);
+        }
+        Ok(tables)
+    }
+
+    fn options(&self, stores: &Stores, tables: Vec<Table>) -> Options {
         let day = |date: Date, more: i64| {
             let start = date.to_zoned(TimeZone::UTC).map_or(0, |at| at.timestamp().as_millisecond());
             start + more * crate::data::verify::range::DAY
         };
         Options {
-            tables: self.table.map_or_else(|| Table::BACKFILLED.to_vec(), |table| vec![table]),
+            tables,
             tier: match self.columns {
                 Columns::Key => Tier::Key,
                 Columns::Scalar => Tier::Scalar,
@@ -178,21 +192,23 @@ async fn compared(clock: Clock, config: &Config, args: &VerifyArgs) -> Result<Ex
         }
         shown.take(finding);
     };
-    let now = move || clock.now();
+    let (now, stop) = (move || clock.now(), CancellationToken::new());
+    let tables = args.tables(&clickhouse).await.map_err(|trouble| failed(&trouble))?;
     let mut verify = Verify {
         postgres,
         clickhouse,
-        options: args.options(&stores),
+        options: args.options(&stores, tables),
         now: &now,
         progress: &progress,
         found: &mut found,
+        stop: stop.clone(),
     };
     if args.explain {
         let plans = verify.explain().await.map_err(|trouble| failed(&trouble))?;
         print::out(if args.json { pretty(&plans) } else { text::plans(&plans) });
         return Ok(Exit::Fine);
     }
-    let answer = watched(clock, &progress, verify.run()).await;
+    let answer = watched(clock, &progress, &stop, verify.run()).await;
     if let (Some(error), Some(path)) = (failed_to_write, &args.csv) {
         print::err(format!("{}: {error}; the file is not complete", path.display()));
         return Err(Exit::Usage);
@@ -211,6 +227,7 @@ fn pretty(value: &impl serde::Serialize) -> String {
 async fn watched(
     clock: Clock,
     progress: &Progress,
+    stop: &CancellationToken,
     work: impl Future<Output = Result<Report, Trouble>>,
 ) -> Result<Result<Report, Trouble>, Exit> {
     let mut line = Line::new(clock.now().mono);
@@ -228,12 +245,18 @@ async fn watched(
         tokio::select! {
             answer = &mut work => {
                 line.clear();
+                if answer.is_err() && stop.is_cancelled() {
+                    print::err("ended; what was found wrong is kept, and the next run reads what was not finished");
+                    return Err(Exit::Unknown);
+                }
                 return Ok(answer);
             }
+            // Asked twice, it does not wait for itself.
             () = asked => {
-                line.clear();
-                print::err("ended; what was finished is remembered, and the next run goes on from there");
-                return Err(Exit::Unknown);
+                if stop.is_cancelled() {
+                    return Err(Exit::Unknown);
+                }
+                stop.cancel();
             }
             _ = tick.tick() => line.tell(clock.now().mono, &progress.words(clock.now().mono, begun)),
         }

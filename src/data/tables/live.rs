@@ -52,6 +52,16 @@ struct Described {
 }
 
 impl Live {
+    /// Whether the server has the table at all.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn is_there(ch: &Clickhouse, spec: &Spec) -> Result<bool, Trouble> {
+        let query =
+            ch.query("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = ?");
+        Ok(ch.one::<u64>(query.bind(spec.ch)).await? > 0)
+    }
+
     /// Reads a table's columns.
     ///
     /// # Errors

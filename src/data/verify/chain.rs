@@ -4,8 +4,10 @@
 //! still one row there. Each column's hash is the seed of the next; a salt of its own keeps columns apart where a
 //! function of PostgreSQL gives its seed back (zero, an empty container).
 
+use std::sync::Arc;
+
 use super::json_hash::{hash_null, hash_text};
-use super::json_text;
+use super::json_text::{self, Kinds};
 use super::lookup3::{hash_array, hashfloat8, hashint4, hashint8, hashtext};
 use crate::data::cell::rowbinary::{self, RowError, eight, read_length, take, take_bytes};
 use crate::data::cell::{ChType, SCALE};
@@ -35,6 +37,8 @@ struct Step {
 #[derive(Debug, Clone)]
 pub struct Chain {
     steps: Vec<Step>,
+    /// What the values of metadata are.
+    kinds: Arc<Kinds>,
 }
 
 /// What the chain read of a row on its way.
@@ -67,14 +71,25 @@ impl Chain {
         for (at, step) in steps.iter_mut().enumerate() {
             step.salt = at as u64 + 1;
         }
-        Self { steps }
+        Self { steps, kinds: Arc::default() }
+    }
+
+    /// The column of PostgreSQL whose entries are learned, where the chain has it.
+    pub fn metadata(&self) -> Option<&'static str> {
+        self.steps.iter().find(|s| s.rule == Rule::Metadata).and_then(|s| s.pg.first()).copied()
+    }
+
+    /// With what was learned of metadata.
+    #[must_use]
+    pub fn knowing(self, kinds: Kinds) -> Self {
+        Self { kinds: Arc::new(kinds), ..self }
     }
 
     /// The same without the columns for which PostgreSQL and the copy may honestly differ: what the self test reads.
     #[must_use]
     pub fn exact(&self) -> Self {
         let soft = |rule| matches!(rule, Rule::Json | Rule::Metadata | Rule::Cost | Rule::Costs);
-        Self { steps: self.steps.iter().filter(|s| !soft(s.rule)).cloned().collect() }
+        Self { steps: self.steps.iter().filter(|s| !soft(s.rule)).cloned().collect(), ..self.clone() }
     }
 
     /// Names of the columns, in the order of the chain.
@@ -118,7 +133,7 @@ impl Chain {
         let mut row = Hashed { id: &[], project: &[], hash: 0 };
         for step in &self.steps {
             let before = *from;
-            row.hash = step.hash(from, row.hash ^ step.salt)?;
+            row.hash = step.hash(from, row.hash ^ step.salt, &self.kinds)?;
             match step.name {
                 "id" => row.id = take_bytes(&mut &*before)?,
                 "project_id" => row.project = take_bytes(&mut &*before)?,
@@ -142,7 +157,10 @@ impl Step {
             }
             Rule::Bool => format!("hashint4extended(coalesce({x}, false)::int, {seed})"),
             Rule::Tags => format!("hash_array_extended(coalesce({x}, '{{}}') COLLATE \"C\", {seed})"),
-            Rule::Json => format!("jsonb_hash_extended({}, {seed})", truthy(x)),
+            // Lists of nothing but empty lists forget the seed, too, and with it every column before.
+            Rule::Json => {
+                format!("hashint8extended(jsonb_hash_extended({}, {}), {seed})", truthy(x), self.salt)
+            }
             Rule::Metadata => format!("hashtextextended({}, {seed})", json_text::sql(x)),
             Rule::Counts => self.pg.iter().fold(seed.to_owned(), |seed, x| {
                 format!("hashint8extended(greatest(coalesce({x}, 0), 0)::bigint, {seed})")
@@ -161,7 +179,7 @@ impl Step {
     }
 
     /// The column's hash of what ClickHouse stores, with this seed.
-    fn hash(&self, from: &mut &[u8], seed: u64) -> Result<u64, RowError> {
+    fn hash(&self, from: &mut &[u8], seed: u64, kinds: &Kinds) -> Result<u64, RowError> {
         let is_null = self.kind.is_nullable() && take(from, 1)?[0] != 0;
         Ok(match self.rule {
             Rule::Time if is_null => hashint8(i64::MIN, seed),
@@ -175,12 +193,12 @@ impl Step {
                 let items: Vec<_> = (0..count).map(|_| take_bytes(from)).collect::<Result<_, _>>()?;
                 hash_array(items.into_iter(), seed)
             }
-            Rule::Json if is_null => hash_null(seed),
-            Rule::Json => hash_text(take_bytes(from)?, seed),
+            Rule::Json if is_null => hashint8(hash_null(self.salt) as i64, seed),
+            Rule::Json => hashint8(hash_text(take_bytes(from)?, self.salt) as i64, seed),
             Rule::Metadata => {
                 let count = read_length(from)?;
                 let entries = (0..count).map(|_| Ok((take_bytes(from)?, take_bytes(from)?)));
-                json_text::hash_map(entries.collect::<Result<_, RowError>>()?, seed)
+                kinds.hash(entries.collect::<Result<_, RowError>>()?, seed)
             }
             Rule::Counts => parts(from, 0, i64::from_le_bytes, seed, hashint8)?,
             Rule::Costs => parts(from, 1.0, |bytes| amount(i64::from_le_bytes(bytes)), seed, hashfloat8)?,

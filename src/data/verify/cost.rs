@@ -6,7 +6,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 
-use super::finding::table_name;
+use super::finding::{Against, table_name};
 use super::ids;
 use super::pace::Patience;
 use super::postgres::V2;
@@ -154,10 +154,11 @@ impl Size {
         Ok(())
     }
 
-    /// The way that reads least.
-    pub fn strategy(&self, tier: Tier, range: &Range) -> Strategy {
+    /// The way that reads least. Ids name what v3 lacks, and only count what v2 lacks of v3's own.
+    pub fn strategy(&self, tier: Tier, against: Against, range: &Range) -> Strategy {
         let rows = self.v2_rows.max(self.v3_rows);
         if tier == Tier::Key
+            && against == Against::V3
             && !self.guessed
             && rows <= ids::MOST
             && self.visible >= VISIBLE
@@ -214,13 +215,18 @@ pub struct Plan {
 /// What a comparison of ids does not see.
 const ONLY_IDS: &str = "ids alone do not say whose: a row that v3 has under another project counts as there";
 /// What PostgreSQL's own hash of JSON does not see.
-const ONLY_HASHED: &str =
-    "PostgreSQL's hash of JSON does not see the sign of a number, nor an empty object beside an empty list";
+const ONLY_HASHED: &str = "PostgreSQL's hash of input and output does not see the sign of a number, nor where a nested list or object ends";
 
 impl Size {
     /// What a comparison of these columns would read.
-    pub fn plan(&self, table: Table, tier: Tier, range: &Range, columns: &[&str]) -> Plan {
-        let strategy = self.strategy(tier, range);
+    pub fn plan(
+        &self,
+        table: Table,
+        (tier, against): (Tier, Against),
+        range: &Range,
+        columns: &[&str],
+    ) -> Plan {
+        let strategy = self.strategy(tier, against, range);
         let (v2_megabytes, v3_megabytes) = self.megabytes(strategy, columns);
         let why = match strategy {
             Strategy::Ids => format!(
@@ -275,18 +281,18 @@ mod tests {
     fn few_rows_of_a_vacuumed_table_are_compared_by_their_ids() {
         let mut size = Size { v2_rows: 1_000_000, visible: 1.0, ..Size::default() };
         let all = Range::default();
-        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Ids);
-        assert_eq!(size.strategy(Tier::Scalar, &all), Strategy::Buckets);
+        assert_eq!(size.strategy(Tier::Key, Against::V3, &all), Strategy::Ids);
+        assert_eq!(size.strategy(Tier::Scalar, Against::V3, &all), Strategy::Buckets);
         size.guessed = true;
         assert_eq!(
-            size.strategy(Tier::Key, &all),
+            size.strategy(Tier::Key, Against::V3, &all),
             Strategy::Buckets,
             "what nobody counted may be any number"
         );
         size.guessed = false;
         size.visible = 0.1;
-        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Buckets);
+        assert_eq!(size.strategy(Tier::Key, Against::V3, &all), Strategy::Buckets);
         size.v3_rows = 50_000_000;
-        assert_eq!(size.strategy(Tier::Key, &all), Strategy::Months);
+        assert_eq!(size.strategy(Tier::Key, Against::V3, &all), Strategy::Months);
     }
 }

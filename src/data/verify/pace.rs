@@ -38,7 +38,8 @@ impl Patience {
     /// # Errors
     /// The trouble itself, where waiting does not help or has lasted a minute.
     pub async fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        if trouble.kind != Kind::Unreachable || self.left.is_zero() {
+        let passes = matches!(trouble.kind, Kind::Unreachable | Kind::Throttled(_));
+        if !passes || self.left.is_zero() {
             return Err(trouble);
         }
         tracing::warn!(target: "verify", "asked again: {trouble}");

@@ -18,6 +18,8 @@ use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
 use crate::domain::{Kind, Trouble};
 
+/// Documents of a sample.
+const SAMPLE: f64 = 4000.0;
 /// How often a statement is tried that a replica cancels.
 const TRIES: u32 = 4;
 /// What a session of a comparison is set to: without sorts a grouping hashes, and does not spill. A statement of a
@@ -172,6 +174,34 @@ impl V2 {
             .await
         })
         .await
+    }
+
+    /// Texts of a JSON column from all over a table of about so many rows; large ones are left out.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn documents(
+        &self,
+        column: &str,
+        rows: u64,
+        mut each: impl FnMut(&str) + Send,
+    ) -> Result<(), Trouble> {
+        let table = self.from.split(' ').next().unwrap_or(self.from);
+        let share = (SAMPLE / rows.max(1) as f64 * 100.0).clamp(0.001, 100.0);
+        let sql = format!(
+            "SELECT {column}::text FROM {table} t TABLESAMPLE SYSTEM ({share:.3}) \
+             WHERE {column} IS NOT NULL AND pg_column_size({column}) < 1000 LIMIT {SAMPLE}",
+        );
+        let texts = self
+            .ask(async |session| {
+                let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql.clone()));
+                query.fetch_all(&mut *session).await.map_err(|e| self.work.trouble(&e))
+            })
+            .await?;
+        for text in &texts {
+            each(text);
+        }
+        Ok(())
     }
 
     /// Those of these ids that exist, with their projects.

@@ -13,7 +13,7 @@ use super::state::pair;
 use crate::clients::work::ClickhouseWork;
 use crate::data::census::postgres::sql::relation;
 use crate::data::tables::is_replicated;
-use crate::domain::Trouble;
+use crate::domain::{Kind, Trouble};
 
 /// Seconds of lag that are told.
 const LAG: i64 = 2;
@@ -46,6 +46,8 @@ pub struct Servers {
     pub pair: String,
     /// Milliseconds since 1970 up to which both servers have come; nothing where one of them does not say.
     pub up_to: Option<i64>,
+    /// PostgreSQL's clock when it was asked, in milliseconds: v2's times are held against it, whatever time it is here.
+    pub now: i64,
     /// Whether PostgreSQL is a replica.
     pub replica: bool,
     /// What the operator has to know.
@@ -57,7 +59,12 @@ pub struct Servers {
 /// # Errors
 /// It cannot be asked.
 pub async fn host(ch: &ClickhouseWork) -> Result<String, Trouble> {
-    ch.ask.one::<String>(ch.query("SELECT hostName()")).await
+    let asked = ch.ask.one::<String>(ch.query("SELECT hostName()")).await;
+    // Such a question costs nothing: a server that has no time for it is as good as away, and is asked again.
+    asked.map_err(|trouble| match trouble.kind {
+        Kind::Timeout => Trouble { kind: Kind::Unreachable, ..trouble },
+        _ => trouble,
+    })
 }
 
 /// Not every service that calls itself PostgreSQL has this function.
@@ -120,6 +127,7 @@ pub async fn look(v2: &V2, ch: &ClickhouseWork, pg_table: &str, ch_table: &str) 
         relation: format!("{} {relation} {} {uuid}", v2.work.object, ch.object()),
         pair: pair([&v2.work.object, &relation], [ch.object(), &uuid]),
         up_to: replayed.zip(state.as_deref().and_then(come)).map(|(v2, v3)| v2.min(v3)),
+        now,
         replica,
         notes,
     })

@@ -2,13 +2,17 @@
 //!
 //! One rule: what was finished is remembered at once, so that a run that is killed loses one range at most.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
+
+use tokio_util::sync::CancellationToken;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::{Plan, Size, Strategy};
 use super::doubt::{only, without};
 use super::finding::{Against, Finding};
+use super::json_text::Kinds;
 use super::options::{Options, Progress, Report, TableReport};
 use super::pace::{Pace, Patience};
 use super::postgres::V2;
@@ -24,7 +28,7 @@ use crate::data::deleted::Noting;
 use crate::data::tables::{Live, Spec, Tier, spec};
 use crate::domain::backfill::Table;
 use crate::domain::verified::{Depth, Verified};
-use crate::domain::{Now, Trouble};
+use crate::domain::{Kind, Now, Trouble};
 
 /// Both sides, what is asked for, and who listens.
 pub struct Verify<'a> {
@@ -40,6 +44,8 @@ pub struct Verify<'a> {
     pub progress: &'a Progress,
     /// Told of every difference.
     pub found: &'a mut (dyn FnMut(&Finding) + Send),
+    /// Ends the run; what was found wrong until then is kept.
+    pub stop: CancellationToken,
 }
 
 /// A table before it is read.
@@ -51,6 +57,8 @@ struct Prepared {
     size: Size,
     strategy: Strategy,
     servers: Servers,
+    /// Milliseconds by which the clock here is ahead of PostgreSQL's.
+    ahead: i64,
     noting: Noting,
 }
 
@@ -69,7 +77,8 @@ impl Verify<'_> {
             self.progress.tables.0.store(at + 1, Ordering::Relaxed);
             self.progress.say(format!("{}: looking at both sides", table.name()));
             self.progress.begin(0, (self.now)().mono);
-            let prepared = self.prepare(spec(table)).await?;
+            let prepared = self.stop.run_until_cancelled(self.prepare(spec(table))).await;
+            let prepared = prepared.unwrap_or_else(|| Err(interrupted()))?;
             let mut notes = prepared.servers.notes.clone();
             report.tables.push(self.table(prepared, &mut state, &mut notes).await?);
             for note in notes {
@@ -92,7 +101,12 @@ impl Verify<'_> {
             let mut prepared = self.prepare(spec(*table)).await?;
             prepared.size.weigh(&self.clickhouse, spec(*table).ch).await?;
             let columns: Vec<_> = prepared.chain.names().collect();
-            let mut plan = prepared.size.plan(*table, self.options.tier, &self.options.range, &columns);
+            let mut plan = prepared.size.plan(
+                *table,
+                (self.options.tier, self.options.against),
+                &self.options.range,
+                &columns,
+            );
             let known = state.known(&self.key(*table), &prepared.servers.relation);
             plan.remembered_days = known.filter(|_| !self.options.fresh).map_or(0, |k| k.days.len());
             let cut = prepared.strategy == Strategy::Months || self.options.load < 1.0;
@@ -117,14 +131,20 @@ impl Verify<'_> {
             Ok((size, replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?))
         };
         let ((size, mut servers), ()) = futures::try_join!(look, selftest::check(&v2, &mapping, &chain))?;
+        let ahead = (self.now)().wall.as_millisecond().saturating_sub(servers.now);
         if noting == Noting::Hidden {
             servers.notes.push(
                 "PostgreSQL's pending_deletions cannot be read: what users of v3 deleted looks missing; GRANT SELECT on it"
                     .into(),
             );
         }
-        let strategy = size.strategy(self.options.tier, &self.options.range);
-        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers, noting })
+        let mut kinds = Kinds::default();
+        if let Some(column) = chain.metadata() {
+            v2.documents(column, size.v2_rows, |text| kinds.learn(text)).await?;
+        }
+        let chain = chain.knowing(kinds);
+        let strategy = size.strategy(self.options.tier, self.options.against, &self.options.range);
+        Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers, ahead, noting })
     }
 
     /// Names what is remembered: results for other columns or projects say nothing.
@@ -145,7 +165,7 @@ impl Verify<'_> {
         let key = self.key(spec.table);
         let old = state.known(&key, &prepared.servers.relation).filter(|_| !fresh).cloned();
         let pace = Pace::new(self.options.load);
-        let (remembering, left) = self.known(&prepared, old, begun).await?;
+        let (remembering, left) = self.known(&prepared, old).await?;
         let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
@@ -162,6 +182,8 @@ impl Verify<'_> {
             months: prepared.size.months(),
             report,
             moving: vec![],
+            ahead: prepared.ahead,
+            told: HashSet::new(),
             remembering,
             notes: prepared.noting == Noting::Shown,
             host: prepared.servers.host.clone(),
@@ -173,7 +195,8 @@ impl Verify<'_> {
             found: &mut *self.found,
         };
         let remember = |known: &Known| state.remember(&key, known.clone());
-        let ended = running.ranges(&ranges, pace, remember, notes).await;
+        let work = self.stop.run_until_cancelled(running.ranges(&ranges, pace, remember, notes)).await;
+        let ended = work.unwrap_or_else(|| Err(interrupted()));
         let (mut report, pair) = (running.report, &prepared.servers.pair);
         let up_to = if running.mixed { None } else { prepared.servers.up_to };
         if let Err(trouble) = ended {
@@ -232,13 +255,12 @@ impl Verify<'_> {
         &self,
         at: &Prepared,
         old: Option<Known>,
-        begun: Now,
     ) -> Result<(Option<Remembering>, Vec<Range>), Trouble> {
         let range = &self.options.range;
         if !self.by_day(at.strategy) {
             return Ok((None, vec![range.clone()]));
         }
-        let begun = begun.wall.as_millisecond();
+        let begun = at.servers.now;
         let question = Question {
             v2: &at.v2,
             ch: &self.clickhouse,
@@ -277,6 +299,10 @@ impl Verify<'_> {
         };
         Ok(left.into_iter().flat_map(|range| range.cut(&edges)).collect())
     }
+}
+
+fn interrupted() -> Trouble {
+    Trouble::new(Kind::Refused, "verify", "it was told to end")
 }
 
 /// Rows of the days that are remembered and not read; days between two stretches are read with them.

@@ -44,6 +44,8 @@ async fn every_planted_difference_is_found_and_nothing_else() {
     assert_eq!(told["tables"][0]["v3_only"], 1, "{told:#}");
     let told = verify(&rehearsal, &["--table", "traces", "--against", "pg"]);
     assert_eq!(findings(&told)["v3-only"].0, "v3-only", "{told:#}");
+    let told = verify(&rehearsal, &["--table", "traces", "--against", "pg", "--columns", "key"]);
+    assert_eq!(findings(&told)["v3-only"].0, "v3-only", "{told:#}");
     a_part_of_the_table_is_compared(&rehearsal);
     files_and_texts_say_the_same(&rehearsal);
     // A database that does not answer is told, and nothing is made up.
@@ -109,7 +111,7 @@ fn fewer_columns_tell_less(rehearsal: &Rehearsal) {
         let wrong: Vec<_> =
             here.iter().filter(|h| !wanted.contains(&h.as_str()) && *h != "v3-only").collect();
         assert!(wrong.is_empty(), "{columns}: {wrong:?} {told:#}");
-        for id in ["cutover-canary-x", "missing-1", "missing-2", "extra", "refreshed", "deleted"] {
+        for id in ["cutover-canary-x", "missing-1", "missing-2", "extra", "early", "refreshed", "deleted"] {
             assert!(here.iter().any(|h| h == id), "{columns}: {id} {told:#}");
         }
     }
@@ -130,7 +132,7 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
     let output =
         rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("15 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
+    assert!(text.contains("16 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
     let lines = std::fs::read_to_string(&csv).unwrap();
     assert_eq!(lines.lines().count(), 1 + PLANTED.len(), "{lines}");
     assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");
@@ -139,7 +141,7 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
 }
 
 /// Id, what is wrong with it, and the columns that say so; sorted as findings are.
-const PLANTED: [(&str, &str, &[&str]); 19] = [
+const PLANTED: [(&str, &str, &[&str]); 20] = [
     ("deleted", "deleted", &[]),
     ("digits", "precision", &["input"]),
     ("extra", "extra", &[]),
@@ -154,6 +156,8 @@ const PLANTED: [(&str, &str, &[&str]); 19] = [
     ("over", "overwritten", &["name", "user_id", "metadata", "input", "output"]),
     // catch-up wrote it a second time, and v2 deleted it then.
     ("refreshed", "extra", &[]),
+    // Of an hour before 1970, in which v2 has nothing.
+    ("early", "extra", &[]),
     ("stale", "stale", &["name", "updated_at"]),
     ("tags", "changed", &["tags"]),
     ("twice", "moved", &["timestamp"]),
@@ -177,6 +181,12 @@ async fn plant(rehearsal: &Rehearsal) {
     )
     .await;
     sql(rehearsal, r#"UPDATE traces SET input = '{"n": 12345678901234567890}' WHERE id = 'digits'"#).await;
+    let early = "'1969-12-31 23:30:00'";
+    sql(
+        rehearsal,
+        &format!(r#"UPDATE traces SET "timestamp" = {early}, created_at = {early} WHERE id = 'early'"#),
+    )
+    .await;
     let copied: Vec<&str> = ids
         .iter()
         .copied()
@@ -191,7 +201,7 @@ async fn plant(rehearsal: &Rehearsal) {
 async fn plant_in_v2(rehearsal: &Rehearsal) {
     sql(
         rehearsal,
-        r"DELETE FROM traces WHERE id IN ('extra', 'refreshed', 'v3-only');
+        r"DELETE FROM traces WHERE id IN ('extra', 'early', 'refreshed', 'v3-only');
            UPDATE traces SET name = 'later', updated_at = '2026-05-05' WHERE id = 'stale';
            UPDATE traces SET metadata = '7' WHERE id = 'refused';
            UPDATE traces SET user_id = NULL WHERE id = 'null';
