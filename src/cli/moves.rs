@@ -12,6 +12,7 @@ use crate::cockpit::update::{intent, moves};
 use crate::cockpit::{Effect, Model, Msg};
 use crate::config::Config;
 use crate::domain::latency::Endpoint;
+use crate::domain::store::StoreKind;
 use crate::domain::{Kind, SourceId, Split};
 use crate::runtime::Clock;
 use crate::shift::machine::{APPLY_DEADLINE, ARM_DELAY, SETTLE, VERIFY_DEADLINE};
@@ -21,6 +22,8 @@ use crate::shift::{Event, Guards, Intent, Plan, Shift, Verdict};
 const GATHER: Duration = Duration::from_secs(12);
 /// A rollback waits for the routes, and this long at most for what v3 alone has.
 const V3_ONLY: Duration = Duration::from_secs(3);
+/// Who says what that is, and whether it can go back.
+const COUNTED: [SourceId; 2] = [SourceId::ClickhouseRows, SourceId::Store(StoreKind::Postgres)];
 
 /// What to do about an outcome that is not known.
 const LOOK: &str =
@@ -184,7 +187,7 @@ async fn back(desk: &mut Desk, all: bool) -> Exit {
     if let Err(exit) = routes_known(desk) {
         return unsent(exit, &again(desk, "rollback"));
     }
-    if desk.gather(&[SourceId::ClickhouseRows], V3_ONLY).await == Waited::Interrupted {
+    if desk.gather(&COUNTED, V3_ONLY).await == Waited::Interrupted {
         return interrupted();
     }
     print::err(format!("v3-only rows, which v2 cannot see: {}", desk.model.v3_only().offer()));

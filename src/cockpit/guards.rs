@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::backfill::{MigrationState, Table};
+use crate::domain::backfill::MigrationState;
 use crate::domain::cluster::Role;
 use crate::domain::latency::Endpoint;
 use crate::domain::store::StoreKind;
@@ -270,7 +270,7 @@ pub fn unverified(model: &Model, now: Now, to: Split) -> Option<String> {
         return None;
     }
     let results = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
-    unlooked(&Table::BACKFILLED, results, now.wall)
+    unlooked(&model.tables(), results, now.wall)
 }
 
 fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
@@ -283,7 +283,7 @@ fn backfill(model: &Model, now: Now, to: Split) -> (Verdict, String) {
         let Some(rows) = model.facts.postgres_rows.value() else {
             return warn("what `cutover verify` found was not read yet");
         };
-        if let Err(why) = all_fresh(&Table::BACKFILLED, &rows.verified, now.wall) {
+        if let Err(why) = all_fresh(&model.tables(), &rows.verified, now.wall) {
             return warn(why);
         }
     }
@@ -301,7 +301,7 @@ mod tests {
     use super::super::model::Setup;
     use super::*;
     use crate::domain::Fact;
-    use crate::domain::backfill::{RowsFact, Side};
+    use crate::domain::backfill::{RowsFact, Side, Table};
     use crate::domain::verified::{Depth, Verified};
 
     #[test]

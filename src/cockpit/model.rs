@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::domain::backfill::{Migration, MigrationState, Progress, Side, Table, TableRows, default_batch};
 use crate::domain::cluster::Role;
-use crate::domain::store::StoreKind;
+use crate::domain::store::{StoreKind, VIEWS, WAY_BACK};
 use crate::domain::traffic::Route;
 use crate::domain::units::Count;
 use crate::domain::{Now, SourceId, Split};
@@ -157,6 +157,11 @@ impl Model {
         self.facts.rows(side).value()?.tables.iter().find(|t| t.table == table)
     }
 
+    /// The tables that move: see [`Table::moving`].
+    pub fn tables(&self) -> Vec<Table> {
+        Table::moving(self.facts.migrations.value().map_or(&[], Vec::as_slice))
+    }
+
     /// The migration that copies a table.
     pub fn migration(&self, table: Table) -> Option<&Migration> {
         self.facts.migrations.value()?.iter().find(|m| m.name == table.migration())
@@ -201,19 +206,21 @@ impl Model {
         stops.then_some(size)
     }
 
-    /// What v2 would not see after a move back.
+    /// What v2 would not see after a move back, or see as it was.
     pub fn v3_only(&self) -> V3Only {
-        let of = |table| -> Option<Count> { self.rows(Side::Clickhouse, table)?.v3_only };
-        let settings = self.facts.store(StoreKind::Postgres).value().map_or(&[][..], |store| &store.settings);
-        let gone = |name: &str| settings.iter().any(|s| s.name == name && s.ok == Some(false));
-        let hindrances = [("tables", Hindrance::Tables), ("v2 views", Hindrance::Views)];
-        let hindered = hindrances.into_iter().find(|(name, _)| gone(name)).map(|(_, hindrance)| hindrance);
-        V3Only {
-            traces: of(Table::Traces),
-            observations: of(Table::Observations),
-            scores: of(Table::Scores),
-            hindered,
-        }
+        let counted = |pick: fn(&TableRows) -> Option<Count>| {
+            Table::BACKFILLED.map(|table| self.rows(Side::Clickhouse, table).and_then(pick))
+        };
+        let [traces, observations, scores] = counted(|rows| rows.v3_only);
+        let shared = together(counted(|rows| rows.shared));
+        V3Only { traces, observations, scores, shared, hindered: self.hindrance() }
+    }
+
+    /// What PostgreSQL is known to lack for the way back, the gravest first.
+    fn hindrance(&self) -> Option<Hindrance> {
+        let store = self.facts.store(StoreKind::Postgres).value()?;
+        let refused = store.wrong(WAY_BACK).map(|setting| Hindrance::Refused(setting.advice.clone()));
+        refused.or_else(|| store.wrong(VIEWS).map(|_| Hindrance::Views))
     }
 
     /// The plan of a move, with a number of its own.
@@ -223,5 +230,59 @@ impl Model {
         let back = intent == Intent::Rollback || self.split().is_some_and(|from| to < from);
         let v3_only = back.then(|| self.v3_only());
         Plan::new(op, intent, self.routes(), to, v3_only)
+    }
+}
+
+/// The sum. Where a table was not counted, the sum of the others is an estimate, and one of nothing is unknown.
+fn together(counts: [Option<Count>; 3]) -> Option<Count> {
+    let value = counts.iter().flatten().map(|c| c.value).sum();
+    let all = counts.iter().all(Option::is_some);
+    let estimate = !all || counts.iter().flatten().any(|c| c.estimate);
+    (all || value > 0).then_some(Count { value, estimate })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cockpit::fixtures::setup;
+    use crate::domain::store::{Setting, StoreFact};
+    use crate::domain::{Fact, SourceId};
+
+    #[test]
+    fn what_was_not_counted_makes_a_sum_an_estimate_and_never_a_zero() {
+        let [none, some] = [0, 5].map(|n| Some(Count::exact(n)));
+        assert_eq!(together([none, some, some]), Some(Count::exact(10)));
+        assert_eq!(together([none; 3]), none);
+        assert_eq!(together([None, some, none]), Some(Count::about(5)));
+        assert_eq!(together([None, none, none]), None);
+        assert_eq!(together([Some(Count::about(0)), none, none]), Some(Count::about(0)));
+    }
+
+    #[test]
+    fn what_restore_would_refuse_goes_before_views_that_can_be_made() {
+        let hindered = |wrong: &[&'static str]| {
+            let mut model = Model::new(setup(true));
+            let setting = |name| Setting {
+                name,
+                value: Some("no".into()),
+                ok: Some(!wrong.contains(&name)),
+                advice: format!("{name} is wrong"),
+            };
+            let store = StoreFact {
+                kind: StoreKind::Postgres,
+                version: "15".into(),
+                role: "primary".into(),
+                latency: std::time::Duration::ZERO,
+                used: None,
+                limit: None,
+                settings: [VIEWS, WAY_BACK].map(setting).to_vec(),
+            };
+            model.facts.take(SourceId::Store(StoreKind::Postgres), Ok(Fact::Store(store)), Now::at(1).mono);
+            model.v3_only().hindered
+        };
+        assert_eq!(hindered(&[]), None);
+        assert_eq!(hindered(&[VIEWS]), Some(Hindrance::Views));
+        let refused = Some(Hindrance::Refused("way back is wrong".into()));
+        assert_eq!((hindered(&[WAY_BACK]), hindered(&[VIEWS, WAY_BACK])), (refused.clone(), refused));
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Model;
 use super::model::Strategy;
 use crate::domain::Split;
-use crate::domain::backfill::{MigrationState, Table};
+use crate::domain::backfill::MigrationState;
 use crate::domain::cluster::Role;
 use crate::domain::verified::all_fresh;
 
@@ -77,21 +77,21 @@ pub fn phase(model: &Model, now: Timestamp) -> Option<(Phase, String)> {
 fn begun(model: &Model) -> bool {
     let untouched = |state| matches!(state, MigrationState::Queued | MigrationState::Dormant);
     model.split() > Some(Split::V2)
-        || Table::BACKFILLED.iter().any(|t| model.migration(*t).is_some_and(|m| !untouched(m.state)))
+        || model.tables().iter().any(|t| model.migration(*t).is_some_and(|m| !untouched(m.state)))
 }
 
 /// The phases after v3 is there.
 fn moving(model: &Model, now: Timestamp) -> (Phase, String) {
     let shifted = model.split() == Some(Split::V3);
-    let copied = Table::BACKFILLED
-        .iter()
-        .all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
+    let tables = model.tables();
+    let copied =
+        tables.iter().all(|t| model.migration(*t).is_some_and(|m| m.state == MigrationState::Finished));
     let shifting =
         (Phase::Shift, format!("v3 has {}", model.split().map_or_else(|| "-".into(), |s| s.to_string())));
     let compared = model.facts.postgres_rows.value().map_or(&[][..], |rows| &rows.verified);
     let copying = (Phase::Backfill, "the migrations to ClickHouse are not finished".into());
     match (model.setup.strategy, shifted, copied) {
-        (_, true, true) => match all_fresh(&Table::BACKFILLED, compared, now) {
+        (_, true, true) => match all_fresh(&tables, compared, now) {
             Ok(()) => (Phase::Complete, "all traffic on v3, history copied, every row compared".into()),
             Err(why) => (Phase::Verify, why),
         },
@@ -104,7 +104,7 @@ fn moving(model: &Model, now: Timestamp) -> (Phase, String) {
 mod tests {
     use super::super::fixtures::{cluster, setup};
     use super::*;
-    use crate::domain::backfill::{Migration, RowsFact, Side};
+    use crate::domain::backfill::{Migration, RowsFact, Side, Table};
     use crate::domain::verified::{Depth, Verified};
     use crate::domain::{Fact, Now, SourceId};
     use crate::shift::plan::tests::route;

@@ -15,7 +15,9 @@ pub enum Remedy {
     Copy(Table),
     /// What the backfill left behind is copied.
     CatchUp,
-    /// What only v3 has is written back into PostgreSQL.
+    /// The two views that v2 reads are made again.
+    Views,
+    /// What v3 wrote is written back into PostgreSQL.
     Restore,
     /// All rows of both sides are compared.
     Verify,
@@ -28,6 +30,7 @@ impl Remedy {
             Self::Resume(table) => vec!["backfill", "resume", "--table", table.name()],
             Self::Copy(table) => vec!["backfill", "run", "--table", table.name()],
             Self::CatchUp => vec!["catch-up"],
+            Self::Views => vec!["restore", "--views"],
             Self::Restore => vec!["restore"],
             Self::Verify => vec!["verify"],
         }
@@ -38,7 +41,7 @@ impl Remedy {
         match self {
             Self::Resume(table) | Self::Copy(table) => vec!["backfill", "plan", "--table", table.name()],
             Self::Verify => vec!["verify", "--explain"],
-            Self::CatchUp | Self::Restore => self.verb(),
+            Self::CatchUp | Self::Views | Self::Restore => self.verb(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Remedy {
         match self {
             Self::Resume(_) | Self::Copy(_) => Some("ClickHouse and the migration's row in PostgreSQL"),
             Self::CatchUp => Some("ClickHouse"),
-            Self::Restore => Some("PostgreSQL"),
+            Self::Views | Self::Restore => Some("PostgreSQL"),
             Self::Verify => None,
         }
     }
@@ -72,7 +75,8 @@ impl Remedy {
             Self::Resume(table) => format!("Resume the backfill of {} from its cursor", table.name()),
             Self::Copy(table) => format!("Copy {} in the worker's place", table.name()),
             Self::CatchUp => "Copy what the backfill left behind".into(),
-            Self::Restore => "Write what only v3 has back to v2".into(),
+            Self::Views => "Make the views that v2 reads again".into(),
+            Self::Restore => "Write v3's rows back to v2".into(),
             Self::Verify => "Compare all rows of both sides".into(),
         }
     }

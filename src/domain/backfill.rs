@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::units::Count;
 use super::verified::Verified;
 
+/// The migration that writes the costs of observations, which are then copied: the worker alone carries it out.
+pub const COST: &str = "20241024_1216_add_generations_cost_backfill";
+
 /// The tables whose history moves from PostgreSQL to ClickHouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -23,8 +26,14 @@ pub enum Table {
 impl Table {
     /// In the order of their migrations.
     pub const ALL: [Self; 4] = [Self::Traces, Self::Observations, Self::Scores, Self::DatasetRunItems];
-    /// Those that the first v3 releases move.
+    /// Those that every v3 moves.
     pub const BACKFILLED: [Self; 3] = [Self::Traces, Self::Observations, Self::Scores];
+
+    /// Those that move where these migrations stand: run items do from v3.98 on, and stay in PostgreSQL before.
+    pub fn moving(migrations: &[Migration]) -> Vec<Self> {
+        let listed = |table: &Self| migrations.iter().any(|m| m.name == table.migration());
+        Self::ALL.into_iter().filter(|table| Self::BACKFILLED.contains(table) || listed(table)).collect()
+    }
 
     /// The table's name in PostgreSQL.
     pub const fn name(self) -> &'static str {
@@ -33,6 +42,14 @@ impl Table {
             Self::Observations => "observations",
             Self::Scores => "scores",
             Self::DatasetRunItems => "dataset_run_items",
+        }
+    }
+
+    /// The name for a narrow column.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::DatasetRunItems => "run items",
+            other => other.name(),
         }
     }
 
@@ -138,6 +155,8 @@ pub struct TableRows {
     pub changed: Option<(Count, Timestamp)>,
     /// ClickHouse: entities that v3 wrote and v2 cannot see. PostgreSQL: `None`.
     pub v3_only: Option<Count>,
+    /// ClickHouse: entities that v3 wrote and PostgreSQL has as well: v2 may have them older. PostgreSQL: `None`.
+    pub shared: Option<Count>,
     /// ClickHouse: live rows beside the newest of their id, on another day: no merge takes them away. PostgreSQL: `None`.
     pub doubled: Option<Count>,
     /// Raw rows before merging (ClickHouse): grows while ids do not when a cursor is frozen.
@@ -162,6 +181,7 @@ impl TableRows {
             stranded: None,
             changed: None,
             v3_only: None,
+            shared: None,
             doubled: None,
             raw: None,
             newest: None,

@@ -30,6 +30,11 @@ impl StoreKind {
     }
 }
 
+/// The setting that says whether v2's views are there.
+pub const VIEWS: &str = "v2 views";
+/// The setting that says whether `cutover restore` finds what it needs; its advice is what the verb would say.
+pub const WAY_BACK: &str = "way back";
+
 /// A setting that Langfuse depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -60,4 +65,11 @@ pub struct StoreFact {
     pub limit: Option<u64>,
     /// Settings that matter.
     pub settings: Vec<Setting>,
+}
+
+impl StoreFact {
+    /// The setting of this name, where it was read and is wrong.
+    pub fn wrong(&self, name: &str) -> Option<&Setting> {
+        self.settings.iter().find(|s| s.name == name && s.ok == Some(false))
+    }
 }

@@ -42,8 +42,8 @@ impl Intent {
 /// others shared.
 const RESTORED_PER_SECOND: f64 = 4000.0;
 
-/// Rows that v3 accepted and v2 cannot see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Rows that v3 accepted and v2 cannot see, or sees as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct V3Only {
     /// Traces; `None` when it could not be counted.
     pub traces: Option<Count>,
@@ -51,25 +51,31 @@ pub struct V3Only {
     pub observations: Option<Count>,
     /// Scores.
     pub scores: Option<Count>,
+    /// More of all three that v3 wrote and PostgreSQL has as well: v2 may have them older.
+    pub shared: Option<Count>,
     /// What is known to be in the way of `cutover restore`.
     pub hindered: Option<Hindrance>,
 }
 
 /// What v3's migrations took from PostgreSQL that the way back needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hindrance {
     /// The two views that v2 reads; they can be made again.
     Views,
-    /// The tables themselves.
-    Tables,
+    /// Something that the verb does not go without: what it would say, in one sentence.
+    Refused(String),
 }
 
 impl V3Only {
-    /// "12 traces, ~30 observations, - scores exist only in v3".
+    /// "12 traces, ~30 observations, - scores exist only in v3; 5 more that v2 has were written by v3 as well".
     pub fn sentence(&self) -> String {
         let text = |c: Option<Count>| c.map_or_else(|| "-".into(), Count::text);
+        let more = match self.shared {
+            Some(none) if none == Count::exact(0) => String::new(),
+            shared => format!("; {} more that v2 has were written by v3 as well", text(shared)),
+        };
         format!(
-            "{} traces, {} observations, {} scores exist only in v3",
+            "{} traces, {} observations, {} scores exist only in v3{more}",
             text(self.traces),
             text(self.observations),
             text(self.scores)
@@ -82,26 +88,39 @@ impl V3Only {
         if !self.any() {
             return self.sentence();
         }
-        let (way, timed) = match self.hindered {
-            Some(Hindrance::Tables) => {
-                ("`cutover restore` cannot write them back: v2's tables are gone", false)
-            }
-            Some(Hindrance::Views) => (
-                "`cutover restore` writes them back after `cutover restore --views --yes`: v2's views are gone",
-                true,
-            ),
-            None => ("`cutover restore` writes them back", true),
+        // What v2 has as new is not written again: nobody knows yet how much of it that is.
+        let (writes, most) = match self.shared {
+            Some(none) if none.value == 0 => ("writes them back", ""),
+            _ => ("writes back what v2 lacks or has older", "at most "),
         };
-        let rows = [self.traces, self.observations, self.scores].map(|c| c.map(|c| c.value));
-        let all: Option<u64> = rows.into_iter().sum::<Option<u64>>().filter(|_| timed);
-        let time = all.and_then(|all| Duration::try_from_secs_f64(all as f64 / RESTORED_PER_SECOND).ok());
-        let time = time.map(|time| format!(" (~{})", span(time))).unwrap_or_default();
-        format!("{}; {way}{time}", self.sentence())
+        let first = match &self.hindered {
+            Some(Hindrance::Refused(why)) => return format!("{}; {why}", self.sentence()),
+            Some(Hindrance::Views) => " after `cutover restore --views --yes`: v2's views are gone",
+            None => "",
+        };
+        let rows: Option<u64> = self.counts().into_iter().map(|c| c.map(|c| c.value)).sum();
+        let time = rows.and_then(|rows| Duration::try_from_secs_f64(rows as f64 / RESTORED_PER_SECOND).ok());
+        let time = time.map(|time| format!(" ({most}~{})", span(time))).unwrap_or_default();
+        format!("{}; `cutover restore` {writes}{first}{time}", self.sentence())
     }
 
-    /// Whether there is a row that is known of.
+    /// Whether there is a row that is known of and that the way back may write.
     pub fn any(&self) -> bool {
+        self.counts().iter().flatten().any(|c| c.value > 0)
+    }
+
+    /// Whether there is a row that v2 cannot see at all.
+    pub fn hides(&self) -> bool {
         [self.traces, self.observations, self.scores].iter().flatten().any(|c| c.value > 0)
+    }
+
+    /// Whether it was counted that there is nothing.
+    pub fn is_nothing(&self) -> bool {
+        self.counts().iter().all(|c| *c == Some(Count::exact(0)))
+    }
+
+    const fn counts(&self) -> [Option<Count>; 4] {
+        [self.traces, self.observations, self.scores, self.shared]
     }
 }
 
@@ -216,16 +235,35 @@ pub(crate) mod tests {
         let v3_only = V3Only {
             traces: Some(Count::exact(0)),
             observations: Some(Count::about(3)),
+            shared: Some(Count::exact(0)),
             ..V3Only::default()
         };
         assert_eq!(v3_only.sentence(), "0 traces, ~3 observations, - scores exist only in v3");
-        assert!(v3_only.any());
+        assert!(v3_only.any() && v3_only.hides());
         assert_eq!(v3_only.offer(), format!("{}; `cutover restore` writes them back", v3_only.sentence()));
         let known = V3Only { scores: Some(Count::exact(119_997)), ..v3_only };
         assert!(known.offer().ends_with("; `cutover restore` writes them back (~30s)"), "{}", known.offer());
-        let hindered = |by| V3Only { hindered: Some(by), ..known }.offer();
+        let hindered = |by| V3Only { hindered: Some(by), ..known.clone() }.offer();
         assert!(hindered(Hindrance::Views).ends_with("v2's views are gone (~30s)"));
-        assert!(hindered(Hindrance::Tables).ends_with("cannot write them back: v2's tables are gone"));
+        let refused = "`cutover restore` would be refused: enum ScoreDataType is gone";
+        assert!(hindered(Hindrance::Refused(refused.into())).ends_with(&format!("only in v3; {refused}")));
         assert_eq!(V3Only::default().offer(), V3Only::default().sentence());
+        assert!(V3Only::default().sentence().ends_with("; - more that v2 has were written by v3 as well"));
+    }
+
+    #[test]
+    fn what_v3_wrote_of_rows_that_v2_has_is_offered_too() {
+        let none = Some(Count::exact(0));
+        let nothing = V3Only { traces: none, observations: none, scores: none, shared: none, hindered: None };
+        assert!(nothing.is_nothing() && !nothing.any());
+        let sampled = V3Only { shared: Some(Count::about(0)), ..nothing.clone() };
+        assert!(!sampled.is_nothing() && !sampled.any(), "a part was looked up");
+        let shared = V3Only { shared: Some(Count::exact(8_000)), ..nothing };
+        assert!(shared.any() && !shared.hides() && !shared.is_nothing());
+        assert_eq!(
+            shared.offer(),
+            "0 traces, 0 observations, 0 scores exist only in v3; 8 000 more that v2 has were written by v3 as well; \
+             `cutover restore` writes back what v2 lacks or has older (at most ~2s)"
+        );
     }
 }

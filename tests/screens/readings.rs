@@ -78,6 +78,7 @@ pub(crate) fn postgres_rows() -> RowsFact {
 pub(crate) fn clickhouse_rows() -> RowsFact {
     let row = |table, rows, v3_only| TableRows {
         v3_only: Some(Count::exact(v3_only)),
+        shared: Some(Count::exact(0)),
         ..counted(table, Some(Count::exact(rows)))
     };
     RowsFact {

@@ -1,6 +1,6 @@
 //! The background migrations: stalled, failed, frozen, never started, and what they leave behind.
 
-use crate::domain::backfill::{Migration, MigrationState, Side, Table};
+use crate::domain::backfill::{COST, Migration, MigrationState, Side, Table};
 use crate::domain::cluster::Role;
 use crate::domain::units::{Count, grouped, span};
 use crate::domain::{Now, SourceId, Split};
@@ -9,30 +9,36 @@ use super::super::Model;
 use super::super::remedy::Remedy;
 use super::{Findings, Severity, act, add};
 
-/// What a reason in `failed_reason` means, and its remedy (threads of langfuse/langfuse in brackets).
-const REASONS: &[(&str, &str)] = &[
-    (
-        "write conflict",
-        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
-    ),
-    (
-        "deadlock",
-        "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker",
-    ),
+/// What a reason in `failed_reason` means, with the remedy where this program carries the migration out, and where only
+/// a worker does (threads of langfuse/langfuse in brackets).
+const REASONS: &[(&str, &str, &str)] = &[
+    ("write conflict", CONFLICT, CONFLICT_OF_OTHERS),
+    ("deadlock", CONFLICT, CONFLICT_OF_OTHERS),
     (
         "table does not exist",
         "web had not migrated ClickHouse yet [#4663]: once web is ready, restart the worker or `cutover backfill resume`",
+        "web had not migrated ClickHouse yet [#4663]: once web is ready, clear failed_at and failed_reason, restart the worker",
     ),
     (
         "napi",
         "a batch is longer than Node's longest string: set args.batchSize lower and restart the worker, or `cutover backfill resume`, which has no such limit",
+        "a batch is longer than Node's longest string: set args.batchSize lower, clear failed_at and failed_reason, restart the worker",
     ),
     (
         "expected '{'",
         "a row's metadata is a bare number or boolean: wrap it in PostgreSQL and restart the worker, or `cutover backfill resume`, which names such rows and goes on",
+        MEND,
     ),
-    ("Cannot find module", "web and worker run different versions [#7315]: give both the same tag"),
+    ("Cannot find module", VERSIONS, VERSIONS),
 ];
+const CONFLICT: &str = "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker";
+const CONFLICT_OF_OTHERS: &str =
+    "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker";
+const VERSIONS: &str = "web and worker run different versions [#7315]: give both the same tag";
+const MEND: &str = "mend the cause; then clear failed_at and failed_reason, keep state, restart the worker, which alone carries it out";
+const MEND_OURS: &str = "mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker";
+/// What the cost backfill allows beside (langfuse.md 1.4): it keeps no cursor, and it may be skipped at a price.
+const COST_TOO: &str = "; it begins again at the newest row. Or set its finished_at: what is copied then lacks the costs that it had not written";
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     let Some(migrations) = model.facts.migrations.value() else {
@@ -47,7 +53,7 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     }
     never_started(model, migrations, findings);
     beside_v2(model, migrations, findings);
-    for table in Table::BACKFILLED {
+    for table in model.tables() {
         frozen(model, table, findings);
     }
     stranded(model, findings);
@@ -57,6 +63,11 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
 /// The table that a migration copies; none for those that this program does not carry out.
 fn table(migration: &Migration) -> Option<Table> {
     Table::ALL.into_iter().find(|table| table.migration() == migration.name)
+}
+
+/// What may be done beside a restart about a migration that this program does not carry out.
+fn beside(m: &Migration) -> &'static str {
+    if m.name == COST { COST_TOO } else { "" }
 }
 
 fn worker_ready(model: &Model) -> bool {
@@ -74,7 +85,10 @@ fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
         Severity::Critical,
         format!("{} is claimed and nobody works on it", m.name),
         format!("lock age {age}; {up}"),
-        "a worker that restarts within 60 s of a crash finds the lock fresh and gives up for good: restart the worker now, or copy in its place: `cutover backfill run`",
+        format!(
+            "a worker that restarts within 60 s of a crash finds the lock fresh and gives up for good: restart the worker now{}",
+            if table(m).is_some() { ", or copy in its place: `cutover backfill run`" } else { beside(m) }
+        ),
     );
     if let Some(table) = table(m) {
         act(findings, Remedy::Copy(table));
@@ -83,9 +97,9 @@ fn stalled(model: &Model, m: &Migration, findings: &mut Findings) {
 
 fn failed(m: &Migration, findings: &mut Findings) {
     let reason = m.failed_reason.as_deref().unwrap_or("-");
-    let known = REASONS.iter().find(|(text, _)| reason.contains(text));
-    let remedy = known
-        .map_or("mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker", |r| r.1);
+    let known = REASONS.iter().find(|(text, ..)| reason.contains(text));
+    let (ours, others) = known.map_or((MEND_OURS, MEND), |(_, ours, others)| (*ours, *others));
+    let remedy = if table(m).is_some() { ours.to_owned() } else { format!("{others}{}", beside(m)) };
     add(findings, "backfill-failed", Severity::Critical, format!("{} failed", m.name), reason, remedy);
     if let Some(table) = table(m) {
         act(findings, Remedy::Resume(table));
@@ -210,7 +224,7 @@ fn stranded(model: &Model, findings: &mut Findings) {
         let rows = model.rows(Side::Postgres, table)?;
         Some((table, rows.stranded.filter(|c| c.value > 0)?, rows.t0))
     };
-    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    let tables: Vec<_> = model.tables().into_iter().filter_map(of).collect();
     let all = tables.iter().fold(Count::exact(0), |all, (_, c, _)| Count {
         value: all.value.saturating_add(c.value),
         estimate: all.estimate || c.estimate,
@@ -243,7 +257,7 @@ fn changed(model: &Model, findings: &mut Findings) {
         let (rows, at) = model.rows(Side::Postgres, table)?.changed.filter(|(rows, _)| rows.value > 0)?;
         Some(format!("{}: {} as of {at:.0}", table.name(), rows.text()))
     };
-    let evidence: Vec<String> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    let evidence: Vec<String> = model.tables().into_iter().filter_map(of).collect();
     if evidence.is_empty() {
         return;
     }

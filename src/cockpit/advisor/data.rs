@@ -13,7 +13,7 @@ use super::{Findings, Severity, act, add};
 const AHEAD: Duration = Duration::from_hours(24);
 
 pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
-    for table in Table::BACKFILLED {
+    for table in model.tables() {
         far_future(model, table, now, findings);
     }
     began_again(model, findings);
@@ -24,7 +24,7 @@ pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
 fn stand_twice(model: &Model, findings: &mut Findings) {
     let of =
         |table: Table| Some((table, model.rows(Side::Clickhouse, table)?.doubled.filter(|c| c.value > 0)?));
-    let tables: Vec<_> = Table::BACKFILLED.into_iter().filter_map(of).collect();
+    let tables: Vec<_> = model.tables().into_iter().filter_map(of).collect();
     if tables.is_empty() {
         return;
     }

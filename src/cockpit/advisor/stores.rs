@@ -1,11 +1,12 @@
 //! Stores that are down, or set up as Langfuse cannot use them; sources that may not look.
 
-use crate::domain::store::{StoreFact, StoreKind};
+use crate::domain::store::{StoreFact, StoreKind, VIEWS, WAY_BACK};
 use crate::domain::units::bytes;
 use crate::domain::{Kind, Now, SourceId, Trouble};
 
 use super::super::Model;
-use super::{Findings, Severity, add};
+use super::super::remedy::Remedy;
+use super::{Findings, Severity, act, add};
 
 pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
     for kind in StoreKind::ALL {
@@ -21,6 +22,10 @@ pub(super) fn advise(model: &Model, _: Now, findings: &mut Findings) {
             let title = format!("{}: {} is {value}", kind.name(), setting.name);
             let evidence = format!("{} {}", kind.name(), store.version);
             add(findings, "store-setting", Severity::Warning, title, evidence, setting.advice.clone());
+            // The views are made only where nothing graver is missing.
+            if setting.name == VIEWS && store.wrong(WAY_BACK).is_none() {
+                act(findings, Remedy::Views);
+            }
         }
     }
     for id in SourceId::ALL.into_iter().filter(|id| !matches!(id, SourceId::Store(_))) {

@@ -88,6 +88,49 @@ fn reasons_of_failures_have_their_own_remedies() {
     }
 }
 
+/// The verb refuses these, or does nothing.
+#[test]
+fn what_only_a_worker_carries_out_names_no_verb_of_ours() {
+    use crate::domain::backfill::COST;
+    let others = [COST, "20250417_1737_migrate_event_log_to_blob_storage"];
+    let reasons = ["write conflict", "table does not exist", "napi", "expected '{'", "something new"];
+    for (name, state, reason) in others.into_iter().flat_map(|name| {
+        let failed = reasons.map(|reason| (name, MigrationState::Failed, Some(reason.to_owned())));
+        failed.into_iter().chain([(name, MigrationState::Stalled, None)])
+    }) {
+        let mut model = model();
+        let row = Migration { name: name.into(), failed_reason: reason, ..migration(Table::Traces, state) };
+        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![row]));
+        let told = &advise(&model, Now::at(2))[0];
+        assert!(told.title.starts_with(name) && told.act.is_none(), "{told:?}");
+        assert!(told.remedy.contains("restart the worker") && !told.remedy.contains("cutover"), "{told:?}");
+        assert_eq!(told.remedy.contains("set its finished_at"), name == COST, "{told:?}");
+    }
+}
+
+/// Making views again is offered where nothing graver is in the way.
+#[test]
+fn views_that_are_gone_can_be_made_from_here() {
+    use crate::domain::store::{Setting, VIEWS, WAY_BACK};
+    let found = |closed: bool| {
+        let mut model = model();
+        let setting = |name, ok| Setting { name, value: None, ok: Some(ok), advice: String::new() };
+        let store = StoreFact {
+            kind: StoreKind::Postgres,
+            version: "15".into(),
+            role: "primary".into(),
+            latency: Duration::ZERO,
+            used: None,
+            limit: None,
+            settings: vec![setting(VIEWS, false), setting(WAY_BACK, !closed)],
+        };
+        take(&mut model, SourceId::Store(StoreKind::Postgres), Fact::Store(store));
+        advise(&model, Now::at(2)).into_iter().map(|f| f.act).collect::<Vec<_>>()
+    };
+    assert_eq!(found(false), [Some(Remedy::Views)]);
+    assert_eq!(found(true), [None, None], "the verb would refuse");
+}
+
 #[test]
 fn switched_off_and_never_started_are_told_apart() {
     for (enabled, id) in [(false, "backfill-disabled"), (true, "backfill-never-started")] {

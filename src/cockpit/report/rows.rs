@@ -74,6 +74,8 @@ pub struct TableReport {
     pub changed_at: Option<Timestamp>,
     /// Entities that v3 wrote and v2 cannot see.
     pub v3_only: Option<CountReport>,
+    /// Entities that v3 wrote and PostgreSQL has as well: v2 may have them older.
+    pub shared: Option<CountReport>,
     /// Live rows in ClickHouse beside the newest of their id, on another day.
     pub doubled: Option<CountReport>,
     /// The newest `created_at` that the backfill covers.
@@ -100,7 +102,7 @@ pub(super) fn migrations(model: &Model) -> Option<Vec<MigrationReport>> {
 
 /// The tables, whether or not they were counted.
 pub(super) fn tables(model: &Model) -> Vec<TableReport> {
-    Table::BACKFILLED.into_iter().map(|t| table(model, t)).collect()
+    model.tables().into_iter().map(|t| table(model, t)).collect()
 }
 
 fn table(model: &Model, table: Table) -> TableReport {
@@ -122,6 +124,7 @@ fn table(model: &Model, table: Table) -> TableReport {
         changed: count(postgres.and_then(|r| r.changed).map(|(rows, _)| rows)),
         changed_at: postgres.and_then(|r| r.changed).map(|(_, at)| at),
         v3_only: count(clickhouse.and_then(|r| r.v3_only)),
+        shared: count(clickhouse.and_then(|r| r.shared)),
         doubled: count(clickhouse.and_then(|r| r.doubled)),
         t0: postgres.and_then(|r| r.t0),
         tie_group: model.tie_group(table),

@@ -77,7 +77,7 @@ pub struct HoldReport {
     pub since: Timestamp,
 }
 
-/// Entities that exist only in v3.
+/// Entities that exist only in v3, or that v3 wrote as well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct V3OnlyReport {
     /// Traces.
@@ -86,12 +86,19 @@ pub struct V3OnlyReport {
     pub observations: Option<CountReport>,
     /// Scores.
     pub scores: Option<CountReport>,
+    /// More of all three that v3 wrote and PostgreSQL has as well: v2 may have them older.
+    pub shared: Option<CountReport>,
 }
 
 impl From<V3Only> for V3OnlyReport {
     fn from(s: V3Only) -> Self {
         let count = |c: Option<_>| c.map(CountReport::from);
-        Self { traces: count(s.traces), observations: count(s.observations), scores: count(s.scores) }
+        Self {
+            traces: count(s.traces),
+            observations: count(s.observations),
+            scores: count(s.scores),
+            shared: count(s.shared),
+        }
     }
 }
 

@@ -49,6 +49,8 @@ fn what_was_not_read_is_null_and_never_zero() {
         "/split/stored",
         "/phase",
         "/tables/0/postgres",
+        "/tables/0/shared",
+        "/split/v3_only/shared",
         "/stores/0/value",
         "/latency/1/health/p50",
     ] {
@@ -79,6 +81,22 @@ fn readings_carry_age_failures_and_estimates() {
     assert_eq!(report["queues"]["value"], serde_json::Value::Null);
     assert_eq!(report["queues"]["failure"]["kind"], "timeout");
     assert_eq!(report["queues"]["failure"]["remedy"], "look at it");
+}
+
+#[test]
+fn what_v3_wrote_of_rows_that_v2_has_stands_beside_what_only_v3_has() {
+    let mut model = model();
+    let rows = TableRows {
+        v3_only: Some(Count::exact(0)),
+        shared: Some(Count::exact(7)),
+        ..TableRows::unread(Table::Traces)
+    };
+    let counted = RowsFact { side: Side::Clickhouse, tables: vec![rows], verified: vec![] };
+    fact(&mut model, 1, SourceId::ClickhouseRows, Ok(Fact::Rows(counted)));
+    let report = json(&model, 2);
+    assert_eq!(report["tables"][0]["shared"], serde_json::json!({"value": 7, "estimate": false}));
+    let all = serde_json::json!({"value": 7, "estimate": true});
+    assert_eq!(report["split"]["v3_only"]["shared"], all, "two tables were not counted");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::backfill::{Side, Table};
+use crate::domain::backfill::Side;
 use crate::domain::latency::{Probe, ProbeError};
 use crate::domain::queue::{Queue, QueuesFact};
 use crate::domain::traffic::Route;
@@ -175,7 +175,7 @@ const fn present(queue: &Queue) -> u64 {
 }
 
 fn accumulate_rows(model: &mut Model, now: Mono) {
-    for table in Table::BACKFILLED {
+    for table in model.tables() {
         let Some((done, t0)) = model.rows(Side::Postgres, table).and_then(|r| Some((r.done?, r.t0))) else {
             continue;
         };

@@ -294,6 +294,23 @@ mod tests {
         desk.fact(SourceId::ClickhouseRows, Fact::Rows(rows));
         through(&mut desk, Remedy::Restore);
         assert_eq!(Remedy::Restore.run(), ["restore", "--yes"]);
+        assert_eq!(Remedy::Views.run(), ["restore", "--views", "--yes"]);
+    }
+
+    #[test]
+    fn what_v3_wrote_of_rows_that_v2_has_can_be_written_back_too() {
+        let mut desk = desk(true);
+        desk.fact(SourceId::Traffic, Fact::Traffic(vec![route(0)]));
+        let offers = |desk: &mut Desk, shared| {
+            let none = Some(Count::exact(0));
+            let written =
+                TableRows { v3_only: none, shared: Some(shared), ..TableRows::unread(Table::Traces) };
+            let rows = RowsFact { side: Side::Clickhouse, tables: vec![written], verified: vec![] };
+            desk.fact(SourceId::ClickhouseRows, Fact::Rows(rows));
+            offered(&desk.model).contains(&Remedy::Restore)
+        };
+        assert!(!offers(&mut desk, Count::exact(0)));
+        assert!(offers(&mut desk, Count::exact(3)));
     }
 
     #[test]

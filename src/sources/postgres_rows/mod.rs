@@ -66,7 +66,7 @@ impl PostgresRows {
         let migrations = migrations::read(pg).await.unwrap_or_default();
         let deadline = Instant::now() + BUDGET;
         let (mut tables, mut relations) = (Vec::new(), Vec::new());
-        for table in Table::BACKFILLED {
+        for table in Table::moving(&migrations) {
             let migration = migrations.iter().find(|m| m.name == table.migration());
             // A cursor met in the middle of a run lies far below T0, a finished one at the oldest row, and every row
             // copied before would look stranded: the newest copied row says it better, wherever ClickHouse can be asked.
@@ -185,6 +185,7 @@ async fn rows(
             Some((count, Timestamp::from_millisecond(found.at).ok()?))
         }),
         v3_only: None,
+        shared: None,
         doubled: None,
         raw: None,
         newest: look.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),

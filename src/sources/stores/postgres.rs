@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{is_utc, major_minor, setting, unknown};
 use crate::clients::postgres::{self, Postgres, from_row};
-use crate::domain::store::{Setting, StoreFact, StoreKind};
+use crate::data::restore::{Schema, Unmet, unmet};
+use crate::domain::store::{Setting, StoreFact, StoreKind, VIEWS, WAY_BACK};
 use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
 use crate::sources::Source;
@@ -34,7 +35,8 @@ const LOOK: &str = "SELECT current_setting('server_version') AS version, \
      (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections, \
      current_setting('max_connections')::bigint AS max_connections, \
      to_regclass('background_migrations') IS NOT NULL AS has_migrations, \
-     to_regclass('traces') IS NOT NULL AS has_traces, \
+     to_regclass('traces') IS NOT NULL AND to_regclass('observations') IS NOT NULL \
+        AND to_regclass('scores') IS NOT NULL AS has_tables, \
      to_regclass('traces_view') IS NOT NULL AND to_regclass('observations_view') IS NOT NULL AS has_views";
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ struct Look {
     connections: i64,
     max_connections: i64,
     has_migrations: bool,
-    has_traces: bool,
+    has_tables: bool,
     has_views: bool,
 }
 
@@ -61,7 +63,7 @@ from_row!(Look {
     connections,
     max_connections,
     has_migrations,
-    has_traces,
+    has_tables,
     has_views
 });
 
@@ -114,6 +116,8 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
         Ok(look) => look,
         Err(error) => return Err(pg.trouble(&error).await),
     };
+    let mut settings = settings(&look, zone(pg).await.as_deref());
+    settings.push(way_back(lacks(pg).await.as_deref()));
     Ok(StoreFact {
         kind: StoreKind::Postgres,
         version: clean(look.version.split(' ').next().unwrap_or_default()),
@@ -121,7 +125,7 @@ async fn look(pg: &Postgres) -> Result<StoreFact, Trouble> {
         latency,
         used: u64::try_from(look.size).ok(),
         limit: None,
-        settings: settings(&look, zone(pg).await.as_deref()),
+        settings,
     })
 }
 
@@ -133,6 +137,24 @@ async fn zone(pg: &Postgres) -> Option<String> {
         Some(zone) => Some(zone.clone()),
         None => sqlx::query_scalar(FILES).fetch_one(&pg.pool).await.ok(),
     }
+}
+
+/// What `cutover restore` needs and does not find, views aside; nothing where the catalogue could not be read.
+async fn lacks(pg: &Postgres) -> Option<Vec<Unmet>> {
+    let mut session = pg.pool.acquire().await.ok()?;
+    let schema = Schema::of(&mut session).await.ok()?;
+    Some(unmet(&schema).into_iter().filter(|lack| !lack.only_a_view).collect())
+}
+
+/// Whether what only v3 has could be written back, by the verb's own table of needs.
+fn way_back(lacks: Option<&[Unmet]>) -> Setting {
+    let Some(lacks) = lacks else {
+        return unknown(WAY_BACK, "`cutover restore` shows without a write whether it finds what it needs");
+    };
+    let why: Vec<String> = lacks.iter().map(Unmet::sentence).collect();
+    let (value, advice) =
+        if why.is_empty() { ("open", "") } else { ("closed", "`cutover restore` would be refused: ") };
+    setting(WAY_BACK, value, why.is_empty(), &format!("{advice}{}", why.join("; ")))
 }
 
 /// What Langfuse needs of the server, and how it is set.
@@ -178,9 +200,9 @@ fn settings(look: &Look, zone: Option<&str>) -> Vec<Setting> {
         ),
         setting(
             "tables",
-            yes(look.has_traces),
-            look.has_traces,
-            "table traces is not there: another database, or Langfuse v4 has dropped it",
+            yes(look.has_tables),
+            look.has_tables,
+            "traces, observations or scores is not there: another database, or Langfuse v4 has dropped it",
         ),
         setting(
             "background_migrations",
@@ -189,10 +211,28 @@ fn settings(look: &Look, zone: Option<&str>) -> Vec<Setting> {
             "v2 must be at least 2.92 before it is migrated",
         ),
         setting(
-            "v2 views",
+            VIEWS,
             yes(look.has_views),
             look.has_views,
             "traces_view and observations_view are gone (v3.29.1 drops them): v2 cannot read any more; `cutover restore --views --yes` makes them again",
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_is_closed_by_what_the_verb_refuses() {
+        let all = unmet(&Schema::default());
+        let told = way_back(Some(&all));
+        assert_eq!((told.name, told.value.as_deref(), told.ok), (WAY_BACK, Some("closed"), Some(false)));
+        for what in ["`cutover restore` would be refused", "table scores", "enum ScoreDataType", "v3.143"] {
+            assert!(told.advice.contains(what), "{what}: {}", told.advice);
+        }
+        let open = way_back(Some(&[]));
+        assert_eq!((open.ok, open.advice.as_str()), (Some(true), ""));
+        assert_eq!(way_back(None).ok, None);
+    }
 }

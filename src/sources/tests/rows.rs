@@ -166,6 +166,7 @@ async fn clickhouse_side(at: &Endpoints, shared: &Arc<Shared>) {
     assert_eq!(table.rows, Some(Count::exact(8)));
     assert_eq!(table.backfill, Some(Count::exact(5)));
     assert_eq!(table.v3_only, Some(Count::exact(2)), "v1 and v2; `late` is in PostgreSQL");
+    assert_eq!(table.shared, Some(Count::exact(1)), "`late`");
     assert_eq!(table.raw, Some(10));
     assert_eq!(fact.tables[1].rows, Some(Count::exact(0)));
     // Nothing changed: the same answer without a scan.

@@ -34,6 +34,7 @@ async fn four_real_stores() {
     assert_eq!((fact.kind, fact.role.as_str()), (StoreKind::Postgres, "primary"));
     assert_eq!(ok(&fact, "timezone"), Some(true), "{:?}", fact.settings);
     assert_eq!(ok(&fact, "tables"), Some(false), "no schema was loaded");
+    assert_eq!(ok(&fact, "way back"), Some(false), "nor what `cutover restore` needs");
     let fact = store(ClickhouseStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "timezone"), Some(true));
     assert!(fact.version.starts_with('2'), "{}", fact.version);

@@ -162,22 +162,22 @@ fn cut_bodies<'a>(plan: &Plan, columns: usize, room: usize) -> Vec<Line<'a>> {
     lines
 }
 
-/// What v3 accepted meanwhile and v2 cannot see.
+/// What v3 accepted meanwhile and v2 cannot see, or sees as it was.
 fn warning<'a>(plan: &Plan, columns: usize) -> Vec<Line<'a>> {
-    let Some(v3_only) = plan.v3_only else {
+    let Some(v3_only) = &plan.v3_only else {
         return Vec::new();
     };
-    let (tone, text) = if v3_only.any() {
-        (Tone::Bad, format!("✗ v3-only rows, which v2 cannot see: {}", v3_only.offer()))
-    } else {
-        (Tone::Warn, format!("! {}. A dash was not counted; it is not a zero.", v3_only.sentence()))
-    };
-    let none = [v3_only.traces, v3_only.observations, v3_only.scores]
-        .iter()
-        .all(|c| c.is_some_and(|c| c.value == 0));
-    if none {
+    if v3_only.is_nothing() {
         return vec![Line::of(Tone::Good, "✓ No v3-only rows: v2 can see all that v3 has")];
     }
+    let (tone, text) = if v3_only.hides() {
+        (Tone::Bad, format!("✗ v3-only rows, which v2 cannot see: {}", v3_only.offer()))
+    } else if v3_only.any() {
+        (Tone::Warn, format!("! {}", v3_only.offer()))
+    } else {
+        const NOT_ZERO: &str = "A dash was not counted, and ~ is an estimate; neither is a zero.";
+        (Tone::Warn, format!("! {}. {NOT_ZERO}", v3_only.sentence()))
+    };
     wrapped(tone, &text, columns, 2)
 }
 
@@ -264,5 +264,47 @@ fn confirmation<'a>(plan: &Plan) -> Line<'a> {
         Some(within) => line
             .with(Tone::Notice, format!(" taken back to {} ", plan.from))
             .with(Tone::Warn, format!(" unless confirmed within {} (by a watchdog)", age::quantised(within))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Split;
+    use crate::domain::units::Count;
+    use crate::shift::plan::tests::route;
+    use crate::shift::{Hindrance, OpId, V3Only};
+
+    /// Tone and words of what is said of v3's rows: so many that only v3 has, and so many that both have.
+    fn said(only: u64, shared: Option<Count>, hindered: Option<Hindrance>) -> (Tone, String) {
+        let only = Some(Count::exact(only));
+        let v3_only = V3Only { traces: only, observations: only, scores: only, shared, hindered };
+        let plan = Plan::new(OpId(1), Intent::Rollback, &[route(25)], Split::V2, Some(v3_only));
+        let lines = warning(&plan, 70);
+        let tone = lines[0].0[0].tone;
+        let text = lines.iter().flat_map(|line| &line.0).map(|span| span.text.trim()).collect::<Vec<_>>();
+        (tone, text.join(" "))
+    }
+
+    #[test]
+    fn v2_sees_all_only_where_v3_wrote_nothing_that_v2_has() {
+        let (tone, text) = said(0, Some(Count::exact(0)), None);
+        assert!(tone == Tone::Good && text.contains("v2 can see all"), "{text}");
+        for shared in [None, Some(Count::about(0)), Some(Count::exact(5)), Some(Count::about(5))] {
+            let (tone, text) = said(0, shared, None);
+            assert!(tone == Tone::Warn && !text.contains("v2 can see all"), "{text}");
+            let known = shared.is_some_and(|c| c.value > 0);
+            assert_eq!(text.contains("`cutover restore`"), known, "{text}");
+            assert_eq!(text.contains("neither is a zero"), !known, "{text}");
+        }
+        let (tone, text) = said(7, Some(Count::exact(5)), None);
+        assert!(tone == Tone::Bad && text.contains("5 more that v2 has"), "{text}");
+    }
+
+    #[test]
+    fn a_way_back_that_would_be_refused_is_not_promised() {
+        let why = "`cutover restore` would be refused: table scores is gone";
+        let (_, text) = said(7, Some(Count::exact(0)), Some(Hindrance::Refused(why.into())));
+        assert!(text.contains(why) && !text.contains("writes"), "{text}");
     }
 }

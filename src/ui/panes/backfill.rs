@@ -39,11 +39,11 @@ pub(super) fn note<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// Share done, time to go, worst state.
 pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::new();
-    for table in Rows::BACKFILLED {
+    for table in cx.model.tables() {
         if !line.0.is_empty() {
             line.0.push(dot());
         }
-        line.0.push(dim(format!("{} ", table.name())));
+        line.0.push(dim(format!("{} ", table.short())));
         line.0.push(share(cx, table));
         line.0.push(dim(" "));
         line.0.push(state(cx, cx.model.migration(table)));
@@ -55,7 +55,7 @@ pub(super) fn summary<'a>(cx: &Cx<'a>) -> Line<'a> {
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let roomy = cx.width >= 50;
     let mut table = if roomy { Table::new(&COLUMNS).folding() } else { Table::new(&COLUMNS) };
-    for name in Rows::BACKFILLED {
+    for name in cx.model.tables() {
         table.row(row(cx, name));
     }
     let mut lines = table.lines(cx.width);
@@ -84,7 +84,7 @@ fn row<'a>(cx: &Cx<'a>, table: Rows) -> Vec<Span<'a>> {
     let moves = migration.is_none_or(|m| matches!(m.state, MigrationState::Running));
     let eta = progress.eta.filter(|_| moves).map(age::to_go);
     vec![
-        span(Tone::Plain, table.name()),
+        span(Tone::Plain, table.short()),
         state(cx, migration),
         share(cx, table),
         meter(cx, progress.share),
@@ -147,7 +147,7 @@ fn lock<'a>(cx: &Cx<'a>, migration: Option<&Migration>) -> Span<'a> {
 /// Why a migration stands still, first of all reasons.
 fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    for table in Rows::BACKFILLED {
+    for table in cx.model.tables() {
         if let Some(m) = cx.model.migration(table).filter(|m| m.state == MigrationState::Failed) {
             let why = m.failed_reason.as_deref().unwrap_or("no reason was recorded");
             lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
@@ -165,7 +165,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Option<Count> {
-    sum(Rows::BACKFILLED.into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
+    sum(cx.model.tables().into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
@@ -224,13 +224,13 @@ fn verified<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         let old = if v.is_fresh(cx.now.wall) { "" } else { ", too old" };
         wrapped(tone, &format!("{} {}{old}", v.table.name(), v.text(cx.now.wall)), cx.width, 2)
     };
-    Rows::BACKFILLED.into_iter().filter_map(last).flat_map(line).collect()
+    cx.model.tables().into_iter().filter_map(last).flat_map(line).collect()
 }
 
 /// On a narrow pane: cursor and lock of what is being copied.
 fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    let mut tables: Vec<Rows> = Rows::BACKFILLED.to_vec();
+    let mut tables = cx.model.tables();
     tables.sort_by_key(|t| cx.model.migration(*t).is_none_or(|m| m.state != MigrationState::Running));
     for table in tables {
         let Some(m) = cx.model.migration(table) else {
@@ -241,7 +241,7 @@ fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
         line.0.push(dim(" lock "));
         line.0.push(lock(cx, Some(m)));
         if !lines.is_empty() || m.state != MigrationState::Running {
-            line.0.push(dim(format!(" {}", table.name())));
+            line.0.push(dim(format!(" {}", table.short())));
         }
         lines.push(line);
     }
@@ -254,7 +254,7 @@ fn cursors<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 /// Migrations that move no rows of ours, and who works.
 fn others<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
     let all = cx.facts.migrations.value().map_or(&[][..], Vec::as_slice);
-    let ours = |m: &&Migration| Rows::BACKFILLED.iter().any(|t| t.migration() == m.name);
+    let ours = |m: &&Migration| Rows::ALL.iter().any(|t| t.migration() == m.name);
     let mut lines = Vec::new();
     for m in all.iter().filter(|m| !ours(m)) {
         let mut line = Line::label("also");
