@@ -165,7 +165,10 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Option<Count> {
-    sum(cx.model.tables().into_iter().map(|t| cx.model.rows(side, t).and_then(pick)))
+    let of = |table| cx.model.rows(side, table).and_then(pick);
+    // Of run items nothing is left behind before their copy begins.
+    let begun = |table: &Rows| Rows::BACKFILLED.contains(table) || of(*table).is_some();
+    sum(cx.model.tables().into_iter().filter(begun).map(of))
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
