@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use futures::{SinkExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::super::{PORTS, Server};
 use super::{NS, client, pod, server};
@@ -66,6 +68,7 @@ async fn a_port_nobody_listens_on_says_so() {
 #[tokio::test]
 async fn a_port_that_takes_nothing_before_it_is_read_is_read() {
     const SIZE: usize = 16 * 1024 * 1024;
+    const CHUNK: usize = 32 * 1024;
     let server = server().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     running_pod(&server, listener.local_addr().unwrap());
@@ -76,20 +79,31 @@ async fn a_port_that_takes_nothing_before_it_is_read_is_read() {
         let mut heard = vec![0; SIZE];
         stream.read_exact(&mut heard).await.unwrap();
     });
-    let api: Api<Pod> = Api::namespaced(client(&server, "admin").await, NS);
-    let mut forward = api.portforward("web-1", &[3000]).await.unwrap();
-    let (mut reader, mut writer) = tokio::io::split(forward.take_stream(3000).unwrap());
+    // Not `Api::portforward`: one loop of kube's passes on both directions, so that it waits for itself once the
+    // sockets between are full.
+    let path = format!("/api/v1/namespaces/{NS}/pods/web-1/portforward?ports=3000");
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    let connection = client(&server, "admin").await.connect(request).await.unwrap();
+    let (mut sink, mut messages) = connection.into_stream().split();
     let sent = tokio::spawn(async move {
-        writer.write_all(&vec![2; SIZE]).await.unwrap();
-        writer
+        for _ in 0..SIZE / CHUNK {
+            let mut framed = vec![2; CHUNK + 1];
+            framed[0] = 0;
+            sink.send(Message::binary(framed)).await.unwrap();
+        }
+        sink
     });
     let talk = async {
-        let mut heard = vec![0; SIZE];
-        reader.read_exact(&mut heard).await.unwrap();
+        // Both channels of the port begin with its number.
+        let [mut heard, begins] = [0, 2 * 2];
+        while heard < SIZE + begins {
+            heard += messages.next().await.unwrap().unwrap().into_data().len() - 1;
+        }
         port.await.unwrap();
         sent.await.unwrap()
     };
-    tokio::time::timeout(Duration::from_secs(30), talk).await.expect("nobody waits for the other");
+    let talked = tokio::time::timeout(Duration::from_secs(30), talk).await;
+    drop(talked.expect("nobody waits for the other"));
 }
 
 #[tokio::test]
