@@ -168,8 +168,8 @@ impl Desk {
         let options = Options { write: self.yes, ..Options::default() };
         let watch = Watch::default();
         let mut line = Line::new(self.clock.now().mono);
-        let mut work =
-            std::pin::pin!(catch_up::table(&self.pg, &self.ch, table, options, &watch, &self.stop));
+        let look = catch_up::table(&self.pg, &self.ch, table, options, &watch, &self.stop);
+        let mut work = std::pin::pin!(self.pg.attended(look));
         loop {
             tokio::select! {
                 found = &mut work => {

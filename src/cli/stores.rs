@@ -86,7 +86,7 @@ pub async fn known_project(postgres: &PostgresWork, id: Option<&str>) -> Result<
     let ids = async {
         let mut session = postgres.session().await?;
         let all = sqlx::query_scalar::<_, String>("SELECT id FROM projects ORDER BY id LIMIT 10000");
-        all.fetch_all(&mut session).await.map_err(|e| postgres.trouble(&e))
+        all.fetch_all(&mut *session).await.map_err(|e| postgres.trouble(&e))
     };
     let ids = ids.await.map_err(|trouble| failed(&trouble))?;
     if ids.iter().any(|known| known == id) {

@@ -8,6 +8,7 @@ pub mod forward;
 pub mod http;
 pub mod kube;
 mod kubeconfig;
+pub mod liveness;
 pub mod namespace;
 pub mod pod;
 pub mod postgres;

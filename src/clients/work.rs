@@ -16,6 +16,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::clickhouse::{self, Clickhouse};
 use super::failure::within;
+use super::liveness::{Open, Pulse, Session};
 use super::postgres;
 use super::reach::Reach;
 use super::target::{ClickhouseTarget, PostgresTarget};
@@ -29,9 +30,9 @@ const SILENCE: Duration = Duration::from_mins(10);
 /// Bytes of a statement that ClickHouse reads at most.
 const QUERY: &str = "16777216";
 
-/// What a session goes by: whether it only reads, and how long a statement may take, in milliseconds.
-const SETTINGS: &str = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings \
-     WHERE name IN ('default_transaction_read_only', 'statement_timeout')";
+/// What a session goes by: whether it only reads, and how long a statement may take, in milliseconds; and who serves it.
+const SETTINGS: &str = "SELECT string_agg(setting, ' ' ORDER BY name), pg_postmaster_start_time()::text, pg_backend_pid() \
+     FROM pg_settings WHERE name IN ('default_transaction_read_only', 'statement_timeout')";
 
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,9 @@ pub struct PostgresWork {
     asked: String,
     /// "PostgreSQL langfuse@10.0.0.5:5432/langfuse".
     pub object: String,
+    /// How it is watched under a long statement.
+    pub pulse: Pulse,
+    pub(super) open: Open,
 }
 
 impl PostgresWork {
@@ -85,7 +89,8 @@ impl PostgresWork {
             ("tcp_keepalives_interval", "10"),
         ];
         let options = options.application_name(&format!("cutover {}", purpose.name)).options(settings);
-        let work = Self { options, asked: format!("{only_reads} {limit}"), object };
+        let asked = format!("{only_reads} {limit}");
+        let work = Self { options, asked, object, pulse: Pulse::default(), open: Open::default() };
         let session = work.session().await;
         match session {
             Ok(session) => session.close().await.map_err(|e| work.trouble(&e)).map(|()| work),
@@ -98,16 +103,24 @@ impl PostgresWork {
     /// # Errors
     /// The server cannot be reached within 10 s, or does not let this user in. [`Kind::Refused`]: a pooler in between
     /// keeps our settings from it.
-    pub async fn session(&self) -> Result<PgConnection, Trouble> {
+    pub async fn session(&self) -> Result<Session, Trouble> {
         within(CONNECT, &self.object, "connect", async {
-            let mut session =
-                PgConnection::connect_with(&self.options).await.map_err(|e| self.trouble(&e))?;
+            let mut session = self.connect().await?;
             // Not prepared: behind a pooler the next message may reach another session.
             let row = sqlx::raw_sql(SETTINGS).fetch_one(&mut session).await.map_err(|e| self.trouble(&e))?;
             let found: String = row.try_get(0).map_err(|e| self.trouble(&e))?;
-            if found == self.asked { Ok(session) } else { Err(self.deaf(&found)) }
+            if found != self.asked {
+                return Err(self.deaf(&found));
+            }
+            let server = row.try_get(1).map_err(|e| self.trouble(&e))?;
+            let number = row.try_get(2).map_err(|e| self.trouble(&e))?;
+            Ok(self.open.hold(session, (server, number)))
         })
         .await
+    }
+
+    pub(super) async fn connect(&self) -> Result<PgConnection, Trouble> {
+        PgConnection::connect_with(&self.options).await.map_err(|e| self.trouble(&e))
     }
 
     fn deaf(&self, found: &str) -> Trouble {

@@ -230,7 +230,7 @@ async fn late_event(rehearsal: &Rehearsal, id: &str) {
         SELECT ?, project_id, now64(3) - INTERVAL 1 HOUR, ['late'], now64(3), now64(3), now64(3), 0 FROM traces LIMIT 1";
     let project = format!("SELECT project_id FROM traces WHERE id = '{id}'");
     let project: String = sqlx::query_scalar(sqlx::AssertSqlSafe(project))
-        .fetch_one(&mut sides::open(rehearsal, Access::Read).await.0.session().await.unwrap())
+        .fetch_one(&mut *sides::open(rehearsal, Access::Read).await.0.session().await.unwrap())
         .await
         .unwrap();
     let late = late.replace("SELECT ?, project_id", &format!("SELECT ?, '{project}'"));
@@ -243,7 +243,7 @@ async fn merged_rows_are_whole(rehearsal: &Rehearsal) -> Vec<String> {
     let mut session = postgres.session().await.unwrap();
     let ids: Vec<String> =
         sqlx::query_scalar("SELECT id FROM traces WHERE user_id = 'u2' AND public ORDER BY id")
-            .fetch_all(&mut session)
+            .fetch_all(&mut *session)
             .await
             .unwrap();
     let mapping = Live::read(&clickhouse.ask, spec(Table::Traces)).await.unwrap().map(spec(Table::Traces));

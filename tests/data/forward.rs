@@ -126,7 +126,7 @@ pub async fn compare_but(rehearsal: &Rehearsal, without: &[&str], but: &[&str], 
     for table in Table::BACKFILLED {
         let ids: Vec<String> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT id FROM {} ORDER BY id", table.name())))
-                .fetch_all(&mut session)
+                .fetch_all(&mut *session)
                 .await
                 .unwrap();
         let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !without.contains(id)).collect();
@@ -189,7 +189,7 @@ pub async fn cursors_are_true(rehearsal: &Rehearsal) {
             table.name(),
             table.migration()
         )))
-        .fetch_all(&mut session)
+        .fetch_all(&mut *session)
         .await
         .unwrap();
         let copied: Vec<String> = clickhouse

@@ -42,7 +42,7 @@ async fn what_langfuse_wrote_hashes_alike_on_both_sides() {
     let insert = "INSERT INTO traces (id, project_id, \"timestamp\", metadata, input, output, created_at, updated_at) \
          SELECT 'r' || n, (SELECT min(id) FROM projects), now(), d::jsonb, d::jsonb, d::jsonb -> 'doc', now(), now() \
          FROM unnest($1::text[]) WITH ORDINALITY u(d, n)";
-    sqlx::query(insert).bind(&documents).execute(&mut session).await.unwrap();
+    sqlx::query(insert).bind(&documents).execute(&mut *session).await.unwrap();
 
     let v2 = V2::new(postgres.clone(), spec);
     let mut kinds = Kinds::default();
@@ -50,7 +50,7 @@ async fn what_langfuse_wrote_hashes_alike_on_both_sides() {
     let chain = Chain::new(&mapping, Tier::All).knowing(kinds);
     let question = format!("SELECT t.id, {}, t.metadata::text FROM traces t ORDER BY t.id", chain.pg());
     let there: Vec<(String, i64, Option<String>)> =
-        sqlx::query_as(AssertSqlSafe(question)).fetch_all(&mut session).await.unwrap();
+        sqlx::query_as(AssertSqlSafe(question)).fetch_all(&mut *session).await.unwrap();
     let ids: Vec<&str> = there.iter().map(|(id, ..)| id.as_str()).collect();
     let mut here = HashMap::new();
     for row in rows::from_postgres(&postgres, &mut session, &mapping, &ids).await.unwrap() {

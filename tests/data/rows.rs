@@ -21,7 +21,7 @@ async fn a_converted_row_is_the_row_that_the_worker_wrote() {
             "SELECT id FROM {} WHERE created_at < now() AT TIME ZONE 'UTC' - interval '1 hour' ORDER BY id",
             table.name()
         )))
-        .fetch_all(&mut session)
+        .fetch_all(&mut *session)
         .await
         .unwrap();
         assert!(ids.len() > 250, "{}", ids.len());

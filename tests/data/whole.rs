@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cutover::clients::liveness::Session;
 use cutover::clients::work::{Access, ClickhouseWork, PostgresWork};
 use cutover::data::rows::{self, Row};
 use cutover::data::tables::{Back, Compare, Live, Mapping, Rule, spec};
@@ -67,7 +68,7 @@ struct Bench {
     rehearsal: Rehearsal,
     postgres: PostgresWork,
     clickhouse: ClickhouseWork,
-    session: PgConnection,
+    session: Session,
 }
 
 /// A table of v2: as v3 would store it, and as it lies there.
@@ -84,7 +85,7 @@ impl Bench {
             table.name()
         );
         let all = sqlx::query_as::<_, (String, Value)>(sqlx::AssertSqlSafe(all));
-        let mut raw: BTreeMap<_, _> = all.fetch_all(&mut self.session).await.unwrap().into_iter().collect();
+        let mut raw: BTreeMap<_, _> = all.fetch_all(&mut *self.session).await.unwrap().into_iter().collect();
         let ids: Vec<String> = raw.keys().cloned().collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let cells = rows::from_postgres(&self.postgres, &mut self.session, &mapping, &ids).await.unwrap();
@@ -120,7 +121,7 @@ async fn rows_of_any_kind_go_there_and_back() {
     sqlx::query("INSERT INTO projects (id, name, org_id, created_at, updated_at) SELECT id, 'n', $2, now(), now() FROM unnest($1::text[]) AS v(id)")
         .bind(PROJECTS)
         .bind(organization)
-        .execute(&mut session)
+        .execute(&mut *session)
         .await
         .unwrap();
     let mut bench = Bench { rehearsal, postgres, clickhouse, session };

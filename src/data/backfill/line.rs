@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
+use crate::clients::liveness::Session;
 use crate::clients::work::PostgresWork;
 use crate::data::clock;
 use crate::domain::{Kind, Trouble};
@@ -12,7 +13,7 @@ use crate::domain::{Kind, Trouble};
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) work: PostgresWork,
-    session: Option<PgConnection>,
+    session: Option<Session>,
     settings: &'static [&'static str],
 }
 
@@ -31,10 +32,10 @@ impl Line {
         Ok(self.session.insert(session))
     }
 
-    async fn open(&self) -> Result<PgConnection, Trouble> {
+    async fn open(&self) -> Result<Session, Trouble> {
         let mut session = self.work.session().await?;
         for setting in self.settings {
-            sqlx::query(*setting).execute(&mut session).await.map_err(|e| self.work.trouble(&e))?;
+            sqlx::query(*setting).execute(&mut *session).await.map_err(|e| self.work.trouble(&e))?;
         }
         Ok(session)
     }

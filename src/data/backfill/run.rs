@@ -124,7 +124,7 @@ async fn begin_now(
     let from = match cursor.or_else(|| held.row.wanted_start()) {
         Some(from) => from,
         None => sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8")
-            .fetch_one(&mut session)
+            .fetch_one(&mut *session)
             .await
             .map_err(|e| unmarked(work.trouble(&e)))?,
     };

@@ -32,7 +32,7 @@ pub async fn may_see_load(pg: &PostgresWork) -> Result<(), Trouble> {
     let mut session = pg.session().await?;
     // Superusers have every role.
     let sees: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')")
-        .fetch_one(&mut session)
+        .fetch_one(&mut *session)
         .await
         .map_err(|e| pg.trouble(&e))?;
     if sees {

@@ -56,7 +56,7 @@ pub async fn table(
         (_, None) => return Ok(None),
     };
     sqlx::raw_sql("SET enable_seqscan = off; SET enable_sort = off")
-        .execute(&mut session)
+        .execute(&mut *session)
         .await
         .map_err(|e| pg.trouble(&e))?;
     let now = now(pg, &mut session).await?;

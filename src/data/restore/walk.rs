@@ -17,6 +17,7 @@ use super::source::{self, PAGE, Slice, Written};
 use super::target::Target;
 use super::write::{Mode, Outcome, What, Writer};
 use super::{BATCH, BYTES};
+use crate::clients::liveness::Session;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
 use crate::data::convert::back::Loss;
@@ -79,7 +80,7 @@ pub type Listener<'a> = &'a mut (dyn FnMut(&Progress) -> bool + Send);
 pub async fn restore(sides: Sides<'_>, wish: &Wish, listen: Listener<'_>) -> (Report, Result<(), Trouble>) {
     let begun = Instant::now();
     let mut report = Report::default();
-    let ended = go(sides, wish, listen, &mut report).await;
+    let ended = sides.postgres.attended(go(sides, wish, listen, &mut report)).await;
     report.seconds = begun.elapsed().as_secs_f64();
     (report, ended)
 }
@@ -119,7 +120,7 @@ struct Walk<'a> {
     slices: Vec<Slice>,
     gone: BTreeSet<String>,
     writer: Writer<'a>,
-    session: sqlx::PgConnection,
+    session: Session,
     pending: Vec<(Entity, Judged)>,
     /// The projects of the ids that are pending.
     ids: HashMap<String, String>,

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::entity::Entity;
 use super::target::Target;
+use crate::clients::liveness::Session;
 use crate::clients::work::PostgresWork;
 use crate::data::convert::back::{Loss, Text};
 use crate::domain::Trouble;
@@ -53,7 +54,7 @@ pub(super) enum What {
 /// Writes batches of one table over one session.
 pub(super) struct Writer<'a> {
     pub(super) work: &'a PostgresWork,
-    pub(super) session: PgConnection,
+    pub(super) session: Session,
     pub(super) table: Table,
     pub(super) target: Target,
     pub(super) mode: Mode,
@@ -129,7 +130,7 @@ impl Writer<'_> {
     async fn transaction(&mut self, part: &[Entity]) -> Result<HashMap<String, bool>, sqlx::Error> {
         if self.mode == Mode::Rehearse {
             let query = bound(sqlx::query(sqlx::AssertSqlSafe(self.target.rehearse())), &self.target, part);
-            return query.fetch_one(&mut self.session).await.map(|_| HashMap::new());
+            return query.fetch_one(&mut *self.session).await.map(|_| HashMap::new());
         }
         let mut transaction = self.session.begin().await?;
         if self.table == Table::Traces {
@@ -173,7 +174,7 @@ impl Writer<'_> {
         let query = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(statement));
         let query = (0..self.target.fields.len()).fold(query, |query, at| query.bind(texts(part, at)));
         let moments: Vec<i64> = part.iter().map(|e| e.touched).collect();
-        query.bind(moments).fetch_all(&mut self.session).await
+        query.bind(moments).fetch_all(&mut *self.session).await
     }
 
     /// A score whose configuration is gone goes back without it, as v2 itself would leave it (ON DELETE SET NULL).
@@ -185,7 +186,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let known = sqlx::query_scalar::<_, String>("SELECT id FROM score_configs WHERE id = ANY($1)");
-        let known = known.bind(&named).fetch_all(&mut self.session).await;
+        let known = known.bind(&named).fetch_all(&mut *self.session).await;
         let known: BTreeSet<String> = known.map_err(|e| self.work.trouble(&e))?.into_iter().collect();
         for entity in entities {
             if entity.get(&self.target, "config_id").is_some_and(|config| !known.contains(config)) {

@@ -14,6 +14,7 @@ use super::bucket::{Bucket, Sums};
 use super::chain::Chain;
 use super::pace::Patience;
 use super::range::{Range, Slice};
+use crate::clients::liveness::Session;
 use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
 use crate::domain::{Kind, Trouble};
@@ -47,7 +48,7 @@ pub struct V2 {
     pub time: &'static str,
     from: &'static str,
     /// The session, once there is one; who asks while it is in use waits.
-    session: Arc<Mutex<Option<PgConnection>>>,
+    session: Arc<Mutex<Option<Session>>>,
 }
 
 impl V2 {
@@ -86,7 +87,7 @@ impl V2 {
                 *held = Some(session);
                 Ok(answer)
             };
-            match asked.await {
+            match self.work.attended(asked).await {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble { kind: Kind::Conflict, .. }) if tries < TRIES => {}
                 Err(trouble) => patience.wait(trouble).await?,
@@ -94,9 +95,9 @@ impl V2 {
         }
     }
 
-    async fn connect(&self) -> Result<PgConnection, Trouble> {
+    async fn connect(&self) -> Result<Session, Trouble> {
         let mut session = self.work.session().await?;
-        sqlx::raw_sql(SETTINGS).execute(&mut session).await.map_err(|e| self.work.trouble(&e))?;
+        sqlx::raw_sql(SETTINGS).execute(&mut *session).await.map_err(|e| self.work.trouble(&e))?;
         Ok(session)
     }
 

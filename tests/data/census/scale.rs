@@ -97,7 +97,6 @@ async fn look(g: &mut Ground) -> Look {
 
 /// One poll of PostgreSQL in a session of its own; gives all rows and how long it took from here.
 async fn poll_pg(g: &Ground, poll: &mut Poll) -> (Count, Duration) {
-    use sqlx::Connection as _;
     let mut connection = g.pg.session().await.unwrap();
     let mut session = Session { connection: &mut connection, object: "test" };
     let begun = Instant::now();

@@ -7,10 +7,10 @@ mod views;
 
 use std::process::Output;
 
+use cutover::clients::liveness::Session;
 use cutover::clients::work::{Access, ClickhouseWork, PostgresWork};
 use cutover::data::restore::{self, Report, Sides, Wish};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 
 use crate::common::rehearsal::Rehearsal;
 use crate::sides;
@@ -20,7 +20,7 @@ struct Bench {
     rehearsal: Rehearsal,
     postgres: PostgresWork,
     clickhouse: ClickhouseWork,
-    session: PgConnection,
+    session: Session,
     project: String,
     auth: String,
 }
@@ -34,7 +34,7 @@ impl Bench {
         let key = |name: &str| config["probe"][name].as_str().unwrap().to_owned();
         let project = sqlx::query_scalar("SELECT project_id FROM api_keys WHERE public_key = $1")
             .bind(key("public_key"))
-            .fetch_one(&mut session)
+            .fetch_one(&mut *session)
             .await
             .unwrap();
         use base64::Engine as _;
@@ -88,11 +88,11 @@ impl Bench {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.session).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(&mut *self.session).await.unwrap()
     }
 
     async fn run(&mut self, sql: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut self.session).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut *self.session).await.unwrap();
     }
 }
 
