@@ -17,9 +17,6 @@ use super::postgres;
 use super::work::PostgresWork;
 use crate::domain::{Kind, Trouble};
 
-/// Until an answer to a look.
-const ANSWER: Duration = Duration::from_secs(10);
-
 /// Every session of one server process (the same start, however we came there), by its backend's number.
 const SESSIONS: &str =
     "SELECT pg_postmaster_start_time()::text, string_agg(pid::text, ' ') FROM pg_stat_activity";
@@ -29,13 +26,16 @@ const SESSIONS: &str =
 pub struct Pulse {
     /// From one look to the next.
     pub every: Duration,
+    /// Until an answer to a look.
+    pub answer: Duration,
     /// How long it may be silent.
     pub silence: Duration,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { every: Duration::from_secs(15), silence: Duration::from_mins(1) }
+        let secs = Duration::from_secs;
+        Self { every: secs(15), answer: secs(10), silence: secs(60) }
     }
 }
 
@@ -158,7 +158,7 @@ impl PostgresWork {
 
     /// Our sessions that the server we came to should have, and has not.
     async fn look(&self, eye: &mut Option<PgConnection>) -> Result<BTreeSet<i32>, Trouble> {
-        within(ANSWER, &self.object, "a look at our sessions", async {
+        within(self.pulse.answer, &self.object, "a look at our sessions", async {
             let mut connection = match eye.take() {
                 Some(connection) => connection,
                 None => self.connect().await?,

@@ -1,9 +1,10 @@
 //! What v3's users have deleted while PostgreSQL still has it.
 //!
-//! One rule: a row that was last written before Langfuse noted the deletion of its trace in `pending_deletions` is not
-//! missing, and not copied again; what v2 wrote later is. Versions of v3 with that table delete in ClickHouse without a
-//! mark and leave v2's rows, so that the note is all there is to tell a deleted row from a missing one; versions without
-//! it delete in PostgreSQL as well. A score that was deleted by itself has no note.
+//! One rule: a row that was last written before Langfuse noted its deletion is not missing, and not copied again; what v2
+//! wrote later is. Versions of v3 with `pending_deletions` delete in ClickHouse without a mark and leave v2's rows, so
+//! that the note of a trace is all there is to tell a deleted row from a missing one; versions without it delete in
+//! PostgreSQL as well. A score that is deleted by itself is noted in `audit_logs` alone (`auditLog` in Langfuse's
+//! `scores.ts` and `[scoreId].ts`), by newer versions only with an enterprise licence (`isAuditLogEnabled`).
 
 use std::collections::HashMap;
 
@@ -17,84 +18,164 @@ use crate::data::tables::Mapping;
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
 
-/// Whether there are notes, and whether this user may read them.
+/// Where Langfuse notes what it deletes, and what is read of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noting {
-    /// This version of Langfuse does not note what it deletes.
-    Absent,
-    /// They can be read.
-    Shown,
-    /// The user lacks `SELECT`.
-    Hidden,
+enum Place {
+    /// Traces, with what belongs to them.
+    Traces,
+    /// Scores that are deleted by themselves.
+    Scores,
 }
 
-impl Noting {
-    /// Asks for the table and the right to read it.
-    ///
-    /// # Errors
-    /// PostgreSQL cannot be asked.
-    pub async fn ask(pg: &PostgresWork, session: &mut PgConnection) -> Result<Self, Trouble> {
-        let sql = "SELECT has_table_privilege(to_regclass('pending_deletions'), 'SELECT')";
-        let may: Option<bool> =
-            sqlx::query_scalar(sql).fetch_one(session).await.map_err(|e| pg.trouble(&e))?;
-        Ok(match may {
-            None => Self::Absent,
-            Some(true) => Self::Shown,
-            Some(false) => Self::Hidden,
-        })
+impl Place {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Traces => "pending_deletions",
+            Self::Scores => "audit_logs",
+        }
     }
 
-    /// Whether there are notes, for one who may not go on without them.
-    ///
-    /// # Errors
-    /// There are, and they cannot be read.
-    pub fn must(self, pg: &PostgresWork) -> Result<bool, Trouble> {
+    /// The columns that are read; no others have to be granted.
+    const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Absent => Ok(false),
-            Self::Shown => Ok(true),
-            Self::Hidden => {
-                let text = "pending_deletions cannot be read: what users of v3 deleted would be copied again";
-                let trouble = Trouble::new(Kind::Forbidden, &pg.object, text);
-                Err(trouble.remedy("GRANT SELECT ON pending_deletions TO this user"))
-            }
+            Self::Traces => &["project_id", "object", "object_id", "created_at", "updated_at"],
+            Self::Scores => &["project_id", "resource_type", "resource_id", "action", "created_at"],
+        }
+    }
+
+    const fn of(table: Table) -> &'static [Self] {
+        match table {
+            Table::Scores => &[Self::Traces, Self::Scores],
+            Table::Traces | Table::Observations | Table::DatasetRunItems => &[Self::Traces],
         }
     }
 }
 
-/// Traces that were deleted, and until when what belonged to them went with them, in epoch milliseconds.
+/// The notes of a table: which there are, and which this user may not read.
+#[derive(Debug, Clone, Default)]
+pub struct Noting {
+    shown: Vec<Place>,
+    hidden: Vec<Place>,
+}
+
+impl Noting {
+    /// Asks for the tables and the right to read what is read of them.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be asked.
+    pub async fn ask(pg: &PostgresWork, session: &mut PgConnection, table: Table) -> Result<Self, Trouble> {
+        let mut noting = Self::default();
+        for place in Place::of(table) {
+            let sql = "SELECT bool_and(has_column_privilege(attrelid, attnum, 'SELECT')) FROM pg_attribute \
+                       WHERE attrelid = to_regclass($1) AND attname = ANY($2) HAVING count(*) = cardinality($2)";
+            let asked = sqlx::query_scalar(sql).bind(place.table()).bind(place.columns());
+            let may: Option<bool> = asked.fetch_optional(&mut *session).await.map_err(|e| pg.trouble(&e))?;
+            match may {
+                None => {}
+                Some(true) => noting.shown.push(*place),
+                Some(false) => noting.hidden.push(*place),
+            }
+        }
+        Ok(noting)
+    }
+
+    /// Whether there are any to be read.
+    pub const fn is_shown(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
+    /// What cannot be told for want of a right, with the right that is wanted.
+    pub fn untold(&self) -> impl Iterator<Item = String> {
+        self.hidden.iter().map(|place| {
+            let (table, grant) = (place.table(), place.grant());
+            format!("PostgreSQL's {table} cannot be read: what users of v3 deleted looks missing; {grant}")
+        })
+    }
+
+    /// The notes, for one who may not go on without them.
+    ///
+    /// # Errors
+    /// There are some that cannot be read.
+    pub fn must(self, pg: &PostgresWork) -> Result<Self, Trouble> {
+        let Some(place) = self.hidden.first() else { return Ok(self) };
+        let text =
+            format!("{} cannot be read: what users of v3 deleted would be copied again", place.table());
+        Err(Trouble::new(Kind::Forbidden, &pg.object, text).remedy(place.grant()))
+    }
+}
+
+impl Place {
+    fn grant(self) -> String {
+        format!("GRANT SELECT ({}) ON {} TO this user", self.columns().join(", "), self.table())
+    }
+}
+
+/// Rows that were deleted, and until when what belonged to them went with them, in epoch milliseconds.
 #[derive(Debug, Default)]
-pub struct Notes(HashMap<Key, i64>);
+pub struct Notes {
+    traces: HashMap<Key, i64>,
+    own: HashMap<Key, i64>,
+}
 
 impl Notes {
-    /// Reads those of the traces that rows belong to; only where there are any.
+    /// Reads those of the rows; only where there are any.
     ///
     /// # Errors
     /// PostgreSQL cannot be asked.
     pub async fn read(
         pg: &PostgresWork,
         session: &mut PgConnection,
+        noting: &Noting,
         mapping: &Mapping,
-        rows: impl IntoIterator<Item = &Row>,
+        rows: &[&Row],
     ) -> Result<Self, Trouble> {
-        let traces: Vec<String> =
-            rows.into_iter().filter_map(|row| trace(mapping, row)).map(|key| key.id).collect();
-        if traces.is_empty() {
-            return Ok(Self::default());
+        let mut notes = Self::default();
+        for place in &noting.shown {
+            let query = match place {
+                Place::Traces => {
+                    let traces: Vec<String> =
+                        rows.iter().filter_map(|row| trace(mapping, row)).map(|key| key.id).collect();
+                    (!traces.is_empty()).then(|| sqlx::query_as(OF_TRACES).bind(traces))
+                }
+                Place::Scores => {
+                    let ids: Vec<&str> = rows.iter().map(|row| row.key.id.as_str()).collect();
+                    let projects: Vec<&str> = rows.iter().map(|row| row.key.project.as_str()).collect();
+                    let since = rows.iter().map(|row| touched(mapping, row)).min();
+                    since.map(|since| sqlx::query_as(OF_SCORES).bind(ids).bind(projects).bind(since as f64))
+                }
+            };
+            let Some(query) = query else { continue };
+            let noted: Vec<(String, String, i64)> =
+                query.fetch_all(&mut *session).await.map_err(|e| pg.trouble(&e))?;
+            let noted = noted.into_iter().map(|(project, id, until)| (Key { project, id }, until));
+            match place {
+                Place::Traces => notes.traces.extend(noted),
+                Place::Scores => notes.own.extend(noted),
+            }
         }
-        // The worker deletes some time after the user asked for it, and then writes the note again.
-        let query = "SELECT project_id, object_id, (extract(epoch FROM max(greatest(created_at, updated_at))) * 1000)::bigint \
-                     FROM pending_deletions WHERE object = 'trace' AND object_id = ANY($1) GROUP BY 1, 2";
-        let noted: Vec<(String, String, i64)> =
-            sqlx::query_as(query).bind(traces).fetch_all(session).await.map_err(|e| pg.trouble(&e))?;
-        Ok(Self(noted.into_iter().map(|(project, id, until)| (Key { project, id }, until)).collect()))
+        Ok(notes)
     }
 
-    /// Whether a row of v2 went with its trace.
+    /// Whether a row of v2 was deleted, or went with its trace.
     pub fn took(&self, mapping: &Mapping, row: &Row) -> bool {
-        let touched = millis(mapping, row, "created_at").max(millis(mapping, row, "updated_at"));
-        let until = trace(mapping, row).and_then(|trace| self.0.get(&trace));
-        until.is_some_and(|until| touched <= *until)
+        let with_trace = trace(mapping, row).and_then(|trace| self.traces.get(&trace));
+        let until = with_trace.max(self.own.get(&row.key));
+        until.is_some_and(|until| touched(mapping, row) <= *until)
     }
+}
+
+/// The worker deletes some time after the user asked for it, and then writes the note again.
+const OF_TRACES: &str = "SELECT project_id, object_id, (extract(epoch FROM max(greatest(created_at, updated_at))) * 1000)::bigint \
+     FROM pending_deletions WHERE object = 'trace' AND object_id = ANY($1) GROUP BY 1, 2";
+
+/// Notes that are older than every row tell of none, and are passed over by the index of `created_at`.
+const OF_SCORES: &str = "SELECT project_id, resource_id, (extract(epoch FROM max(created_at)) * 1000)::bigint FROM audit_logs \
+     WHERE resource_type = 'score' AND action = 'delete' AND resource_id = ANY($1) AND project_id = ANY($2) \
+     AND created_at >= to_timestamp($3 / 1000) AT TIME ZONE 'UTC' GROUP BY 1, 2";
+
+/// When v2 last wrote a row, epoch milliseconds.
+fn touched(mapping: &Mapping, row: &Row) -> i64 {
+    millis(mapping, row, "created_at").max(millis(mapping, row, "updated_at"))
 }
 
 /// The trace that a row is, or goes with when it is deleted; dataset runs outlive theirs.

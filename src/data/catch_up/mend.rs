@@ -14,7 +14,7 @@ use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::insert;
 use crate::data::cell::Cell;
 use crate::data::copied::is_copy;
-use crate::data::deleted::Notes;
+use crate::data::deleted::{Notes, Noting};
 use crate::data::pages::pages;
 use crate::data::rows::{self, Key, Row};
 use crate::data::tables::Mapping;
@@ -29,8 +29,8 @@ pub(super) struct Mender<'a> {
     pub(super) ch: &'a ClickhouseWork,
     pub(super) mapping: &'a Mapping,
     pub(super) write: bool,
-    /// Langfuse notes what it deletes.
-    pub(super) notes: bool,
+    /// Where Langfuse notes what it deletes.
+    pub(super) noting: Noting,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -82,11 +82,8 @@ impl Mender<'_> {
                 Err(rejected) => found.reject(rejected),
             }
         }
-        let notes = if self.notes {
-            Notes::read(self.pg, session, self.mapping, &v2).await?
-        } else {
-            Notes::default()
-        };
+        let asked: Vec<&Row> = v2.iter().collect();
+        let notes = Notes::read(self.pg, session, &self.noting, self.mapping, &asked).await?;
         let days = self.days(v2.iter().chain(there.values())).await?;
         for row in v2 {
             let here = there.get(&row.key);

@@ -63,8 +63,8 @@ pub async fn table(
     let mapping = Live::read(&ch.ask, spec).await?.map(spec);
     let strays = Strays::search(ch, spec, stop).await?;
     let window = Window { pg, ch, mapping: &mapping, above, strays };
-    let notes = Noting::ask(pg, &mut session).await?.must(pg)?;
-    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, notes, stop };
+    let noting = Noting::ask(pg, &mut session, table).await?.must(pg)?;
+    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, stop };
     let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {

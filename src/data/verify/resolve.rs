@@ -15,7 +15,7 @@ use super::postgres::V2;
 use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
 use crate::data::copied::is_copy;
-use crate::data::deleted::Notes;
+use crate::data::deleted::{Notes, Noting};
 use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
@@ -43,8 +43,8 @@ pub struct Resolver<'a> {
     pub cursor: Cursor,
     /// Whether findings carry both values.
     pub values: bool,
-    /// Whether v3 notes what its users delete.
-    pub notes: bool,
+    /// Where v3 notes what its users delete.
+    pub noting: &'a Noting,
     /// Rows touched after this millisecond may still be on their way.
     pub young: i64,
 }
@@ -124,13 +124,13 @@ impl Resolver<'_> {
     /// Rows of v2 that users of v3 deleted, where v3 has nothing of them or only what it heard of since.
     async fn noted(&self, all: &BTreeMap<Key, Both>) -> Result<HashSet<Key>, Trouble> {
         let by_v3 = |v3: &[Row]| v3.iter().all(|row| !is_copy(self.mapping, row));
-        let mine = all.values().filter(|(_, v3)| self.notes && by_v3(v3));
+        let mine = all.values().filter(|(_, v3)| self.noting.is_shown() && by_v3(v3));
         let mine: Vec<&Row> = mine.filter_map(|(v2, _)| v2.as_ref()?.as_ref().ok()).collect();
         if mine.is_empty() {
             return Ok(HashSet::new());
         }
         let notes = async |session: &mut PgConnection| {
-            Notes::read(&self.v2.work, session, self.mapping, mine.iter().copied()).await
+            Notes::read(&self.v2.work, session, self.noting, self.mapping, &mine).await
         };
         let notes = self.v2.ask(notes).await?;
         Ok(mine.iter().filter(|row| notes.took(self.mapping, row)).map(|row| row.key.clone()).collect())

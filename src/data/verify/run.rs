@@ -118,7 +118,7 @@ impl Verify<'_> {
 
     async fn prepare(&self, spec: &'static Spec) -> Result<Prepared, Trouble> {
         let v2 = V2::new(self.postgres.clone(), spec);
-        let noting = v2.ask(async |session| Noting::ask(&v2.work, session).await);
+        let noting = v2.ask(async |session| Noting::ask(&v2.work, session, spec.table).await);
         let live = Patience::of(async || Live::read(&self.clickhouse.ask, spec).await);
         let (live, noting) = futures::try_join!(live, noting)?;
         let mapping = live.map(spec);
@@ -132,12 +132,7 @@ impl Verify<'_> {
         };
         let ((size, mut servers), ()) = futures::try_join!(look, selftest::check(&v2, &mapping, &chain))?;
         let ahead = (self.now)().wall.as_millisecond().saturating_sub(servers.now);
-        if noting == Noting::Hidden {
-            servers.notes.push(
-                "PostgreSQL's pending_deletions cannot be read: what users of v3 deleted looks missing; GRANT SELECT on it"
-                    .into(),
-            );
-        }
+        servers.notes.extend(noting.untold());
         let mut kinds = Kinds::default();
         if let Some(column) = chain.metadata() {
             v2.documents(column, size.v2_rows, |text| kinds.learn(text)).await?;
@@ -185,7 +180,7 @@ impl Verify<'_> {
             ahead: prepared.ahead,
             told: HashSet::new(),
             remembering,
-            notes: prepared.noting == Noting::Shown,
+            noting: prepared.noting,
             host: prepared.servers.host.clone(),
             mixed: false,
             servers: &self.clickhouse,

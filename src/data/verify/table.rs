@@ -22,6 +22,7 @@ use super::resolve::{Cursor, Resolver};
 use super::run::note;
 use super::state::Known;
 use crate::clients::work::ClickhouseWork;
+use crate::data::deleted::Noting;
 use crate::data::pages::pages;
 use crate::data::tables::{Mapping, Tier};
 use crate::domain::{Now, Trouble};
@@ -108,8 +109,8 @@ pub(super) struct Running<'a> {
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
     pub(super) remembering: Option<Remembering>,
-    /// Whether what users of v3 delete is noted, and the notes can be read.
-    pub(super) notes: bool,
+    /// Where what users of v3 delete is noted.
+    pub(super) noting: Noting,
     /// Milliseconds by which the clock here is ahead of PostgreSQL's.
     pub(super) ahead: i64,
     /// Rows that were told of and stand in two ranges: they are met again.
@@ -346,7 +347,7 @@ impl Running<'_> {
             mapping: &self.looked,
             cursor: self.cursor,
             values: self.options.values,
-            notes: self.notes,
+            noting: &self.noting,
             young,
         }
     }
