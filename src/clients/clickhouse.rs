@@ -21,6 +21,10 @@ use crate::domain::{Kind, Trouble};
 /// Deadline of one query on our side; the server's own is 5 s.
 const ANSWER: Duration = Duration::from_secs(6);
 
+/// How often the first question is asked again where the connection ended before it was written: with TLS 1.3 a server
+/// that wants another certificate says so after the handshake, and may be heard only by who asks once more.
+const AGAIN: u32 = 4;
+
 /// What every query is sent with (`readonly=2`: reads only, settings may still be set).
 const SETTINGS: [(&str, &str); 6] = [
     ("readonly", "2"),
@@ -102,7 +106,14 @@ pub async fn connect(reach: &Reach, target: &ClickhouseTarget) -> Result<Clickho
     for (setting, value) in SETTINGS {
         with_limits.client = with_limits.client.with_setting(setting, value);
     }
-    match with_limits.one::<u8>(with_limits.query("SELECT toUInt8(1)")).await {
+    let mut asked = with_limits.one::<u8>(with_limits.query("SELECT toUInt8(1)")).await;
+    for _ in 0..AGAIN {
+        if !matches!(&asked, Err(trouble) if trouble.detail.contains("connection was not ready")) {
+            break;
+        }
+        asked = with_limits.one::<u8>(with_limits.query("SELECT toUInt8(1)")).await;
+    }
+    match asked {
         Ok(_) => Ok(with_limits),
         Err(trouble) if trouble.detail.contains("Code: 164") => Ok(Clickhouse { settings: false, ..free }),
         Err(trouble) => Err(reach.explain(&target.address, trouble).await),
