@@ -36,5 +36,6 @@ mod sides;
 mod silence;
 mod space;
 mod strays;
+mod urls;
 mod verify;
 mod whole;
