@@ -101,10 +101,10 @@ impl PostgresWork {
     /// A connection of its own.
     ///
     /// # Errors
-    /// The server cannot be reached within 10 s, or does not let this user in. [`Kind::Refused`]: a pooler in between
-    /// keeps our settings from it.
+    /// [`Kind::Unreachable`]: the server cannot be reached within 10 s. [`Kind::Refused`]: a pooler in between keeps our
+    /// settings from it. Or the server does not let this user in.
     pub async fn session(&self) -> Result<Session, Trouble> {
-        within(CONNECT, &self.object, "connect", async {
+        let session = within(CONNECT, &self.object, "connect", async {
             let mut session = self.connect().await?;
             // Not prepared: behind a pooler the next message may reach another session.
             let row = sqlx::raw_sql(SETTINGS).fetch_one(&mut session).await.map_err(|e| self.trouble(&e))?;
@@ -115,8 +115,12 @@ impl PostgresWork {
             let server = row.try_get(1).map_err(|e| self.trouble(&e))?;
             let number = row.try_get(2).map_err(|e| self.trouble(&e))?;
             Ok(self.open.hold(session, (server, number)))
+        });
+        session.await.map_err(|trouble| match trouble.kind {
+            // Who does not even answer the door is away, for those who wait until it is back.
+            Kind::Timeout => Trouble { kind: Kind::Unreachable, ..trouble },
+            _ => trouble,
         })
-        .await
     }
 
     pub(super) async fn connect(&self) -> Result<PgConnection, Trouble> {

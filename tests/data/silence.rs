@@ -18,8 +18,8 @@ use crate::sides;
 
 const QUICK: Pulse = Pulse {
     every: Duration::from_millis(300),
-    answer: Duration::from_millis(500),
-    silence: Duration::from_millis(1500),
+    answer: Duration::from_secs(5),
+    silence: Duration::from_secs(6),
 };
 
 /// Waits in PostgreSQL for so many seconds.
@@ -44,6 +44,8 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
     assert_eq!(trouble.kind, Kind::Unreachable, "{trouble}");
     assert!(trouble.detail.contains("silent for"), "{trouble}");
     drop(session);
+    let away = work.session().await.unwrap_err();
+    assert_eq!(away.kind, Kind::Unreachable, "who waits for a server waits for this one, too: {away}");
 
     rehearsal.fault(&["store-pause", "--lift"]);
     let mut session = work.session().await.unwrap();
