@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::{is_utc, major_minor, setting, unknown};
 use crate::clients::clickhouse::{self as client, Clickhouse};
+use crate::data::tables::spec;
+use crate::domain::backfill::Table;
 use crate::domain::store::{Setting, StoreFact, StoreKind};
 use crate::domain::text::clean;
 use crate::domain::{Fact, SourceId, Trouble};
@@ -21,10 +23,6 @@ const DISKS: &str =
     "SELECT sum(total_space - free_space) AS used, sum(total_space) AS total FROM system.disks";
 const SETTINGS: &str = "SELECT name, toString(value) AS value FROM system.settings WHERE name IN \
      ('compatibility', 'input_format_read_datetime_number_as_raw_value')";
-const REPLICAS: &str = "SELECT count() AS tables, sum(is_readonly) AS read_only, max(absolute_delay) AS delay, \
-     toUInt64(min(total_replicas)) AS copies, (SELECT count() FROM system.tables WHERE database = currentDatabase() \
-     AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%') AS alone \
-     FROM system.replicas WHERE database = currentDatabase()";
 const DIRTY: &str = "SELECT toInt64(version) AS version, toUInt8(dirty) AS dirty FROM schema_migrations \
      ORDER BY sequence DESC LIMIT 1";
 
@@ -54,10 +52,24 @@ struct Replicas {
     read_only: u64,
     /// Seconds that the most behind of them is behind.
     delay: u64,
-    /// Servers that have each of them, at least.
+    /// Servers that have each of the tables that move, at least; 0 where none of those is replicated.
     copies: u64,
-    /// Tables that each server has for itself.
+    /// Tables that move and that each server has for itself.
     alone: u64,
+}
+
+/// Langfuse's own clustered schema has `event_log` on each server for itself (langfuse.md 3.1), and says so to nobody
+/// who looks at traces: whether servers have the same rows is asked of the tables that move. A number from a subquery may
+/// be NULL to ClickHouse, which the reader of its types does not take for a number.
+fn replicas() -> String {
+    let moving = Table::ALL.map(|table| format!("'{}'", spec(table).ch)).join(", ");
+    format!(
+        "SELECT count() AS tables, sum(is_readonly) AS read_only, max(absolute_delay) AS delay, \
+         toUInt64(minIf(total_replicas, table IN ({moving}))) AS copies, \
+         assumeNotNull((SELECT count() FROM system.tables WHERE database = currentDatabase() AND name IN ({moving}) \
+         AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%')) AS alone \
+         FROM system.replicas WHERE database = currentDatabase()"
+    )
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -136,11 +148,12 @@ async fn look(ch: &Clickhouse, hosts: &mut Hosts) -> Result<StoreFact, Trouble> 
     let look: Look = ch.one(ch.query(LOOK)).await?;
     let latency = begun.elapsed();
     hosts.note(&clean(&look.host));
+    let replicas = replicas();
     // System tables may be denied: the rest is worth having all the same.
     let (disks, named, replicas, dirty) = tokio::join!(
         ch.one::<Pair>(ch.query(DISKS)),
         ch.all::<Named>(ch.query(SETTINGS)),
-        ch.one::<Replicas>(ch.query(REPLICAS)),
+        ch.one::<Replicas>(ch.query(&replicas)),
         ch.all::<Dirty>(ch.query(DIRTY)),
     );
     let disks = disks.ok().filter(|d| d.total > 0);
@@ -196,7 +209,12 @@ fn lag(replicas: Option<&Replicas>) -> Setting {
 /// Whether all servers that answer have the same rows (langfuse#6263): more of them than have copies of a table do not.
 fn servers(replicas: Option<&Replicas>, turns: &BTreeSet<&str>) -> Setting {
     let Some(r) = replicas else { return unknown("servers", "grant SELECT on system.replicas") };
-    let copies = if r.tables == 0 || r.alone > 0 { 1 } else { r.copies };
+    let copies = match (r.alone, r.copies) {
+        // None is there, or all servers share them.
+        (0, 0) => u64::MAX,
+        (0, copies) => copies,
+        _ => 1,
+    };
     if turns.len() <= 1 {
         return setting("servers", "one answers", true, "");
     }
@@ -278,10 +296,39 @@ mod tests {
         let told = ok(&turns, 0, 0, 9);
         assert_eq!((told.ok, told.value.as_deref()), (Some(false), Some("2 take turns: a, b")));
         assert_eq!(ok(&turns, 9, 2, 0).ok, Some(true), "replicas");
-        assert_eq!(ok(&turns, 8, 2, 1).ok, Some(false), "one table is each server's own");
+        assert_eq!(ok(&turns, 8, 2, 1).ok, Some(false), "one table that moves is each server's own");
+        assert_eq!(ok(&turns, 0, 0, 0).ok, Some(true), "no table, or all shared");
         let shards = seen(&["a", "b", "c", "d", "a", "c"]);
         assert_eq!(ok(&shards, 9, 2, 0).ok, Some(false), "two shards of two");
         assert_eq!(servers(None, &turns.taking_turns()).ok, None);
+    }
+
+    /// The clustered schema of Langfuse has `event_log` on each server for itself.
+    #[cfg(feature = "rehearsal")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_tables_that_move_have_to_be_replicas_of_each_other() {
+        use crate::rehearsal::stores::clickhouse::clickhouse_schema;
+        use crate::sources::tests::{started, targets};
+        let Some((stage, stores)) = started().await else { return };
+        let at = stores.endpoints();
+        let shared = Shared::new(targets(&at));
+        let target = shared.targets.clickhouse.as_ref().unwrap();
+        let ch = client::connect(&shared.reach, target).await.unwrap();
+        let writes = ::clickhouse::Client::default()
+            .with_url(&at.clickhouse_url)
+            .with_user(&at.clickhouse_user)
+            .with_password(&at.clickhouse_password)
+            .with_database(&at.clickhouse_database);
+        let seen = async || {
+            let r: Replicas = ch.one(ch.query(&replicas())).await.unwrap();
+            (r.tables, r.copies, r.alone)
+        };
+        for (statement, alone) in clickhouse_schema().iter().zip([1, 2, 3, 3, 3, 3]) {
+            writes.query(statement).execute().await.unwrap();
+            assert_eq!(seen().await, (0, 0, alone), "{statement}");
+        }
+        stores.stop().await;
+        stage.close().await.unwrap();
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::rehearsal::stage::{Stage, StageError};
 use crate::rehearsal::stores::{Endpoints, StoreError, Stores};
 
 /// A stage and its stores, or `None` with the reason printed when a program is not on this machine.
-async fn started() -> Option<(Stage, Stores)> {
+pub(in crate::sources) async fn started() -> Option<(Stage, Stores)> {
     crate::clients::tls::install_provider();
     let stage = Stage::open(None).await.unwrap();
     match Stores::start(&stage, &|line| eprintln!("{line}")).await {
@@ -37,7 +37,7 @@ async fn started() -> Option<(Stage, Stores)> {
 }
 
 /// The four stores as targets.
-fn targets(at: &Endpoints) -> Targets {
+pub(in crate::sources) fn targets(at: &Endpoints) -> Targets {
     Targets {
         postgres: Some(postgres(&at.postgres_url)),
         clickhouse: Some(ClickhouseTarget {

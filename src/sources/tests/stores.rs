@@ -38,6 +38,9 @@ async fn four_real_stores() {
     let fact = store(ClickhouseStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "timezone"), Some(true));
     assert!(fact.version.starts_with('2'), "{}", fact.version);
+    for read in ["read-only tables", "replica lag", "servers"] {
+        assert_eq!(ok(&fact, read), Some(true), "{:?}", fact.settings);
+    }
     let fact = store(RedisStore::new(Arc::clone(&shared))).await;
     assert_eq!(ok(&fact, "maxmemory-policy"), Some(true));
     let fact = store(S3Store::new(Arc::clone(&shared))).await;
