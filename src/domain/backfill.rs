@@ -75,14 +75,17 @@ pub fn default_batch(tag: &str) -> Option<u64> {
 /// The smallest default of any version.
 pub const SMALLEST_BATCH: u64 = 1_000;
 
+/// What the `worker_id` of a copy by this program begins with; Langfuse's workers write a bare UUID (langfuse.md 1.1).
+pub const OURS: &str = "cutover-";
+
 /// What Langfuse's own screen cannot tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MigrationState {
     /// Nobody has claimed it.
     Queued,
-    /// Locked, and the lock is younger than 60 s.
+    /// Locked, and the lock is younger than 90 s.
     Running,
-    /// Claimed, not finished, and the lock is older than 60 s or gone: nobody works on it.
+    /// Claimed, not finished, and the lock is older than 90 s or gone: nobody works on it.
     Stalled,
     /// `failed_at` is set.
     Failed,
@@ -117,7 +120,7 @@ pub struct Migration {
     pub cursor: Option<Timestamp>,
     /// Age of the lock by the database's own clock.
     pub lock_age: Option<Duration>,
-    /// Random id of the worker process that claimed it.
+    /// Id of the process that claimed it: random, with [`OURS`] before it when that was a copy of this program.
     pub worker: Option<String>,
     /// Why it failed, cleaned.
     pub failed_reason: Option<String>,
@@ -125,6 +128,14 @@ pub struct Migration {
     pub batch_size: Option<u64>,
     /// When it finished.
     pub finished_at: Option<Timestamp>,
+}
+
+impl Migration {
+    /// Whether a copy of this program is at work on it. It takes a group of rows with one `created_at` as one, and its
+    /// cursor stands still meanwhile.
+    pub fn is_being_copied_by_us(&self) -> bool {
+        self.state == MigrationState::Running && self.worker.as_deref().is_some_and(|w| w.starts_with(OURS))
+    }
 }
 
 /// Which database counted.

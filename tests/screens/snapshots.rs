@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use super::fixtures as f;
 use super::moves;
 use super::picture::{buffer, grid, styled};
+use super::readings;
 use super::troubles;
 
 const SMALL: (u16, u16) = (80, 24);
@@ -288,6 +289,32 @@ fn a_frozen_view_shows_what_was_read_then() {
     let text = grid(&buffer(&f::frozen(), f::frozen_now(), HOME, Theme::Ansi));
     assert!(text.contains("v3 20 %") && text.contains("FROZEN") && text.contains("25s ago"), "{text}");
     assert!(!text.contains("v3 50 %"), "{text}");
+}
+
+/// The cursor stands still for as long as a copy takes a large group as one; a worker would never pass it.
+#[test]
+fn a_group_that_a_copy_of_cutover_takes_is_no_warning() {
+    use cutover::domain::backfill::{MigrationState, OURS, Table};
+    use cutover::domain::{Fact, SourceId};
+    let told = |worker: String| {
+        let mut model = f::happy();
+        let running = readings::migration(Table::Traces, MigrationState::Running);
+        let row = cutover::domain::backfill::Migration { worker: Some(worker), ..running };
+        f::read(&mut model, SourceId::Migrations, Fact::Migrations(vec![row]), 1);
+        let mut rows = readings::postgres_rows();
+        rows.tables[0].tie_group = Some(6_000);
+        f::read(&mut model, SourceId::PostgresRows, Fact::Rows(rows), 1);
+        model.screen.focus = PaneId::Backfill;
+        model.screen.zoomed = true;
+        grid(&buffer(&model, f::now(), HOME, Theme::Ansi))
+    };
+    let (ours, theirs) = (told(format!("{OURS}a81f0c1e")), told("a81f0c1e".into()));
+    assert!(
+        ours.contains("6 000 rows share the cursor's time: a copy of cutover is at work there"),
+        "{ours}"
+    );
+    assert!(!ours.contains("it cannot pass"), "{ours}");
+    assert!(theirs.contains("6 000 rows share the cursor's time: it cannot pass"), "{theirs}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::data::backfill::{
 use crate::data::lock::{Denied, Start};
 use crate::data::tables::Mapping;
 use crate::domain::Kind;
-use crate::domain::backfill::Table;
+use crate::domain::backfill::{OURS, Table};
 use crate::domain::units::{grouped, rate, short, span};
 use crate::runtime::Clock;
 use crate::runtime::signals::cancelled_at_the_end;
@@ -57,7 +57,7 @@ pub(super) async fn run(
         start,
         book,
         ledger: Ledger::open(Some(stores.state_file.clone())),
-        worker: uuid::Uuid::new_v4().to_string(),
+        worker: format!("{OURS}{}", uuid::Uuid::new_v4()),
         rejects: RejectsFile::new(&stores.state_dir),
         stop: CancellationToken::new(),
         report: vec![],

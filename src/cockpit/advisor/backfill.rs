@@ -187,8 +187,9 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
     };
     let running = m.state == MigrationState::Running;
     let still = model.history.stands_still(&m.name);
-    // A worker that has only just come there may be about to fail for another reason.
-    if running && !still {
+    // A worker that has only just come there may be about to fail for another reason; a copy of ours copies the group
+    // as one, and whoever stopped it would have it begin the group again.
+    if running && (!still || m.is_being_copied_by_us()) {
         return;
     }
     let cursor = m.cursor.map_or_else(|| "-".into(), |t| format!("{t:.0}"));
@@ -203,6 +204,10 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
     } else {
         ""
     };
+    // `run` refuses what has failed, and so does a worker.
+    let failed = m.state == MigrationState::Failed;
+    let (verb, cleared) =
+        if failed { ("resume", ", clear failed_at and failed_reason,") } else { ("run", "") };
     add(
         findings,
         "cursor-frozen",
@@ -210,11 +215,11 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
         format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
         format!("{size} rows at {cursor}, batch size {batch}{moves} [#7117]"),
         format!(
-            "{first}`cutover backfill run` copies a group of any size; or set args.batchSize above {size} on its row and start the worker again"
+            "{first}`cutover backfill {verb}` copies a group of any size; or set args.batchSize above {size} on its row{cleared} and start the worker again"
         ),
     );
     if !running {
-        act(findings, Remedy::Copy(table));
+        act(findings, if failed { Remedy::Resume(table) } else { Remedy::Copy(table) });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Each rule on a reading that sets it off, and on one that does not.
 
 mod data;
+mod frozen;
 
 use std::time::Duration;
 
@@ -198,38 +199,6 @@ fn rows_changed_since_they_were_copied_are_told_with_their_age() {
     let told = &advise(&model, Now::at(2))[0];
     assert_eq!((told.id, told.act), ("rows-changed", Some(Remedy::CatchUp)));
     assert_eq!(told.evidence, "scores: 4 as of 2026-11-22T16:46:20Z");
-}
-
-#[test]
-fn a_cursor_is_frozen_when_it_stands_still_before_more_than_a_batch() {
-    use MigrationState::{Running, Stalled};
-    let found = |tag: Option<&str>, size, state, batch_size, readings| {
-        let mut model = model();
-        if let Some(tag) = tag {
-            take(&mut model, SourceId::Cluster, cluster(|_, worker| worker.tag = tag.into()));
-        }
-        let cursor = "2024-05-03T10:00:00Z".parse().ok();
-        let row = Migration { cursor, batch_size, ..migration(Table::Traces, state) };
-        (0..readings).for_each(|_| model.history.follow(std::slice::from_ref(&row)));
-        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![row]));
-        let rows = TableRows { tie_group: Some(size), ..TableRows::unread(Table::Traces) };
-        let fact = RowsFact { side: Side::Postgres, tables: vec![rows], verified: vec![] };
-        take(&mut model, SourceId::PostgresRows, Fact::Rows(fact));
-        advise(&model, Now::at(2)).into_iter().find(|f| f.id == "cursor-frozen")
-    };
-    assert_eq!(found(Some("3.29.0"), 4_999, Running, None, 9), None, "its batch is 5000");
-    assert_eq!(found(Some("3.29.0"), 5_000, Running, None, 2), None, "not yet");
-    let told = found(Some("3.29.0"), 5_000, Running, None, 3).unwrap();
-    assert_eq!((told.severity, told.act), (Severity::Critical, None), "the lock is fresh: nobody gets it");
-    assert!(told.remedy.starts_with("stop the worker"), "{}", told.remedy);
-    assert!(told.evidence.contains("batch size 5000, it does not move"), "{}", told.evidence);
-    assert!(found(Some("3.100.0"), 4_999, Running, None, 3).is_some(), "1000 since 3.35");
-    assert!(found(Some("3.29.0"), 1_200, Running, Some(1_200), 3).is_some(), "the row says it");
-    let told = found(Some("3.29.0"), 5_000, Stalled, None, 3).unwrap();
-    assert_eq!((told.severity, told.act), (Severity::Warning, Some(Remedy::Copy(Table::Traces))));
-    // Without a version what is seen decides.
-    assert!(found(None, 4_999, Running, None, 3).is_some());
-    assert_eq!(found(Some("3"), 4_999, Stalled, None, 3), None);
 }
 
 #[test]

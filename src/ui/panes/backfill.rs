@@ -153,12 +153,15 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
             lines.extend(wrapped(Tone::Bad, &format!("✗ {} failed: {why}", table.name()), cx.width, 2));
         }
         if let Some(ties) = cx.model.tie_group(table) {
-            let text = format!(
-                "! {}: {} rows share the cursor's time: it cannot pass",
-                table.name(),
-                units::grouped(ties)
-            );
-            lines.extend(wrapped(Tone::Warn, &text, cx.width, 2));
+            let ours = cx.model.migration(table).is_some_and(Migration::is_being_copied_by_us);
+            let (tone, how) = if ours {
+                (Tone::Dim, "a copy of cutover is at work there, and takes them as one")
+            } else {
+                (Tone::Warn, "it cannot pass")
+            };
+            let text =
+                format!("! {}: {} rows share the cursor's time: {how}", table.name(), units::grouped(ties));
+            lines.extend(wrapped(tone, &text, cx.width, 2));
         }
     }
     lines
