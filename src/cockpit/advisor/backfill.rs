@@ -10,31 +10,33 @@ use super::super::remedy::Remedy;
 use super::{Findings, Severity, act, add};
 
 /// What a reason in `failed_reason` means, with the remedy where this program carries the migration out, and where only
-/// a worker does (threads of langfuse/langfuse in brackets).
+/// a worker does (threads of langfuse/langfuse in brackets). A worker goes past a row whose `failed_at` is set, however
+/// often it is restarted; the verb clears it.
 const REASONS: &[(&str, &str, &str)] = &[
     ("write conflict", CONFLICT, CONFLICT_OF_OTHERS),
     ("deadlock", CONFLICT, CONFLICT_OF_OTHERS),
     (
         "table does not exist",
-        "web had not migrated ClickHouse yet [#4663]: once web is ready, restart the worker or `cutover backfill resume`",
-        "web had not migrated ClickHouse yet [#4663]: once web is ready, clear failed_at and failed_reason, restart the worker",
+        "web had not migrated ClickHouse yet [#4663]: once web is ready, `cutover backfill resume`; or clear failed_at and failed_reason, keep state, restart the worker",
+        "web had not migrated ClickHouse yet [#4663]: once web is ready, clear failed_at and failed_reason, keep state, restart the worker",
     ),
     (
         "napi",
-        "a batch is longer than Node's longest string: set args.batchSize lower and restart the worker, or `cutover backfill resume`, which has no such limit",
-        "a batch is longer than Node's longest string: set args.batchSize lower, clear failed_at and failed_reason, restart the worker",
+        "a batch is longer than Node's longest string: `cutover backfill resume` has no such limit; or set args.batchSize lower, clear failed_at and failed_reason, keep state, restart the worker",
+        "a batch is longer than Node's longest string: set args.batchSize lower, clear failed_at and failed_reason, keep state, restart the worker",
     ),
     (
         "expected '{'",
-        "a row's metadata is a bare number or boolean: wrap it in PostgreSQL and restart the worker, or `cutover backfill resume`, which names such rows and goes on",
+        "a row's metadata is a bare number or boolean: `cutover backfill resume` names such rows and goes on; or wrap it in PostgreSQL, clear failed_at and failed_reason, keep state, restart the worker",
         MEND,
     ),
-    ("Cannot find module", VERSIONS, VERSIONS),
+    ("Cannot find module", VERSIONS, VERSIONS_OF_OTHERS),
 ];
 const CONFLICT: &str = "harmless [#6198]: `cutover backfill resume` keeps the cursor and goes on; or clear failed_at, failed_reason and locked_at, keep state, restart the worker";
 const CONFLICT_OF_OTHERS: &str =
     "harmless [#6198]: clear failed_at, failed_reason and locked_at, keep state, restart the worker";
-const VERSIONS: &str = "web and worker run different versions [#7315]: give both the same tag";
+const VERSIONS: &str = "web and worker run different versions [#7315]: give both the same tag; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker";
+const VERSIONS_OF_OTHERS: &str = "web and worker run different versions [#7315]: give both the same tag, clear failed_at and failed_reason, keep state, restart the worker";
 const MEND: &str = "mend the cause; then clear failed_at and failed_reason, keep state, restart the worker, which alone carries it out";
 const MEND_OURS: &str = "mend the cause; then `cutover backfill resume`, or clear failed_at and failed_reason, keep state, restart the worker";
 /// What the cost backfill allows beside (langfuse.md 1.4): it keeps no cursor, and it may be skipped at a price.

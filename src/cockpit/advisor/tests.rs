@@ -79,15 +79,32 @@ fn reasons_of_failures_have_their_own_remedies() {
             "Cannot parse JSON object here: expected '{' before: '5': (while reading key metadata) Code: 27",
             "bare number or boolean",
         ),
+        ("Cannot find module './migrateTracesFromPostgresToClickhouse'", "the same tag"),
         ("something new", "mend the cause"),
     ] {
-        let mut model = model();
-        let failed = Migration {
-            failed_reason: Some(reason.into()),
-            ..migration(Table::Traces, MigrationState::Failed)
+        let told = |name: &str| {
+            let mut model = model();
+            let failed = Migration {
+                name: name.into(),
+                failed_reason: Some(reason.into()),
+                ..migration(Table::Traces, MigrationState::Failed)
+            };
+            take(&mut model, SourceId::Migrations, Fact::Migrations(vec![failed]));
+            advise(&model, Now::at(2)).swap_remove(0).remedy
         };
-        take(&mut model, SourceId::Migrations, Fact::Migrations(vec![failed]));
-        assert!(advise(&model, Now::at(2))[0].remedy.contains(remedy), "{reason}");
+        let ours = told(Table::Traces.migration());
+        assert!(ours.contains(remedy) && ours.contains("`cutover backfill resume`"), "{ours}");
+        // A worker goes past what is marked as failed: a restart alone does nothing.
+        for told in [ours, told("20250417_1737_migrate_event_log_to_blob_storage")] {
+            let restart = told.find("restart the worker").unwrap();
+            let cleared = ["failed_at", "failed_reason", "keep state"];
+            assert!(cleared.iter().all(|c| told[..restart].contains(c)), "{told}");
+            assert_eq!(
+                told.matches("the worker").count(),
+                told.matches("restart the worker").count(),
+                "{told}"
+            );
+        }
     }
 }
 
