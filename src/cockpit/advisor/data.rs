@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::Now;
 use crate::domain::backfill::{MigrationState, Side, Table};
+use crate::domain::units::grouped;
 
 use super::super::Model;
 use super::super::remedy::Remedy;
@@ -11,41 +12,77 @@ use super::{Findings, Severity, act, add};
 
 /// A row may be this much newer than our clock: clocks differ.
 const AHEAD: Duration = Duration::from_hours(24);
+/// Above so many rows no poll searches ids under two days.
+const SEARCHED: u64 = 3_000_000;
+/// What leaves nothing of times that ClickHouse misread, and loses no row. In this order: a row of v3 that is still
+/// there gives its time to what is replayed (`immutableEntityKeys` of its ingestion), and what v3 took itself stands in
+/// S3 alone. Neither a migration that has finished nor v2 would bring that back.
+const MISREAD: &str = "ClickHouse 26.8 and newer turn Langfuse's times into the year 9999. First end the cause: stop the worker, use \
+     ClickHouse 26.6 or a profile with compatibility = '26.7', or Langfuse 3.225.5. Then copy these rows (created_at > now() \
+     + INTERVAL 1 DAY) into a table of their own and delete them here. Start the worker and replay the events of their ids from \
+     S3 (/api/admin/ingestion-replay from 3.159 on, before it refill-ingestion-events): v2 does not have what v3 took itself. \
+     Last `cutover catch-up --yes`, which copies what v2 has of them";
 
 pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
-    for table in model.tables() {
-        far_future(model, table, now, findings);
-    }
+    let tables = model.tables();
+    let misread: Vec<_> =
+        tables.into_iter().filter(|table| far_future(model, *table, now, findings)).collect();
     began_again(model, findings);
-    stand_twice(model, findings);
+    stand_twice(model, &misread, findings);
 }
 
 /// The sorting key holds the day of the time: a row whose time was changed is another row to the engine (langfuse.md 3.3).
-fn stand_twice(model: &Model, findings: &mut Findings) {
+fn stand_twice(model: &Model, misread: &[Table], findings: &mut Findings) {
     let of =
         |table: Table| Some((table, model.rows(Side::Clickhouse, table)?.doubled.filter(|c| c.value > 0)?));
     let tables: Vec<_> = model.tables().into_iter().filter_map(of).collect();
+    let unsearched: Vec<_> =
+        model.tables().into_iter().filter_map(|table| not_searched(model, table)).collect();
+    let told = tables.iter().map(|(table, count)| format!("{}: {} too many", table.name(), count.text()));
+    let evidence = told.chain(unsearched).collect::<Vec<_>>().join("\n");
     if tables.is_empty() {
+        if !evidence.is_empty() {
+            let (title, remedy) = (
+                "ids under two days are not searched while watching",
+                "`cutover census` searches all of a table",
+            );
+            add(findings, "rows-twice", Severity::Info, title, evidence, remedy);
+        }
         return;
     }
-    let evidence: Vec<_> =
-        tables.iter().map(|(table, count)| format!("{}: {} too many", table.name(), count.text())).collect();
+    let title = "rows stand in ClickHouse twice, under two days";
+    if !misread.is_empty() {
+        // A copy that had to be newer than the year 9999 would hide every later update by v3.
+        let remedy = "some of them may be there under a time that ClickHouse misread: mend the times in the future first";
+        add(findings, "rows-twice", Severity::Warning, title, evidence, remedy);
+        return;
+    }
     add(
         findings,
         "rows-twice",
         Severity::Warning,
-        "rows stand in ClickHouse twice, under two days",
-        evidence.join("\n"),
-        "their timestamp was changed: no merge takes the older one away, and sums count both; `cutover catch-up` leaves one",
+        title,
+        evidence,
+        "their timestamp was changed: no merge takes the older one away, and sums count both; of those that v2 has and v3 \
+         has not deleted `cutover catch-up` leaves one, the others stay",
     );
     act(findings, Remedy::CatchUp);
 }
 
-/// ClickHouse from 26.8 on reads the milliseconds that Langfuse up to 3.225.4 sends as seconds (langfuse#16858).
-fn far_future(model: &Model, table: Table, now: Now, findings: &mut Findings) {
+/// A table that is too large to search in every poll, as long as no census has done it.
+fn not_searched(model: &Model, table: Table) -> Option<String> {
+    let rows = model.rows(Side::Clickhouse, table)?;
+    let large = rows.raw.is_some_and(|raw| raw > SEARCHED) && rows.doubled?.estimate;
+    large
+        .then(|| format!("{}: not searched above {} rows: `cutover census`", table.name(), grouped(SEARCHED)))
+}
+
+/// ClickHouse from 26.8 on reads the milliseconds that Langfuse up to 3.225.4 sends as seconds (langfuse#16858). Whether
+/// it did in this table.
+fn far_future(model: &Model, table: Table, now: Now, findings: &mut Findings) -> bool {
     let newest = model.rows(Side::Clickhouse, table).and_then(|r| r.newest);
     let Some(newest) = newest.filter(|at| now.wall.checked_add(AHEAD).is_ok_and(|limit| *at > limit)) else {
-        return;
+        return false;
     };
     add(
         findings,
@@ -53,9 +90,9 @@ fn far_future(model: &Model, table: Table, now: Now, findings: &mut Findings) {
         Severity::Critical,
         format!("{} in ClickHouse has rows of a day that has not come", table.name()),
         format!("newest created_at {newest:.0}"),
-        "ClickHouse 26.8 and newer turn Langfuse's times into the year 9999: stop the worker, use ClickHouse 26.6 or a \
-         profile with compatibility = '26.7', delete these rows, run the migration again",
+        MISREAD,
     );
+    true
 }
 
 /// A cursor only ever goes down. Up means that somebody started again from the top, or that two write it.

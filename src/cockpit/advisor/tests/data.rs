@@ -48,6 +48,55 @@ fn rows_of_the_year_9999_are_told() {
     assert!(found[0].title.contains("scores"));
 }
 
+/// Each step before the one that needs it: a row that is still there gives its wrong time to what is replayed, and what
+/// v3 took itself is in S3 alone.
+#[test]
+fn what_is_told_of_the_year_9999_loses_nothing_and_is_alone_in_it() {
+    let mut model = model();
+    let row = |newest: &str| {
+        let doubled = Some(Count::exact(2));
+        let newest = newest.parse().ok();
+        let row = TableRows { newest, doubled, ..TableRows::unread(Table::Traces) };
+        Fact::Rows(RowsFact { side: Side::Clickhouse, tables: vec![row], verified: vec![] })
+    };
+    take(&mut model, SourceId::ClickhouseRows, row("9999-12-30T22:00:00Z"));
+    let found = advise(&model, Now::at(2));
+    let steps = ["end the cause", "table of their own", "delete them", "replay", "cutover catch-up --yes"];
+    let at = steps.map(|step| found[0].remedy.find(step).unwrap_or_else(|| panic!("{step}: {:?}", found[0])));
+    assert!(at.is_sorted(), "{}", found[0].remedy);
+    assert!(!found[0].remedy.contains("run the migration again"), "a finished one runs no more");
+    // A copy that had to be newer than these rows would hide whatever v3 hears later.
+    assert_eq!((found[1].id, found[1].act), ("rows-twice", None));
+    assert!(found[1].remedy.contains("mend the times in the future first"), "{}", found[1].remedy);
+    take(&mut model, SourceId::ClickhouseRows, row("1970-01-01T12:00:00Z"));
+    assert_eq!(advise(&model, Now::at(2))[0].act, Some(Remedy::CatchUp));
+}
+
+#[test]
+fn what_no_poll_searches_is_said() {
+    let mut model = model();
+    let read = |model: &mut Model, raw: u64, doubled: Count| {
+        let of = |table, raw, doubled| TableRows {
+            raw: Some(raw),
+            doubled: Some(doubled),
+            ..TableRows::unread(table)
+        };
+        let tables = vec![of(Table::Traces, 9, doubled), of(Table::Observations, raw, Count::about(0))];
+        let fact = RowsFact { side: Side::Clickhouse, tables, verified: vec![] };
+        take(model, SourceId::ClickhouseRows, Fact::Rows(fact));
+    };
+    read(&mut model, 3_000_000, Count::exact(0));
+    assert_eq!(ids(&model), Vec::<&str>::new(), "the next poll does");
+    read(&mut model, 3_000_001, Count::exact(0));
+    let told = &advise(&model, Now::at(2))[0];
+    assert_eq!((told.id, told.severity, told.act), ("rows-twice", Severity::Info, None));
+    assert_eq!(told.evidence, "observations: not searched above 3 000 000 rows: `cutover census`");
+    read(&mut model, 3_000_001, Count::exact(1));
+    let told = &advise(&model, Now::at(2))[0];
+    assert_eq!((told.severity, told.act), (Severity::Warning, Some(Remedy::CatchUp)));
+    assert!(told.evidence.starts_with("traces: 1 too many\nobservations: not searched"), "{}", told.evidence);
+}
+
 #[test]
 fn rows_under_two_days_are_told_with_what_leaves_one() {
     let mut model = model();
@@ -61,4 +110,5 @@ fn rows_under_two_days_are_told_with_what_leaves_one() {
     let found = advise(&model, Now::at(2));
     assert_eq!((found[0].id, found[0].act), ("rows-twice", Some(Remedy::CatchUp)));
     assert_eq!(found[0].evidence, "observations: 3 too many");
+    assert!(found[0].remedy.contains("of those that v2 has and v3 has not deleted"), "{}", found[0].remedy);
 }
