@@ -18,10 +18,10 @@ const SEARCHED: u64 = 3_000_000;
 /// there gives its time to what is replayed (`immutableEntityKeys` of its ingestion), and what v3 took itself stands in
 /// S3 alone. Neither a migration that has finished nor v2 would bring that back.
 const MISREAD: &str = "ClickHouse 26.8 and newer turn Langfuse's times into the year 9999. First end the cause: stop the worker, use \
-     ClickHouse 26.6 or a profile with compatibility = '26.7', or Langfuse 3.225.5. Then copy these rows (created_at > now() \
-     + INTERVAL 1 DAY) into a table of their own and delete them here. Start the worker and replay the events of their ids from \
-     S3 (/api/admin/ingestion-replay from 3.159 on, before it refill-ingestion-events): v2 does not have what v3 took itself. \
-     Last `cutover catch-up --yes`, which copies what v2 has of them";
+     ClickHouse 26.6 or a profile with compatibility = '26.7', or Langfuse 3.225.5. `cutover verify --against pg` then names \
+     as v3-only what v2 does not have. Copy these rows (created_at > now() + INTERVAL 1 DAY) into a table of their own and delete \
+     them here. Start the worker and replay the events of their ids from S3 (/api/admin/ingestion-replay from 3.159 on, before it \
+     refill-ingestion-events), which alone has what v3 took itself. Last `cutover catch-up --yes` copies what v2 has of them";
 
 pub(super) fn advise(model: &Model, now: Now, findings: &mut Findings) {
     let tables = model.tables();

@@ -61,7 +61,14 @@ fn what_is_told_of_the_year_9999_loses_nothing_and_is_alone_in_it() {
     };
     take(&mut model, SourceId::ClickhouseRows, row("9999-12-30T22:00:00Z"));
     let found = advise(&model, Now::at(2));
-    let steps = ["end the cause", "table of their own", "delete them", "replay", "cutover catch-up --yes"];
+    let steps = [
+        "end the cause",
+        "verify --against pg",
+        "table of their own",
+        "delete them",
+        "replay",
+        "cutover catch-up --yes",
+    ];
     let at = steps.map(|step| found[0].remedy.find(step).unwrap_or_else(|| panic!("{step}: {:?}", found[0])));
     assert!(at.is_sorted(), "{}", found[0].remedy);
     assert!(!found[0].remedy.contains("run the migration again"), "a finished one runs no more");
