@@ -125,6 +125,10 @@ pub struct PgBook {
     pub days: BTreeMap<Day, PgDay>,
     /// The same rows by project.
     pub bins: Bins,
+    /// Stretches of counted days whose rows took longer than a statement may: from one moment to another, in
+    /// milliseconds. `days` is without them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gaps: BTreeMap<i64, i64>,
 }
 
 impl PgBook {
@@ -139,12 +143,20 @@ impl PgBook {
         if self.relation != other.relation {
             return;
         }
-        for (day, mine) in self.days.iter_mut().filter(|(_, d)| d.read_at.is_none()) {
-            let Some(theirs) = other.days.get(day).filter(|d| d.rows == mine.rows && d.read_at.is_some())
-            else {
+        let unread: Vec<(Day, u64)> =
+            self.days.iter().filter(|(_, d)| d.read_at.is_none()).map(|(day, d)| (*day, d.rows)).collect();
+        for (day, rows) in &unread {
+            let is_short = self.has_gap(*day);
+            let agrees =
+                |d: &&PgDay| d.read_at.is_some() && (is_short && !other.has_gap(*day) || d.rows == *rows);
+            let Some(theirs) = other.days.get(day).filter(agrees) else {
                 continue;
             };
-            *mine = *theirs;
+            self.days.insert(*day, *theirs);
+            if is_short {
+                self.forget_gaps(*day, day.saturating_add(1));
+                self.found(theirs.rows.cast_signed() - rows.cast_signed());
+            }
             for (project, days) in &other.bins {
                 if let Some(bin) = days.get(day) {
                     self.bins.entry(project.clone()).or_default().insert(*day, *bin);
@@ -364,6 +376,12 @@ mod tests {
         mine.adopt(&other);
         assert_eq!((mine.days[&1], mine.days[&2]), (day(5, Some(9)), day(6, None)));
         assert_eq!(mine.bins["p"].len(), 1);
+        // A day of which a part was left out takes whatever the other counted of it.
+        let mut short =
+            PgBook { relation: "a".into(), days: days.clone(), base_rows: 20, ..PgBook::default() };
+        short.gaps.insert(2 * DAY_MS + 7, 2 * DAY_MS + 8);
+        short.adopt(&other);
+        assert_eq!((short.days[&2], short.gaps.len(), short.base_rows), (day(5, Some(9)), 0, 19));
         let mut another = PgBook { relation: "b".into(), days, ..PgBook::default() };
         another.adopt(&other);
         assert!(another.bins.is_empty());

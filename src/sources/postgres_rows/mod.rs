@@ -23,7 +23,7 @@ use crate::data::verify::state::{State, pair};
 use crate::domain::backfill::{Migration, MigrationState, RowsFact, SMALLEST_BATCH, Side, Table, TableRows};
 use crate::domain::units::Count;
 use crate::domain::verified::Verified;
-use crate::domain::{Fact, SourceId, Trouble};
+use crate::domain::{Fact, Kind, SourceId, Trouble};
 
 /// Time one poll may spend on counting closed stretches, over all tables.
 const BUDGET: Duration = Duration::from_millis(1500);
@@ -65,7 +65,11 @@ impl PostgresRows {
         // Without the table of migrations there are rows to count all the same.
         let migrations = migrations::read(pg).await.unwrap_or_default();
         let deadline = Instant::now() + BUDGET;
-        let (mut tables, mut relations) = (Vec::new(), Vec::new());
+        let (mut tables, mut relations, mut late) = (Vec::new(), Vec::new(), None);
+        let mut connection = match pg.pool.acquire().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(pg.trouble(&error).await),
+        };
         for table in Table::moving(&migrations) {
             let migration = migrations.iter().find(|m| m.name == table.migration());
             // A cursor met in the middle of a run lies far below T0, a finished one at the oldest row, and every row
@@ -78,11 +82,25 @@ impl PostgresRows {
             }
             let shelf = &self.shared.shelf;
             let poll = self.polls.entry(table).or_insert_with(|| Poll::new(table, shelf.table(table).pg));
-            let (row, relation) = rows(pg, &self.shared, table, poll, migration, deadline).await?;
-            tables.push(row);
-            relations.push((table, relation));
+            let mut session = Session { connection: &mut connection, object: &pg.object };
+            match rows(&mut session, &self.shared, table, poll, migration, deadline).await {
+                Ok(row) => tables.push(row),
+                // One table that is locked, or slow, hides no other.
+                Err(trouble) if trouble.kind == Kind::Timeout => {
+                    tracing::warn!(target: "census", "{}: {trouble}", table.name());
+                    tables.push(TableRows::unread(table));
+                    late = Some(trouble);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+            relations.push((table, poll.book.relation.clone()));
         }
+        drop(connection);
         self.keep();
+        if let Some(trouble) = late.filter(|_| tables.iter().all(|row| *row == TableRows::unread(row.table)))
+        {
+            return Err(trouble);
+        }
         let verified = self.verified(&pg.object, &relations).await;
         Ok(RowsFact { side: Side::Postgres, tables, verified })
     }
@@ -136,27 +154,22 @@ impl Source for PostgresRows {
     }
 }
 
-/// One table's row on screen, and which table it is.
+/// One table's row on screen.
 async fn rows(
-    pg: &Postgres,
+    session: &mut Session<'_>,
     shared: &Shared,
     table: Table,
     poll: &mut Poll,
     migration: Option<&Migration>,
     deadline: Instant,
-) -> Result<(TableRows, String), Trouble> {
-    let mut connection = match pg.pool.acquire().await {
-        Ok(connection) => connection,
-        Err(error) => return Err(pg.trouble(&error).await),
-    };
-    let mut session = Session { connection: &mut connection, object: &pg.object };
-    let look = poll.look(&mut session).await?;
+) -> Result<TableRows, Trouble> {
+    let look = poll.look(session).await?;
     shared.ledger.note_relation(table, &look.relation);
-    poll.advance(&mut session, &look, deadline).await?;
-    let total = poll.total(&mut session, &look, deadline).await?;
+    poll.advance(session, &look, deadline).await?;
+    let total = poll.total(session, &look, deadline).await?;
     let t0 = shared.ledger.t0(table);
     let below_t0 = match t0 {
-        Some(t0) => poll.up_to(&mut session, t0.as_millisecond(), &total).await?,
+        Some(t0) => poll.up_to(session, t0.as_millisecond(), &total, deadline).await?,
         None => None,
     };
     let cursor = migration.and_then(|m| m.cursor);
@@ -164,17 +177,17 @@ async fn rows(
     let done = match (cursor, below_t0) {
         (_, Some(all)) if finished => Some(all),
         (Some(cursor), Some(all)) => {
-            let left = poll.up_to(&mut session, cursor.as_millisecond(), &total).await?;
+            let left = poll.up_to(session, cursor.as_millisecond(), &total, deadline).await?;
             left.map(|left| minus(all, left))
         }
         _ => None,
     };
     let tie_group = match cursor.filter(|_| !finished) {
-        Some(cursor) => Some(poll.ties(&mut session, cursor.as_millisecond()).await?),
+        Some(cursor) => poll.ties(session, cursor.as_millisecond(), deadline).await?,
         None => None,
     };
     let batch = migration.and_then(|m| m.batch_size).unwrap_or(SMALLEST_BATCH);
-    let row = TableRows {
+    Ok(TableRows {
         table,
         rows: Some(total.count),
         backfill: below_t0,
@@ -191,8 +204,7 @@ async fn rows(
         newest: look.newest.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         t0,
         tie_group: tie_group.filter(|n| *n >= batch),
-    };
-    Ok((row, look.relation))
+    })
 }
 
 /// The difference of two counts; an estimate when either is one.

@@ -58,7 +58,8 @@ async fn a_history_is_counted_once() {
     let mut second = PostgresRows::new(again);
     assert_eq!(rows(&mut second).await.tables[0].rows, Some(Count::exact(loaded.counts.traces + 1)));
 
-    // A deletion makes the counts estimates at first, and they are counted again.
+    rows_of_this_morning_go(&mut main, &shared, &mut source, loaded.counts.traces + 1).await;
+    a_locked_table_hides_no_other(&mut main, &mut source).await;
     clickhouse_side(&at, &shared).await;
     stores.stop().await;
     stage.close().await.unwrap();
@@ -122,6 +123,69 @@ async fn migration_halfway(
     let traces = found.iter().find(|m| m.name == Table::Traces.migration()).unwrap();
     assert_eq!(traces.state, MigrationState::Running);
     assert!(found.iter().any(|m| m.state == MigrationState::Queued));
+}
+
+/// A deletion makes the counts estimates at first, and they are counted again: closed days, and today.
+async fn rows_of_this_morning_go(
+    pg: &mut sqlx::PgConnection,
+    shared: &Arc<Shared>,
+    source: &mut PostgresRows,
+    traces: u64,
+) {
+    let change = async |pg: &mut sqlx::PgConnection, statement: &str| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *pg).await.unwrap();
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&mut *pg).await.unwrap();
+    };
+    change(
+        pg,
+        "INSERT INTO traces SELECT (json_populate_record(t, json_build_object('id', 'morning-' || n, 'created_at', \
+         now() AT TIME ZONE 'UTC' - interval '90 minutes'))).* FROM traces t, generate_series(1, 9) n WHERE t.id = (SELECT min(id) FROM traces)",
+    )
+    .await;
+    // A cockpit that starts now.
+    let stranded = |fact: &RowsFact| fact.tables[0].stranded.map(|c| c.value);
+    let t0 = shared.ledger.t0(Table::Traces).unwrap();
+    let late: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM traces WHERE created_at > timestamp 'epoch' + $1 * interval '1 millisecond'",
+    )
+    .bind(t0.as_millisecond())
+    .fetch_one(&mut *pg)
+    .await
+    .unwrap();
+    *source = PostgresRows::new(Arc::clone(shared));
+    let fact = rows(source).await;
+    assert_eq!(fact.tables[0].rows.map(|c| c.value), Some(traces + 9));
+    assert_eq!(stranded(&fact), Some(late.cast_unsigned()));
+    change(pg, "DELETE FROM traces WHERE id LIKE 'morning-%' AND id <> 'morning-9'").await;
+    let fact = counted_again(source).await;
+    assert_eq!(fact.tables[0].rows, Some(Count::exact(traces + 1)));
+    // Counted again not long ago.
+    change(pg, "DELETE FROM traces WHERE id = 'morning-9'").await;
+    let fact = rows(source).await;
+    assert_eq!(fact.tables[0].rows.map(|c| c.estimate), Some(true));
+    *source = PostgresRows::new(Arc::clone(shared));
+    assert_eq!(counted_again(source).await.tables[0].rows, Some(Count::exact(traces)));
+}
+
+/// Polls until there is no doubt.
+async fn counted_again(source: &mut PostgresRows) -> RowsFact {
+    for _ in 0..10 {
+        let fact = rows(source).await;
+        if fact.tables[0].rows.is_some_and(|count| !count.estimate) {
+            return fact;
+        }
+    }
+    panic!("in doubt for good")
+}
+
+/// A change of the schema holds a table for longer than a poll waits.
+async fn a_locked_table_hides_no_other(pg: &mut sqlx::PgConnection, source: &mut PostgresRows) {
+    sqlx::raw_sql("BEGIN; LOCK TABLE traces IN ACCESS EXCLUSIVE MODE").execute(&mut *pg).await.unwrap();
+    let fact = rows(source).await;
+    assert_eq!(fact.tables[0].rows, None);
+    assert!(fact.tables[1].rows.is_some_and(|count| count.value > 0));
+    sqlx::raw_sql("COMMIT").execute(&mut *pg).await.unwrap();
+    assert!(rows(source).await.tables[0].rows.is_some());
 }
 
 /// Some rows copied, one of them twice, some written by v3, one of these known to v2.

@@ -3,6 +3,7 @@
 mod ground;
 mod oracle;
 mod scale;
+mod too_long;
 mod two_servers;
 mod verb;
 

@@ -66,6 +66,27 @@ impl Look {
 }
 
 impl PgBook {
+    /// Whether a part of a day was left out.
+    pub(in crate::data::census) fn has_gap(&self, day: Day) -> bool {
+        let midnight = i64::from(day) * DAY_MS;
+        self.gaps.range(midnight..midnight + DAY_MS).next().is_some()
+    }
+
+    /// Forgets the gaps of days, the second not included: they are counted. Says whether there were any.
+    pub(in crate::data::census) fn forget_gaps(&mut self, from: Day, to: Day) -> bool {
+        let (from, to) = (i64::from(from) * DAY_MS, i64::from(to) * DAY_MS);
+        let before = self.gaps.len();
+        self.gaps.retain(|ms, _| !(from..to).contains(ms));
+        self.gaps.len() < before
+    }
+
+    /// Rows that had not been counted are no new ones: the proof knows of them from now on.
+    pub(in crate::data::census) fn found(&mut self, rows: i64) {
+        if self.base_rows > 0 {
+            self.base_rows = self.base_rows.saturating_add_signed(rows);
+        }
+    }
+
     /// Takes the statistics of a moment with so many rows, closed and open, for what counts are held against.
     fn rest(&mut self, look: &Look, rows: u64) {
         (self.base, self.base_rows) = (look.moved(), rows);
@@ -121,6 +142,21 @@ impl Session<'_> {
         let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql::between(table)))
             .bind(from)
             .bind(to)
+            .fetch_one(&mut *self.connection)
+            .await
+            .map_err(|e| trouble(self.object, &e))?;
+        Ok(u64::try_from(rows).unwrap_or(0))
+    }
+
+    /// The same, and no more than so many: they are not looked for any further.
+    ///
+    /// # Errors
+    /// The statement fails.
+    pub async fn first(&mut self, table: Table, (from, to): (i64, i64), most: i64) -> Result<u64, Trouble> {
+        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql::first(table)))
+            .bind(from)
+            .bind(to)
+            .bind(most)
             .fetch_one(&mut *self.connection)
             .await
             .map_err(|e| trouble(self.object, &e))?;

@@ -37,7 +37,7 @@ impl Span {
 
 /// How far a pass goes, and who is told.
 pub struct Scope<'a> {
-    /// Rows that may be read again because rows were updated, newest days first.
+    /// Rows that may be read again because rows were updated.
     pub reread: u64,
     /// Told of rows read so far.
     pub progress: &'a mut (dyn FnMut(u64) + Send),
@@ -157,8 +157,9 @@ pub(super) async fn put(
     side: &mut Side,
 ) -> Result<u64, Trouble> {
     let bins = bins(session, table, span, &mut side.read).await?;
+    let mut before = 0;
     for day in book.days.range(span.from..span.to).map(|(day, _)| *day).collect::<Vec<_>>() {
-        book.days.remove(&day);
+        before += book.days.remove(&day).map_or(0, |d| d.rows);
         book.forget_bins(day);
     }
     let (mut rows, read_at) = (0, Some(side.look.updated + side.look.deleted));
@@ -168,6 +169,9 @@ pub(super) async fn put(
             book.days.entry(day).or_insert(PgDay { rows: 0, read_at }).rows += bin.rows;
             book.bins.entry(project.clone()).or_default().insert(day, bin);
         }
+    }
+    if book.forget_gaps(span.from, span.to) {
+        book.found(rows.cast_signed() - before.cast_signed());
     }
     Ok(rows)
 }

@@ -83,6 +83,15 @@ pub fn between(table: Table) -> String {
     format!("SELECT count(*) FROM {} WHERE t.created_at >= {low} AND t.created_at < {high}", from(table))
 }
 
+/// Of these the first `$3`.
+pub fn first(table: Table) -> String {
+    let [low, high] = AT;
+    format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {} WHERE t.created_at >= {low} AND t.created_at < {high} LIMIT $3) few",
+        from(table)
+    )
+}
+
 /// Project and day of some ids, by the primary key.
 pub fn known(table: Table) -> String {
     format!("SELECT t.id, t.project_id AS project, {DAY} AS day FROM {} WHERE t.id = ANY($1)", from(table))

@@ -2,12 +2,15 @@
 //!
 //! One rule: a poll spends its time and no more; what it could not count yet makes its sums estimates.
 
+mod gaps;
+mod recount;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::book::{DAY_MS, Day, PgBook, PgDay};
-use super::{GRACE_MS, Look, Session, Span, doubt, read};
+use super::{GRACE_MS, Look, Session, Span, read};
 use crate::domain::backfill::Table;
 use crate::domain::units::Count;
 use crate::domain::{Kind, Trouble};
@@ -15,14 +18,15 @@ use crate::domain::{Kind, Trouble};
 const MINUTE_MS: i64 = 60_000;
 /// What is in doubt is counted again, and not more often than this.
 const AGAIN: Duration = Duration::from_mins(10);
-/// A session tells its statistics at the latest so much after it wrote (`PGSTAT_MAX_INTERVAL` of PostgreSQL 15+).
-const LATE_MS: i64 = 60_000;
 /// Rows that a stretch should hold: its end moves so that no single count is long.
 const GOOD: std::ops::RangeInclusive<u64> = 50_000..=400_000;
-/// Days of one stretch of a recount.
-const RECOUNT: Day = 32;
-/// In every so many polls one closed day is counted again.
-const CHANCE: u64 = 12;
+/// After a statement that took too long, sums that are not part of the counting rest so long.
+const REST: Duration = Duration::from_mins(1);
+/// So long after the counting a poll still asks for sums: a statement that then runs into its limit (5 s) does not
+/// make the whole poll too late.
+const SLACK: Duration = Duration::from_secs(3);
+/// Rows of a moment that are counted where there are too many for one statement: more than any batch holds.
+const MANY: i64 = 100_000;
 
 /// The day that is being counted: up to a moment, so many rows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,12 +57,27 @@ pub struct Poll {
     /// Where a recount has come to.
     recount: Option<Day>,
     begun: Option<Instant>,
+    /// `n_tup_del` when it began.
+    deleted: i64,
+    /// Days of its next stretch.
+    leap: Day,
+    /// Whether it left a day out.
+    left_out: bool,
     /// Until when by the server's clock, in milliseconds, more insertions than new rows are the late statistics of
     /// rows that are counted already.
     settling: i64,
     /// Sums that were asked for and cannot change any more: rows up to a moment.
     known: Vec<(i64, u64)>,
-    tied: Option<(i64, u64)>,
+    /// A moment and its rows; without them they are too many for one statement.
+    tied: Option<(i64, Option<u64>)>,
+    /// When the sum of all rows last took too long.
+    slow_total: Option<Instant>,
+    /// When another sum did.
+    slow: Option<Instant>,
+    /// When a gap was last tried, and which.
+    tried: Option<(Instant, i64)>,
+    /// About how many rows are in the gaps.
+    missing: u64,
 }
 
 /// All rows, and how they came about.
@@ -72,7 +91,10 @@ pub struct Total {
 
 impl Poll {
     /// Goes on from a book.
-    pub fn new(table: Table, book: PgBook) -> Self {
+    pub fn new(table: Table, mut book: PgBook) -> Self {
+        // The day that is not closed is counted from its beginning.
+        let counted = i64::from(book.frontier) * DAY_MS;
+        book.gaps.retain(|from, _| *from < counted);
         Self {
             table,
             book,
@@ -86,9 +108,16 @@ impl Poll {
             proven: false,
             recount: None,
             begun: None,
+            deleted: 0,
+            leap: recount::LONGEST,
+            left_out: false,
             settling: i64::MIN,
             known: Vec::new(),
             tied: None,
+            slow_total: None,
+            slow: None,
+            tried: None,
+            missing: 0,
         }
     }
 
@@ -134,16 +163,20 @@ impl Poll {
             let begun = Instant::now();
             match self.stretch(session, end).await {
                 Ok(rows) => self.pace(rows, begun.elapsed()),
-                // Too much for one statement: a shorter stretch next time.
-                Err(trouble) if trouble.kind == Kind::Timeout && self.step > MINUTE_MS => {
-                    self.step = (self.step / 8).max(MINUTE_MS);
+                // Too much for one statement: a shorter stretch next time, and in the end none.
+                Err(trouble) if trouble.kind == Kind::Timeout => {
+                    if self.step > MINUTE_MS {
+                        self.step = (self.step / 8).max(MINUTE_MS);
+                    } else {
+                        self.pass_over(end);
+                    }
                     break;
                 }
                 Err(trouble) => return Err(trouble),
             }
         }
         self.caught_up = self.frontier() >= end;
-        Ok(())
+        if self.caught_up { self.fill(session, deadline).await } else { Ok(()) }
     }
 
     /// Counts the next stretch: whole days at once, or a part of one day.
@@ -162,14 +195,20 @@ impl Poll {
         }
         let to = (from + self.step).min(midnight).min(end);
         let rows = session.between(self.table, from, to).await?;
+        self.counted_to(to, rows);
+        Ok(rows)
+    }
+
+    /// The day that is being counted is counted up to a moment, with so many rows more.
+    fn counted_to(&mut self, to: i64, rows: u64) {
+        let day = self.book.frontier;
         self.running = Running { until: to, rows: self.running.rows + rows };
-        if to == midnight {
-            if self.running.rows > 0 {
+        if to == (i64::from(day) + 1) * DAY_MS {
+            if self.running.rows > 0 || self.book.has_gap(day) {
                 self.book.days.insert(day, PgDay { rows: self.running.rows, read_at: None });
             }
             self.close(day.saturating_add(1));
         }
-        Ok(rows)
     }
 
     fn close(&mut self, frontier: Day) {
@@ -196,105 +235,34 @@ impl Poll {
         look: &Look,
         deadline: Instant,
     ) -> Result<Total, Trouble> {
-        let closed = self.book.closed_rows() + self.running.rows;
+        let estimate = u64::try_from(look.estimate).unwrap_or(0);
+        if !self.caught_up || !may_ask(self.slow_total, deadline) {
+            return Ok(self.about(estimate));
+        }
+        let open = session.between(self.table, self.frontier(), read::FOREVER).await;
+        let Some(open) = timely(&mut self.slow_total, open)? else { return Ok(self.about(estimate)) };
+        self.doubt(session, look, open, deadline).await?;
         if !self.caught_up {
-            let estimate = u64::try_from(look.estimate).unwrap_or(0).max(closed);
-            return Ok(Total { count: Count::about(estimate), whole: false });
+            // A recount has just begun.
+            return Ok(self.about(estimate));
         }
-        let total = closed + session.between(self.table, self.frontier(), super::read::FOREVER).await?;
-        self.doubt(session, look, total, deadline).await?;
-        // A recount may have changed what is closed.
-        let total = total + self.book.closed_rows() + self.running.rows - closed;
-        Ok(Total { count: self.sum(total), whole: true })
+        // It may have changed what is closed.
+        let total = self.closed() + open;
+        self.missing = if self.book.gaps.is_empty() { 0 } else { estimate.saturating_sub(total) };
+        Ok(Total { count: self.sum(i64::MAX, total), whole: true })
     }
 
-    /// Whether the statistics put closed days in doubt; where they agree with the count, both are the new base.
-    fn judge(&mut self, look: &Look, total: u64) -> bool {
-        let fresh = self.book.base_rows == 0;
-        if fresh {
-            self.settling = look.now + LATE_MS;
-            self.dirty = true;
-        }
-        let base = self.book.base;
-        let (inserted, seen) =
-            (look.inserted - base.inserted, total.cast_signed() - self.book.base_rows.cast_signed());
-        let late = look.now < self.settling
-            && look.proves
-            && look.life == self.book.life
-            && look.deleted == base.deleted
-            && look.updated >= base.updated
-            && inserted > seen;
-        let doubtful = !(late || fresh && self.anew) && doubt::reason(&self.book, look, total).is_some();
-        // Fewer insertions than new rows are not taken over: late statistics must not look like insertions later.
-        if fresh || (!doubtful && inserted >= seen) {
-            self.book.rest(look, total);
-        }
-        doubtful
+    fn about(&self, estimate: u64) -> Total {
+        Total { count: Count::about(estimate.max(self.closed())), whole: false }
     }
 
-    /// Counts again what the statistics or chance put in doubt, as far as the time allows.
-    async fn doubt(
-        &mut self,
-        session: &mut Session<'_>,
-        look: &Look,
-        total: u64,
-        deadline: Instant,
-    ) -> Result<(), Trouble> {
-        let closed = self.book.closed_rows() + self.running.rows;
-        self.worn |= self.judge(look, total);
-        if !self.worn && self.polls.is_multiple_of(CHANCE) {
-            let (n, days) = ((self.polls / CHANCE) as usize, self.book.days.len().max(1));
-            // A step that shares no factor with a number of days up to it visits them all.
-            if let Some(day) = self.book.days.keys().nth(n * 7919 % days).copied() {
-                self.worn = self.again(session, Span { from: day, to: day + 1 }).await?;
-            }
-        }
-        let rested = self.begun.is_none_or(|begun| begun.elapsed() > AGAIN);
-        if self.worn && self.recount.is_none() && rested {
-            self.recount = Some(self.book.start);
-            self.begun = Some(Instant::now());
-        }
-        while let Some(from) = self.recount.filter(|_| Instant::now() < deadline) {
-            let to = from.saturating_add(RECOUNT).min(self.book.frontier);
-            self.again(session, Span { from, to }).await?;
-            self.recount = (to < self.book.frontier).then_some(to);
-            if self.recount.is_none() {
-                self.worn = false;
-                let closed_now = self.book.closed_rows() + self.running.rows;
-                self.book.rest(look, total + closed_now - closed);
-                self.settling = look.now + LATE_MS;
-                self.dirty = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts days again; whether one of them had another count.
-    async fn again(&mut self, session: &mut Session<'_>, span: Span) -> Result<bool, Trouble> {
-        let now = read::days(session, self.table, span, &mut 0).await?;
-        let before: Vec<(Day, u64)> =
-            self.book.days.range(span.from..span.to).map(|(day, d)| (*day, d.rows)).collect();
-        let mut moved = false;
-        for (day, _) in before.iter().filter(|(day, rows)| now.get(day) != Some(rows)) {
-            self.book.days.remove(day);
-            self.book.forget_bins(*day);
-            moved = true;
-        }
-        for (day, rows) in now {
-            if let std::collections::btree_map::Entry::Vacant(place) = self.book.days.entry(day) {
-                place.insert(PgDay { rows, read_at: None });
-                moved = true;
-            }
-        }
-        if moved {
-            self.known.clear();
-            self.dirty = true;
-        }
-        Ok(moved)
+    /// Rows of what is counted and stays.
+    fn closed(&self) -> u64 {
+        self.book.closed_rows() + self.running.rows
     }
 
     /// Rows with `created_at` up to a moment in milliseconds, that one included; `None` until the counting has
-    /// come so far.
+    /// come so far, and where it takes too long.
     ///
     /// # Errors
     /// A statement fails.
@@ -303,40 +271,80 @@ impl Poll {
         session: &mut Session<'_>,
         at: i64,
         total: &Total,
+        deadline: Instant,
     ) -> Result<Option<Count>, Trouble> {
         if let Some((_, rows)) = self.known.iter().find(|(known, _)| *known == at) {
-            return Ok(Some(self.sum(*rows)));
+            return Ok(Some(self.sum(at, *rows)));
         }
         let frontier = self.frontier();
-        if at + 1 > frontier && !total.whole {
+        if at + 1 > frontier && !total.whole || !may_ask(self.slow, deadline) {
             return Ok(None);
         }
-        let rows = session.up_to(self.table, &self.book, at).await?;
+        let rows = if self.has_gap_up_to(at) {
+            self.from_the_end(session, at).await
+        } else {
+            session.up_to(self.table, &self.book, at).await
+        };
+        let Some(rows) = timely(&mut self.slow, rows)? else { return Ok(None) };
         if at < frontier {
             // Two moments are asked for again and again: T0 and the cursor.
             self.known.truncate(3);
             self.known.insert(0, (at, rows));
         }
-        Ok(Some(self.sum(rows)))
+        Ok(Some(self.sum(at, rows)))
     }
 
-    /// Rows that share a moment, in milliseconds.
+    /// Rows that share a moment, in milliseconds; of very many the first [`MANY`]. `None` where it takes too long.
     ///
     /// # Errors
     /// The statement fails.
-    pub async fn ties(&mut self, session: &mut Session<'_>, at: i64) -> Result<u64, Trouble> {
-        if let Some((_, rows)) = self.tied.filter(|(known, _)| *known == at) {
-            return Ok(rows);
+    pub async fn ties(
+        &mut self,
+        session: &mut Session<'_>,
+        at: i64,
+        deadline: Instant,
+    ) -> Result<Option<u64>, Trouble> {
+        let known = self.tied.filter(|(known, _)| *known == at);
+        if let Some((_, Some(rows))) = known {
+            return Ok(Some(rows));
         }
-        let rows = session.between(self.table, at, at + 1).await?;
+        if !may_ask(self.slow, deadline) {
+            return Ok(None);
+        }
+        let rows = if known.is_some() || self.is_in_gap(at) {
+            session.first(self.table, (at, at + 1), MANY).await
+        } else {
+            session.between(self.table, at, at + 1).await
+        };
+        let rows = timely(&mut self.slow, rows)?;
         self.tied = Some((at, rows));
         Ok(rows)
     }
 
-    /// What a run item is joined with may come and go without a trace in the statistics of its own table.
-    const fn sum(&self, value: u64) -> Count {
+    /// A sum up to a moment: an estimate where it is not proven. What a run item is joined with may come and go without
+    /// a trace in the statistics of its own table.
+    fn sum(&self, at: i64, rows: u64) -> Count {
         let is_joined = matches!(self.table, Table::DatasetRunItems);
-        Count { value, estimate: self.worn || !self.proven || is_joined }
+        let beyond = self.book.gaps.keys().next().is_some_and(|from| *from <= at);
+        let value = if beyond { rows.saturating_add(self.missing) } else { rows };
+        Count { value, estimate: self.worn || !self.proven || is_joined || beyond }
+    }
+}
+
+/// Whether there is time for a statement that may run into its limit, as another did at a moment.
+fn may_ask(slow: Option<Instant>, deadline: Instant) -> bool {
+    slow.is_none_or(|at| at.elapsed() > REST) && Instant::now() < deadline + SLACK
+}
+
+/// The answer, or nothing where it took too long: then the next one is asked for after a rest.
+fn timely<T>(slow: &mut Option<Instant>, answer: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
+    match answer {
+        Err(trouble) if trouble.kind == Kind::Timeout => {
+            tracing::info!(target: "census", "{trouble}");
+            *slow = Some(Instant::now());
+            Ok(None)
+        }
+        answer => answer.map(Some),
     }
 }
 
@@ -346,29 +354,17 @@ mod tests {
 
     #[test]
     fn what_is_joined_is_never_proven() {
-        let sum = |table| Poll { proven: true, ..Poll::new(table, PgBook::default()) }.sum(7);
+        let sum = |table| Poll { proven: true, ..Poll::new(table, PgBook::default()) }.sum(0, 7);
         assert_eq!(sum(Table::Scores), Count::exact(7));
         assert_eq!(sum(Table::DatasetRunItems), Count::about(7));
     }
 
     #[test]
-    fn statistics_that_come_late_raise_no_doubt_and_rows_of_the_past_do() {
-        let first = || Poll { anew: true, ..Poll::new(Table::Traces, PgBook::default()) };
-        let mut poll = first();
-        let look = |now, inserted| Look { inserted, now, proves: true, ..Look::default() };
-        assert!(!poll.judge(&look(1_000, 990), 1_000), "a first look, ten rows before their statistics");
-        assert!(!poll.judge(&look(3_000, 1_000), 1_000), "here they are");
-        assert!(!poll.judge(&look(5_000, 1_004), 1_020), "late again");
-        assert!(!poll.judge(&look(7_000, 1_020), 1_020));
-        assert!(poll.judge(&look(61_001, 1_021), 1_020), "one went where no count of new rows sees it");
-        assert!(!poll.judge(&look(61_001, 1_021), 1_021), "and here it is one of the open day");
-
-        let mut poll = first();
-        assert!(!poll.judge(&look(1_000, 990), 1_000));
-        let deleted = Look { deleted: 1, ..look(2_000, 1_000) };
-        assert!(poll.judge(&deleted, 999), "a deletion is none of the late");
-
-        let mut begun = Poll::new(Table::Traces, PgBook::default());
-        assert!(begun.judge(&look(1_000, 990), 1_000), "rows moved since somebody began to count");
+    fn what_could_not_be_counted_makes_what_is_above_it_an_estimate() {
+        let book = PgBook { frontier: 2, gaps: [(DAY_MS, DAY_MS + MINUTE_MS)].into(), ..PgBook::default() };
+        let poll = Poll { proven: true, missing: 100, ..Poll::new(Table::Traces, book) };
+        assert_eq!(poll.sum(DAY_MS - 1, 7), Count::exact(7));
+        assert_eq!(poll.sum(DAY_MS, 7), Count::about(107));
+        assert_eq!(poll.sum(i64::MAX, 9), Count::about(109));
     }
 }
