@@ -12,8 +12,8 @@
 //!
 //! **What cannot be proven cheaply.** An update changes no count, nor does a row that replaces another of the
 //! same day, and `updated_at` has no index: that `n_tup_upd` or `n_tup_del` moved says that rows changed, not
-//! which. Then days are read again in passes of bounded size, the newest first, and what is not read yet makes
-//! the numbers of changed and missing rows estimates. Statistics of
+//! which. Then days are read again in passes of bounded size, the newest day first and then those that wait
+//! longest, and what is not read yet makes the numbers of changed and missing rows estimates. Statistics of
 //! PostgreSQL are written after the fact (up to a minute), and reset by a crash: a reset counts as a movement.
 //! An insertion and a deletion that leave all statistics alone cannot exist, but one that hides behind rows of
 //! the open day that are not in the statistics yet can, until they are. Therefore one day in a hundred is

@@ -2,6 +2,8 @@
 //!
 //! One rule: a day whose count moved is read again; a day whose count did not is believed.
 
+use std::cmp::Reverse;
+
 use super::super::book::{Day, PgBook};
 use super::read::{self, Scope, Span};
 use super::{Look, Session, Side};
@@ -10,8 +12,6 @@ use crate::domain::backfill::Table;
 
 /// Of so many closed days, one is counted again in each run.
 const ONE_IN: u64 = 100;
-/// Read at a time that is not known any more.
-const BEFORE: i64 = -1;
 /// Days of one index-only statement.
 const STRETCH: Day = 64;
 
@@ -75,9 +75,7 @@ pub(super) async fn settle(
         }
         if why != INSERTED {
             // Where the count is the same, the rows may not be.
-            for day in book.days.values_mut() {
-                day.read_at = Some(BEFORE);
-            }
+            distrust(book);
         }
     }
     reread(session, table, book, side, scope).await?;
@@ -148,7 +146,37 @@ async fn recount(
     Ok(())
 }
 
-/// Rows were updated, or one replaced another: reads days again, the newest first, as far as the scope allows.
+/// When days were read tells nothing any more but their order: those that wait longest stay the lowest.
+fn distrust(book: &mut PgBook) {
+    for day in book.days.values_mut() {
+        day.read_at = Some(day.read_at.map_or(-1, |at| at.min(0) - 1));
+    }
+}
+
+/// Days that are read again when the statistics stand at `now`: the newest, then those that wait longest, in stretches and
+/// as far as so many rows go; and how many days are left. Each of the two kinds gets its turn, whatever its rows: v2 writes
+/// on, and what it writes must not keep the old ones waiting for ever.
+fn turns(book: &PgBook, now: i64, most: u64) -> (Vec<Span>, usize) {
+    let old: Vec<Day> =
+        book.days.iter().filter(|(_, d)| d.read_at != Some(now)).map(|(day, _)| *day).collect();
+    let mut spans = read::spans(&old, book, 100_000);
+    let newest = spans.pop();
+    let waits_since = |span: &Span| book.days.range(span.from..span.to).filter_map(|(_, d)| d.read_at).min();
+    spans.sort_by_key(|span| (waits_since(span), Reverse(span.from)));
+    let (mut left, mut turns, mut days) = (most, Vec::new(), 0);
+    for (n, span) in newest.into_iter().chain(spans).enumerate() {
+        let rows: u64 = book.days.range(span.from..span.to).map(|(_, d)| d.rows).sum();
+        if rows > left && n > 1 {
+            break;
+        }
+        left = left.saturating_sub(rows);
+        days += old.iter().filter(|day| (span.from..span.to).contains(day)).count();
+        turns.push(span);
+    }
+    (turns, old.len() - days)
+}
+
+/// Rows were updated, or one replaced another: reads days again, as far as the scope allows.
 async fn reread(
     session: &mut Session<'_>,
     table: Table,
@@ -156,16 +184,9 @@ async fn reread(
     side: &mut Side,
     scope: &mut Scope<'_>,
 ) -> Result<(), Trouble> {
-    let now = Some(side.look.updated + side.look.deleted);
-    let old: Vec<Day> = book.days.iter().filter(|(_, d)| d.read_at != now).map(|(day, _)| *day).collect();
-    let mut left = scope.reread;
-    for (n, span) in read::spans(&old, book, 100_000).into_iter().rev().enumerate() {
-        let rows: u64 = book.days.range(span.from..span.to).map(|(_, d)| d.rows).sum();
-        if rows > left && n > 0 {
-            side.stale += old.iter().filter(|day| **day < span.to).count();
-            break;
-        }
-        left = left.saturating_sub(rows);
+    let (turns, left) = turns(book, side.look.updated + side.look.deleted, scope.reread);
+    side.stale += left;
+    for span in turns {
         read::put(session, table, book, span, side).await?;
         (scope.progress)(side.read);
     }
@@ -175,7 +196,7 @@ async fn reread(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::census::book::Moved;
+    use crate::data::census::book::{Moved, PgDay};
 
     #[test]
     fn chance_is_fair_and_repeats_itself() {
@@ -184,6 +205,43 @@ mod tests {
         assert_ne!(chosen(7), chosen(8));
         let all: usize = (0..100).map(|run| chosen(run).len()).sum();
         assert!((1_700..2_300).contains(&all), "{all} of 200 000");
+    }
+
+    /// Fifty days of a million rows, five million of which are read again in a run.
+    fn every_day_has_its_turn(distrusted: bool) {
+        let day = |day: Day| (day, PgDay { rows: 1_000_000, read_at: Some(0) });
+        let mut book = PgBook { days: (0..50).map(day).collect(), frontier: 50, ..PgBook::default() };
+        let mut read = std::collections::BTreeSet::new();
+        for run in 1..=13 {
+            // v2 updates a row between two runs.
+            let now = if distrusted { 0 } else { run };
+            if distrusted {
+                distrust(&mut book);
+            }
+            let (turns, left) = turns(&book, now, 5_000_000);
+            assert_eq!((turns.len(), left), (5, 45), "run {run}");
+            assert_eq!(turns[0].from, 49, "the newest first");
+            for span in turns {
+                book.days.get_mut(&span.from).unwrap().read_at = Some(now);
+                read.insert(span.from);
+            }
+        }
+        assert_eq!(read.len(), 50);
+    }
+
+    #[test]
+    fn old_days_are_read_again_while_v2_writes() {
+        every_day_has_its_turn(false);
+        every_day_has_its_turn(true);
+    }
+
+    #[test]
+    fn a_newest_day_beyond_the_bound_keeps_no_other_waiting() {
+        let day = |(day, read_at)| (day, PgDay { rows: 9_000_000, read_at: Some(read_at) });
+        let days = [(1, 4), (2, 3), (3, 5), (4, 6)].map(day).into();
+        let book = PgBook { days, ..PgBook::default() };
+        let (turns, left) = turns(&book, 7, 5_000_000);
+        assert_eq!((turns.iter().map(|s| s.from).collect::<Vec<_>>(), left), (vec![4, 2], 2));
     }
 
     #[test]
