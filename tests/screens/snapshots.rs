@@ -4,8 +4,10 @@ use cutover::cockpit::Model;
 use cutover::cockpit::msg::{Hold, Lease, Level};
 use cutover::cockpit::remedy::{Ended, Remedy, Work};
 use cutover::cockpit::screen::{Overlay, PaneId};
-use cutover::domain::Now;
+use cutover::domain::units::Count;
+use cutover::domain::{Fact, Now, SourceId};
 use cutover::ui::{self, Look, Symbols, Theme};
+use jiff::Span;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -196,6 +198,26 @@ fn every_pane_at_every_size_in_colour_and_without() {
                 check(&name, &styled(&body(&whole)));
             }
         }
+    }
+}
+
+/// Traces were looked at by id two hours ago, observations just now, and of scores nothing is copied.
+#[test]
+fn what_a_look_by_id_found_is_an_estimate_later() {
+    let mut model = f::happy();
+    let mut rows = readings::postgres_rows();
+    let ago = |minutes| f::now().wall - Span::new().minutes(minutes);
+    rows.tables[0].changed = Some((Count::exact(7), ago(130)));
+    rows.tables[1].changed = Some((Count::exact(5), ago(3)));
+    f::read(&mut model, SourceId::PostgresRows, Fact::Rows(rows), 2);
+    let mut rows = readings::clickhouse_rows();
+    rows.tables[2].backfill = Some(Count::exact(0));
+    f::read(&mut model, SourceId::ClickhouseRows, Fact::Rows(rows), 2);
+    model.screen.focus = PaneId::Backfill;
+    model.screen.zoomed = true;
+    for size in [SMALL, HOME] {
+        let text = grid(&body(&buffer(&model, f::now(), size, Theme::Mono)));
+        check(&format!("stranded-{}x{}", size.0, size.1), &text);
     }
 }
 

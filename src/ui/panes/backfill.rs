@@ -1,5 +1,7 @@
 //! Backfill: how much of the history is in ClickHouse, what holds it up, and what nobody will copy.
 
+use std::time::Duration;
+
 use crate::domain::SourceId;
 use crate::domain::backfill::{Migration, MigrationState, Side, Table as Rows, TableRows};
 use crate::domain::units::{self, Count};
@@ -15,6 +17,9 @@ use super::cells::{count, date, done, dot, sum};
 
 const PG: SourceId = SourceId::PostgresRows;
 const CH: SourceId = SourceId::ClickhouseRows;
+
+/// v2 writes on: what a look by id found is an estimate so long after it.
+const CHANGED_FRESH: Duration = Duration::from_hours(1);
 
 static COLUMNS: [Column; 12] = [
     left("table", 12, 0),
@@ -92,7 +97,7 @@ fn row<'a>(cx: &Cx<'a>, table: Rows) -> Vec<Span<'a>> {
         progress.rate.map_or_else(unknown, |rate| cx.value(PG, units::short(rate))),
         count(cx, PG, of(Side::Postgres, |r| r.rows), full),
         count(cx, CH, of(Side::Clickhouse, |r| r.rows), full),
-        left_over(cx, PG, of(Side::Postgres, stranded), Tone::Warn),
+        left_over(cx, PG, stranded(cx, table), Tone::Warn),
         left_over(cx, CH, of(Side::Clickhouse, |r| r.v3_only), Tone::Plain),
         lock(cx, migration),
         migration.and_then(|m| m.cursor).map_or_else(unknown, |at| cx.value(SourceId::Migrations, date(at))),
@@ -168,10 +173,13 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
 }
 
 fn total(cx: &Cx<'_>, side: Side, pick: fn(&TableRows) -> Option<Count>) -> Option<Count> {
-    let of = |table| cx.model.rows(side, table).and_then(pick);
+    total_of(cx, |table| cx.model.rows(side, table).and_then(pick))
+}
+
+fn total_of(cx: &Cx<'_>, of: impl Fn(Rows) -> Option<Count>) -> Option<Count> {
     // Of run items nothing is left behind before their copy begins.
     let begun = |table: &Rows| Rows::BACKFILLED.contains(table) || of(*table).is_some();
-    sum(cx.model.tables().into_iter().filter(begun).map(of))
+    sum(cx.model.tables().into_iter().filter(begun).map(&of))
 }
 
 fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
@@ -196,26 +204,57 @@ fn totals<'a>(cx: &Cx<'a>) -> Line<'a> {
 /// What nobody copies, and what v2 would not see after a rollback.
 fn left_behind<'a>(cx: &Cx<'a>) -> Line<'a> {
     let mut line = Line::label("stranded");
-    line.0.push(left_over(cx, PG, total(cx, Side::Postgres, |r| r.stranded), Tone::Warn));
-    line.0.push(dim(" after T0"));
-    // Only a look by id finds them: the last one's number.
-    if let changed @ Some(_) = total(cx, Side::Postgres, |r| r.changed.map(|(rows, _)| rows)) {
-        line.0.push(dim(" · "));
-        line.0.push(left_over(cx, PG, changed, Tone::Warn));
-        line.0.push(dim(" changed since"));
+    if cx.width < 60 {
+        line.0.push(left_over(cx, PG, total_of(cx, |table| stranded(cx, table)), Tone::Warn));
+    } else {
+        line.0.push(left_over(cx, PG, total(cx, Side::Postgres, |r| r.stranded), Tone::Warn));
+        line.0.push(dim(" after T0"));
+        line.0.extend(changed_since(cx));
     }
     line.0.push(dim(" · v3-only "));
     line.0.push(left_over(cx, CH, total(cx, Side::Clickhouse, |r| r.v3_only), Tone::Plain));
     line
 }
 
-/// Rows that nobody copies: created after T0, or copied and changed since.
-fn stranded(rows: &TableRows) -> Option<Count> {
-    let Some((changed, _)) = rows.changed else { return rows.stranded };
-    rows.stranded.map(|after| Count {
-        value: after.value.saturating_add(changed.value),
-        estimate: after.estimate || changed.estimate,
-    })
+/// The second half of what is stranded, which only a look by id finds: the last one's numbers, and how old the oldest is.
+fn changed_since<'a>(cx: &Cx<'a>) -> Vec<Span<'a>> {
+    let known = |table: &Rows| cx.model.rows(Side::Postgres, *table).is_some_and(|r| r.stranded.is_some());
+    let tables: Vec<Rows> = cx.model.tables().into_iter().filter(known).collect();
+    if tables.is_empty() {
+        return vec![];
+    }
+    let rows = sum(tables.iter().map(|table| changed(cx, *table)));
+    let mut spans = vec![dim(" · "), left_over(cx, PG, rows, Tone::Warn), dim(" changed since")];
+    let oldest = tables.iter().filter_map(|table| changed_age(cx, *table)).max();
+    if let (Some(age), Some(_), true) = (oldest, rows, cx.width >= 110) {
+        spans.push(dim(format!(", counted {} ago", age::quantised(age))));
+    }
+    spans
+}
+
+/// Rows that nobody copies: created after T0, or copied and changed since. An estimate while the second half is not known.
+fn stranded(cx: &Cx<'_>, table: Rows) -> Option<Count> {
+    let after = cx.model.rows(Side::Postgres, table)?.stranded?;
+    let changed = changed(cx, table).unwrap_or(Count::about(0));
+    sum([Some(after), Some(changed)].into_iter())
+}
+
+/// Rows that were copied and changed since: as the last look by id found them, and an estimate an hour later. Where
+/// nothing is copied there are none.
+fn changed(cx: &Cx<'_>, table: Rows) -> Option<Count> {
+    let copied = cx.model.rows(Side::Clickhouse, table).and_then(|r| r.backfill);
+    if copied == Some(Count::exact(0)) {
+        return copied;
+    }
+    let (rows, _) = cx.model.rows(Side::Postgres, table)?.changed?;
+    let old = changed_age(cx, table).is_none_or(|age| age > CHANGED_FRESH);
+    Some(Count { estimate: rows.estimate || old, ..rows })
+}
+
+/// How long ago that was.
+fn changed_age(cx: &Cx<'_>, table: Rows) -> Option<Duration> {
+    let (_, at) = cx.model.rows(Side::Postgres, table)?.changed?;
+    Duration::try_from(cx.now.wall.duration_since(at)).ok()
 }
 
 /// The comparison of each table that counts.
