@@ -11,14 +11,16 @@
 //! * v3 turns every value of metadata into text. An object or a list goes back as JSON; so do `true`, `false`
 //!   and numbers exactly as JavaScript spells them, counted ([`Loss::MetadataScalar`]). "null", "007", "1.0" and digits
 //!   beyond a double's precision stay strings. v2 filters metadata by its text, so both read alike there.
+//! * Such an object or list may have been a text, and an empty text may have been null: counted
+//!   ([`Loss::MetadataText`]) where v2 has no row that still knows it.
 //! * v3 wraps metadata that is a string or a list as `{"metadata": ..}`: a map with that key alone is unwrapped.
 //! * An empty text where ClickHouse cannot hold NULL was NULL.
 
 use serde::de::IgnoredAny;
 
-use super::Refusal;
 use super::json::{is_falsy, number};
 use super::rule::PARTS;
+use super::{ALONE, Refusal};
 use crate::data::cell::{Cell, ChType, amount_text, rowbinary};
 use crate::data::tables::{Column, Rule};
 
@@ -43,6 +45,8 @@ pub enum Loss {
     JsonScalar,
     /// The same inside metadata.
     MetadataScalar,
+    /// An object or a list inside metadata that may have been a text, an empty text that may have been null.
+    MetadataText,
     /// Text that was not UTF-8 in a list or a map, with replacement characters.
     Replaced,
     /// A score's configuration that is not there any more: the score goes back without it.
@@ -62,6 +66,10 @@ impl Loss {
             Self::Level => "have a level v2 does not know and become DEFAULT",
             Self::JsonScalar => "have an input or output such as 5 or true that may have been a string",
             Self::MetadataScalar => "have metadata such as 5 or true that may have been a string",
+            Self::MetadataText => {
+                "have objects, lists or empty texts in metadata that may have been texts or null, and go back as what \
+                 they read like"
+            }
             Self::Replaced => "have replacement characters where text was not UTF-8",
             Self::Undecided => {
                 "stay public or bookmarked in v2: v3 says no, in a row that lacks what v2 has, and writes that where \
@@ -249,10 +257,11 @@ fn json(text: &str, losses: &mut Vec<Loss>) -> Result<Text, String> {
 
 fn metadata(map: &[(String, String)], losses: &mut Vec<Loss>) -> Result<Text, String> {
     if let [(key, value)] = map
-        && key == "metadata"
+        && key == ALONE
         && let Some(alone) = unwrapped(&plain(value)?)?
     {
         note_replaced(value, losses);
+        note_text(value, &alone, losses);
         return Ok(Some(alone));
     }
     let mut out = String::from("{");
@@ -261,10 +270,31 @@ fn metadata(map: &[(String, String)], losses: &mut Vec<Loss>) -> Result<Text, St
         note_replaced(&key, losses);
         note_replaced(&value, losses);
         let comma = if out.len() > 1 { "," } else { "" };
-        out.push_str(&format!("{comma}{}:{}", quoted(&key), entry(&value, losses)?));
+        let entry = entry(&value, losses)?;
+        note_text(&value, &entry, losses);
+        out.push_str(&format!("{comma}{}:{entry}", quoted(&key)));
     }
     out.push('}');
     Ok((!map.is_empty()).then_some(out))
+}
+
+/// Entries that go back as objects or lists, as JSON: their keys, and the texts that v3 has. PostgreSQL spells an object in
+/// its own way, and then cannot tell whether a text of v2 is the one that v3 has.
+pub fn spelt(cell: &Cell) -> Option<String> {
+    let Cell::Map(map) = cell else { return None };
+    let nested = map.iter().filter(|(_, text)| {
+        text.starts_with(['{', '[', ' ', '\n', '\t', '\r']) && reads(text) == Ok(Reads::Nested)
+    });
+    let texts: serde_json::Map<String, serde_json::Value> =
+        nested.map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+    (!texts.is_empty()).then(|| serde_json::Value::Object(texts).to_string())
+}
+
+/// Whether v2 may have had something else that v3 keeps as this text.
+fn note_text(text: &str, entry: &str, losses: &mut Vec<Loss>) {
+    if text.is_empty() || !entry.starts_with('"') && !is_scalar(text) {
+        losses.push(Loss::MetadataText);
+    }
 }
 
 /// The list or string that v3 wrapped; nothing where the value says it was an entry of an object.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::back::{Loss, Text, back};
+use super::back::{Loss, Text, back, spelt};
 use super::{Field, convert};
 use crate::data::cell::Cell;
 use crate::data::tables::{Column, Rule, spec};
@@ -302,4 +302,27 @@ fn metadata_as_v2_would_have_stored_it() {
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), v2, "{text}");
     }
     assert_eq!(one(metadata, &map(&[])), None);
+}
+
+#[test]
+fn a_value_that_may_have_been_another_is_named_once_and_its_text_is_kept() {
+    let metadata = column(Table::Traces, "metadata");
+    let map = |entries: &[(&str, &str)]| {
+        Cell::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    };
+    for (entries, wanted, texts) in [
+        (vec![("k", "v"), ("t", "007")], vec![], None),
+        (vec![("e", "")], vec![Loss::MetadataText], None),
+        (vec![("n", "5")], vec![Loss::MetadataScalar], None),
+        (vec![("o", "{\"b\": 1}"), ("k", "v")], vec![Loss::MetadataText], Some(json!({"o": "{\"b\": 1}"}))),
+        (vec![("metadata", "[1, 2]")], vec![Loss::MetadataText], Some(json!({"metadata": "[1, 2]"}))),
+        (vec![("metadata", "bare")], vec![], None),
+        (vec![("half", "{\"a\":\"\\ud800\"}"), ("b", "{broken")], vec![], None),
+    ] {
+        let (cell, mut losses) = (map(&entries), vec![]);
+        back(metadata, &cell, &mut losses).unwrap();
+        assert_eq!(losses, wanted, "{entries:?}");
+        let spelt = spelt(&cell).map(|texts| serde_json::from_str::<Value>(&texts).unwrap());
+        assert_eq!(spelt, texts, "{entries:?}");
+    }
 }

@@ -17,6 +17,9 @@ mod tests;
 pub use field::Field;
 pub use rule::convert;
 
+/// The key under which v3 keeps metadata that is no object.
+pub const ALONE: &str = "metadata";
+
 /// Why a row cannot be copied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{column}: {reason}")]

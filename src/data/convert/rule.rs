@@ -1,7 +1,7 @@
 //! The rules of the table description, carried out.
 
 use super::json::{Entries, is_falsy, stringify};
-use super::{Field, Refusal};
+use super::{ALONE, Field, Refusal};
 use crate::data::cell::{Cell, SCALE};
 use crate::data::tables::{Column, Rule};
 
@@ -65,7 +65,7 @@ fn json(field: Field<'_>) -> Result<Option<Cell>, String> {
 
 fn metadata(field: Field<'_>) -> Result<Cell, String> {
     let Some(text) = field.jsonb()? else { return Ok(Cell::Map(vec![])) };
-    let wrapped = |value: String| Ok(Cell::Map(vec![("metadata".to_owned(), value)]));
+    let wrapped = |value: String| Ok(Cell::Map(vec![(ALONE.to_owned(), value)]));
     match text.as_bytes().first() {
         Some(b'{') => {}
         Some(b'[') => return wrapped(stringify(text)?),

@@ -4,7 +4,7 @@
 
 use crate::data::cell::{Cell, amount_text};
 use crate::data::convert::Refusal;
-use crate::data::convert::back::{Loss, Text, back};
+use crate::data::convert::back::{Loss, Text, back, spelt};
 use crate::data::rows::{Key, Row};
 use crate::data::tables::{Mapping, Rule};
 use crate::domain::backfill::Table;
@@ -19,6 +19,8 @@ pub struct Entity {
     pub key: Key,
     /// One text for each field of the target.
     pub values: Vec<Text>,
+    /// The texts of its metadata that PostgreSQL will spell otherwise: see [`spelt`].
+    pub spelt: Option<String>,
     /// What is not the same in v2, each once.
     pub losses: Vec<Loss>,
     /// When v3 wrote it last, in milliseconds: its screens leave `updated_at` as it was.
@@ -43,7 +45,7 @@ impl Entity {
 
     /// About the bytes that it takes on the way.
     pub(super) fn size(&self) -> usize {
-        self.values.iter().flatten().map(String::len).sum()
+        self.values.iter().chain([&self.spelt]).flatten().map(String::len).sum()
     }
 }
 
@@ -85,7 +87,8 @@ pub fn entity(target: &Target, mapping: &Mapping, row: &Row) -> Result<Entity, (
         _ => 0,
     };
     let touched = moment("event_ts").max(moment("updated_at"));
-    let mut entity = Entity { key: row.key.clone(), values, losses, touched };
+    let spelt = spelt(row.get(mapping, "metadata"));
+    let mut entity = Entity { key: row.key.clone(), values, spelt, losses, touched };
     if mapping.columns.iter().any(|m| m.column.ch == "total_cost") {
         let total = row.get(mapping, "total_cost");
         match (total, entity.get(target, "calculated_total_cost")) {

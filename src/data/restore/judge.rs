@@ -125,12 +125,15 @@ impl Entry {
 }
 
 /// Which of these projects are gone, or being deleted (`deleted_at` since v3.0.0).
-pub(super) async fn gone(
+///
+/// # Errors
+/// PostgreSQL cannot be asked.
+pub(in crate::data) async fn gone(
     work: &PostgresWork,
     session: &mut PgConnection,
-    slices: &[Slice],
+    projects: impl IntoIterator<Item = &str>,
 ) -> Result<BTreeSet<String>, Trouble> {
-    let asked: BTreeSet<&str> = slices.iter().map(|s| s.project.as_str()).collect();
+    let asked: BTreeSet<&str> = projects.into_iter().collect();
     let asked: Vec<&str> = asked.into_iter().collect();
     sqlx::query_scalar::<_, String>(
         "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS (SELECT 1 FROM projects p \

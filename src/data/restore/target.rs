@@ -3,6 +3,7 @@
 //! One rule: `ON CONFLICT` decides in the database, in the same moment: a row of v2 that is as new or newer, or that
 //! belongs to another project, stays as it is.
 
+use crate::data::convert::ALONE;
 use crate::data::tables::{Back, Mapping, Rule};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
@@ -22,7 +23,7 @@ enum Meet {
     FillNumber,
     /// v3's, unless its row is a part of the whole: see [`Target::flags`].
     Decide,
-    /// The entries of both; of one key v3's.
+    /// The entries of both; of one key v3's, unless v2's is what v3's was made of: see [`merged`].
     Merge,
     /// The elements of both, sorted, as v2 itself unites tags.
     Unite,
@@ -86,11 +87,19 @@ impl Target {
         Ok(target)
     }
 
-    /// `INSERT .. ON CONFLICT`, with one array of texts for each field; returns `id` and `inserted` of each row written.
+    /// Whether a field is merged entry by entry: then [`Target::insert`] takes one text more.
+    pub fn has_entries(&self) -> bool {
+        self.fields.iter().any(|f| f.meet == Meet::Merge)
+    }
+
+    /// `INSERT .. ON CONFLICT`, with one array of texts for each field, and where [`Target::has_entries`] a JSON object of
+    /// [`super::Entity::spelt`] by id; returns `id` and `inserted` of each row written.
     pub fn insert(&self) -> String {
         let names: Vec<_> = self.fields.iter().map(|f| quote(f.name)).collect();
         let partial = self.partial("excluded");
-        let merges: Vec<_> = self.fields.iter().filter_map(|f| f.set("excluded", &partial)).collect();
+        // In a subquery it is read once, and not for every row.
+        let spelt = format!("(SELECT ${}::jsonb) -> t.id", self.fields.len() + 1);
+        let merges: Vec<_> = self.fields.iter().filter_map(|f| f.set("excluded", &partial, &spelt)).collect();
         format!(
             "INSERT INTO {table} AS t ({names}) {select} ON CONFLICT (id) DO UPDATE SET {merges} \
              WHERE t.project_id = excluded.project_id AND t.updated_at < excluded.updated_at \
@@ -118,7 +127,7 @@ impl Target {
     /// says when, in milliseconds. Returns `id` of each row changed.
     pub fn flags(&self) -> String {
         let partial = self.partial("v");
-        let sets: Vec<_> = self.decisions().filter_map(|f| f.set("v", &partial)).collect();
+        let sets: Vec<_> = self.decisions().filter_map(|f| f.set("v", &partial, "")).collect();
         format!(
             "UPDATE {} AS t SET {} FROM ({}) AS v WHERE {} RETURNING t.id",
             self.table,
@@ -229,7 +238,8 @@ impl PgField {
         }
     }
 
-    fn set(&self, new: &str, partial: &str) -> Option<String> {
+    /// `spelt`: the texts of entries that were spelt otherwise, by key.
+    fn set(&self, new: &str, partial: &str, spelt: &str) -> Option<String> {
         let name = quote(self.name);
         let (old, new) = (format!("t.{name}"), format!("{new}.{name}"));
         let value = match self.meet {
@@ -238,10 +248,7 @@ impl PgField {
             Meet::Fill => format!("coalesce({new}, {old})"),
             Meet::FillNumber => format!("coalesce(nullif({new}, 0), {old})"),
             Meet::Decide => format!("{new} OR ({old} AND ({partial}))"),
-            Meet::Merge => format!(
-                "CASE WHEN jsonb_typeof({old}) = 'object' AND jsonb_typeof({new}) = 'object' THEN {old} || {new} \
-                 ELSE coalesce({new}, {old}) END"
-            ),
+            Meet::Merge => merged(&old, &new, spelt),
             Meet::Unite => format!(
                 "ARRAY(SELECT DISTINCT tag COLLATE \"C\" FROM unnest(coalesce({old}, '{{}}') || {new}) AS u(tag) \
                  ORDER BY 1)"
@@ -250,6 +257,40 @@ impl PgField {
         };
         Some(format!("{name} = {value}"))
     }
+}
+
+/// The entries of v2's metadata and of v3's made one. v3 keeps texts and forgets what they were, so that what comes back of
+/// `null`, of a text that holds JSON or of a number with many digits is poorer than what v2 has. Of an entry that v3 did
+/// not change v2's value stays: one whose text in v3 is what a copy of v2's value would be.
+fn merged(old: &str, new: &str, spelt: &str) -> String {
+    // What is no object lives under a key of its own in v3.
+    let entries = |of: &str| {
+        format!(
+            "CASE coalesce(jsonb_typeof({of}), 'null') WHEN 'object' THEN {of} WHEN 'null' THEN '{{}}' \
+             ELSE jsonb_build_object('{ALONE}', {of}) END"
+        )
+    };
+    let (was, is) = (entries(old), entries(new));
+    // What every double can hold, so that no cast fails.
+    let double = |of: &str| {
+        format!(
+            "CASE WHEN jsonb_typeof({of}) <> 'number' THEN NULL \
+             WHEN abs(({of})::numeric) BETWEEN 1e-300 AND 1e300 THEN ({of})::float8 END"
+        )
+    };
+    let same = format!(
+        "o.value = e.value OR {} = {} OR (jsonb_typeof(o.value) IN ('string', 'null') \
+         AND coalesce(o.value #>> '{{}}', '') = coalesce(s.value, e.value #>> '{{}}'))",
+        double("o.value"),
+        double("e.value")
+    );
+    format!(
+        "(SELECT CASE WHEN c.entries IS NULL THEN coalesce({old}, {new}) \
+         WHEN 'object' IN (jsonb_typeof({old}), jsonb_typeof({new})) THEN {was} || c.entries ELSE {new} END \
+         FROM (SELECT jsonb_object_agg(e.key, e.value) AS entries FROM jsonb_each({is}) AS e \
+         LEFT JOIN jsonb_each({was}) AS o ON o.key = e.key \
+         LEFT JOIN jsonb_each_text({spelt}) AS s ON s.key = e.key WHERE ({same}) IS NOT TRUE) AS c)"
+    )
 }
 
 /// The type of PostgreSQL that a rule's text is for.

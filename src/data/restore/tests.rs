@@ -99,6 +99,16 @@ fn statements_keep_what_is_newer_and_what_is_another_s() {
 }
 
 #[test]
+fn one_text_more_where_metadata_is_merged() {
+    for (table, merged) in [(Table::Traces, true), (Table::Observations, true), (Table::Scores, false)] {
+        let target = Target::new(&mapping(table), &schema(), "pg").unwrap();
+        let more = format!("(SELECT ${}::jsonb)", target.fields.len() + 1);
+        assert_eq!((target.has_entries(), target.insert().contains(&more)), (merged, merged), "{table:?}");
+        assert!(!target.rehearse().contains(&more));
+    }
+}
+
+#[test]
 fn types_that_v2_does_not_know_become_spans_or_generations() {
     let usage = Cell::Counts(vec![("input".into(), 3), ("input_cached".into(), 1)]);
     for (kind, extra, wanted, losses) in [

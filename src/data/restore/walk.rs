@@ -138,7 +138,8 @@ impl<'a> Walk<'a> {
         let target = Target::new(&mapping, schema, &sides.postgres.object)?;
         let slices = source::slices(sides.clickhouse, spec, wish.project.as_deref()).await?;
         let mut session = sides.postgres.session().await?;
-        let gone = judge::gone(sides.postgres, &mut session, &slices).await?;
+        let gone =
+            judge::gone(sides.postgres, &mut session, slices.iter().map(|s| s.project.as_str())).await?;
         let (work, mode) = sides.writer.map_or((sides.postgres, Mode::Rehearse), |work| (work, Mode::Write));
         let writer = Writer { work, session: work.session().await?, table, target, mode };
         let mut report = TableReport::new(table);
@@ -326,7 +327,10 @@ impl<'a> Walk<'a> {
             self.report.judged(&entity.key, verdict);
             // Decisions alone take nothing else with them.
             if verdict != Verdict::Known && what == What::Rows {
-                self.report.lose(&entity.key, &entity.losses);
+                // A row of v2 knows what it had.
+                let told = |loss: &&Loss| verdict == Verdict::Insert || **loss != Loss::MetadataText;
+                let losses: Vec<Loss> = entity.losses.iter().filter(told).copied().collect();
+                self.report.lose(&entity.key, &losses);
             }
         }
         Ok(())

@@ -116,8 +116,7 @@ impl Writer<'_> {
                 Err(error) => error,
             };
             match code(&error) {
-                // Data exceptions, integrity violations, one row named twice, limits of one value.
-                Some(code) if ["22", "23", "21", "54"].iter().any(|class| code.starts_with(class)) => {
+                _ if is_refusal(&error) => {
                     return Ok(Err(crate::domain::text::clean(&error.to_string())));
                 }
                 Some("40001" | "40P01" | "55P03") if again < TRIES => tokio::time::sleep(PAUSE * again).await,
@@ -136,7 +135,10 @@ impl Writer<'_> {
         if self.table == Table::Traces {
             upsert_sessions(&mut transaction, &self.target, part).await?;
         }
-        let query = bound(sqlx::query(sqlx::AssertSqlSafe(self.target.insert())), &self.target, part);
+        let mut query = bound(sqlx::query(sqlx::AssertSqlSafe(self.target.insert())), &self.target, part);
+        if self.target.has_entries() {
+            query = query.bind(spelt(part));
+        }
         let rows = query.fetch_all(&mut *transaction).await?;
         let written = rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("inserted")?)));
         let written = written.collect::<Result<_, sqlx::Error>>()?;
@@ -162,12 +164,17 @@ impl Writer<'_> {
         if !self.target.has_flags() || part.is_empty() {
             return Ok(HashSet::new());
         }
-        match self.touched(self.target.undecided(), part).await {
-            Ok(ids) => Ok(ids.into_iter().collect()),
-            // A value that PostgreSQL refuses: the write names its row.
-            Err(sqlx::Error::Database(_)) => Ok(HashSet::new()),
-            Err(error) => Err(self.work.trouble(&error)),
+        let (mut found, mut parts) = (HashSet::new(), vec![part]);
+        while let Some(part) = parts.pop() {
+            match self.touched(self.target.undecided(), part).await {
+                Ok(ids) => found.extend(ids),
+                Err(error) if !is_refusal(&error) => return Err(self.work.trouble(&error)),
+                // The write names its row.
+                Err(_) if part.len() == 1 => {}
+                Err(_) => parts.extend(<[&[Entity]; 2]>::from(part.split_at(part.len() / 2))),
+            }
         }
+        Ok(found)
     }
 
     async fn touched(&mut self, statement: String, part: &[Entity]) -> Result<Vec<String>, sqlx::Error> {
@@ -242,6 +249,18 @@ async fn upsert_sessions(
     .execute(session)
     .await
     .map(drop)
+}
+
+/// What the entities' metadata says in v3, by id: one JSON object.
+fn spelt(part: &[Entity]) -> String {
+    let named = part.iter().filter_map(|e| Some((&e.key.id, e.spelt.as_ref()?)));
+    let named = named.map(|(id, texts)| format!("{}:{texts}", serde_json::Value::from(id.as_str())));
+    format!("{{{}}}", named.collect::<Vec<_>>().join(","))
+}
+
+/// Whether the server refuses a value: data exceptions, integrity violations, one row named twice, limits of one value.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| ["22", "23", "21", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 fn code(error: &sqlx::Error) -> Option<&str> {

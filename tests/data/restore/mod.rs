@@ -3,6 +3,7 @@
 mod decisions;
 mod events;
 mod killed;
+mod poorer;
 mod views;
 
 use std::process::Output;
@@ -13,6 +14,7 @@ use cutover::data::restore::{self, Report, Sides, Wish};
 use serde_json::{Value, json};
 
 use crate::common::rehearsal::Rehearsal;
+use crate::forward::waiting;
 use crate::sides;
 
 /// A rehearsal with both sides open.
@@ -27,7 +29,10 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let rehearsal = sides::backfilled("300");
+        Self::of(sides::backfilled("300")).await
+    }
+
+    async fn of(rehearsal: Rehearsal) -> Self {
         let (postgres, clickhouse) = sides::open(&rehearsal, Access::Write).await;
         let mut session = postgres.session().await.unwrap();
         let config: toml::Table = std::fs::read_to_string(rehearsal.config()).unwrap().parse().unwrap();
@@ -114,4 +119,13 @@ async fn what_v3_wrote_is_shown_by_v2() {
     decisions::decisions_of_v3_are_v2_s_afterwards(&mut bench).await;
     views::views_and_enums(&mut bench).await;
     killed::killed_and_resumed(&mut bench).await;
+}
+
+#[tokio::test]
+async fn what_v2_knows_better_stays() {
+    let rehearsal = waiting("60", &[]).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    let mut bench = Bench::of(rehearsal).await;
+    poorer::what_v3_did_not_change_stays_as_v2_has_it(&mut bench).await;
+    poorer::who_stays_public_is_named_beside_what_is_refused(&mut bench).await;
 }
