@@ -1,7 +1,10 @@
 //! One row of both sides made one: pure.
 //!
 //! One rule: whichever side wrote last keeps what it says; what it leaves empty is taken from the other. Langfuse's own
-//! merge does the same, and keeps what an entity was created with (`immutableEntityKeys` of its ingestion service).
+//! merge does the same, and keeps what an entity was created with (`immutableEntityKeys` of its ingestion service). What the
+//! way back made of v3's own value is no word of v2: see [`image`].
+
+mod image;
 
 use crate::data::cell::Cell;
 use crate::data::copied::{REFRESHED_MS, is_copy};
@@ -29,9 +32,10 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
     if matches!(v3.get(mapping, "is_deleted"), Cell::Int(1..)) {
         return Verdict::Deleted;
     }
-    let newer = millis(mapping, v2, "updated_at") > millis(mapping, v3, "updated_at");
+    let [in_v2, in_v3] = [v2, v3].map(|row| millis(mapping, row, "updated_at"));
+    let newer = in_v2 > in_v3;
     if is_copy(mapping, v3) {
-        if !newer {
+        if !is_old(in_v3, in_v2) {
             return Verdict::Fine;
         }
         let mut columns = differing(mapping, v2, v3);
@@ -47,6 +51,15 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
         return Verdict::Fine;
     }
     Verdict::Merge(not_a_copy(mapping, versioned(mapping, merged, v3)), columns)
+}
+
+/// Whether a copy with this `updated_at` is not of v2's row as it is now, both in milliseconds. A copy holds it as it was:
+/// an earlier one in v2 tells of a change as well, by a clock that was set back or a dump that was restored. What is
+/// beyond `DateTime64(3)` was stored wrong (langfuse#16858), and a newer version of that would win for ever.
+pub const fn is_old(copy: i64, v2: i64) -> bool {
+    /// The year 2300.
+    const BEYOND: i64 = 10_413_792_000_000;
+    copy < v2 || (copy > v2 && copy < BEYOND)
 }
 
 /// A moment of a row; 0 where it has none.
@@ -125,7 +138,14 @@ fn merge(mapping: &Mapping, v2: &Row, v3: &Row, v2_is_newer: bool) -> Row {
             // Not taken apart: nothing of it would be the same.
             (_, _, Cell::Bytes(_)) if !matches!(column.rule, Rule::Text | Rule::Json) => new.clone(),
             _ if is_birth(mapping, column) && !old.is_empty() => old.clone(),
-            (_, Cell::Map(old), Cell::Map(new)) if v2_is_newer => Cell::Map(entries(old, new)),
+            _ if v2_is_newer && image::is_of(column, old, new) => new.clone(),
+            (_, Cell::Map(old), Cell::Map(new)) if v2_is_newer => Cell::Map(image::entries(column, old, new)),
+            (_, Cell::Counts(old), Cell::Counts(new)) if v2_is_newer && !new.is_empty() => {
+                Cell::Counts(image::parts(column, old, new, Cell::Counts))
+            }
+            (_, Cell::Amounts(old), Cell::Amounts(new)) if v2_is_newer && !new.is_empty() => {
+                Cell::Amounts(image::parts(column, old, new, Cell::Amounts))
+            }
             (_, Cell::Map(old), Cell::Map(new)) => Cell::Map(entries(new, old)),
             (_, Cell::List(old), Cell::List(new)) => Cell::List(united(new, old)),
             (Rule::Bool, _, new) if decided_later => new.clone(),

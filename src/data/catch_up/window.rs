@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::merge::is_old;
 use super::strays::Strays;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::range::{Range, at};
@@ -135,8 +136,9 @@ impl Light {
 
     /// Not there, changed since, or written by v3: only a whole look can tell what v3 knew.
     fn is_candidate(&self) -> bool {
-        let worth =
-            |seen: Seen| seen.updated < self.updated || !was_copied(seen.version, seen.time, seen.updated);
+        let worth = |seen: Seen| {
+            is_old(seen.updated, self.updated) || !was_copied(seen.version, seen.time, seen.updated)
+        };
         self.seen.is_none_or(worth)
     }
 }
@@ -165,6 +167,11 @@ mod tests {
         assert!(row(&[]), "not there");
         assert!(!row(&[copy(3), copy(3)]), "copied, twice, the same");
         assert!(row(&[Seen { updated: 6, ..copy(3) }]), "changed since");
+        assert!(row(&[Seen { updated: 8, ..copy(3) }]), "changed since, by a clock that was set back");
+        assert!(
+            !row(&[Seen { updated: 1_700_000_000_000_000, ..copy(3) }]),
+            "stored a thousand times too large"
+        );
         assert!(row(&[copy(3), Seen { version: 4000, ..copy(3) }]), "v3 wrote it");
     }
 }
