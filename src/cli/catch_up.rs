@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::args::table;
+use super::backfill::rejects::RejectsFile;
 use super::book::Book;
 use super::exit::Exit;
 use super::print;
@@ -18,11 +19,12 @@ use super::stores::{Stores, failed};
 use crate::actuators::journal::Step;
 use crate::clients::work::{Access, ClickhouseWork, PostgresWork, Purpose};
 use crate::config::Config;
-use crate::data::catch_up::{self, Class, Found, Options, Watch};
+use crate::data::backfill::Rejects;
+use crate::data::catch_up::{self, Class, Found, Options, Unlisted, Watch};
+use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 use crate::domain::text::clean;
 use crate::domain::units::grouped;
-use crate::domain::{Kind, Trouble};
 use crate::runtime::Clock;
 use crate::runtime::signals::cancelled_at_the_end;
 use crate::sources::ledger::{self, Ledger};
@@ -33,7 +35,11 @@ Example:
   cutover catch-up                      what is missing, stale or overwritten, with examples
   cutover catch-up --yes                copy it; again until nothing is found
 
-Safe while both versions take traffic. Exits with 1 when rows were found and not written.";
+Safe while both versions take traffic. Exits with 1 when rows were found and not written.
+Rows that cannot be converted are listed in catch-up-rejects.jsonl in the folder of the state, by the last run with --yes.";
+
+/// The list of what the last run could not convert.
+const REJECTS: &str = "catch-up-rejects.jsonl";
 
 /// One statement at most.
 const STATEMENT: Duration = Duration::from_secs(3600);
@@ -72,7 +78,12 @@ pub async fn run(clock: Clock, config: &Config, args: &CatchUpArgs) -> Exit {
     let stop = CancellationToken::new();
     let signals = cancelled_at_the_end(stop.clone());
     let ledger = Ledger::open(Some(stores.state_file.clone()));
-    let desk = Desk { clock, pg, ch, book, ledger, stop, yes: args.yes };
+    let rejects = RejectsFile::named(&stores.state_dir, REJECTS);
+    if args.yes {
+        // What the run before could not convert may have been corrected since.
+        _ = std::fs::remove_file(rejects.path());
+    }
+    let mut desk = Desk { clock, pg, ch, book, ledger, stop, rejects, yes: args.yes };
     let exit = desk.tables(args).await;
     signals.abort();
     exit
@@ -85,42 +96,47 @@ struct Desk {
     book: Option<Book>,
     ledger: Ledger,
     stop: CancellationToken,
+    rejects: RejectsFile,
     yes: bool,
 }
 
+/// How a look at a table ended: what was found up to there, and how the verb ends for it.
+type Looked = (Option<Found>, Result<(), Exit>);
+
 impl Desk {
-    async fn tables(&self, args: &CatchUpArgs) -> Exit {
+    async fn tables(&mut self, args: &CatchUpArgs) -> Exit {
         let tables = args.table.map_or_else(|| Table::ALL.to_vec(), |table| vec![table]);
         let (mut documents, mut exit) = (vec![], Exit::Fine);
         for table in tables {
-            match self.table(table).await {
-                Ok(Some(found)) => {
-                    if found.rejected_count > 0 || (!self.yes && found.total() > 0) {
-                        exit = Exit::Findings;
-                    }
-                    documents.push(document(table, &found));
-                    if !args.json {
-                        print::out(words(table, &found, self.yes));
-                    }
+            let (found, ended) = self.table(table).await.unwrap_or_else(|exit| (None, Err(exit)));
+            if let Some(found) = &found {
+                if is_finding(found) {
+                    exit = Exit::Findings;
                 }
-                Ok(None) => {
-                    if !args.json {
-                        print::out(format!(
-                            "{}: nothing was copied of it: `cutover backfill` comes first, or this v3 keeps it in PostgreSQL",
-                            table.name()
-                        ));
-                    }
+                documents.push(document(table, found, ended.is_ok()));
+                if !args.json {
+                    print::out(words(table, found, self.yes, ended.is_ok(), &self.rejects.path()));
                 }
-                Err(ended) => {
-                    exit = ended;
-                    break;
-                }
+            } else if ended.is_ok() && !args.json {
+                print::out(format!(
+                    "{}: nothing was copied of it: `cutover backfill` comes first, or this v3 keeps it in PostgreSQL",
+                    table.name()
+                ));
+            }
+            if let Err(ended) = ended {
+                exit = ended;
+                break;
             }
         }
         if args.json {
             print::out(format!(
                 "{:#}",
-                json!({"written": self.yes, "tables": documents, "exit": exit.code()})
+                json!({
+                    "written": self.yes,
+                    "tables": documents,
+                    "rejects_file": (self.rejects.count > 0).then(|| self.rejects.path()),
+                    "exit": exit.code(),
+                })
             ));
         } else if exit == Exit::Findings && !self.yes {
             print::out("nothing was written: `cutover catch-up --yes` does it");
@@ -128,29 +144,33 @@ impl Desk {
         exit
     }
 
-    async fn table(&self, table: Table) -> Result<Option<Found>, Exit> {
+    /// One table, journalled before and after.
+    ///
+    /// # Errors
+    /// The journal cannot be written before: nothing is looked at.
+    async fn table(&mut self, table: Table) -> Result<Looked, Exit> {
         if let Some(book) = &self.book {
             book.note(Step::Begun, &format!("{}: missing, stale and overwritten rows", table.name()), &[])?;
         }
-        let looked = self.look(table).await;
-        if let Some(book) = &self.book {
-            let (step, detail, counts) = match &looked {
-                Ok(Some(found)) => {
-                    (Step::Done, summary(found), vec![(format!("{} written", table.name()), found.written)])
-                }
-                Ok(None) => (Step::Done, "nothing was copied of it".into(), vec![]),
-                Err(trouble) => (Step::Failed, trouble.to_string(), vec![]),
+        let (found, ended) = self.look(table).await;
+        let journalled = self.book.as_ref().map_or(Ok(()), |book| {
+            let done = found.as_ref().map_or_else(|| "nothing was copied of it".into(), summary);
+            let (step, detail) = match &ended {
+                Ok(()) => (Step::Done, done),
+                Err(trouble) if found.is_none() => (Step::Failed, trouble.to_string()),
+                Err(trouble) => (Step::Failed, format!("{trouble}; {done}")),
             };
-            book.note(step, &format!("{}: {detail}", table.name()), &counts)?;
-        }
-        let found = looked.map_err(|trouble| {
+            let counts = found.as_ref().map_or_else(Vec::new, |found| counts(table, found));
+            book.note(step, &format!("{}: {detail}", table.name()), &counts)
+        });
+        let ended = ended.map_err(|trouble| {
             let exit = failed(&trouble);
             if self.stop.is_cancelled() { Exit::Unknown } else { exit }
-        })?;
-        if let Some(found) = &found {
+        });
+        if let (Some(found), Ok(())) = (&found, &ended) {
             self.remember(table, found);
         }
-        Ok(found)
+        Ok((found, ended.and(journalled)))
     }
 
     /// Everything up to the look is covered now: rows after it are the stranded ones.
@@ -164,22 +184,19 @@ impl Desk {
         }
     }
 
-    async fn look(&self, table: Table) -> Result<Option<Found>, Trouble> {
+    async fn look(&mut self, table: Table) -> (Option<Found>, Result<(), Trouble>) {
         let options = Options { write: self.yes, ..Options::default() };
         let watch = Watch::default();
         let mut line = Line::new(self.clock.now().mono);
-        let look = catch_up::table(&self.pg, &self.ch, table, options, &watch, &self.stop);
-        let mut work = std::pin::pin!(self.pg.attended(look));
+        // A dry run writes nothing, not even a list.
+        let rejects: &mut dyn Rejects = if self.yes { &mut self.rejects } else { &mut Unlisted };
+        let look = catch_up::table(&self.pg, &self.ch, table, options, &watch, &self.stop, rejects);
+        let mut work = std::pin::pin!(look);
         loop {
             tokio::select! {
-                found = &mut work => {
+                looked = &mut work => {
                     line.clear();
-                    return found;
-                }
-                // A dry run leaves nothing behind.
-                () = self.stop.cancelled(), if !self.yes => {
-                    line.clear();
-                    return Err(Trouble::new(Kind::Timeout, "catch-up", "interrupted; nothing was written"));
+                    return looked;
                 }
                 () = tokio::time::sleep(TICK) => {
                     let p = watch.read();
@@ -194,6 +211,11 @@ impl Desk {
     }
 }
 
+/// Whether rows were found and not written.
+fn is_finding(found: &Found) -> bool {
+    found.rejected_count > 0 || found.written < found.total()
+}
+
 fn summary(found: &Found) -> String {
     let classes = Class::ALL
         .into_iter()
@@ -206,12 +228,24 @@ fn summary(found: &Found) -> String {
     text
 }
 
-fn words(table: Table, found: &Found, wrote: bool) -> String {
+/// Rows for the journal, by what became of them.
+fn counts(table: Table, found: &Found) -> Vec<(String, u64)> {
+    let kinds = [("written", found.written), ("left", found.left), ("NOT CONVERTIBLE", found.rejected_count)];
+    let told = kinds.into_iter().filter(|(kind, rows)| *kind == "written" || *rows > 0);
+    told.map(|(kind, rows)| (format!("{} {kind}", table.name()), rows)).collect()
+}
+
+fn words(table: Table, found: &Found, wrote: bool, whole: bool, rejects: &str) -> String {
     let mut text = format!("{}: {}", table.name(), summary(found));
+    let done = match (wrote, found.written < found.total()) {
+        (false, _) => ", to be copied",
+        (true, false) => ", copied",
+        // Which of them the lines below say.
+        (true, true) => "",
+    };
     for class in Class::ALL {
         let Some(count) = found.counts.get(&class) else { continue };
-        let done = if wrote { "copied" } else { "to be copied" };
-        text.push_str(&format!("\n  {} {}: {}, {done}", grouped(*count), class.word(), class.meaning()));
+        text.push_str(&format!("\n  {} {}: {}{done}", grouped(*count), class.word(), class.meaning()));
         for example in found.examples.get(&class).into_iter().flatten() {
             let columns = match example.columns.as_slice() {
                 [] => String::new(),
@@ -220,6 +254,23 @@ fn words(table: Table, found: &Found, wrote: bool) -> String {
             let row = clean(&format!("{} of project {}{columns}", example.key.id, example.key.project));
             text.push_str(&format!("\n    {row}"));
         }
+    }
+    if !whole {
+        text.push_str(
+            "\n  it ended early: older rows were not looked at, and the next run finds what was not written",
+        );
+    }
+    if found.left > 0 {
+        text.push_str(&format!(
+            "\n  {} left: v3 wrote them meanwhile; the next run looks at them again",
+            grouped(found.left)
+        ));
+    }
+    if found.project_gone > 0 {
+        text.push_str(&format!(
+            "\n  {} of projects that are deleted: left alone",
+            grouped(found.project_gone)
+        ));
     }
     if found.deleted_in_v3 > 0 {
         text.push_str(&format!("\n  {} deleted in v3: left alone", grouped(found.deleted_in_v3)));
@@ -231,10 +282,16 @@ fn words(table: Table, found: &Found, wrote: bool) -> String {
         let row = format!("{} of project {}: {}", rejected.key.id, rejected.key.project, rejected.why);
         text.push_str(&format!("\n  not convertible: {}", clean(&row)));
     }
+    let more = found.rejected_count.saturating_sub(found.rejected.len() as u64);
+    if wrote && found.rejected_count > 0 {
+        text.push_str(&format!("\n  all that are not convertible are listed in {rejects}"));
+    } else if more > 0 {
+        text.push_str(&format!("\n  and {} more, which `--yes` lists in {rejects}", grouped(more)));
+    }
     text
 }
 
-fn document(table: Table, found: &Found) -> Value {
+fn document(table: Table, found: &Found, whole: bool) -> Value {
     let classes: serde_json::Map<String, Value> = Class::ALL
         .into_iter()
         .map(|class| {
@@ -254,8 +311,33 @@ fn document(table: Table, found: &Found) -> Value {
         "looked_at": found.looked_at,
         "found": classes,
         "written": found.written,
+        "left": found.left,
+        "whole": whole,
+        "project_gone": found.project_gone,
         "deleted_in_v3": found.deleted_in_v3,
         "rejected": {"count": found.rejected_count, "examples": rejected.collect::<Vec<_>>()},
         "left_to_backfill": found.left_to_backfill.is_some(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_were_left_are_not_said_to_be_copied() {
+        let mut found = Found::default();
+        found.counts.insert(Class::Twice, 3);
+        found.written = 3;
+        let told = words(Table::Traces, &found, true, true, "list");
+        assert!(told.contains("as well, copied") && !is_finding(&found), "{told}");
+        (found.written, found.left) = (1, 2);
+        let told = words(Table::Traces, &found, true, true, "list");
+        assert!(!told.contains("copied") && told.contains("2 left: v3 wrote them meanwhile"), "{told}");
+        assert!(is_finding(&found));
+        assert_eq!(
+            counts(Table::Traces, &found),
+            [("traces written".to_owned(), 1), ("traces left".to_owned(), 2)]
+        );
+    }
 }

@@ -11,6 +11,7 @@ use ::clickhouse::Row as ChRow;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::rows::{Key, OF_KEYS, projects};
 use super::tables::{Mapping, Rule};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::domain::Trouble;
@@ -42,16 +43,44 @@ pub async fn pages(
     ids: &[&str],
     most: usize,
 ) -> Result<Vec<Range<usize>>, Trouble> {
+    asked(pg, session, ch, mapping, (ids, None), most).await
+}
+
+/// The same of keys: ClickHouse is asked for their projects only.
+///
+/// # Errors
+/// A side cannot be asked.
+pub async fn pages_of(
+    pg: &PostgresWork,
+    session: &mut PgConnection,
+    ch: &ClickhouseWork,
+    mapping: &Mapping,
+    keys: &[Key],
+    most: usize,
+) -> Result<Vec<Range<usize>>, Trouble> {
+    let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+    asked(pg, session, ch, mapping, (&ids, Some(keys)), most).await
+}
+
+async fn asked(
+    pg: &PostgresWork,
+    session: &mut PgConnection,
+    ch: &ClickhouseWork,
+    mapping: &Mapping,
+    (ids, keys): (&[&str], Option<&[Key]>),
+    most: usize,
+) -> Result<Vec<Range<usize>>, Trouble> {
     // What is not known may be large as well.
     let heavy = !mapping.unknown.is_empty()
         || mapping.columns.iter().any(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata));
     let mut sizes: HashMap<String, u64> = HashMap::new();
     if heavy {
-        for asked in ids.chunks(ASKED) {
+        for (turn, asked) in ids.chunks(ASKED).enumerate() {
+            let keys = keys.and_then(|keys| keys.chunks(ASKED).nth(turn));
             for (id, bytes) in of_v2(pg, session, mapping, asked).await? {
                 sizes.insert(id, bytes);
             }
-            for Sized { id, bytes } in of_v3(ch, mapping, asked).await? {
+            for Sized { id, bytes } in of_v3(ch, mapping, asked, keys).await? {
                 let size = sizes.entry(id).or_default();
                 *size = bytes.max(*size);
             }
@@ -114,14 +143,24 @@ pub(super) fn json_bytes(mapping: &Mapping) -> Option<String> {
 }
 
 /// The same of ClickHouse, of all versions of a row.
-async fn of_v3(ch: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Sized>, Trouble> {
+async fn of_v3(
+    ch: &ClickhouseWork,
+    mapping: &Mapping,
+    ids: &[&str],
+    keys: Option<&[Key]>,
+) -> Result<Vec<Sized>, Trouble> {
     let unknown = (!mapping.unknown.is_empty()).then(|| format!("byteSize({})", mapping.unknown_list()));
     let sum = json_bytes(mapping).into_iter().chain(unknown).collect::<Vec<_>>().join(" + ");
-    let sql = format!(
-        "SELECT id, toUInt64(sum({sum})) AS bytes FROM {} PREWHERE id IN ? GROUP BY id",
-        mapping.spec.ch
-    );
-    let query = ch.query(&sql).bind(ids);
+    let sql = |among: &str| {
+        format!(
+            "SELECT id, toUInt64(sum({sum})) AS bytes FROM {} PREWHERE {among} GROUP BY id",
+            mapping.spec.ch
+        )
+    };
+    let query = match keys {
+        Some(keys) => ch.query(&sql(OF_KEYS)).bind(projects(keys)).bind(ids),
+        None => ch.query(&sql("id IN ?")).bind(ids),
+    };
     query.fetch_all::<Sized>().await.map_err(|e| ch.trouble(&e))
 }
 

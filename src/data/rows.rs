@@ -4,6 +4,9 @@
 //! project_id, id`), deleted ones included, and of equal ones, which are copies, the newer; a PostgreSQL row is what a
 //! copy made now would write.
 
+use std::collections::BTreeSet;
+
+use ::clickhouse::query::Query;
 use sqlx::{PgConnection, Row as _, ValueRef as _};
 
 use super::cell::Cell;
@@ -34,6 +37,13 @@ impl Key {
         };
         Self { id: text(0), project: text(1) }
     }
+}
+
+/// The projects of keys, each once. It is the first column that ClickHouse sorts by: a question that names ids alone costs
+/// the whole table.
+pub fn projects<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Vec<&'k str> {
+    let each: BTreeSet<&str> = keys.into_iter().map(|key| key.project.as_str()).collect();
+    each.into_iter().collect()
 }
 
 /// One row: a cell for each column of the mapping, in its order.
@@ -118,23 +128,27 @@ pub struct Winner {
     pub rest: Vec<u8>,
 }
 
-/// What [`from_clickhouse`] gives, with the columns that the description does not know: a row that is written again takes
+/// What [`from_clickhouse`] gives of these, with the columns that the description does not know: a row that is written again takes
 /// them along.
 ///
 /// # Errors
 /// The statement fails, or answers with other types than the table was described with.
-pub async fn winners(work: &ClickhouseWork, mapping: &Mapping, ids: &[&str]) -> Result<Vec<Winner>, Trouble> {
+pub async fn winners(
+    work: &ClickhouseWork,
+    mapping: &Mapping,
+    keys: &[&Key],
+) -> Result<Vec<Winner>, Trouble> {
     let rest = if mapping.unknown.is_empty() {
         "''".to_owned()
     } else {
         format!("formatRow('RowBinary', {})", mapping.unknown_list())
     };
-    let statement = winning(mapping, &format!("{}, {rest}", mapping.ch_list()));
+    let statement = winning(mapping, &format!("{}, {rest}", mapping.ch_list()), OF_KEYS);
     let winner = |from: &mut &[u8]| {
         let row = row(from, &mapping.columns)?;
         Ok(Winner { row, rest: rowbinary::take_bytes(from)?.to_vec() })
     };
-    read(work, mapping, &statement, ids, winner).await
+    read(work, mapping, of_keys(work, &statement, keys), winner).await
 }
 
 /// The winning ClickHouse rows of these ids; ids that are not there are left out, deleted ones are not.
@@ -146,41 +160,53 @@ pub async fn from_clickhouse(
     mapping: &Mapping,
     ids: &[&str],
 ) -> Result<Vec<Row>, Trouble> {
-    let statement = winning(mapping, &mapping.ch_list());
-    read(work, mapping, &statement, ids, |from| row(from, &mapping.columns)).await
+    let statement = winning(mapping, &mapping.ch_list(), "id IN ?");
+    let queries = ids.chunks(PAGE).map(|page| work.query(&statement).bind(page));
+    read(work, mapping, queries.collect(), |from| row(from, &mapping.columns)).await
 }
 
-fn winning(mapping: &Mapping, list: &str) -> String {
+/// The condition of [`of_keys`].
+pub const OF_KEYS: &str = "project_id IN ? AND id IN ?";
+
+/// A statement with [`OF_KEYS`] for each page of keys. It finds another project's row of the same id as well.
+fn of_keys(work: &ClickhouseWork, statement: &str, keys: &[&Key]) -> Vec<Query> {
+    let query = |page: &[&Key]| {
+        let ids: Vec<&str> = page.iter().map(|key| key.id.as_str()).collect();
+        work.query(statement).bind(projects(page.iter().copied())).bind(ids)
+    };
+    keys.chunks(PAGE).map(query).collect()
+}
+
+fn winning(mapping: &Mapping, list: &str, among: &str) -> String {
     format!(
-        "SELECT {list} FROM {} WHERE id IN ? ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
+        "SELECT {list} FROM {} WHERE {among} ORDER BY event_ts DESC, updated_at DESC LIMIT 1 BY project_id, id",
         mapping.spec.ch
     )
 }
 
-/// The live rows of these ids, one for each sorting key that an id lives under.
+/// The live rows of these, one for each sorting key that an id lives under.
 ///
 /// # Errors
 /// The statement fails, or answers with other types than the table was described with.
 pub async fn every_place(
     work: &ClickhouseWork,
     mapping: &Mapping,
-    ids: &[&str],
+    keys: &[&Key],
 ) -> Result<Vec<Row>, Trouble> {
-    let statement = format!("SELECT {} FROM {} FINAL WHERE id IN ?", mapping.ch_list(), mapping.spec.ch);
-    read(work, mapping, &statement, ids, |from| row(from, &mapping.columns)).await
+    let statement = format!("SELECT {} FROM {} FINAL WHERE {OF_KEYS}", mapping.ch_list(), mapping.spec.ch);
+    read(work, mapping, of_keys(work, &statement, keys), |from| row(from, &mapping.columns)).await
 }
 
-/// All rows of a statement about ids, page by page.
+/// All rows of these questions, one after the other.
 async fn read<T>(
     work: &ClickhouseWork,
     mapping: &Mapping,
-    statement: &str,
-    ids: &[&str],
+    queries: Vec<Query>,
     one: impl Fn(&mut &[u8]) -> Result<T, RowError>,
 ) -> Result<Vec<T>, Trouble> {
-    let mut rows = Vec::with_capacity(ids.len());
-    for page in ids.chunks(PAGE) {
-        let mut cursor = work.stream(work.query(statement).bind(page))?;
+    let mut rows = vec![];
+    for query in queries {
+        let mut cursor = work.stream(query)?;
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = cursor.next().await.map_err(|e| work.trouble(&e))? {
             rest.extend_from_slice(&chunk);

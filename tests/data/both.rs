@@ -62,7 +62,11 @@ async fn nothing_is_lost_between_two_versions_that_both_write() {
         let both = [start(&rehearsal), start(&rehearsal)];
         for child in both {
             let output = child.wait_with_output().unwrap();
-            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            // One of the two may find a row that the other, or v3, has just written, and leave it.
+            let told = document(&output);
+            let left: u64 =
+                told["tables"].as_array().unwrap().iter().map(|t| t["left"].as_u64().unwrap()).sum();
+            assert_eq!(output.status.code(), Some(i32::from(left > 0)), "{told:#}");
             mended += written(&document(&output));
         }
         rounds += 1;

@@ -15,6 +15,7 @@ mod backfill;
 mod backfill_faults;
 mod both;
 mod catch_up;
+mod catch_up_ends;
 mod census;
 mod deleted_scores;
 mod forward;

@@ -1,7 +1,7 @@
 //! One entity under two times or two sorting keys of v3, further apart than catch-up looks at a time.
 
 use cutover::clients::work::{Access, ClickhouseWork};
-use cutover::data::catch_up::{Class, Found, Options, Watch, table};
+use cutover::data::catch_up::{Class, Found, Options, Unlisted, Watch, table};
 use cutover::domain::backfill::Table;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,9 @@ async fn catch_up(rehearsal: &Rehearsal, of: Table, write: bool) -> Found {
     let (pg, ch) = sides::open(rehearsal, access).await;
     let options = Options { write, stretch: 10 };
     let stop = CancellationToken::new();
-    table(&pg, &ch, of, options, &Watch::default(), &stop).await.unwrap().expect("it was copied")
+    let (found, ended) = table(&pg, &ch, of, options, &Watch::default(), &stop, &mut Unlisted).await;
+    ended.unwrap();
+    found.expect("it was copied")
 }
 
 fn counts(found: &Found) -> [u64; 4] {

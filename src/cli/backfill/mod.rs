@@ -4,7 +4,7 @@
 
 mod copying;
 mod look;
-mod rejects;
+pub(super) mod rejects;
 
 use std::time::Duration;
 

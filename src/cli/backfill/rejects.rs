@@ -18,20 +18,25 @@ use crate::domain::{Kind, Trouble};
 const SHOWN: usize = 20;
 
 /// The file, and the first few lines.
-pub(super) struct RejectsFile {
+pub(in crate::cli) struct RejectsFile {
     path: PathBuf,
     /// The first few of this run, in words.
     pub(super) first: Vec<String>,
     /// How many in this run.
-    pub(super) count: u64,
+    pub(in crate::cli) count: u64,
 }
 
 impl RejectsFile {
     pub(super) fn new(folder: &Path) -> Self {
-        Self { path: folder.join("backfill-rejects.jsonl"), first: vec![], count: 0 }
+        Self::named(folder, "backfill-rejects.jsonl")
     }
 
-    pub(super) fn path(&self) -> String {
+    /// Another verb's list.
+    pub(in crate::cli) fn named(folder: &Path, name: &str) -> Self {
+        Self { path: folder.join(name), first: vec![], count: 0 }
+    }
+
+    pub(in crate::cli) fn path(&self) -> String {
         self.path.display().to_string()
     }
 

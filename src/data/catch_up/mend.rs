@@ -11,12 +11,14 @@ use super::merge::{Verdict, judge, millis};
 use super::run::goes_on;
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
-use crate::data::backfill::insert;
+use crate::data::backfill::{Rejects, insert};
 use crate::data::cell::Cell;
-use crate::data::copied::is_copy;
+use crate::data::convert::Refusal;
+use crate::data::copied::{REFRESHED_MS, is_copy};
 use crate::data::deleted::{Notes, Noting};
-use crate::data::pages::pages;
-use crate::data::rows::{self, Key, Row};
+use crate::data::pages::pages_of;
+use crate::data::restore::gone;
+use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::Mapping;
 use crate::domain::Trouble;
 
@@ -31,6 +33,8 @@ pub(super) struct Mender<'a> {
     pub(super) write: bool,
     /// Where Langfuse notes what it deletes.
     pub(super) noting: Noting,
+    /// Epoch milliseconds that no clock has reached.
+    pub(super) horizon: i64,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -52,13 +56,23 @@ impl Mender<'_> {
     pub(super) async fn mend(
         &self,
         session: &mut PgConnection,
-        candidates: &[Key],
+        mut candidates: Vec<Key>,
         found: &mut Found,
+        rejects: &mut dyn Rejects,
     ) -> Result<(), Trouble> {
-        let ids: Vec<&str> = candidates.iter().map(|key| key.id.as_str()).collect();
-        for page in pages(self.pg, session, self.ch, self.mapping, &ids, PAGE).await? {
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        // v3 shows nobody a project that is deleted, and has deleted its rows.
+        let gone = gone(self.pg, session, rows::projects(&candidates)).await?;
+        let all = candidates.len();
+        candidates.retain(|key| !gone.contains(&key.project));
+        found.project_gone += (all - candidates.len()) as u64;
+        for page in pages_of(self.pg, session, self.ch, self.mapping, &candidates, PAGE).await? {
             goes_on(self.stop)?;
-            self.page(session, &candidates[page], found).await?;
+            let done = self.page(session, &candidates[page], found).await;
+            found.list(self.mapping.spec.table, rejects)?;
+            done?;
         }
         Ok(())
     }
@@ -67,11 +81,12 @@ impl Mender<'_> {
         let ids: Vec<&str> = page.iter().map(|key| key.id.as_str()).collect();
         let mut there: HashMap<Key, Row> = HashMap::new();
         let mut rest: Rest = HashMap::new();
-        for winner in rows::winners(self.ch, self.mapping, &ids).await? {
+        let keys: Vec<&Key> = page.iter().collect();
+        for winner in rows::winners(self.ch, self.mapping, &keys).await? {
             rest.insert(winner.row.key.clone(), winner.rest);
             there.insert(winner.row.key.clone(), winner.row);
         }
-        let places = self.places(&ids).await?;
+        let places = self.places(page, &ids).await?;
         let wanted: HashSet<&Key> = page.iter().collect();
         let (mut meant, mut moved) = (vec![], vec![]);
         let mut v2 = vec![];
@@ -82,6 +97,7 @@ impl Mender<'_> {
                 Err(rejected) => found.reject(rejected),
             }
         }
+        v2.retain(|row| self.has_come(row, there.get(&row.key), found));
         let asked: Vec<&Row> = v2.iter().collect();
         let notes = Notes::read(self.pg, session, &self.noting, self.mapping, &asked).await?;
         let days = self.days(v2.iter().chain(there.values())).await?;
@@ -101,12 +117,28 @@ impl Mender<'_> {
         if !self.write {
             return Ok(());
         }
+        let all = moved.len();
         let gone = self.leave_other_places(&mut moved, &there).await?;
+        found.left += (all - moved.len()) as u64;
         meant.append(&mut moved);
         self.send(&meant, &rest, found).await?;
         // ClickHouse keeps what it has of an insert that was cut, partition by partition: an older place goes only when
         // the place that is meant is stored. Cut in between, the row is there twice, which the next run sees.
         self.send(&gone, &Rest::new(), found).await
+    }
+
+    /// Whether v3's row has a version that has come. One that ClickHouse misread as of the year 9999 is not outbid: what
+    /// is newer than it hides all that v3 writes later.
+    fn has_come(&self, v2: &Row, v3: Option<&Row>, found: &mut Found) -> bool {
+        let Some(v3) = v3 else { return true };
+        // A client's own clock, in v2 as well, may be as far ahead as it likes.
+        let limit = self.horizon.max(millis(self.mapping, v2, self.mapping.spec.time) + REFRESHED_MS);
+        let misread = millis(self.mapping, v3, "event_ts") > limit;
+        if misread {
+            let reason = "its row in ClickHouse is of a time that has not come: delete that one first".into();
+            found.reject(Rejected { key: v2.key.clone(), why: Refusal { column: "event_ts", reason } });
+        }
+        !misread
     }
 
     /// What is to be written of one entity; nothing when it is as it should be.
@@ -137,9 +169,9 @@ impl Mender<'_> {
         meant: &mut Vec<Row>,
         judged: &HashMap<Key, Row>,
     ) -> Result<Vec<Row>, Trouble> {
-        let ids: Vec<&str> = meant.iter().map(|row| row.key.id.as_str()).collect();
+        let keys: Vec<&Key> = meant.iter().map(|row| &row.key).collect();
         let mut all: HashMap<Key, Vec<Row>> = HashMap::new();
-        for row in rows::every_place(self.ch, self.mapping, &ids).await? {
+        for row in rows::every_place(self.ch, self.mapping, &keys).await? {
             all.entry(row.key.clone()).or_default().push(row);
         }
         let days = self.days(meant.iter().chain(all.values().flatten())).await?;
@@ -171,13 +203,15 @@ impl Mender<'_> {
     }
 
     /// In how many places each id lives.
-    async fn places(&self, ids: &[&str]) -> Result<HashMap<Key, u64>, Trouble> {
+    async fn places(&self, page: &[Key], ids: &[&str]) -> Result<HashMap<Key, u64>, Trouble> {
         let statement = format!(
-            "SELECT project_id, id, count() AS places FROM {} FINAL WHERE id IN ? GROUP BY project_id, id HAVING places > 1",
-            self.mapping.spec.ch
+            "SELECT project_id, id, count() AS places FROM {} FINAL WHERE {} GROUP BY project_id, id HAVING places > 1",
+            self.mapping.spec.ch,
+            rows::OF_KEYS
         );
         let trouble = |e| self.ch.trouble(&e);
-        let mut cursor = self.ch.query(&statement).bind(ids).fetch::<Place>().map_err(trouble)?;
+        let query = self.ch.query(&statement).bind(rows::projects(page)).bind(ids);
+        let mut cursor = query.fetch::<Place>().map_err(trouble)?;
         let mut out = HashMap::new();
         while let Some(Place { project_id, id, places }) = cursor.next().await.map_err(trouble)? {
             out.insert(Key { project: project_id, id }, places);
@@ -185,15 +219,16 @@ impl Mender<'_> {
         Ok(out)
     }
 
-    /// Writes rows; those that v3 has already keep what is not known of them.
+    /// Writes rows; those that v3 has already keep what is not known of them. What is counted is what was stored.
     async fn send(&self, out: &[Row], rest: &Rest, found: &mut Found) -> Result<(), Trouble> {
-        let (mut known, mut whole) = (Vec::new(), Vec::new());
+        let known = self.mapping.ch_list();
+        let all = format!("{known}, {}", self.mapping.unknown_list());
+        let mut inserts = [(known, Vec::new(), 0), (all, Vec::new(), 0)];
         for row in out {
             let rest = rest.get(&row.key).filter(|rest| !rest.is_empty());
-            let into = if rest.is_some() { &mut whole } else { &mut known };
+            let (_, into, rows) = &mut inserts[usize::from(rest.is_some())];
             match rows::encode(row, &self.mapping.columns, into) {
-                Ok(()) if matches!(row.get(self.mapping, "is_deleted"), Cell::Int(1..)) => {}
-                Ok(()) => found.written += 1,
+                Ok(()) => *rows += u64::from(!matches!(row.get(self.mapping, "is_deleted"), Cell::Int(1..))),
                 Err(rejected) => {
                     found.reject(rejected);
                     continue;
@@ -201,11 +236,10 @@ impl Mender<'_> {
             }
             into.extend(rest.into_iter().flatten());
         }
-        let columns = self.mapping.ch_list();
-        let all = format!("{columns}, {}", self.mapping.unknown_list());
-        for (columns, bytes) in [(&columns, known), (&all, whole)] {
+        for (columns, bytes, rows) in inserts {
             if !bytes.is_empty() {
-                insert(self.ch, self.mapping.spec.ch, columns, bytes).await?;
+                insert(self.ch, self.mapping.spec.ch, &columns, bytes).await?;
+                found.written += rows;
             }
         }
         Ok(())

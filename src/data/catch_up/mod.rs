@@ -18,7 +18,10 @@ pub use run::{Options, table};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use crate::data::backfill::Rejects;
 use crate::data::rows::{Key, Rejected};
+use crate::domain::Trouble;
+use crate::domain::backfill::Table;
 
 /// What is wrong with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,12 +81,18 @@ pub struct Found {
     pub examples: BTreeMap<Class, Vec<Example>>,
     /// Rows written to ClickHouse, tombstones of older places not counted.
     pub written: u64,
+    /// Rows that were found and left: v3 wrote them while they were to be written, and the next run finds them again.
+    pub left: u64,
     /// Rows that v3 has deleted: left alone.
     pub deleted_in_v3: u64,
+    /// Rows of projects that are gone or being deleted, which v3 lacks or has otherwise: left alone.
+    pub project_gone: u64,
     /// Rows that cannot be converted: the first few, and how many.
     pub rejected: Vec<Rejected>,
     /// How many.
     pub rejected_count: u64,
+    /// Those that are not listed yet.
+    unlisted: Vec<Rejected>,
     /// Every row of v2 created up to this moment, in milliseconds, was looked at.
     pub until: i64,
     /// Rows up to this moment only, in milliseconds, wait for the backfill and were left to it.
@@ -110,8 +119,24 @@ impl Found {
     fn reject(&mut self, rejected: Rejected) {
         self.rejected_count += 1;
         if self.rejected.len() < SHOWN {
-            self.rejected.push(rejected);
+            self.rejected.push(rejected.clone());
         }
+        self.unlisted.push(rejected);
+    }
+
+    fn list(&mut self, table: Table, rejects: &mut dyn Rejects) -> Result<(), Trouble> {
+        let rejected = std::mem::take(&mut self.unlisted);
+        if rejected.is_empty() { Ok(()) } else { rejects.write(table, &rejected) }
+    }
+}
+
+/// A list of rejected rows that nobody keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Unlisted;
+
+impl Rejects for Unlisted {
+    fn write(&mut self, _: Table, _: &[Rejected]) -> Result<(), Trouble> {
+        Ok(())
     }
 }
 

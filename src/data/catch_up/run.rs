@@ -8,7 +8,7 @@ use super::strays::Strays;
 use super::window::Window;
 use super::{Found, Watch};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
-use crate::data::backfill::range;
+use crate::data::backfill::{Rejects, range};
 use crate::data::deleted::Noting;
 use crate::data::lock::{Phase, standings};
 use crate::data::tables::{Live, spec};
@@ -17,6 +17,9 @@ use crate::domain::{Kind, Trouble};
 
 /// A row may be committed so long after it was stamped: what came within it is looked at again next time.
 const IN_FLIGHT_MS: i64 = 30_000;
+
+/// How far the clocks of clients may be ahead: what ClickHouse has of a later time, it misread (langfuse#16858).
+const AHEAD_MS: i64 = 24 * 3_600_000;
 
 /// How a look is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +36,12 @@ impl Default for Options {
     }
 }
 
-/// Looks at one table; `None` when it is not copied yet or this version of Langfuse does not copy it.
+/// Looks at one table. What was found and written up to the end, whatever ended it; nothing where the table is not copied
+/// yet, or this version of Langfuse does not copy it. `rejects` lists what cannot be converted.
 ///
 /// # Errors
-/// A side cannot be read or written; what was written before stays and is right.
+/// Beside what was found: a side cannot be read or written, or it was told to stop; what was written before stays and is
+/// right.
 pub async fn table(
     pg: &PostgresWork,
     ch: &ClickhouseWork,
@@ -44,16 +49,39 @@ pub async fn table(
     options: Options,
     watch: &Watch,
     stop: &CancellationToken,
-) -> Result<Option<Found>, Trouble> {
+    rejects: &mut dyn Rejects,
+) -> (Option<Found>, Result<(), Trouble>) {
+    let mut found = None;
+    let look = look(pg, ch, table, options, watch, stop, (&mut found, rejects));
+    let ended = tokio::select! {
+        biased;
+        ended = pg.attended(look) => ended,
+        // A dry run leaves nothing behind.
+        () = stop.cancelled(), if !options.write => {
+            Err(Trouble::new(Kind::Timeout, "catch-up", "interrupted; nothing was written"))
+        }
+    };
+    (found, ended)
+}
+
+async fn look(
+    pg: &PostgresWork,
+    ch: &ClickhouseWork,
+    table: Table,
+    options: Options,
+    watch: &Watch,
+    stop: &CancellationToken,
+    (out, rejects): (&mut Option<Found>, &mut dyn Rejects),
+) -> Result<(), Trouble> {
     let spec = spec(table);
     let mut session = pg.session().await?;
     let rows = standings(pg, &mut session).await?;
-    let Some(row) = rows.iter().find(|row| row.name == table.migration()) else { return Ok(None) };
+    let Some(row) = rows.iter().find(|row| row.name == table.migration()) else { return Ok(()) };
     let above = match (row.phase, row.cursor()) {
         (Phase::Finished, _) => None,
         // What is above the cursor is promised; the rest is the backfill's.
         (_, Some(cursor)) => Some(cursor),
-        (_, None) => return Ok(None),
+        (_, None) => return Ok(()),
     };
     sqlx::raw_sql("SET enable_seqscan = off; SET enable_sort = off")
         .execute(&mut *session)
@@ -64,19 +92,20 @@ pub async fn table(
     let strays = Strays::search(ch, spec, stop).await?;
     let window = Window { pg, ch, mapping: &mapping, above, strays };
     let noting = Noting::ask(pg, &mut session, table).await?.must(pg)?;
-    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, stop };
-    let mut found = Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() };
+    let horizon = now + AHEAD_MS;
+    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, horizon, stop };
+    let found = out.insert(Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() });
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {
         goes_on(stop)?;
         let range = range::next(pg, &mut session, spec, spec.time, 0, top, options.stretch).await?;
         let (candidates, looked_at) = window.candidates(&mut session, &range).await?;
         found.looked_at += looked_at;
-        mender.mend(&mut session, &candidates, &mut found).await?;
-        watch.tell(&found);
+        mender.mend(&mut session, candidates, found, rejects).await?;
+        watch.tell(found);
         below = range.from;
     }
-    Ok(Some(found))
+    Ok(())
 }
 
 /// Between two writes nothing is half done.
