@@ -13,6 +13,7 @@ mod common;
 
 mod backfill;
 mod backfill_faults;
+mod backfill_plan;
 mod both;
 mod catch_up;
 mod catch_up_ends;

@@ -46,14 +46,15 @@ async fn versions_of_an_item_do_not_multiply_its_rows() {
 }
 
 /// As v3.98 makes it.
-const TABLE: &str = "CREATE TABLE dataset_run_items_rmt (id String, project_id String, dataset_run_id String, \
+pub const TABLE: &str = "CREATE TABLE dataset_run_items_rmt (id String, project_id String, dataset_run_id String, \
      dataset_item_id String, dataset_id String, trace_id String, observation_id Nullable(String), error Nullable(String), \
      created_at DateTime64(3) DEFAULT now(), updated_at DateTime64(3) DEFAULT now(), dataset_run_name String, \
      dataset_run_description Nullable(String), dataset_run_metadata Map(LowCardinality(String), String), \
      dataset_run_created_at DateTime64(3), dataset_item_input Nullable(String), dataset_item_expected_output Nullable(String), \
      dataset_item_metadata Map(LowCardinality(String), String), event_ts DateTime64(3), is_deleted UInt8) \
      ENGINE = ReplacingMergeTree(event_ts, is_deleted) ORDER BY (project_id, dataset_id, dataset_run_id, id)";
-const MIGRATION: &str = "INSERT INTO background_migrations (id, name, script, args) VALUES \
+/// And what copies them into it.
+pub const MIGRATION: &str = "INSERT INTO background_migrations (id, name, script, args) VALUES \
      ('9f32e84c-7b1d-4f59-a803-d67ae5c9b2e8', '20250814_1001_migrate_dataset_run_items_rmt_pg_to_ch', \
       'migrateDatasetRunItemsFromPostgresToClickhouseRmt', '{}')";
 

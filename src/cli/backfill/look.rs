@@ -10,8 +10,8 @@ use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::cli::stores::{Stores, failed};
 use crate::data::backfill::Tools;
-use crate::data::backfill::survey::{self, Survey};
-use crate::data::lock::{COST, Standing, standings};
+use crate::data::backfill::survey::{self, Refusal, Survey};
+use crate::data::lock::{COST, Denied, Standing, standings};
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
 use crate::sources::ledger::Ledger;
@@ -26,7 +26,7 @@ pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
     let mut refused = false;
     let mut documents = vec![];
     for table in &surveyed {
-        refused |= table.denied.is_some();
+        refused |= table.refused.is_some() && !table.resumes;
         documents.push(json!({
             "table": table.table.name(),
             "rows": table.rows,
@@ -35,7 +35,9 @@ pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
             "about_seconds": table.seconds,
             "columns_not_written": table.unknown,
             "columns_not_there": table.absent,
-            "refused": table.denied.as_ref().map(ToString::to_string),
+            "refused": table.refused.as_ref().map(ToString::to_string),
+            "resume_would_copy": table.resumes,
+            "after": table.after.filter(|_| table.refused.is_none()).map(Table::name),
         }));
         if !args.json {
             tell(table);
@@ -50,10 +52,7 @@ pub(super) async fn plan(tools: &Tools, args: &BackfillArgs) -> Exit {
 /// What `run` would copy of one table, in words.
 fn tell(table: &Survey) {
     let name = table.table.name();
-    match &table.denied {
-        Some(denied) => print::out(format!("{name}: {denied}")),
-        None => print::out(format!("{name}: would be copied now")),
-    }
+    print::out(format!("{name}: {}", verdict(table)));
     if let Some(rows) = table.rows {
         let eta = table.seconds.map(Duration::from_secs_f64);
         print::out(format!(
@@ -70,6 +69,20 @@ fn tell(table: &Survey) {
     }
     if !table.unknown.is_empty() {
         print::out(format!("  columns that take their defaults: {}", table.unknown.join(", ")));
+    }
+}
+
+/// Whether it would be copied, and by which word.
+fn verdict(table: &Survey) -> String {
+    let resume = "`cutover backfill resume` would copy it";
+    match (&table.refused, table.after) {
+        (None, None) => "would be copied now".into(),
+        (None, Some(before)) => format!("would be copied after {}", before.name()),
+        (Some(Refusal::Denied(Denied::Failed { reason, .. })), _) if table.resumes => {
+            format!("failed: {resume}; it failed with: {reason}")
+        }
+        (Some(refusal), _) if table.resumes => format!("{refusal}; {resume}"),
+        (Some(refusal), _) => refusal.to_string(),
     }
 }
 

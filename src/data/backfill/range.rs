@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
 use crate::domain::Trouble;
+use crate::domain::backfill::Table;
 
 /// The column that a copy is ordered by.
 pub const CREATED: &str = "created_at";
@@ -75,7 +76,8 @@ async fn one(work: &PostgresWork, session: &mut PgConnection, sql: String) -> Re
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_optional(session).await.map_err(|e| work.trouble(&e))
 }
 
-/// Rows up to and including `until`, counted from the index alone; all of them without it.
+/// Rows that a copy reads up to and including `until`, or all of them: counted from the index alone, but for run items,
+/// some of which have lost what they are joined to.
 ///
 /// # Errors
 /// The index cannot be read.
@@ -85,8 +87,11 @@ pub async fn count(
     spec: &Spec,
     until: Option<i64>,
 ) -> Result<u64, Trouble> {
-    let until = until.map_or_else(String::new, |until| format!(" WHERE created_at <= {}", at(until)));
-    let sql = format!("SELECT count(*) FROM {}{until}", spec.pg());
+    let until = until.map_or_else(String::new, |until| format!(" WHERE t.created_at <= {}", at(until)));
+    let sql = match spec.table {
+        Table::DatasetRunItems => format!("SELECT count(*) FROM {}{until}", spec.from),
+        _ => format!("SELECT count(*) FROM {} t{until}", spec.pg()),
+    };
     let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .fetch_one(session)
         .await

@@ -1,5 +1,7 @@
 //! What a copy would do, before it is done: rows, ranges, and a guess at the time, from a sample that is read and
 //! converted and sent nowhere.
+//!
+//! One rule: a plan says what `run` would do with the same tables, one after the other, and nothing else.
 
 use futures::StreamExt as _;
 use sqlx::PgConnection;
@@ -9,7 +11,7 @@ use super::{Options, Progress, Tools};
 use crate::data::clock;
 use crate::data::convert::direct::encode;
 use crate::data::copy_out::CopyOut;
-use crate::data::lock::{Denied, Start, judge, standings};
+use crate::data::lock::{Denied, Phase, Standing, Start, judge, standings};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -24,8 +26,12 @@ const INSERTING: f64 = 2.0;
 pub struct Survey {
     /// The table.
     pub table: Table,
-    /// Why it would not be copied now.
-    pub denied: Option<Denied>,
+    /// Why `run` would not copy it.
+    pub refused: Option<Refusal>,
+    /// Whether `resume` would, where `run` would not.
+    pub resumes: bool,
+    /// The table that is copied right before it.
+    pub after: Option<Table>,
     /// Where the copy would begin, in milliseconds; now, when nothing was copied yet.
     pub from: Option<i64>,
     /// Rows that would be copied.
@@ -40,6 +46,50 @@ pub struct Survey {
     pub unknown: Vec<String>,
     /// Columns that this server does not have.
     pub absent: Vec<&'static str>,
+}
+
+/// Why a table would not be copied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its migration would not be taken.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The run would have ended before it, at this table.
+    #[error("not reached: the run would stop at {}", .0.name())]
+    Stops(Table),
+}
+
+/// What a start comes to, table after table.
+struct Walk {
+    rows: Vec<Standing>,
+    start: Start,
+    last: Option<Table>,
+    stops: Option<Table>,
+}
+
+impl Walk {
+    fn new(rows: &[Standing], start: Start) -> Self {
+        Self { rows: rows.to_vec(), start, last: None, stops: None }
+    }
+
+    /// Why it would not copy the next table; what it copies is done when the one after it is looked at.
+    fn reach(&mut self, table: Table) -> Result<(), Refusal> {
+        match (judge(&self.rows, table, self.start).map(drop), self.stops) {
+            // A run goes past these.
+            (Err(denied @ (Denied::Finished { .. } | Denied::Absent { .. })), _) => Err(denied.into()),
+            (_, Some(at)) => Err(Refusal::Stops(at)),
+            (Err(denied), None) => {
+                self.stops = Some(table);
+                Err(denied.into())
+            }
+            (Ok(()), None) => {
+                let row = self.rows.iter_mut().find(|row| row.name == table.migration());
+                row.into_iter().for_each(|row| row.phase = Phase::Finished);
+                self.last = Some(table);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Rows of a table, and of those the ones at and below the cursor.
@@ -76,9 +126,11 @@ pub async fn counts(
 pub async fn survey(tools: &Tools, tables: &[Table], options: &Options) -> Result<Vec<Survey>, Trouble> {
     let mut session = tools.pg.session().await?;
     let rows = standings(&tools.pg, &mut session).await?;
+    let (mut run, mut resume) = (Walk::new(&rows, Start::Run), Walk::new(&rows, Start::Resume));
     let mut out = vec![];
     for &table in tables {
-        let denied = judge(&rows, table, Start::Resume).err();
+        let after = run.last;
+        let (refused, resumes) = verdict(run.reach(table), resume.reach(table));
         let mut survey = Survey {
             table,
             from: None,
@@ -88,9 +140,12 @@ pub async fn survey(tools: &Tools, tables: &[Table], options: &Options) -> Resul
             seconds: None,
             unknown: vec![],
             absent: vec![],
-            denied,
+            refused,
+            resumes,
+            after,
         };
-        if !matches!(survey.denied, Some(Denied::Absent { .. } | Denied::Finished { .. })) {
+        let is_over = |denied: &Denied| matches!(denied, Denied::Absent { .. } | Denied::Finished { .. });
+        if !matches!(&survey.refused, Some(Refusal::Denied(denied)) if is_over(denied)) {
             let row = rows.iter().find(|r| r.name == table.migration());
             survey.from = row.and_then(|row| row.cursor().or_else(|| row.wanted_start()));
             measure(tools, &mut session, options, &mut survey).await?;
@@ -98,6 +153,16 @@ pub async fn survey(tools: &Tools, tables: &[Table], options: &Options) -> Resul
         out.push(survey);
     }
     Ok(out)
+}
+
+/// Why `run` refuses, and whether `resume` would not; where that refuses as well, its reason is the one to mend.
+fn verdict(run: Result<(), Refusal>, resume: Result<(), Refusal>) -> (Option<Refusal>, bool) {
+    match (run, resume) {
+        (Ok(()), _) => (None, false),
+        (Err(refusal), Ok(())) => (Some(refusal), true),
+        (Err(Refusal::Denied(Denied::Failed { .. })), Err(deeper)) => (Some(deeper), false),
+        (Err(refusal), Err(_)) => (Some(refusal), false),
+    }
 }
 
 async fn measure(
@@ -152,4 +217,61 @@ async fn sample(
         }
     }
     Ok((rows, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::lock::COST;
+
+    fn rows(phases: [Phase; 4]) -> Vec<Standing> {
+        let names = [COST.to_owned()].into_iter();
+        let names = names.chain(Table::BACKFILLED.map(|table| table.migration().to_owned()));
+        let row = |(name, phase): (String, Phase)| Standing {
+            id: name.clone(),
+            name,
+            phase,
+            args: json!({}),
+            state: json!({}),
+            worker: None,
+            lock_age: None,
+            failed_reason: Some("why".into()),
+        };
+        names.zip(phases).map(row).collect()
+    }
+
+    /// What is said of every table, with a star where `resume` would copy it.
+    fn said(phases: [Phase; 4]) -> Vec<String> {
+        let rows = rows(phases);
+        let (mut run, mut resume) = (Walk::new(&rows, Start::Run), Walk::new(&rows, Start::Resume));
+        let say = |table| {
+            let (refused, resumes) = verdict(run.reach(table), resume.reach(table));
+            let text = refused.map_or_else(|| "copied".into(), |refusal| refusal.to_string());
+            let text = text.trim_start_matches(table.migration()).trim().to_owned();
+            let text = text.chars().take(34).collect::<String>();
+            if resumes { text + "*" } else { text }
+        };
+        Table::ALL.into_iter().map(say).collect()
+    }
+
+    const ABSENT: &str = "is not in background_migrations: t";
+
+    #[test]
+    fn a_run_goes_from_table_to_table_and_stops_where_it_may_not() {
+        use Phase::{Failed, Finished, Queued, Running};
+        assert_eq!(said([Finished, Queued, Queued, Queued]), ["copied", "copied", "copied", ABSENT]);
+        // The costs are waited for.
+        assert_eq!(said([Running, Queued, Queued, Queued]), ["copied", "copied", "copied", ABSENT]);
+        let finished = "has finished: nothing is left to c";
+        assert_eq!(said([Finished, Finished, Queued, Queued]), [finished, "copied", "copied", ABSENT]);
+        assert_eq!(
+            said([Finished, Queued, Failed, Queued]),
+            ["copied", "has failed: why; `cutover backfill*", "not reached: the run would stop at*", ABSENT]
+        );
+        let costs = "comes after 20241024_1216_add_gene";
+        let not = "not reached: the run would stop at";
+        assert_eq!(said([Queued, Failed, Queued, Queued]), [costs, not, not, ABSENT]);
+    }
 }
