@@ -32,8 +32,8 @@ Example:
 The cost backfill (20241024_1216) stays with Langfuse's worker and comes first.
 Exits with 1 when rows could not be converted, with 4 when a lock or the order refuses.";
 
-/// How long one statement on PostgreSQL or ClickHouse may take: a range is one statement, and a range of one moment may
-/// hold millions of rows.
+/// How long one statement on PostgreSQL or ClickHouse may take; the COPY of a range, which may hold millions of rows and
+/// waits for `--rate`, lifts it for itself.
 const STATEMENT: Duration = Duration::from_secs(6 * 3600);
 
 /// Flags of `backfill`.

@@ -14,6 +14,7 @@ use super::line::Line;
 use super::range::Range;
 use super::throttle::{Throttle, Working};
 use super::{Options, Tools, Watch};
+use crate::clients::failure::within;
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::native::Block;
 use crate::data::cell::rowbinary::RowError;
@@ -31,8 +32,15 @@ const SEND: Duration = Duration::from_secs(30);
 /// Writing what was sent may take so long.
 const END: Duration = Duration::from_secs(120);
 
-/// What the sessions that read begin with: the index on `created_at` is what ranges are made for.
-pub(super) const READING: &[&str] = &["SET enable_seqscan = off", "SET statement_timeout = '6h'"];
+/// What the sessions that read begin with: the index on `created_at` is what ranges are made for. No time is too long for
+/// a COPY: the throttle waits within it, and a range of one moment with millions of rows, ended by a timeout, would begin
+/// at its first row again, time after time. What guards it is here: a server that is silent while we ask it for more
+/// (not while we wait ourselves) is given up, by [`PostgresWork::copy_out`] and [`BEGINNING`].
+///
+/// [`PostgresWork::copy_out`]: crate::clients::work::PostgresWork::copy_out
+pub(super) const READING: &[&str] = &["SET enable_seqscan = off", "SET statement_timeout = 0"];
+/// Until a COPY has begun to answer: as long as it may be silent later.
+const BEGINNING: Duration = Duration::from_mins(10);
 
 /// A copied range.
 #[derive(Debug, Default)]
@@ -60,10 +68,11 @@ impl Job {
     pub(super) async fn copy(&self, line: &mut Line, range: &Range) -> Result<Done, Trouble> {
         let spec = self.mapping.spec;
         self.throttle.pass(&self.tools, spec.ch, &self.watch).await;
-        let query =
-            format!("SELECT {} FROM {} WHERE {}", self.mapping.pg_list(), spec.from, range.condition());
         let work = line.work.clone();
-        let mut stream = work.copy_out(line.get().await?, &query).await?;
+        let session = line.get().await?;
+        let (columns, when) = (self.mapping.pg_list(), range.condition());
+        let query = format!("SELECT {columns} FROM {} WHERE {when}", spec.from);
+        let mut stream = within(BEGINNING, &work.object, "COPY", work.copy_out(session, &query)).await?;
         let mut copy = CopyOut::default();
         let mut done = Done::default();
         let mut sink = Sink::new(self);
