@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cutover::clients::reach::Reach;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::common::sitting::altered;
-use crate::forward::{ask, compare, forget, is_finished, until, waiting};
+use crate::forward::{ask, compare, document, forget, is_finished, sql, until, waiting};
 use crate::sides;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,6 +28,8 @@ async fn what_was_written_is_known_and_nothing_else_is_said() {
     an_end_is_known_again(&rehearsal).await;
     forget(&rehearsal).await;
     let wire = Wire::lay(&rehearsal).await;
+    a_first_cursor_whose_answer_was_lost_is_ours(&rehearsal, &wire).await;
+    forget(&rehearsal).await;
     an_end_whose_answer_was_lost_is_one(&rehearsal, &wire).await;
     forget(&rehearsal).await;
     a_lock_that_cannot_be_given_back(&rehearsal, &wire).await;
@@ -44,8 +46,8 @@ struct Wire {
     config: PathBuf,
     /// Whether nobody is there.
     away: watch::Sender<bool>,
-    /// Whether the next answer to `SET finished_at` is lost, and how many were.
-    loses: Arc<AtomicBool>,
+    /// The answer to the next statement with these words is lost; and how many were.
+    loses: Arc<Mutex<Option<&'static str>>>,
     lost: Arc<AtomicU32>,
     _dir: tempfile::TempDir,
 }
@@ -56,7 +58,7 @@ impl Wire {
         let there = server(rehearsal);
         let here = listener.local_addr().unwrap().to_string();
         let (dir, config) = altered(rehearsal, &[(there.as_str(), here.as_str())]);
-        let (loses, lost) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (loses, lost) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU32::new(0)));
         let (away, is_away) = watch::channel(false);
         let (also_loses, also_lost) = (Arc::clone(&loses), Arc::clone(&lost));
         tokio::spawn(async move {
@@ -76,22 +78,25 @@ impl Wire {
         Self { config, away, loses, lost, _dir: dir }
     }
 
+    fn verb(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(CUTOVER);
+        command.arg("--config").arg(&self.config).args(args).stdin(Stdio::null());
+        command
+    }
+
     fn backfill(&self, args: &[&str]) -> Child {
-        Command::new(CUTOVER)
-            .arg("--config")
-            .arg(&self.config)
-            .args(["backfill", "run"])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = self.verb(&["backfill", "run"]);
+        command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 
-/// Carries messages. One that says that a table is finished is prepared first; the answer to its execution is lost.
-async fn carry(mut near: TcpStream, mut far: TcpStream, loses: &AtomicBool, lost: &AtomicU32) {
+/// Carries messages. A statement is prepared first; the answer to its execution is lost.
+async fn carry(
+    mut near: TcpStream,
+    mut far: TcpStream,
+    loses: &Mutex<Option<&'static str>>,
+    lost: &AtomicU32,
+) {
     let (mut up, mut down) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     let (mut prepared, mut executed) = (false, false);
     loop {
@@ -99,8 +104,8 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, loses: &AtomicBool, lost
             sent = near.read(&mut up) => {
                 let Ok(n @ 1..) = sent else { return };
                 executed |= prepared;
-                let says_so = String::from_utf8_lossy(&up[..n]).contains("SET finished_at =");
-                prepared |= says_so && loses.load(Ordering::SeqCst);
+                let text = String::from_utf8_lossy(&up[..n]);
+                prepared |= loses.lock().unwrap().is_some_and(|words| text.contains(words));
                 if far.write_all(&up[..n]).await.is_err() {
                     return;
                 }
@@ -108,7 +113,7 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, loses: &AtomicBool, lost
             answered = far.read(&mut down) => {
                 let Ok(n @ 1..) = answered else { return };
                 if executed {
-                    loses.store(false, Ordering::SeqCst);
+                    loses.lock().unwrap().take();
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
@@ -188,11 +193,43 @@ async fn an_end_is_known_again(rehearsal: &Rehearsal) {
     }
 }
 
+/// The next attempt finds a cursor, and T0 is known all the same; and it promises no row that was on its way.
+async fn a_first_cursor_whose_answer_was_lost_is_ours(rehearsal: &Rehearsal, wire: &Wire) {
+    let now = async || -> i64 {
+        ask(rehearsal, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8::text")
+            .await
+            .parse()
+            .unwrap()
+    };
+    *wire.loses.lock().unwrap() = Some("SET state = state ||");
+    let before = now().await;
+    let output = wire.backfill(&["--table", "traces"]).wait_with_output().unwrap();
+    let words = words(&output);
+    assert_eq!((output.status.code(), wire.lost.swap(0, Ordering::SeqCst)), (Some(0), 1), "{words}");
+    assert!(words.contains("traces: begins at"), "{words}");
+    let told = document(&wire.verb(&["backfill", "status", "--table", "traces", "--json"]).output().unwrap());
+    let t0 = told["migrations"][0]["t0"].as_str().unwrap_or_else(|| panic!("{told:#}"));
+    let t0 = t0.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let margin = 30_000;
+    assert!((before - margin..=now().await - margin).contains(&t0), "{before} {t0}");
+
+    // Stamped before the copy began, committed after it looked.
+    let late = format!(
+        "INSERT INTO traces (id, project_id, \"timestamp\", tags, created_at) SELECT 'late', min(id), now(), '{{}}', \
+         timestamp 'epoch' + {} * interval '1 ms' FROM projects",
+        before - 1000
+    );
+    sql(rehearsal, &late).await;
+    let told = document(&wire.verb(&["census", "--table", "traces", "--json"]).output().unwrap());
+    assert_eq!(told["tables"][0]["after_t0"]["value"], 1, "{told:#}");
+    sql(rehearsal, "DELETE FROM traces WHERE id = 'late'").await;
+}
+
 async fn an_end_whose_answer_was_lost_is_one(rehearsal: &Rehearsal, wire: &Wire) {
-    wire.loses.store(true, Ordering::SeqCst);
+    *wire.loses.lock().unwrap() = Some("SET finished_at =");
     let output = wire.backfill(&[]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
-    assert_eq!(wire.lost.load(Ordering::SeqCst), 1);
+    assert_eq!(wire.lost.swap(0, Ordering::SeqCst), 1);
     assert!(is_finished(rehearsal).await);
     compare(rehearsal, &[]).await;
 }

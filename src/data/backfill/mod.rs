@@ -7,6 +7,7 @@
 //! COPY in, `Native` blocks out; `frontier` says how far they reach without a gap, and the cursor follows; `heart` keeps
 //! the lock, and whoever loses it stops at once.
 
+mod begin;
 mod copy;
 mod cost;
 mod frontier;
@@ -18,9 +19,10 @@ mod run;
 pub mod survey;
 mod throttle;
 
+pub use begin::{Begun, begin, could_begin};
 pub use copy::insert;
 pub use halt::Halt;
-pub use run::{begin, copy_table, could_begin};
+pub use run::copy_table;
 pub use throttle::may_see_load;
 
 use std::sync::Mutex;
@@ -30,6 +32,10 @@ use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::rows::Rejected;
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
+
+/// A row may be committed so long after v2 stamped it, in milliseconds: a look that saw a moment's rows may have missed
+/// one of them until then.
+pub const IN_FLIGHT_MS: i64 = 30_000;
 
 /// Both databases, opened for writing.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! The copy of one table from claim to end: ranges handed out, the cursor moved, the lock kept or given back.
+//! The copy of one table that is ours, to its end: ranges handed out, the cursor moved, the lock kept or given back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::copy::{Done, Job, READING};
 use super::frontier::Frontier;
-use super::halt::{closed, unmarked};
+use super::halt::closed;
 use super::line::{Line, Patience};
 use super::range::{self, CREATED, Range};
 use super::throttle::Throttle;
-use super::{Halt, Options, Rejects, Tools, Wait, Watch, cost, heart};
+use super::{Begun, Halt, Options, Rejects, Tools, Wait, Watch, heart};
 use crate::clients::failure::within;
 use crate::data::clock;
-use crate::data::lock::{Denied, End, Held, Start, judge, standings, take};
+use crate::data::lock::End;
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
@@ -32,113 +32,8 @@ const WALKING: &[&str] =
 const PLANNING: Duration = Duration::from_mins(31);
 /// How long one word to the migration's row may take: one row is written by its key, and waits a second for a lock.
 const TELLING: Duration = Duration::from_secs(60);
-/// How long a claim is tried.
-const CLAIMING: Duration = Duration::from_secs(60);
 /// How long the last word to the migration's row is tried.
 const FAREWELL: Duration = Duration::from_secs(8);
-
-/// A table whose migration is ours.
-#[derive(Debug)]
-pub struct Begun {
-    table: Table,
-    held: Arc<Held>,
-    /// Everything created up to this moment, in milliseconds, will be copied; unknown where an earlier run began.
-    pub t0: Option<i64>,
-    /// Where the copy goes on from.
-    pub from: i64,
-    /// Whether an earlier run, of a worker or of this program, left a cursor.
-    pub resumed: bool,
-}
-
-/// Tries what a claim is made of until the database answers: between two tables it may be away as within one.
-async fn patiently<T>(
-    stop: &CancellationToken,
-    mut attempt: impl AsyncFnMut() -> Result<T, Halt>,
-) -> Result<T, Halt> {
-    let mut patience = Patience::new(CLAIMING);
-    loop {
-        let begun = clock::mono();
-        let trouble = match attempt().await {
-            Err(Halt::Denied(Denied::Trouble(trouble)) | Halt::Failed { trouble, marked: false }) => trouble,
-            answer => return answer,
-        };
-        // One that waited for the costs for hours was well until now.
-        if clock::since(begun) > 2 * CLAIMING {
-            patience.calm();
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Err(unmarked(trouble)),
-            waited = patience.wait(trouble.clone()) => waited.map_err(unmarked)?,
-        }
-    }
-}
-
-/// Whether the migration of a table could be taken now; writes nothing.
-///
-/// # Errors
-/// Why not.
-pub async fn could_begin(
-    tools: &Tools,
-    table: Table,
-    start: Start,
-    stop: &CancellationToken,
-) -> Result<(), Halt> {
-    patiently(stop, async || could_begin_now(tools, table, start).await.map_err(Halt::Denied)).await
-}
-
-async fn could_begin_now(tools: &Tools, table: Table, start: Start) -> Result<(), Denied> {
-    let mut session = tools.pg.session().await?;
-    let rows = standings(&tools.pg, &mut session).await?;
-    judge(&rows, table, start).map(drop)
-}
-
-/// Takes the migration of a table and writes where the copy begins. While a worker still writes costs, it waits for
-/// them first, and says so by `waits`.
-///
-/// # Errors
-/// The migration was not taken, or is given back.
-pub async fn begin(
-    tools: &Tools,
-    table: Table,
-    worker: &str,
-    start: Start,
-    stop: &CancellationToken,
-    waits: &dyn Fn(),
-) -> Result<Begun, Halt> {
-    patiently(stop, async || begin_now(tools, table, worker, start, stop, waits).await).await
-}
-
-async fn begin_now(
-    tools: &Tools,
-    table: Table,
-    worker: &str,
-    start: Start,
-    stop: &CancellationToken,
-    waits: &dyn Fn(),
-) -> Result<Begun, Halt> {
-    let work = &tools.pg;
-    let mut session = work.session().await.map_err(unmarked)?;
-    let held = take(work, &mut session, table, worker, start).await?;
-    cost::wait(work, &mut session, table, &held, stop, waits).await?;
-    let cursor = held.row.cursor();
-    let from = match cursor.or_else(|| held.row.wanted_start()) {
-        Some(from) => from,
-        None => sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8")
-            .fetch_one(&mut *session)
-            .await
-            .map_err(|e| unmarked(work.trouble(&e)))?,
-    };
-    if cursor.is_none() && !held.move_cursor(work, &mut session, from).await.map_err(unmarked)? {
-        return Err(Halt::Lost(held.row.name));
-    }
-    Ok(Begun {
-        table,
-        held: Arc::new(held),
-        t0: cursor.is_none().then_some(from),
-        from,
-        resumed: cursor.is_some(),
-    })
-}
 
 /// Copies the table to its end, and says so in its row; `watch` tells how far it is, `columns` what it writes.
 ///

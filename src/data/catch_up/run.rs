@@ -8,15 +8,12 @@ use super::strays::Strays;
 use super::window::Window;
 use super::{Found, Watch};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
-use crate::data::backfill::{Rejects, range};
+use crate::data::backfill::{IN_FLIGHT_MS, Rejects, range};
 use crate::data::deleted::Noting;
 use crate::data::lock::{Phase, standings};
 use crate::data::tables::{Live, spec};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
-
-/// A row may be committed so long after it was stamped: what came within it is looked at again next time.
-const IN_FLIGHT_MS: i64 = 30_000;
 
 /// How far the clocks of clients may be ahead: what ClickHouse has of a later time, it misread (langfuse#16858).
 const AHEAD_MS: i64 = 24 * 3_600_000;
@@ -94,6 +91,7 @@ async fn look(
     let noting = Noting::ask(pg, &mut session, table).await?.must(pg)?;
     let horizon = now + AHEAD_MS;
     let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, horizon, stop };
+    // What came within the last moments is looked at again next time.
     let found = out.insert(Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() });
     let mut below = Some(i64::MAX / 2_000);
     while let Some(top) = below {
