@@ -12,6 +12,7 @@
 mod common;
 
 mod backfill;
+mod backfill_deleted;
 mod backfill_faults;
 mod backfill_plan;
 mod both;

@@ -32,6 +32,10 @@ use crate::sources::ledger::Ledger;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Said once, where nobody can tell what was deleted.
+const BLIND: &str = "pending_deletions cannot be read: what v3's users deleted meanwhile is copied like all the rest, as \
+                     Langfuse's worker does; GRANT SELECT ON pending_deletions TO this user, and it is left out";
+
 /// Copies what is asked for; stops at the first table that cannot be copied.
 pub(super) async fn run(
     clock: Clock,
@@ -60,6 +64,7 @@ pub(super) async fn run(
         worker: format!("{OURS}{}", uuid::Uuid::new_v4()),
         rejects: RejectsFile::new(&stores.state_dir),
         stop: CancellationToken::new(),
+        blind: false,
         report: vec![],
     };
     let signals = cancelled_at_the_end(desk.stop.clone());
@@ -88,6 +93,8 @@ struct Desk<'a> {
     worker: String,
     rejects: RejectsFile,
     stop: CancellationToken,
+    /// Whether it was told that notes of deletions cannot be read.
+    blind: bool,
     report: Vec<Value>,
 }
 
@@ -116,6 +123,9 @@ impl Desk<'_> {
         // One that goes on begins where the run before it stood, which is not where the copy began.
         if let Some(t0) = begun.t0.and_then(|t0| Timestamp::from_millisecond(t0).ok()) {
             self.ledger.note_t0(table, t0);
+        }
+        if begun.blind && !std::mem::replace(&mut self.blind, true) {
+            print::err(BLIND);
         }
         let rejected_before = self.rejects.count;
         let watch = Arc::new(Watch::default());
@@ -181,6 +191,7 @@ impl Desk<'_> {
             "rows": progress.rows,
             "bytes": progress.bytes,
             "rejected": rejected,
+            "deleted_in_v3": progress.deleted,
             "retries": progress.retries,
             "seconds": took.as_secs_f64(),
             "rows_per_second": speed,
@@ -197,13 +208,14 @@ impl Desk<'_> {
 
     /// What was copied of a table, and what was not: that first.
     fn counted(&self, progress: Progress, took: Duration, speed: f64, rejected: u64) -> String {
-        let line = format!(
+        let mut line = format!(
             "{} rows in {} ({}), cursor {}",
             grouped(progress.rows),
             span(took),
             rate(Some(speed)),
             progress.cursor.map_or_else(|| "-".into(), stamp)
         );
+        line.push_str(&left_out(progress.deleted));
         if rejected == 0 {
             return line;
         }
@@ -267,9 +279,9 @@ fn sentence(name: &str, p: &Progress, took: Duration) -> String {
     let speed = p.rows as f64 / took.as_secs_f64().max(0.001);
     let mut text = format!("{name}: {}", grouped(p.rows));
     if let Some(total) = p.total.filter(|total| *total > 0) {
-        let share = (p.rows + p.rejected) as f64 / total as f64;
+        let share = p.passed() as f64 / total as f64;
         text.push_str(&format!(" of {} rows ({:.0} %)", grouped(total), 100.0 * share.min(1.0)));
-        let left = total.saturating_sub(p.rows + p.rejected) as f64;
+        let left = total.saturating_sub(p.passed()) as f64;
         if speed > 0.0 {
             text.push_str(&format!(", about {} to go", span(Duration::from_secs_f64(left / speed))));
         }
@@ -278,6 +290,7 @@ fn sentence(name: &str, p: &Progress, took: Duration) -> String {
     if p.rejected > 0 {
         text.push_str(&format!(", {} not convertible", grouped(p.rejected)));
     }
+    text.push_str(&left_out(p.deleted));
     match p.waiting {
         None => {}
         Some(Wait::Rate) => text.push_str(", waits for its rate"),
@@ -286,6 +299,14 @@ fn sentence(name: &str, p: &Progress, took: Duration) -> String {
         Some(Wait::Trouble) => text.push_str(", tries again"),
     }
     text
+}
+
+/// What is said of rows that v3's users deleted; nothing where there are none.
+fn left_out(rows: u64) -> String {
+    if rows == 0 {
+        return String::new();
+    }
+    format!(", {} deleted in v3, left out", grouped(rows))
 }
 
 /// A moment for people and scripts.

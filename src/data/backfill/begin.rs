@@ -14,6 +14,7 @@ use super::line::Patience;
 use super::{Halt, IN_FLIGHT_MS, Tools, cost};
 use crate::clients::work::PostgresWork;
 use crate::data::clock;
+use crate::data::deleted::Noting;
 use crate::data::lock::{Denied, Held, Start, judge, standings, take};
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
@@ -32,6 +33,10 @@ pub struct Begun {
     pub from: i64,
     /// Whether an earlier run, of a worker or of this program, left a cursor.
     pub resumed: bool,
+    /// Whether Langfuse notes what is deleted in v3, and this user may read it.
+    pub(super) noted: bool,
+    /// Whether it does, and this user may not: the copy brings deleted rows back, as the worker's does.
+    pub blind: bool,
 }
 
 /// Where a copy begins that nobody began before.
@@ -112,6 +117,7 @@ async fn begin_now(
     let mut session = work.session().await.map_err(unmarked)?;
     let held = take(work, &mut session, table, worker, start).await?;
     cost::wait(work, &mut session, table, &held, stop, waits).await?;
+    let noting = Noting::ask(work, &mut session).await.map_err(unmarked)?;
     let (from, t0) = match (held.row.cursor(), *first) {
         (Some(cursor), Some(ours)) if cursor == ours.from => (cursor, Some(ours.t0)),
         (Some(cursor), _) => (cursor, None),
@@ -130,6 +136,8 @@ async fn begin_now(
         t0,
         from,
         resumed: t0.is_none(),
+        noted: noting == Noting::Shown,
+        blind: noting == Noting::Hidden,
     })
 }
 

@@ -10,6 +10,7 @@ use ::clickhouse::insert_formatted::InsertFormatted;
 use bytes::Bytes;
 use futures::StreamExt as _;
 
+use super::deleted::{LeftOut, left_out};
 use super::line::Line;
 use super::range::Range;
 use super::throttle::{Throttle, Working};
@@ -48,6 +49,8 @@ pub(super) struct Done {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) rejected: Vec<Rejected>,
+    /// Rows that v3's users have deleted since.
+    pub(super) deleted: u64,
 }
 
 /// What every job needs.
@@ -58,6 +61,8 @@ pub(super) struct Job {
     pub(super) options: Options,
     pub(super) throttle: Throttle,
     pub(super) watch: Arc<Watch>,
+    /// Whether there are notes of what v3's users delete, to be read before each range.
+    pub(super) noted: bool,
 }
 
 impl Job {
@@ -70,11 +75,12 @@ impl Job {
         self.throttle.pass(&self.tools, spec.ch, &self.watch).await;
         let work = line.work.clone();
         let session = line.get().await?;
+        let left = if self.noted { left_out(&work, session, spec, range).await? } else { LeftOut::default() };
         let (columns, when) = (self.mapping.pg_list(), range.condition());
-        let query = format!("SELECT {columns} FROM {} WHERE {when}", spec.from);
+        let query = format!("SELECT {columns} FROM {} WHERE {when}{}", spec.from, left.but);
         let mut stream = within(BEGINNING, &work.object, "COPY", work.copy_out(session, &query)).await?;
         let mut copy = CopyOut::default();
-        let mut done = Done::default();
+        let mut done = Done { deleted: left.rows, ..Done::default() };
         let mut sink = Sink::new(self);
         while let Some(chunk) = stream.next().await {
             copy.push(&chunk?);

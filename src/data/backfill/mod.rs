@@ -10,6 +10,7 @@
 mod begin;
 mod copy;
 mod cost;
+mod deleted;
 mod frontier;
 mod halt;
 mod heart;
@@ -89,7 +90,7 @@ impl Options {
             Some(rate) => self.block_rows.min((rate * 2.0) as u64),
             None => self.block_rows,
         };
-        let left = seen.total.map_or(u64::MAX, |total| total.saturating_sub(seen.rows + seen.rejected));
+        let left = seen.total.map_or(u64::MAX, |total| total.saturating_sub(seen.passed()));
         let share = (left / (4 * self.jobs.max(1) as u64)).max(FIRST);
         let fit = match seen.rows {
             0 => FIRST,
@@ -110,12 +111,21 @@ pub struct Progress {
     pub bytes: u64,
     /// Rows that could not be converted.
     pub rejected: u64,
+    /// Rows that v3's users have deleted since, and that were left out.
+    pub deleted: u64,
     /// Attempts at a range that failed and were made again.
     pub retries: u64,
     /// Everything newer than this, in milliseconds, is copied.
     pub cursor: Option<i64>,
     /// Why it waits, if it does.
     pub waiting: Option<Wait>,
+}
+
+impl Progress {
+    /// Rows that need not be looked at again: copied or not.
+    pub const fn passed(&self) -> u64 {
+        self.rows + self.rejected + self.deleted
+    }
 }
 
 /// Why a copy waits.

@@ -94,6 +94,7 @@ impl Run<'_> {
             mapping,
             options: self.options.clone(),
             throttle: Throttle::new(self.tools, self.options),
+            noted: self.begun.noted,
             watch: Arc::clone(self.watch),
         });
         let mut counting = JoinSet::new();
@@ -167,6 +168,7 @@ impl Run<'_> {
             p.rows += done.rows;
             p.bytes += done.bytes;
             p.rejected += done.rejected.len() as u64;
+            p.deleted += done.deleted;
             p.waiting = None;
         });
         let Some(from) = self.frontier.done(range.number, range.reaches) else { return Ok(()) };
