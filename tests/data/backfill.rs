@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
 use crate::forward::{
-    age_locks, ask, compare, cursors_are_true, document, forget, is_finished, spawn, sql, until, waiting,
+    age_locks, ask, ch, compare, cursors_are_true, document, forget, is_finished, spawn, sql, until, waiting,
 };
 use crate::kills::{Moments, kill_after};
 use crate::sides;
@@ -319,5 +319,49 @@ async fn the_costs_are_waited_for() {
     )
     .await;
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    compare(&rehearsal, &[]).await;
+}
+
+/// It failed in the middle: `run` leaves that to the operator, `resume` goes on from the cursor, and looks at nothing above.
+#[tokio::test]
+async fn a_failed_one_is_resumed_from_its_cursor() {
+    let rehearsal = waiting("600", &[]).await;
+    assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
+    let middle = "SELECT to_char(percentile_disc(0.5) WITHIN GROUP (ORDER BY created_at), \
+                  'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') FROM traces";
+    let cursor = ask(&rehearsal, middle).await;
+    let (_, clickhouse) = sides::open(&rehearsal, Access::Write).await;
+    let below = format!("created_at <= parseDateTime64BestEffort('{cursor}', 3, 'UTC')");
+    ch(&clickhouse, &format!("ALTER TABLE traces DELETE WHERE {below} SETTINGS mutations_sync = 2")).await;
+    sql(
+        &rehearsal,
+        &format!(
+            "UPDATE background_migrations SET state = '{{\"maxDate\": \"{cursor}\"}}', finished_at = NULL, \
+             failed_at = now(), failed_reason = 'a write conflict', worker_id = 'w' WHERE name LIKE '%1730%'"
+        ),
+    )
+    .await;
+    let left = format!("SELECT count(*)::text FROM traces WHERE created_at <= '{cursor}'");
+    let left: u64 = ask(&rehearsal, &left).await.parse().unwrap();
+    assert!((1..600).contains(&left), "{left}");
+
+    let refused = rehearsal.verb(&["backfill", "run", "--yes"]);
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{words}");
+    assert!(words.contains("has failed: a write conflict"), "{words}");
+
+    let output = rehearsal.verb(&["backfill", "resume", "--yes", "--json"]);
+    let (told, words) = (document(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert_eq!(output.status.code(), Some(0), "{told:#}{words}");
+    assert!(words.contains("traces: goes on at "), "{words}");
+    let traces = &told["tables"][0];
+    assert_eq!((&traces["table"], &traces["finished"]), (&"traces".into(), &true.into()), "{told:#}");
+    assert_eq!(traces["rows"], left, "{told:#}");
+    let rows = "SELECT count() FROM traces";
+    assert_eq!(clickhouse.ask.one::<u64>(clickhouse.query(rows)).await.unwrap(), 600, "nothing twice");
+    let row = "SELECT (failed_at IS NULL AND failed_reason IS NULL AND locked_at IS NULL)::text \
+               FROM background_migrations WHERE name LIKE '%1730%'";
+    assert_eq!(ask(&rehearsal, row).await, "true");
+    assert!(is_finished(&rehearsal).await);
     compare(&rehearsal, &[]).await;
 }
