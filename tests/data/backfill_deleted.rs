@@ -1,5 +1,7 @@
 //! What v3's users delete while the copy runs stays deleted, also where a range is copied once more.
 
+use std::process::Output;
+
 use cutover::clients::work::{Access, ClickhouseWork};
 use serde_json::Value;
 
@@ -45,12 +47,13 @@ async fn what_v3_deleted_meanwhile_is_not_brought_back() {
     .await;
     let left: u64 =
         ask(&rehearsal, &format!("SELECT count(*)::text FROM ({BELOW}) AS n")).await.parse().unwrap();
-    goes_on(&rehearsal, &[one, two], left).await;
+    let output = rehearsal.verb(&["backfill", "run", "--json"]);
     let there = async |ids: [&str; 2]| -> u64 {
         let live = format!("SELECT count() FROM traces FINAL WHERE id IN ('{}')", ids.join("', '"));
         clickhouse.ask.one(clickhouse.query(&live)).await.unwrap()
     };
-    assert_eq!((there([one, two]).await, there([touched, foreign]).await), (0, 2));
+    assert_eq!((there([one, two]).await, there([touched, foreign]).await), (0, 2), "brought back, and kept");
+    it_is_told(&rehearsal, &output, &[one, two], left).await;
     let verified = document(&rehearsal.verb(&["verify", "--columns", "all", "--grace", "0", "--json"]));
     assert_eq!(verified["wrong"], 0, "{verified:#}");
     forget(&rehearsal).await;
@@ -72,10 +75,9 @@ async fn killed_within_traces(rehearsal: &Rehearsal, clickhouse: &ClickhouseWork
     age_locks(rehearsal).await;
 }
 
-/// The copy goes on, and leaves these traces and what belongs to them.
-async fn goes_on(rehearsal: &Rehearsal, gone: &[&str], left: u64) {
-    let output = rehearsal.verb(&["backfill", "run", "--json"]);
-    let (told, words) = (document(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+/// What was left out is counted: these traces and what belongs to them.
+async fn it_is_told(rehearsal: &Rehearsal, output: &Output, gone: &[&str], left: u64) {
+    let (told, words) = (document(output), String::from_utf8_lossy(&output.stderr).into_owned());
     assert_eq!(output.status.code(), Some(0), "{told:#}{words}");
     let number = |table: usize, what: &str| told["tables"][table][what].as_u64().unwrap();
     assert_eq!(number(0, "deleted_in_v3"), 2, "{told:#}");
