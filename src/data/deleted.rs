@@ -84,6 +84,11 @@ impl Noting {
         !self.shown.is_empty()
     }
 
+    /// Whether there are any that may not be read.
+    pub const fn is_hidden(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
     /// What cannot be told for want of a right, with the right that is wanted.
     pub fn untold(&self) -> impl Iterator<Item = String> {
         self.hidden.iter().map(|place| {

@@ -117,7 +117,8 @@ async fn begin_now(
     let mut session = work.session().await.map_err(unmarked)?;
     let held = take(work, &mut session, table, worker, start).await?;
     cost::wait(work, &mut session, table, &held, stop, waits).await?;
-    let noting = Noting::ask(work, &mut session).await.map_err(unmarked)?;
+    // Of traces, and what goes with them; a score that was deleted by itself is copied once more, as by the worker.
+    let noting = Noting::ask(work, &mut session, Table::Traces).await.map_err(unmarked)?;
     let (from, t0) = match (held.row.cursor(), *first) {
         (Some(cursor), Some(ours)) if cursor == ours.from => (cursor, Some(ours.t0)),
         (Some(cursor), _) => (cursor, None),
@@ -136,8 +137,8 @@ async fn begin_now(
         t0,
         from,
         resumed: t0.is_none(),
-        noted: noting == Noting::Shown,
-        blind: noting == Noting::Hidden,
+        noted: noting.is_shown(),
+        blind: noting.is_hidden(),
     })
 }
 
