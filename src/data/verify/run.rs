@@ -164,6 +164,9 @@ impl Verify<'_> {
         let remembered = rows_known(remembering.as_ref(), &left, range);
         let ranges = self.cut(&prepared, left, pace).await?;
         let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
+        // By the clock here, which results are held against.
+        let since = remembering.as_ref().and_then(|r| r.since).map(|at| at.saturating_add(prepared.ahead));
+        notes.extend(since.map(|at| goes_on(spec.table, at)));
         self.progress.begin((prepared.size.v3_rows as f64 * share) as u64, (self.now)().mono);
         let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
         (report.rows, report.remembered) = (remembered, remembered);
@@ -196,14 +199,15 @@ impl Verify<'_> {
         let up_to = if running.mixed { None } else { prepared.servers.up_to };
         if let Err(trouble) = ended {
             // Bad news is kept, also of a part that nobody chose.
+        let up_to = up_to.map(|at| at.min(since.unwrap_or(i64::MAX)));
             if report.wrong > 0 {
                 let part = Some("a run that broke off".to_owned());
                 self.conclude(begun, (pair, up_to), (&report, part), state, notes);
             }
             return Err(trouble);
         }
-        if let Some(mut remembering) = running.remembering.filter(|_| range.is_whole()) {
-            remembering.complete();
+        if let Some(mut remembering) = running.remembering {
+            remembering.complete(range);
             note(notes, state.remember(&key, remembering.known));
         }
         report.seconds = (self.now)().mono.since(begun.mono).as_secs_f64();
@@ -211,8 +215,8 @@ impl Verify<'_> {
         Ok(report)
     }
 
-    /// Keeps the result for the cockpit. Good news is of the moment up to which both servers had come, and of none
-    /// where that is not known; bad news is of now.
+    /// Keeps the result for the cockpit. Good news is of the moment up to which both servers had come, or at which a run
+    /// that was broken off began, and of none where that is not known; bad news is of now.
     fn conclude(
         &self,
         begun: Now,
@@ -267,20 +271,26 @@ impl Verify<'_> {
         let answer = question.ask(old.as_ref()).await?;
         let Some(v3) = answer.v3 else { return Ok((None, vec![range.clone()])) };
         let relation = at.servers.relation.clone();
-        let mut known = Known { relation, v2: answer.v2, v3, ..Known::default() };
+        let open = Some(range.words().unwrap_or_default());
+        let mut known = Known { relation, open, v2: answer.v2, v3, ..Known::default() };
         let Some(mut old) = old.filter(|_| !answer.unproven) else {
-            return Ok((Some(Remembering::new(known)), vec![range.clone()]));
+            let kept = (!of_a_whole_run).then(|| Remembering::new(known, None));
+            return Ok((kept, vec![range.clone()]));
         };
         let doubtful = old.doubtful(&answer.now, begun.cast_unsigned());
+            range,
         old.days.retain(|day, _| !doubtful.contains(day));
         known.days = old.days;
+        // A part does not take the place of a whole table that somebody may go on with.
+        let of_a_whole_run =
+            !range.is_whole() && old.as_ref().is_some_and(|old| old.goes_on(&Range::default()));
         let left = if old.rest.is_some() {
             only(range, &doubtful)
         } else {
             without(range, &known.days.keys().copied().collect())
         };
         known.rest = old.rest.map(|_| doubtful);
-        Ok((Some(Remembering::new(known)), left))
+        Ok((Some(Remembering::new(known, answer.since)), left))
     }
 
     /// The ranges that are left to be read, each by itself.
@@ -309,6 +319,16 @@ fn rows_known(remembering: Option<&Remembering>, left: &[Range], range: &Range) 
 
 /// Tells once that something could not be written down.
 pub(super) fn note(notes: &mut Vec<String>, written: std::io::Result<()>) {
+/// What is said of days that are taken over though nothing proves that they did not change.
+fn goes_on(table: Table, at: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at).map_or_else(|_| "-".to_owned(), |at| at.to_string());
+    format!(
+        "{}: goes on with what was begun at {at}, and its result is as old: PostgreSQL does not prove that no row was \
+         changed since; --fresh reads all of it",
+        table.name()
+    )
+}
+
     if let Err(error) = written {
         let note = format!("what is equal could not be remembered: {error}");
         if !notes.contains(&note) {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::chain;
+use super::range::Range;
 use crate::data::census::book::{Moved, Part};
 use crate::domain::backfill::Table;
 use crate::domain::verified::{Depth, Verified};
@@ -51,10 +52,20 @@ pub struct Known {
     pub days: BTreeMap<i64, u64>,
     /// All other days that have rows; nothing as long as not all of the table was read.
     pub rest: Option<BTreeSet<i64>>,
+    /// The rows that a run is at, in words, until it has read them: who is told to read the same goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
     /// What proves PostgreSQL's rows unchanged.
     pub v2: V2Mark,
     /// What proves ClickHouse's rows unchanged.
     pub v3: V3Mark,
+}
+
+impl Known {
+    /// Whether a run over these rows goes on with it: it was broken off, and nothing else is asked for.
+    pub fn goes_on(&self, range: &Range) -> bool {
+        self.rest.is_none() && self.open.as_ref() == Some(&range.words().unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +212,19 @@ mod tests {
         assert_eq!(read().results(Table::Scores, "one pair"), [result(1, None)]);
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         assert!(read().results(Table::Scores, "one pair").is_empty());
+    }
+
+    #[test]
+    fn only_the_same_run_goes_on() {
+        let part = Range::default().days(1, 3);
+        let open =
+            |range: &Range| Known { open: Some(range.words().unwrap_or_default()), ..Known::default() };
+        assert!(open(&part).goes_on(&part) && open(&Range::default()).goes_on(&Range::default()));
+        assert!(!open(&part).goes_on(&Range::default()) && !open(&Range::default()).goes_on(&part));
+        let old = Known::default();
+        assert!(!old.goes_on(&Range::default()), "what is over, or nobody knows");
+        let rest = Known { rest: Some(BTreeSet::new()), ..open(&part) };
+        assert!(!rest.goes_on(&part));
     }
 
     #[test]

@@ -39,11 +39,13 @@ pub(super) struct Remembering {
     /// Days with something wrong in the range that is read; nothing of it is remembered when a row without a day
     /// is wrong.
     tainted: Option<BTreeSet<i64>>,
+    /// When the days that were taken over without a proof were read at the earliest, by PostgreSQL's clock.
+    pub(super) since: Option<i64>,
 }
 
 impl Remembering {
-    pub(super) const fn new(known: Known) -> Self {
-        Self { known, wrong: BTreeSet::new(), tainted: Some(BTreeSet::new()) }
+    pub(super) const fn new(known: Known, since: Option<i64>) -> Self {
+        Self { known, wrong: BTreeSet::new(), tainted: Some(BTreeSet::new()), since }
     }
 
     /// A range begins.
@@ -72,8 +74,12 @@ impl Remembering {
         }
     }
 
-    /// All of the table was read: what is not remembered is told apart from what nobody knows.
-    pub(super) fn complete(&mut self) {
+    /// All of this was read: of the whole table, what is not remembered is told apart from what nobody knows.
+    pub(super) fn complete(&mut self, range: &Range) {
+        self.known.open = None;
+        if !range.is_whole() {
+            return;
+        }
         let wrong = self.wrong.iter().filter(|day| !self.known.days.contains_key(day)).copied();
         self.known.rest.get_or_insert_default().extend(wrong);
     }

@@ -8,7 +8,8 @@
 //! | ClickHouse | every part was seen before, or is made of parts that were | the days that new parts hold rows of; the month, where old ones were changed |
 //!
 //! An interrupted run goes on behind its own back, as a run that takes as long does: for it, counts per day and
-//! `updated_at` are enough. What it remembers is held against the statistics of its first beginning the next time.
+//! `updated_at` are enough, and its result is as old as its first beginning. What it remembers is held against the
+//! statistics of that beginning the next time. What another run found out needs the proof.
 //!
 //! PostgreSQL 15 and newer write their statistics down to a minute late: they are believed only where rows that
 //! were touched within that time are looked at twice anyway (`--grace`), never on a replica, which has none, and
@@ -73,6 +74,8 @@ pub struct Question<'a> {
     pub begun: i64,
     /// Rows touched within this time are looked at twice.
     pub grace: Duration,
+    /// The rows that are to be compared.
+    pub range: &'a Range,
 }
 
 /// What to remember for the next run, and what the servers say of the last one.
@@ -84,6 +87,8 @@ pub struct Answer {
     pub v3: Option<V3Mark>,
     /// PostgreSQL proves nothing: all that is known is void.
     pub unproven: bool,
+    /// PostgreSQL proves nothing, and the run that was broken off at this moment's beginning goes on all the same.
+    pub since: Option<i64>,
     /// What is to be held against the days that are known.
     pub now: Witness,
 }
@@ -94,6 +99,7 @@ struct V2Says {
     rows: Option<BTreeMap<i64, u64>>,
     touched: BTreeSet<i64>,
     unproven: bool,
+    since: Option<i64>,
 }
 
 impl Question<'_> {
@@ -104,8 +110,8 @@ impl Question<'_> {
     pub async fn ask(&self, known: Option<&Known>) -> Result<Answer, Trouble> {
         let ((v2, says), (v3, grown, rewritten)) =
             futures::try_join!(self.postgres(known), Patience::of(async || self.clickhouse(known).await))?;
-        let V2Says { rows, touched, unproven } = says;
-        Ok(Answer { v2, v3, unproven, now: Witness { rows, touched, grown, rewritten } })
+        let V2Says { rows, touched, unproven, since } = says;
+        Ok(Answer { v2, v3, unproven, since, now: Witness { rows, touched, grown, rewritten } })
     }
 
     async fn postgres(&self, known: Option<&Known>) -> Result<(V2Mark, V2Says), Trouble> {
@@ -121,13 +127,14 @@ impl Question<'_> {
         if let Some(came) = self.proven(known, &mark).await? {
             return Ok((mark, V2Says { touched: came, ..V2Says::default() }));
         }
-        if known.rest.is_some() {
+        if !known.goes_on(self.range) {
             return Ok((mark, V2Says { unproven: true, ..V2Says::default() }));
         }
         let rows = self.v2.days(&whole, "").await?.into_iter().collect();
         let touched = self.v2.days(&whole, &since("updated_at", known.v2.at)).await?;
         let touched = touched.into_iter().map(|(day, _)| day).collect();
-        Ok((known.v2.clone(), V2Says { rows: Some(rows), touched, unproven: false }))
+        let since = Some(known.v2.at);
+        Ok((known.v2.clone(), V2Says { rows: Some(rows), touched, unproven: false, since }))
     }
 
     /// Whether statistics may prove anything: what the worker copies of run items depends on other tables, too.
