@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use super::json_hash::hash_text;
+use super::json::{Node, parse};
+use super::json_hash::{hash_node, hash_text};
+use super::json_text::WRAPPED;
 use crate::data::cell::{Cell, SCALE, amount_text};
 use crate::data::tables::{Column, Compare};
 
@@ -21,8 +23,23 @@ pub fn same(column: &Column, v2: &Cell, v3: &Cell) -> bool {
 
 /// Whether a JSON column only lost digits: its numbers differ, and are the same doubles. `raw` is PostgreSQL's text.
 pub fn lost_digits(raw: &str, v3: &Cell) -> bool {
-    let Some(text) = v3.text() else { return false };
-    hash_text(raw.as_bytes(), 1) != hash_text(text.as_bytes(), 1)
+    match v3 {
+        Cell::Map(map) => parse(raw).is_some_and(|raw| lost_in_entries(&raw, map)),
+        _ => v3.text().is_some_and(|text| hash_text(raw.as_bytes(), 1) != hash_text(text.as_bytes(), 1)),
+    }
+}
+
+/// The same of metadata: numbers lose digits, alone and inside of something; texts do not.
+fn lost_in_entries(raw: &Node<'_>, map: &[(String, String)]) -> bool {
+    let lost = |key: &[u8], value: &Node<'_>| {
+        let kept = map.iter().find(|(k, _)| k.as_bytes() == key);
+        let has_numbers = matches!(value, Node::Number(_) | Node::Array(_) | Node::Object(_));
+        has_numbers && kept.is_some_and(|(_, text)| hash_node(value, 1) != hash_text(text.as_bytes(), 1))
+    };
+    match raw {
+        Node::Object(entries) => entries.iter().any(|(key, value)| lost(key, value)),
+        value => lost(WRAPPED.as_bytes(), value),
+    }
 }
 
 /// NULL and what JavaScript calls falsy are one; numbers are doubles, as in JavaScript.
@@ -54,11 +71,12 @@ fn doubles(value: Value) -> Value {
     }
 }
 
-/// Entries by key; values that are JSON containers or numbers as JSON, anything else as text.
+/// Entries by key; values that are JSON containers as JSON, anything else as text: both copies spell a number as
+/// JavaScript does, and "1.10" is the text of a user, a version or an account, that is not "1.1".
 fn entries(cell: &Cell) -> std::collections::BTreeMap<&str, Value> {
     let Cell::Map(map) = cell else { return std::collections::BTreeMap::default() };
     let value = |text: &str| match serde_json::from_str(text) {
-        Ok(value @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => doubles(value),
+        Ok(value @ (Value::Array(_) | Value::Object(_))) => doubles(value),
         _ => Value::String(text.to_owned()),
     };
     map.iter().map(|(key, text)| (key.as_str(), value(text))).collect()
@@ -105,6 +123,52 @@ pub fn text(cell: &Cell) -> String {
         }
         Cell::Amounts(map) => {
             Value::Object(map.iter().map(|(k, v)| (k.clone(), amount_text(*v).into())).collect()).to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tables::spec;
+    use crate::domain::backfill::Table;
+
+    fn map(entries: &[(&str, &str)]) -> Cell {
+        Cell::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn numbers_of_metadata_are_texts() {
+        let column = spec(Table::Traces).column("metadata").unwrap();
+        let alike = |v2: &str, v3: &str| same(column, &map(&[("k", v2)]), &map(&[("k", v3)]));
+        for (v2, v3) in
+            [("1.10", "1.1"), ("1e5", "100000"), ("9007199254740993", "9007199254740992"), ("007", "7")]
+        {
+            assert!(!alike(v2, v3), "{v2} {v3}");
+        }
+        assert!(alike("1.10", "1.10"));
+        assert!(alike(r#"{"a":1,"b":[2.0]}"#, r#"{"b": [2], "a": 1.0}"#));
+        assert!(!alike(r#"{"a":1}"#, r#"{"a":2}"#) && !alike("", "null"));
+    }
+
+    #[test]
+    fn digits_of_metadata_are_lost_where_they_were_numbers() {
+        let lost = |raw: &str, v3: &[(&str, &str)]| lost_digits(raw, &map(v3));
+        assert!(lost(r#"{"k": 12345678901234567890}"#, &[("k", "12345678901234567000")]));
+        assert!(lost(r#"{"k": {"n": [9007199254740993]}}"#, &[("k", r#"{"n":[9007199254740992]}"#)]));
+        assert!(lost("[9007199254740993]", &[("metadata", "[9007199254740992]")]));
+        for (raw, v3) in [
+            (
+                r#"{"k": 1.10, "z": 0, "b": true, "n": null}"#,
+                &[("k", "1.1"), ("z", "0"), ("b", "true"), ("n", "")][..],
+            ),
+            (
+                r#"{"k": "12345678901234567890", "j": [1, 2.0], "e": {}}"#,
+                &[("k", "12345678901234567890"), ("j", "[1,2]"), ("e", "{}")],
+            ),
+            (r#""text""#, &[("metadata", "text")]),
+        ] {
+            assert!(!lost(raw, v3), "{raw}");
         }
     }
 }

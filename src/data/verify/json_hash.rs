@@ -22,8 +22,12 @@ pub fn hash_null(seed: u64) -> u64 {
 /// The hash of a JSON text. A text that is no JSON (what v3 itself stores for a plain string) hashes as that string.
 pub fn hash_text(text: &[u8], seed: u64) -> u64 {
     let node = std::str::from_utf8(text).ok().and_then(parse);
-    let node = node.unwrap_or(Node::Text(Cow::Borrowed(text)));
-    match &node {
+    hash_node(&node.unwrap_or(Node::Text(Cow::Borrowed(text))), seed)
+}
+
+/// The same of a value that was read already.
+pub(super) fn hash_node(node: &Node<'_>, seed: u64) -> u64 {
+    match node {
         Node::Array(items) if items.is_empty() => return seed,
         Node::Object(items) if items.is_empty() => return seed,
         _ if node.is_falsy() => return hash_null(seed),
@@ -34,7 +38,7 @@ pub fn hash_text(text: &[u8], seed: u64) -> u64 {
         // A scalar is the only element of an array.
         hash = ARRAY << 32 | ARRAY;
     }
-    walk(&node, &mut hash, seed);
+    walk(node, &mut hash, seed);
     hash
 }
 

@@ -15,7 +15,7 @@ const LARGEST: i32 = 400;
 /// Keys that are learned: more are names of something, and differ from row to row.
 const KEYS: usize = 20_000;
 /// The key under which v3's worker puts what is no object.
-const WRAPPED: &str = "metadata";
+pub(super) const WRAPPED: &str = "metadata";
 
 /// A column of PostgreSQL as that text; what is no object is the one entry that v3's worker makes of it.
 pub fn sql(x: &str) -> String {

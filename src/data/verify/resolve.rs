@@ -274,7 +274,8 @@ impl Resolver<'_> {
 
     /// Of rows that mean the same, those whose JSON in PostgreSQL has more digits than v3 kept.
     async fn precision(&self, alike: &[&Row]) -> Result<Vec<Finding>, Trouble> {
-        let json: Vec<_> = self.mapping.columns.iter().filter(|m| m.column.rule == Rule::Json).collect();
+        let json = self.mapping.columns.iter();
+        let json: Vec<_> = json.filter(|m| matches!(m.column.rule, Rule::Json | Rule::Metadata)).collect();
         if json.is_empty() || alike.is_empty() {
             return Ok(vec![]);
         }
