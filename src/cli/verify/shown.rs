@@ -35,7 +35,7 @@ impl Shown {
         self.bare += 1;
         let columns = finding.columns.iter().map(crate::data::verify::finding::Values::bare).collect();
         let (project, id, note) = (finding.project.clone(), finding.id.clone(), finding.note.clone());
-        self.findings.push(Finding { project, id, note, columns, days: vec![], ..*finding });
+        self.findings.push(Finding { project, id, note, columns, hours: vec![], ..*finding });
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         let columns = vec![large];
         let (project, id) = (String::new(), "i".to_owned());
         let (table, difference) = (Table::Traces, Difference::Changed);
-        Finding { table, difference, project, id, columns, note: String::new(), days: vec![] }
+        Finding { table, difference, project, id, columns, note: String::new(), hours: vec![] }
     }
 
     #[test]

@@ -139,9 +139,21 @@ pub struct Finding {
     /// What else is to be said: why it cannot be copied, where it is instead.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// The days of its rows on both sides, since 1970.
+    /// The hours of its rows on both sides, since 1970.
     #[serde(skip)]
-    pub days: Vec<i64>,
+    pub hours: Vec<i64>,
+}
+
+impl Finding {
+    /// The days of its rows on both sides, since 1970.
+    pub fn days(&self) -> Vec<i64> {
+        self.hours.iter().map(|hour| hour.div_euclid(24)).collect()
+    }
+
+    /// Whether its rows stand in different hours, so that it may be met twice.
+    pub fn is_in_two_hours(&self) -> bool {
+        self.hours.iter().any(|hour| Some(hour) != self.hours.first())
+    }
 }
 
 /// One column of a row that differs.

@@ -12,6 +12,7 @@ use super::compare::{lost_digits, same, text};
 use super::finding::{Difference, Finding, Values};
 use super::pace::Patience;
 use super::postgres::V2;
+use super::range::{DAY, HOUR};
 use crate::data::catch_up::merge::{Verdict, judge};
 use crate::data::cell::Cell;
 use crate::data::copied::is_copy;
@@ -20,8 +21,6 @@ use crate::data::rows::{self, Key, Rejected, Row};
 use crate::data::tables::{Compare, Mapping, Rule, Tier};
 use crate::domain::Trouble;
 use crate::domain::latency::CANARY;
-
-const DAY: i64 = super::range::DAY;
 
 /// How far the backfill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,11 +105,11 @@ impl Resolver<'_> {
                 let ours = v2.as_ref().and_then(|row| row.as_ref().ok());
                 let times =
                     ours.into_iter().chain(v3).filter_map(|row| self.millis(row, self.mapping.spec.time));
-                finding.days = times.map(|at| at.div_euclid(DAY)).collect();
+                finding.hours = times.map(|at| at.div_euclid(HOUR)).collect();
             }
             match finding {
                 Some(finding) if self.is_moving(v2.as_ref(), v3) => {
-                    seen.days.extend(&finding.days);
+                    seen.days.extend(finding.days());
                     seen.moving.push(finding.id);
                 }
                 Some(finding) => seen.findings.push(finding),
@@ -151,7 +150,7 @@ impl Resolver<'_> {
             id,
             columns: vec![],
             note,
-            days: vec![],
+            hours: vec![],
         }
     }
 

@@ -119,7 +119,7 @@ pub(super) struct Running<'a> {
     pub(super) noting: Noting,
     /// Milliseconds by which the clock here is ahead of PostgreSQL's.
     pub(super) ahead: i64,
-    /// Rows that were told of and stand in two ranges: they are met again.
+    /// Rows that were told of and stand in two hours, which may be read apart: they are met again.
     pub(super) told: HashSet<u64>,
     /// The replica of ClickHouse whose parts were looked at, and whether another one answered since.
     pub(super) host: String,
@@ -318,7 +318,7 @@ impl Running<'_> {
                 id: id.clone(),
                 columns: vec![],
                 note: String::new(),
-                days: vec![],
+                hours: vec![],
             };
             self.tell(&[finding]);
         }
@@ -361,13 +361,12 @@ impl Running<'_> {
     fn tell(&mut self, findings: &[Finding]) {
         for finding in findings {
             let is_wrong = finding.difference.is_wrong(self.options.against);
-            match (finding.days.as_slice(), &mut self.remembering) {
+            match (finding.days().as_slice(), &mut self.remembering) {
                 ([], Some(remembering)) if is_wrong => remembering.tainted = None,
                 (days, Some(remembering)) if is_wrong => remembering.taint(days),
                 _ => {}
             }
-            let two_days = finding.days.iter().any(|day| Some(day) != finding.days.first());
-            if two_days && !self.told.insert(number(finding)) {
+            if finding.is_in_two_hours() && !self.told.insert(number(finding)) {
                 continue;
             }
             *self.report.differences.entry(finding.difference).or_default() += 1;

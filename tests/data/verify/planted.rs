@@ -90,6 +90,9 @@ fn all_columns_tell_all(rehearsal: &Rehearsal) {
     // The same, when an hour holds more than is read at once.
     let cut = verify(rehearsal, &["--table", "traces", "--columns", "all", "--held", "5"]);
     assert_eq!(findings(&cut), found, "{cut:#}");
+    let counted = |told: &Value| (told["wrong"].clone(), told["findings"].as_array().unwrap().len());
+    assert_eq!(counted(&told), (Value::from(18), PLANTED.len()), "{told:#}");
+    assert_eq!(counted(&cut), counted(&told), "each row is told once: {cut:#}");
     let lost = told["findings"].as_array().unwrap().iter().find(|f| f["id"] == "over").unwrap();
     let output = lost["columns"].as_array().unwrap().iter().find(|c| c["column"] == "output").unwrap();
     assert_eq!((&output["v2"], &output["v3"]), (&Value::from("\"o\""), &Value::from("NULL")));
@@ -100,8 +103,22 @@ fn all_columns_tell_all(rehearsal: &Rehearsal) {
 /// Scalars see neither JSON nor precision; keys see who is there. Both agree with what the rows say.
 fn fewer_columns_tell_less(rehearsal: &Rehearsal) {
     for (columns, unseen) in [
-        ("scalar", &["input", "meta", "digits"][..]),
-        ("key", &["input", "meta", "digits", "name", "null", "millis", "tags", "stale"][..]),
+        ("scalar", &["input", "meta", "meta-digits", "meta-spelling", "digits"][..]),
+        (
+            "key",
+            &[
+                "input",
+                "meta",
+                "meta-digits",
+                "meta-spelling",
+                "digits",
+                "name",
+                "null",
+                "millis",
+                "tags",
+                "stale",
+            ][..],
+        ),
     ] {
         let told = verify(rehearsal, &["--table", "traces", "--columns", columns]);
         let here: Vec<_> = findings(&told).into_keys().collect();
@@ -132,7 +149,7 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
     let output =
         rehearsal.verb(&["verify", "--table", "traces", "--columns", "all", "--grace", "0", "--csv", &csv]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("16 DIFFERENCES in 1 523 rows") && text.contains("overwritten"), "{text}");
+    assert!(text.contains("18 DIFFERENCES in 1 526 rows") && text.contains("overwritten"), "{text}");
     let lines = std::fs::read_to_string(&csv).unwrap();
     assert_eq!(lines.lines().count(), 1 + PLANTED.len(), "{lines}");
     assert!(lines.contains(",over,name user_id metadata input output,"), "{lines}");
@@ -141,12 +158,16 @@ fn files_and_texts_say_the_same(rehearsal: &Rehearsal) {
 }
 
 /// Id, what is wrong with it, and the columns that say so; sorted as findings are.
-const PLANTED: [(&str, &str, &[&str]); 20] = [
+const PLANTED: [(&str, &str, &[&str]); 23] = [
     ("deleted", "deleted", &[]),
     ("digits", "precision", &["input"]),
     ("extra", "extra", &[]),
+    // Under another hour of its day: one row, and met in two places.
+    ("hours", "changed", &["timestamp"]),
     ("input", "changed", &["input"]),
     ("meta", "changed", &["metadata"]),
+    ("meta-digits", "precision", &["metadata"]),
+    ("meta-spelling", "changed", &["metadata"]),
     ("millis", "changed", &["updated_at"]),
     ("missing-1", "missing", &[]),
     ("missing-2", "missing", &[]),
@@ -180,7 +201,13 @@ async fn plant(rehearsal: &Rehearsal) {
         ),
     )
     .await;
-    sql(rehearsal, r#"UPDATE traces SET input = '{"n": 12345678901234567890}' WHERE id = 'digits'"#).await;
+    sql(
+        rehearsal,
+        r#"UPDATE traces SET input = '{"n": 12345678901234567890}' WHERE id = 'digits';
+           UPDATE traces SET metadata = '{"n": 12345678901234567890, "t": "1.10"}' WHERE id = 'meta-digits';
+           UPDATE traces SET metadata = '{"k": "1.10"}' WHERE id = 'meta-spelling';"#,
+    )
+    .await;
     let early = "'1969-12-31 23:30:00'";
     sql(
         rehearsal,
@@ -214,6 +241,13 @@ async fn plant_in_v3(work: &ClickhouseWork) {
     again(work, "name", "'other' AS name").await;
     again(work, "input", "'{\"i\":2}' AS input").await;
     again(work, "meta", "map('k', 'w') AS metadata").await;
+    again(work, "meta-spelling", "map('k', '1.1') AS metadata").await;
+    again(
+        work,
+        "hours",
+        "timestamp + toIntervalHour(2) AS timestamp, event_ts + toIntervalHour(2) AS event_ts",
+    )
+    .await;
     again(work, "millis", "updated_at + toIntervalMillisecond(1) AS updated_at").await;
     again(work, "deleted", "toUInt8(1) AS is_deleted, now64(3) AS event_ts").await;
     again(work, "v3-only", "now64(3) AS event_ts").await;
