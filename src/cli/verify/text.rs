@@ -29,6 +29,7 @@ pub(super) fn report(report: &Report, shown: &Shown, args: &VerifyArgs) -> Strin
     let mut out = String::new();
     for table in &report.tables {
         put(&mut out, format_args!("{}\n", line(table)));
+        out.push_str(&not_compared(table));
         for (difference, count) in table.differences.iter().filter(|(_, count)| **count > 0) {
             let mark = if difference.is_wrong(report.against) { "!" } else { " " };
             put(
@@ -90,6 +91,22 @@ fn line(table: &TableReport) -> String {
         format_args!(" ({} columns, by {}, {:.1} s)", table.columns.len(), table.strategy, table.seconds),
     );
     line
+}
+
+/// The columns that the line above says nothing of.
+fn not_compared(table: &TableReport) -> String {
+    let unknown: Vec<&str> = table.unknown.iter().map(String::as_str).collect();
+    let mut out = String::new();
+    for (columns, why) in [
+        (&table.unread, "not compared, as their type in v3 is not known here"),
+        (&table.absent, "not there in this v3"),
+        (&unknown, "in v3 alone"),
+    ] {
+        if !columns.is_empty() {
+            put(&mut out, format_args!("  columns {why}: {}\n", clean(&columns.join(", "))));
+        }
+    }
+    out
 }
 
 fn row(finding: &Finding) -> [String; 5] {
@@ -155,4 +172,32 @@ pub(super) fn plans(plans: &[Plan]) -> String {
     unseen.dedup();
     let unseen: Vec<String> = unseen.into_iter().map(|line| format!("\nnot seen this way: {line}")).collect();
     columns(&rows).trim_end().to_owned() + "\n" + &unseen.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cell::ChType;
+    use crate::data::tables::{Live, Tier, spec};
+    use crate::data::verify::chain::Chain;
+    use crate::data::verify::cost::Strategy;
+    use crate::domain::backfill::Table;
+
+    #[test]
+    fn columns_that_are_not_compared_are_named() {
+        let spec = spec(Table::Traces);
+        let columns = spec.columns.iter().filter(|c| c.ch != "environment").map(|c| match c.ch {
+            "input" => (c.ch.to_owned(), ChType::Other("JSON".into())),
+            ch => (ch.to_owned(), ChType::String),
+        });
+        let mapping =
+            Live { columns: columns.chain([("new".to_owned(), ChType::String)]).collect() }.map(spec);
+        let report = |tier| {
+            not_compared(&TableReport::new(&mapping, &Chain::new(&mapping, tier), (tier, Strategy::Buckets)))
+        };
+        let always = "  columns not there in this v3: environment\n  columns in v3 alone: new\n";
+        assert_eq!(report(Tier::Scalar), always);
+        let unread = "  columns not compared, as their type in v3 is not known here: input\n";
+        assert_eq!(report(Tier::All), format!("{unread}{always}"));
+    }
 }

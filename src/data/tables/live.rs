@@ -38,7 +38,8 @@ pub struct Mapping {
     pub spec: &'static Spec,
     /// Columns on both sides, in the order of the description.
     pub columns: Vec<Mapped>,
-    /// Columns of the description that this server lacks: an older v3.
+    /// Columns of the description that this server lacks: an older v3. Those whose type is not known here are not among
+    /// them: see [`Mapping::unread`].
     pub absent: Vec<&'static str>,
     /// Columns of the server that the description does not know, or whose type it cannot write: a copy leaves them to
     /// their defaults, a row of v3 that is written again keeps what it has in them, and reports name them.
@@ -82,11 +83,11 @@ impl Live {
 
     /// Holds it against the description.
     pub fn map(&self, spec: &'static Spec) -> Mapping {
-        let known = |name: &str| self.columns.iter().find(|(n, kind)| n == name && kind.is_known());
         let (mut columns, mut absent) = (vec![], vec![]);
         for column in spec.columns {
-            match known(column.ch) {
-                Some((_, kind)) => columns.push(Mapped { column, kind: kind.clone() }),
+            match self.columns.iter().find(|(name, _)| name == column.ch) {
+                Some((_, kind)) if kind.is_known() => columns.push(Mapped { column, kind: kind.clone() }),
+                Some(_) => {}
                 None => absent.push(column.ch),
             }
         }
@@ -108,6 +109,11 @@ impl Mapping {
     pub fn unknown_list(&self) -> String {
         let quoted = |name: &String| format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"));
         self.unknown.iter().map(quoted).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Columns of the description that this server has with a type that is not known here: nothing is read from them.
+    pub fn unread(&self) -> impl Iterator<Item = &'static Column> {
+        self.unknown.iter().filter_map(|name| self.spec.column(name))
     }
 
     /// The expressions that a forward copy reads, in the order of the columns and their parts.

@@ -70,3 +70,14 @@ fn another_version_of_v3_is_read_and_named() {
     assert!(mapping.ch_list().starts_with("`id`, `project_id`, `timestamp`"));
     assert!(mapping.pg_list().starts_with("t.id, t.project_id, t.\"timestamp\""));
 }
+
+#[test]
+fn a_column_of_a_type_that_is_not_known_is_there_and_not_read() {
+    let spec = spec(Table::Traces);
+    let kind = |ch: &str| if ch == "input" { ChType::Other("JSON".into()) } else { ChType::String };
+    let columns = spec.columns.iter().map(|c| (c.ch.to_owned(), kind(c.ch))).collect();
+    let mapping = Live { columns }.map(spec);
+    assert!(mapping.absent.is_empty(), "{:?}", mapping.absent);
+    assert_eq!(mapping.unknown, ["input"]);
+    assert_eq!(mapping.unread().map(|c| c.ch).collect::<Vec<_>>(), ["input"]);
+}

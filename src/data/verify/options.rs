@@ -12,10 +12,11 @@ use super::chain::Chain;
 use super::cost::Strategy;
 use super::finding::{Against, Difference, table_name};
 use super::range::Range;
-use crate::data::tables::{Mapping, Tier};
+use crate::data::tables::{Compare, Mapping, Tier};
 use crate::domain::Mono;
 use crate::domain::backfill::Table;
 use crate::domain::units::{grouped, span};
+use crate::domain::verified::Depth;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -127,6 +128,11 @@ pub struct TableReport {
     pub absent: Vec<&'static str>,
     /// Columns of v3 that v2 does not know: they hold their defaults.
     pub unknown: Vec<String>,
+    /// Columns that would be compared and are not, as v3 has them with a type that is not known here.
+    pub unread: Vec<&'static str>,
+    /// What nothing wrong proves of all columns: less than was asked for where one of them was not read.
+    #[serde(skip)]
+    pub depth: Depth,
     /// Buckets that were looked at closely, of all.
     pub suspicious: (usize, usize),
     /// Bytes that ClickHouse sent, compressed.
@@ -137,7 +143,17 @@ pub struct TableReport {
 
 impl TableReport {
     /// A report of a table of which nothing was read yet.
-    pub fn new(mapping: &Mapping, chain: &Chain, strategy: Strategy) -> Self {
+    pub fn new(mapping: &Mapping, chain: &Chain, (tier, strategy): (Tier, Strategy)) -> Self {
+        let unread: Vec<_> = mapping
+            .unread()
+            .filter(|column| !matches!(column.compare, Compare::Not(_)) && column.tier() <= tier)
+            .collect();
+        let only_v3 = mapping.unknown.iter().filter(|name| mapping.spec.column(name).is_none());
+        let depth = match unread.iter().map(|column| column.tier()).min() {
+            None => depth(tier),
+            Some(Tier::All) => Depth::Scalar,
+            Some(Tier::Scalar | Tier::Key) => Depth::Key,
+        };
         Self {
             table: mapping.spec.table,
             strategy: strategy.word(),
@@ -148,11 +164,29 @@ impl TableReport {
             differences: Difference::all().map(|d| (d, 0)).collect(),
             wrong: 0,
             absent: mapping.absent.clone(),
-            unknown: mapping.unknown.clone(),
+            unknown: only_v3.cloned().collect(),
+            unread: unread.iter().map(|column| column.ch).collect(),
+            depth,
             suspicious: (0, 0),
             received: 0,
             seconds: 0.0,
         }
+    }
+
+    /// The part of the table that was compared, in words; nothing for all of it, whatever was found.
+    pub(super) fn part(&self, rows: Option<String>) -> Option<String> {
+        let columns = (!self.unread.is_empty()).then(|| format!("without {}", self.unread.join(" and ")));
+        let parts: Vec<String> = rows.into_iter().chain(columns).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// The tier in the vocabulary of results.
+pub const fn depth(tier: Tier) -> Depth {
+    match tier {
+        Tier::Key => Depth::Key,
+        Tier::Scalar => Depth::Scalar,
+        Tier::All => Depth::All,
     }
 }
 
@@ -179,6 +213,31 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_read_is_not_proven() {
+        use crate::data::cell::ChType;
+        use crate::data::tables::{Live, spec};
+        let spec = spec(Table::Traces);
+        let report = |odd: &[&str], tier| {
+            let kind =
+                |ch: &str| if odd.contains(&ch) { ChType::Other("JSON".into()) } else { ChType::String };
+            let columns = spec.columns.iter().map(|c| (c.ch.to_owned(), kind(c.ch)));
+            let columns = columns.chain([("new".to_owned(), ChType::String)]).collect();
+            let mapping = Live { columns }.map(spec);
+            TableReport::new(&mapping, &Chain::new(&mapping, tier), (tier, Strategy::Buckets))
+        };
+        let all = report(&[], Tier::All);
+        assert_eq!((all.depth, all.part(None), all.unknown), (Depth::All, None, vec!["new".to_owned()]));
+        let input = report(&["input"], Tier::All);
+        assert_eq!((input.depth, input.unknown), (Depth::Scalar, vec!["new".to_owned()]));
+        assert_eq!(report(&["input"], Tier::All).part(None).as_deref(), Some("without input"));
+        let part = report(&["input", "output"], Tier::All).part(Some("project p".into()));
+        assert_eq!(part.as_deref(), Some("project p, without input and output"));
+        assert_eq!(report(&["input"], Tier::Scalar).depth, Depth::Scalar, "nobody asked for it");
+        assert_eq!(report(&["name"], Tier::All).depth, Depth::Key);
+        assert_eq!(report(&["environment"], Tier::All).depth, Depth::All, "it is never compared");
+    }
 
     #[test]
     fn what_is_to_go_is_said_where_it_is_known() {

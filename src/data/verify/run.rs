@@ -13,7 +13,7 @@ use super::cost::{Plan, Size, Strategy};
 use super::doubt::{only, without};
 use super::finding::{Against, Finding};
 use super::json_text::Kinds;
-use super::options::{Options, Progress, Report, TableReport};
+use super::options::{Options, Progress, Report, TableReport, depth};
 use super::pace::{Pace, Patience};
 use super::postgres::V2;
 use super::range::Range;
@@ -25,9 +25,9 @@ use super::table::{Remembering, Running};
 use super::witness::Question;
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::deleted::Noting;
-use crate::data::tables::{Live, Spec, Tier, spec};
+use crate::data::tables::{Live, Spec, spec};
 use crate::domain::backfill::Table;
-use crate::domain::verified::{Depth, Verified};
+use crate::domain::verified::Verified;
 use crate::domain::{Kind, Now, Trouble};
 
 /// Both sides, what is asked for, and who listens.
@@ -138,6 +138,8 @@ impl Verify<'_> {
             v2.documents(column, size.v2_rows, |text| kinds.learn(text)).await?;
         }
         let chain = chain.knowing(kinds);
+        // Days whose other columns were compared say nothing of these.
+        servers.relation.extend([" "].into_iter().chain(chain.names()));
         let strategy = size.strategy(self.options.tier, self.options.against, &self.options.range);
         Ok(Prepared { v2, v3, chain, mapping, size, strategy, servers, ahead, noting })
     }
@@ -162,13 +164,13 @@ impl Verify<'_> {
         let pace = Pace::new(self.options.load);
         let (remembering, left) = self.known(&prepared, old).await?;
         let remembered = rows_known(remembering.as_ref(), &left, range);
-        let ranges = self.cut(&prepared, left, pace).await?;
-        let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
         // By the clock here, which results are held against.
         let since = remembering.as_ref().and_then(|r| r.since).map(|at| at.saturating_add(prepared.ahead));
         notes.extend(since.map(|at| goes_on(spec.table, at)));
+        let ranges = self.cut(&prepared, left, pace).await?;
+        let share = 1.0 - remembered as f64 / prepared.size.v2_rows.max(remembered).max(1) as f64;
         self.progress.begin((prepared.size.v3_rows as f64 * share) as u64, (self.now)().mono);
-        let mut report = TableReport::new(&prepared.mapping, &prepared.chain, prepared.strategy);
+        let mut report = TableReport::new(&prepared.mapping, &prepared.chain, (*tier, prepared.strategy));
         (report.rows, report.remembered) = (remembered, remembered);
         let mut running = Running {
             looked: narrow(&prepared.mapping, *tier),
@@ -197,9 +199,9 @@ impl Verify<'_> {
         let ended = work.unwrap_or_else(|| Err(interrupted()));
         let (mut report, pair) = (running.report, &prepared.servers.pair);
         let up_to = if running.mixed { None } else { prepared.servers.up_to };
+        let up_to = up_to.map(|at| at.min(since.unwrap_or(i64::MAX)));
         if let Err(trouble) = ended {
             // Bad news is kept, also of a part that nobody chose.
-        let up_to = up_to.map(|at| at.min(since.unwrap_or(i64::MAX)));
             if report.wrong > 0 {
                 let part = Some("a run that broke off".to_owned());
                 self.conclude(begun, (pair, up_to), (&report, part), state, notes);
@@ -221,11 +223,11 @@ impl Verify<'_> {
         &self,
         begun: Now,
         (pair, up_to): (&str, Option<i64>),
-        (report, part): (&TableReport, Option<String>),
+        (report, rows): (&TableReport, Option<String>),
         state: &mut State,
         notes: &mut Vec<String>,
     ) {
-        let &TableReport { table, rows, wrong, .. } = report;
+        let &TableReport { table, wrong, .. } = report;
         if self.options.against != Against::V3 {
             return;
         }
@@ -238,9 +240,16 @@ impl Verify<'_> {
             ));
             return;
         };
-        let depth = depth(self.options.tier);
-        if let Err(error) = state.conclude(pair, &Verified { table, depth, at, rows, wrong, part }) {
-            notes.push(format!("the result could not be kept: {error}"));
+        let (depth, part) = (depth(self.options.tier), report.part(rows.clone()));
+        let mut results = vec![Verified { table, depth, at, rows: report.rows, wrong, part }];
+        if wrong == 0 && rows.is_none() && !report.unread.is_empty() {
+            // It answers for what was found in as many columns, and proves what it read in full.
+            results.push(Verified { depth: report.depth, part: None, ..results[0].clone() });
+        }
+        for result in results {
+            if let Err(error) = state.conclude(pair, &result) {
+                notes.push(format!("the result could not be kept: {error}"));
+            }
         }
     }
 
@@ -267,8 +276,12 @@ impl Verify<'_> {
             replica: at.servers.replica,
             begun,
             grace: self.options.grace,
+            range,
         };
         let answer = question.ask(old.as_ref()).await?;
+        // A part does not take the place of a whole table that somebody may go on with.
+        let of_a_whole_run =
+            !range.is_whole() && old.as_ref().is_some_and(|old| old.goes_on(&Range::default()));
         let Some(v3) = answer.v3 else { return Ok((None, vec![range.clone()])) };
         let relation = at.servers.relation.clone();
         let open = Some(range.words().unwrap_or_default());
@@ -278,12 +291,8 @@ impl Verify<'_> {
             return Ok((kept, vec![range.clone()]));
         };
         let doubtful = old.doubtful(&answer.now, begun.cast_unsigned());
-            range,
         old.days.retain(|day, _| !doubtful.contains(day));
         known.days = old.days;
-        // A part does not take the place of a whole table that somebody may go on with.
-        let of_a_whole_run =
-            !range.is_whole() && old.as_ref().is_some_and(|old| old.goes_on(&Range::default()));
         let left = if old.rest.is_some() {
             only(range, &doubtful)
         } else {
@@ -310,15 +319,6 @@ fn interrupted() -> Trouble {
     Trouble::new(Kind::Refused, "verify", "it was told to end")
 }
 
-/// Rows of the days that are remembered and not read; days between two stretches are read with them.
-fn rows_known(remembering: Option<&Remembering>, left: &[Range], range: &Range) -> u64 {
-    let again = |day: i64| left.iter().any(|left| left.has_day(day));
-    let days = remembering.iter().flat_map(|r| &r.known.days);
-    days.filter(|(day, _)| range.has_day(**day) && !again(**day)).map(|(_, rows)| rows).sum()
-}
-
-/// Tells once that something could not be written down.
-pub(super) fn note(notes: &mut Vec<String>, written: std::io::Result<()>) {
 /// What is said of days that are taken over though nothing proves that they did not change.
 fn goes_on(table: Table, at: i64) -> String {
     let at = jiff::Timestamp::from_millisecond(at).map_or_else(|_| "-".to_owned(), |at| at.to_string());
@@ -329,6 +329,15 @@ fn goes_on(table: Table, at: i64) -> String {
     )
 }
 
+/// Rows of the days that are remembered and not read; days between two stretches are read with them.
+fn rows_known(remembering: Option<&Remembering>, left: &[Range], range: &Range) -> u64 {
+    let again = |day: i64| left.iter().any(|left| left.has_day(day));
+    let days = remembering.iter().flat_map(|r| &r.known.days);
+    days.filter(|(day, _)| range.has_day(**day) && !again(**day)).map(|(_, rows)| rows).sum()
+}
+
+/// Tells once that something could not be written down.
+pub(super) fn note(notes: &mut Vec<String>, written: std::io::Result<()>) {
     if let Err(error) = written {
         let note = format!("what is equal could not be remembered: {error}");
         if !notes.contains(&note) {
@@ -348,13 +357,4 @@ async fn steps(v2: &V2, options: &Options) -> Result<Vec<i64>, Trouble> {
         rows += count;
     }
     Ok(edges)
-}
-
-/// The tier in the vocabulary of results.
-pub const fn depth(tier: Tier) -> Depth {
-    match tier {
-        Tier::Key => Depth::Key,
-        Tier::Scalar => Depth::Scalar,
-        Tier::All => Depth::All,
-    }
 }
