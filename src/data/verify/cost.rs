@@ -2,6 +2,8 @@
 //!
 //! One rule: sizes come from the servers' own catalogues, in milliseconds, before anything is read.
 
+use std::collections::BTreeSet;
+
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
@@ -10,7 +12,7 @@ use super::finding::{Against, table_name};
 use super::ids;
 use super::pace::Patience;
 use super::postgres::V2;
-use super::range::Range;
+use super::range::{DAY, Range};
 use super::resolve::Cursor;
 use crate::clients::work::ClickhouseWork;
 use crate::data::tables::{Mapping, Tier, spec};
@@ -21,6 +23,10 @@ use crate::domain::backfill::Table;
 const VISIBLE: f64 = 0.8;
 /// Rows that are compared in one statement; more go month by month.
 const ONE_GO: u64 = 6_000_000;
+/// Sums per project and hour that are held at once, about 75 bytes each on either side; more go month by month.
+const SUMS: u64 = 1_000_000;
+/// Hours of a month.
+const MONTH: u64 = 31 * 24;
 /// Bytes of a page of PostgreSQL.
 const PAGE: f64 = 8192.0;
 /// Rows of a page of the index of ids, at most: a short id's entry takes so much with its pointer.
@@ -67,6 +73,10 @@ pub struct Size {
     pub v3_rows: u64,
     /// Months that v3 has, as `YYYYMM`, with their rows.
     pub months: Vec<(u32, u64)>,
+    /// Months that v2 has, as far as its statistics name them.
+    pub v2_months: Vec<u32>,
+    /// Projects.
+    pub projects: u64,
     /// Compressed bytes of each column of v3, once they were asked for: [`Self::weigh`].
     pub columns: Vec<(String, u64)>,
     /// How far the backfill has come.
@@ -111,6 +121,8 @@ impl Size {
             let query = sqlx::query_scalar::<_, Option<i64>>(sql).bind(spec.table.migration());
             query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))
         });
+        // What nobody may read, or nobody counted, is not known: then v3's months have to do.
+        let spread = async { spread(v2, spec.pg()).await.unwrap_or_default() };
         let months = Patience::of(async || {
             let months = ch.ask.query(
                 "SELECT partition, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() \
@@ -118,7 +130,7 @@ impl Size {
             );
             ch.ask.all::<Month>(months.bind(spec.ch)).await
         });
-        let (catalogue, cursor, months) = futures::join!(catalogue, cursor, months);
+        let (catalogue, cursor, spread, months) = futures::join!(catalogue, cursor, spread, months);
         let ((tuples, visible, pages, key_pages, replica), months) = (catalogue?, months?);
         let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
         let pages = u64::try_from(pages).unwrap_or(0);
@@ -134,6 +146,8 @@ impl Size {
             replica,
             v3_rows: months.iter().map(|m| m.1).sum(),
             months,
+            projects: spread.0,
+            v2_months: spread.1,
             columns: vec![],
             // An older v2 has no such table, and nobody copies.
             cursor: Cursor { open: cursor.ok().flatten().flatten() },
@@ -166,12 +180,23 @@ impl Size {
         {
             return Strategy::Ids;
         }
-        if rows > ONE_GO { Strategy::Months } else { Strategy::Buckets }
+        if rows > ONE_GO || self.sums(range) > SUMS { Strategy::Months } else { Strategy::Buckets }
     }
 
-    /// The first day of each month of v3.
+    /// The most sums that one pass over a range would hold: one a row, and one a project and hour.
+    fn sums(&self, range: &Range) -> u64 {
+        let projects = if range.project.is_some() { 1 } else { self.projects.max(1) };
+        let ends = |at: &&i64| range.from.is_none_or(|from| from < (*at + 31) * DAY);
+        let begins = |at: &&i64| range.to.is_none_or(|to| *at * DAY < to);
+        let months = self.months().iter().filter(ends).filter(begins).count() as u64;
+        projects.saturating_mul(months * MONTH).min(self.v2_rows.max(self.v3_rows))
+    }
+
+    /// The first day of each month of both sides.
     pub fn months(&self) -> Vec<i64> {
-        self.months.iter().filter_map(|(month, _)| first_day(*month)).collect()
+        let months: BTreeSet<u32> =
+            self.months.iter().map(|(month, _)| *month).chain(self.v2_months.iter().copied()).collect();
+        months.into_iter().filter_map(first_day).collect()
     }
 
     /// Megabytes that PostgreSQL reads, and that ClickHouse reads, both compressed as they lie there.
@@ -238,7 +263,7 @@ impl Size {
                 spec(table).pg()
             ),
             Strategy::Buckets => "one pass over each side, then the hours that differ".to_owned(),
-            Strategy::Months => "more than fits one statement: a pass for each month".to_owned(),
+            Strategy::Months => "more than is held at once: a pass for each month".to_owned(),
         };
         Plan {
             table,
@@ -260,6 +285,22 @@ impl Size {
     }
 }
 
+/// How many projects there are, and the months in which PostgreSQL's statistics have seen rows of a table.
+async fn spread(v2: &V2, table: &str) -> Result<(u64, Vec<u32>), Trouble> {
+    let column = v2.time.trim_start_matches("t.").trim_matches('"');
+    let sql = "SELECT (SELECT count(*) FROM projects), ARRAY(SELECT DISTINCT to_char(b, 'YYYYMM')::int \
+               FROM pg_stats s, unnest(s.histogram_bounds::text::timestamp[]) b WHERE s.attname = $2 AND isfinite(b) \
+               AND b >= '1970-01-01' AND b < '10000-01-01' AND (s.schemaname, s.tablename) = (SELECT n.nspname, c.relname \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass))";
+    let spread = v2.ask(async |session| {
+        let query = sqlx::query_as::<_, (i64, Vec<i32>)>(sql).bind(table).bind(column);
+        query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
+    });
+    let (projects, months) = spread.await?;
+    let months = months.into_iter().filter_map(|month| u32::try_from(month).ok()).collect();
+    Ok((u64::try_from(projects).unwrap_or(0), months))
+}
+
 /// The first day of a month `YYYYMM`, in days since 1970.
 pub(super) fn first_day(month: u32) -> Option<i64> {
     let year = i16::try_from(month / 100).ok()?;
@@ -273,8 +314,32 @@ mod tests {
 
     #[test]
     fn months_begin_with_their_first_day() {
-        let size = Size { months: vec![(202_601, 5), (202_602, 5), (0, 1)], ..Size::default() };
+        let mut size = Size { months: vec![(202_601, 5), (202_602, 5), (0, 1)], ..Size::default() };
         assert_eq!(size.months(), [20_454, 20_485]);
+        size.v2_months = vec![202_603, 202_601];
+        assert_eq!(size.months(), [20_454, 20_485, 20_513]);
+    }
+
+    #[test]
+    fn many_projects_are_compared_month_by_month() {
+        let months: Vec<(u32, u64)> = (202_501..=202_512).map(|month| (month, 300_000)).collect();
+        let size = Size { v2_rows: 4_000_000, v3_rows: 3_600_000, months, ..Size::default() };
+        let way = |size: &Size, range: &Range| size.strategy(Tier::All, Against::V3, range);
+        let with = |projects| Size { projects, ..size.clone() };
+        let all = Range::default();
+        assert_eq!(way(&with(0), &all), Strategy::Buckets, "nobody knows how many");
+        assert_eq!(way(&with(100), &all), Strategy::Buckets);
+        assert_eq!(way(&with(300), &all), Strategy::Months);
+        let few = Size { v2_rows: 900_000, v3_rows: 900_000, ..with(300) };
+        assert_eq!(way(&few, &all), Strategy::Buckets, "no more sums than rows");
+        let one = Range { project: Some("p".into()), ..all.clone() };
+        assert_eq!(way(&with(300), &one), Strategy::Buckets);
+        let january = first_day(202_501).unwrap();
+        assert_eq!(way(&with(300), &all.days(january, january + 60)), Strategy::Buckets);
+        // Of what is not copied yet, v3 has no months.
+        let v2_months = (202_401..=202_412).collect();
+        let uncopied = Size { v2_months, months: vec![(202_512, 9)], v3_rows: 9, ..with(300) };
+        assert_eq!((way(&uncopied, &all), uncopied.months().len()), (Strategy::Months, 13));
     }
 
     #[test]

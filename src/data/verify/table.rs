@@ -110,7 +110,7 @@ pub(super) struct Running<'a> {
     pub(super) looked: Mapping,
     pub(super) strategy: Strategy,
     pub(super) cursor: Cursor,
-    /// First days of the months that v3 has.
+    /// First days of the months that there are.
     pub(super) months: Vec<i64>,
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
