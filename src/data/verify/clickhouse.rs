@@ -12,6 +12,7 @@ use super::chain::Chain;
 use super::ids::{Block, Entry, Heap, Id};
 use super::lookup3::hashtext;
 use super::range::{HOUR, Range, Slice};
+use super::replicas::Same;
 use crate::clients::work::ClickhouseWork;
 use crate::data::cell::rowbinary::{RowError, eight, take, take_bytes};
 use crate::data::copied;
@@ -69,25 +70,29 @@ pub struct V3 {
     pub work: ClickhouseWork,
     /// With one thread, for a server that has other work.
     pub gentle: bool,
+    /// Whether one server answers.
+    pub same: Same,
     spec: &'static Spec,
 }
 
-/// What every row begins with: its time, whether it was copied, and whether it is deleted.
+/// What every row begins with: its time, whether it was copied, and whether it is deleted or comes from another server.
 struct Head {
     time: i64,
     copied: bool,
     deleted: bool,
+    other: bool,
 }
 
 impl V3 {
     /// The side of a table.
-    pub const fn new(work: ClickhouseWork, spec: &'static Spec) -> Self {
-        Self { work, gentle: false, spec }
+    pub fn new(work: ClickhouseWork, spec: &'static Spec) -> Self {
+        Self { work, gentle: false, same: Same::default(), spec }
     }
 
     fn head(&self) -> String {
         let (time, copied) = (self.spec.time, copied::sql(self.spec));
-        format!("toUnixTimestamp64Milli({time}), toUInt8({copied}), toUInt8(is_deleted)")
+        let other = self.same.sql();
+        format!("toUnixTimestamp64Milli({time}), toUInt8({copied}), toUInt8(is_deleted + 2 * {other})")
     }
 
     fn query(&self, sql: &str, range: &Range) -> clickhouse::query::Query {
@@ -128,6 +133,7 @@ impl V3 {
         self.each(&mut cursor, seen, |from| {
             let head = Head::read(from)?;
             let row = chain.hash(from)?;
+            self.same.note(head.other);
             let sum = sums.at(row.project, head.time.div_euclid(HOUR));
             if head.copied && !head.deleted {
                 sum.add(row.hash);
@@ -171,6 +177,7 @@ impl V3 {
         self.each(&mut cursor, &|_| {}, |from| {
             let head = Head::read(from)?;
             let row = chain.hash(from)?;
+            self.same.note(head.other);
             if let Some(bucket) = index.get(&(row.project, head.time.div_euclid(HOUR))) {
                 let id = String::from_utf8_lossy(row.id).into();
                 rows.push(V3Row { bucket: *bucket, id, hash: row.hash, own: !head.copied });
@@ -192,8 +199,9 @@ impl V3 {
         seen: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Trouble> {
         let sql = format!(
-            "SELECT toUInt8(if(is_deleted = 1, 2, NOT {})), toUInt16(toDate({})), id FROM {} WHERE {}",
+            "SELECT toUInt8(if(is_deleted = 1, 2, NOT {}) + 4 * {}), toUInt16(toDate({})), id FROM {} WHERE {}",
             copied::sql(self.spec),
+            self.same.sql(),
             self.spec.time,
             self.spec.ch,
             range.ch(self.spec.time),
@@ -204,7 +212,8 @@ impl V3 {
         self.each(&mut cursor, seen, |from| {
             let Some(Entry { kind, day, id }) = block.next(from)? else { return Ok(0) };
             let id = Id { hash: hashtext(id, 0), sum: crc32fast::hash(id), day };
-            match kind {
+            self.same.note(kind & 4 != 0);
+            match kind & 3 {
                 0 => ids.copied.push(id),
                 1 => ids.own.push(id),
                 _ => ids.deleted.push(id),
@@ -274,16 +283,20 @@ impl V3 {
     /// Where rows of these ids stand, merged or not.
     async fn standing(&self, ids: &[&str]) -> Result<Standing, Trouble> {
         let sql = format!(
-            "SELECT toUInt8(is_deleted), toUInt16(toDate({})), project_id, id FROM {} WHERE id IN ?",
-            self.spec.time, self.spec.ch
+            "SELECT toUInt8(is_deleted + 2 * {}), toUInt16(toDate({})), project_id, id FROM {} WHERE id IN ?",
+            self.same.sql(),
+            self.spec.time,
+            self.spec.ch
         );
         let mut standing = Standing::default();
         let mut cursor = self.work.stream(self.query(&sql, &Range::default()).bind(ids))?;
         self.each(&mut cursor, &|_| {}, |from| {
-            let deleted = take(from, 1)?[0] != 0;
+            let flags = take(from, 1)?[0];
+            let deleted = flags & 1 != 0;
             let day = day(from)?;
             let project = String::from_utf8_lossy(take_bytes(from)?).into_owned();
             let id = String::from_utf8_lossy(take_bytes(from)?).into_owned();
+            self.same.note(flags & 2 != 0);
             standing.days.insert(day);
             standing.ids.insert(id.clone());
             if deleted {
@@ -356,6 +369,6 @@ impl Head {
     fn read(from: &mut &[u8]) -> Result<Self, RowError> {
         let time = i64::from_le_bytes(eight(from)?);
         let flags = take(from, 2)?;
-        Ok(Self { time, copied: flags[0] != 0, deleted: flags[1] != 0 })
+        Ok(Self { time, copied: flags[0] != 0, deleted: flags[1] & 1 != 0, other: flags[1] & 2 != 0 })
     }
 }

@@ -3,6 +3,9 @@
 //! One rule: what could make equal rows look different is told beside the result, never left to be guessed; and a
 //! result speaks of the moment up to which the servers that answered had come.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clickhouse::Row;
 use serde::Deserialize;
 use sqlx::AssertSqlSafe;
@@ -52,6 +55,39 @@ pub struct Servers {
     pub replica: bool,
     /// What the operator has to know.
     pub notes: Vec<String>,
+}
+
+/// Whether all statements over rows are answered by one server of ClickHouse: each row says in a bit that it has anyway
+/// whether it comes from another one, so that nothing more is sent and nothing more is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Same {
+    host: Option<Box<str>>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Same {
+    /// Of the server of this name, as far as it can stand in a statement as it is.
+    pub fn of(host: &str) -> Self {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        Self { host: host.chars().all(plain).then(|| host.into()), broken: Arc::default() }
+    }
+
+    /// A condition that is true on another server; ClickHouse knows it before it reads the first row.
+    pub fn sql(&self) -> String {
+        self.host.as_ref().map_or_else(|| "0".to_owned(), |host| format!("(hostName() != '{host}')"))
+    }
+
+    /// Takes notice of what a row says.
+    pub fn note(&self, other: bool) {
+        if other {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another server was heard.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
 }
 
 /// `hostName()` of the ClickHouse server that answers now.
@@ -186,6 +222,18 @@ fn behind(replicas: Option<&[Replica]>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_cannot_stand_in_a_statement_is_not_compared() {
+        let same = Same::of("ch-0.clickhouse_1");
+        assert_eq!(same.sql(), "(hostName() != 'ch-0.clickhouse_1')");
+        let heard = same.clone();
+        heard.note(false);
+        assert!(!same.is_broken());
+        heard.note(true);
+        assert!(same.is_broken());
+        assert_eq!(Same::of("a'b").sql(), "0");
+    }
 
     fn replica(delay: u64, queue: u64, read_only: u64) -> Replica {
         Replica { host: "ch-1".into(), delay, queue, read_only, now: 90_000 }

@@ -17,7 +17,7 @@ use super::options::{Options, Progress, Report, TableReport, depth};
 use super::pace::{Pace, Patience};
 use super::postgres::V2;
 use super::range::Range;
-use super::replicas::{self, Servers};
+use super::replicas::{self, Same, Servers};
 use super::resolve::narrow;
 use super::selftest;
 use super::state::{Known, State};
@@ -131,6 +131,7 @@ impl Verify<'_> {
             Ok((size, replicas::look(&v2, &self.clickhouse, spec.pg(), spec.ch).await?))
         };
         let ((size, mut servers), ()) = futures::try_join!(look, selftest::check(&v2, &mapping, &chain))?;
+        v3.same = Same::of(&servers.host);
         let ahead = (self.now)().wall.as_millisecond().saturating_sub(servers.now);
         servers.notes.extend(noting.untold());
         let mut kinds = Kinds::default();
@@ -272,6 +273,7 @@ impl Verify<'_> {
         let question = Question {
             v2: &at.v2,
             ch: &self.clickhouse,
+            servers: (&at.servers.host, &at.v3.same),
             spec: at.mapping.spec,
             replica: at.servers.replica,
             begun,

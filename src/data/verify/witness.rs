@@ -26,6 +26,7 @@ use super::doubt::Witness;
 use super::pace::Patience;
 use super::postgres::V2;
 use super::range::Range;
+use super::replicas::Same;
 use super::state::{Known, V2Mark, V3Mark};
 use crate::clients::work::ClickhouseWork;
 use crate::data::census::book::{Moved, Part};
@@ -66,6 +67,8 @@ pub struct Question<'a> {
     pub v2: &'a V2,
     /// v3's side.
     pub ch: &'a ClickhouseWork,
+    /// The server of v3's that is to answer, and where another one is noted.
+    pub servers: (&'a str, &'a Same),
     /// The table.
     pub spec: &'static Spec,
     /// Whether PostgreSQL is a replica.
@@ -185,9 +188,11 @@ impl Question<'_> {
     ) -> Result<(Option<V3Mark>, BTreeSet<i64>, BTreeSet<u32>), Trouble> {
         let server = Server { ch: &self.ch.ask, limit: LIMIT };
         let (mut grown, mut rewritten) = (BTreeSet::new(), BTreeSet::new());
-        let Some((table, Some(parts))) = server.parts(self.spec, &mut Side::default()).await? else {
-            return Ok((None, grown, rewritten));
-        };
+        let mut side = Side::default();
+        let found = server.parts(self.spec, &mut side).await?;
+        let (first, same) = self.servers;
+        same.note(side.host.is_some_and(|host| host != *first));
+        let Some((table, Some(parts))) = found else { return Ok((None, grown, rewritten)) };
         let standing = self.standing().await?;
         if standing.ttl > 0 {
             tracing::info!(target: "verify", "{} has a TTL, whose merges take rows away: days are not remembered", self.spec.ch);

@@ -1,6 +1,7 @@
 //! Databases that go away in the middle, replicas that answer in turn, and more wrong rows than can be looked at one by one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -153,9 +154,11 @@ async fn what_is_not_looked_at_is_called_so(rehearsal: &Rehearsal) {
     }
 }
 
-/// Leads requests to ClickHouse, and its question for the host's name to another replica: two engines of one machine
-/// have one name.
-async fn balance_to_another_replica(near: TcpListener, engine: String) {
+const NAME: &[u8] = b"hostName()";
+
+/// Leads requests to ClickHouse, and some of its questions for the host's name to another replica: two engines of one
+/// machine have one name.
+async fn balance_to_another_replica(near: TcpListener, engine: String, rows: bool) {
     while let Ok((near, _)) = near.accept().await {
         let Ok(far) = TcpStream::connect(&engine).await else { return };
         let ((mut asks, mut hears), (mut says, mut takes)) = (near.into_split(), far.into_split());
@@ -164,9 +167,12 @@ async fn balance_to_another_replica(near: TcpListener, engine: String) {
             let mut chunk = vec![0; 64 << 10];
             while let Ok(read @ 1..) = asks.read(&mut chunk).await {
                 let mut request = chunk[..read].to_vec();
-                if request.ends_with(b"SELECT hostName()") {
-                    request.truncate(read - "SELECT hostName()".len());
-                    request.extend(b"SELECT 'replica2'");
+                let of_rows = request.windows(12).any(|part| part == b" FROM traces");
+                let led = if rows { of_rows } else { request.ends_with(b"SELECT hostName()") };
+                let at = request.windows(NAME.len()).rposition(|part| part == NAME).filter(|_| led);
+                if let Some(at) = at {
+                    // As long as the other.
+                    request[at..at + NAME.len()].copy_from_slice(b"'replica2'");
                 }
                 if takes.write_all(&request).await.is_err() {
                     return;
@@ -176,27 +182,42 @@ async fn balance_to_another_replica(near: TcpListener, engine: String) {
     }
 }
 
-/// What several replicas said in turn is no proof, and nothing of it is remembered.
-#[tokio::test(flavor = "multi_thread")]
-async fn several_replicas_of_clickhouse_prove_nothing() {
-    let rehearsal = still("600").await;
+/// A configuration that leads to ClickHouse over such a way.
+async fn balanced(rehearsal: &Rehearsal, rows: bool) -> PathBuf {
     let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let engine =
         rehearsal.field("clickhouse_url").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let text = std::fs::read_to_string(rehearsal.config()).unwrap();
     let wired = text.replace(&engine, &near.local_addr().unwrap().to_string());
     assert_ne!(text, wired);
-    let config = rehearsal.dir().join("balanced.toml");
+    let config = rehearsal.dir().join(format!("balanced-{rows}.toml"));
     std::fs::write(&config, wired).unwrap();
-    tokio::spawn(balance_to_another_replica(near, engine));
-    let mut command = Command::new(CUTOVER);
-    command.arg("--config").arg(&config).args(["verify", "--grace", "0", "--json"]);
-    let told = document(&command.stdin(Stdio::null()).output().unwrap());
-    assert_eq!(told["wrong"], 0, "{told:#}");
-    let notes = told["notes"].to_string();
-    assert!(notes.contains("and replica2") && notes.contains("traces: no proof"), "{told:#}");
-    let file = std::fs::read(rehearsal.dir().join("state/verify.json")).unwrap_or_else(|_| b"{}".to_vec());
-    let book: Value = serde_json::from_slice(&file).unwrap();
-    let is_empty = |of: &Value| of.as_object().is_none_or(serde_json::Map::is_empty);
-    assert!(is_empty(&book["found"]) && is_empty(&book["known"]), "{book:#}");
+    tokio::spawn(balance_to_another_replica(near, engine, rows));
+    config
+}
+
+/// What several replicas said in turn is no proof, and nothing of it is remembered: whether the question for the name
+/// goes to another one, or what the rows are read with.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_replicas_of_clickhouse_prove_nothing() {
+    let rehearsal = still("600").await;
+    sql(&rehearsal, "VACUUM ANALYZE traces").await;
+    for (rows, who, args) in [
+        (false, "and replica2", &["--columns", "scalar"][..]),
+        (true, "and another", &["--columns", "scalar", "--table", "traces"]),
+        (true, "and another", &["--columns", "key", "--table", "traces"]),
+    ] {
+        let config = balanced(&rehearsal, rows).await;
+        let mut command = Command::new(CUTOVER);
+        command.arg("--config").arg(&config).args(["verify", "--grace", "0", "--json"]).args(args);
+        let told = document(&command.stdin(Stdio::null()).output().unwrap());
+        assert_eq!(told["wrong"], 0, "{args:?}: {told:#}");
+        let notes = told["notes"].to_string();
+        assert!(notes.contains(who) && notes.contains("traces: no proof"), "{args:?}: {told:#}");
+        let file =
+            std::fs::read(rehearsal.dir().join("state/verify.json")).unwrap_or_else(|_| b"{}".to_vec());
+        let book: Value = serde_json::from_slice(&file).unwrap();
+        let is_empty = |of: &Value| of.as_object().is_none_or(serde_json::Map::is_empty);
+        assert!(is_empty(&book["found"]) && is_empty(&book["known"]), "{args:?}: {book:#}");
+    }
 }
