@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover::clients::work::Access;
+use cutover::data::tables::{Live, spec};
+use cutover::data::verify::cost::Size;
+use cutover::data::verify::postgres::V2;
+use cutover::domain::backfill::Table;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -68,6 +72,7 @@ async fn a_database_that_comes_back_is_waited_for_and_nothing_is_made_up() {
     assert_eq!(told["tables"][0]["rows"], 3000, "{told:#}");
 
     ids_come_with_pauses(&rehearsal).await;
+    statistics_say_how_rows_are_spread(&rehearsal).await;
     ids_do_not_say_whose(&rehearsal).await;
     what_is_not_looked_at_is_called_so(&rehearsal).await;
 }
@@ -109,6 +114,23 @@ async fn ids_come_with_pauses(rehearsal: &Rehearsal) {
     };
     let (full, tenth) = (took("100"), took("10"));
     assert!(tenth > full * 2.0, "{tenth} s at a tenth, {full} s at full speed");
+}
+
+/// What says whether sums are held for all months at once.
+async fn statistics_say_how_rows_are_spread(rehearsal: &Rehearsal) {
+    let (postgres, clickhouse) = sides::open(rehearsal, Access::Read).await;
+    for table in [Table::Traces, Table::Scores] {
+        let spec = spec(table);
+        let mapping = Live::read(&clickhouse.ask, spec).await.unwrap().map(spec);
+        let size = Size::read(&V2::new(postgres.clone(), spec), &clickhouse, &mapping).await.unwrap();
+        let projects = ask(rehearsal, "SELECT count(*)::text FROM projects").await;
+        assert_eq!(size.projects.to_string(), projects);
+        let v3: Vec<u32> = size.months.iter().map(|(month, _)| *month).collect();
+        assert!(
+            !size.v2_months.is_empty() && size.v2_months.iter().all(|month| v3.contains(month)),
+            "{size:?}"
+        );
+    }
 }
 
 /// A row under another project is there by its id, and missing by everything else.
