@@ -38,7 +38,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
 
     let paused = async { rehearsal.fault(&["store-pause", "store=postgres"]) };
     let begun = Instant::now();
-    let (ended, _) = tokio::join!(long(&work, &mut session, 50), paused);
+    let (ended, ()) = tokio::join!(long(&work, &mut session, 50), paused);
     let trouble = ended.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(30), "{trouble}");
     assert_eq!(trouble.kind, Kind::Unreachable, "{trouble}");

@@ -84,7 +84,9 @@ impl Walk {
             }
             (Ok(()), None) => {
                 let row = self.rows.iter_mut().find(|row| row.name == table.migration());
-                row.into_iter().for_each(|row| row.phase = Phase::Finished);
+                if let Some(row) = row {
+                    row.phase = Phase::Finished;
+                }
                 self.last = Some(table);
                 Ok(())
             }

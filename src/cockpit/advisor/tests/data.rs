@@ -56,7 +56,7 @@ fn what_is_told_of_the_year_9999_loses_nothing_and_is_alone_in_it() {
     let row = |newest: &str| {
         let doubled = Some(Count::exact(2));
         let newest = newest.parse().ok();
-        let row = TableRows { newest, doubled, ..TableRows::unread(Table::Traces) };
+        let row = TableRows { doubled, newest, ..TableRows::unread(Table::Traces) };
         Fact::Rows(RowsFact { side: Side::Clickhouse, tables: vec![row], verified: vec![] })
     };
     take(&mut model, SourceId::ClickhouseRows, row("9999-12-30T22:00:00Z"));

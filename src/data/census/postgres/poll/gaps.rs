@@ -63,7 +63,7 @@ impl Poll {
     }
 
     /// Rows up to a moment after a gap of its day, without those of the gap: by what follows it in that day.
-    pub(super) async fn from_the_end(&self, session: &mut Session<'_>, at: i64) -> Result<u64, Trouble> {
+    pub(super) async fn back_from_the_end(&self, session: &mut Session<'_>, at: i64) -> Result<u64, Trouble> {
         let day = at.div_euclid(DAY_MS) as Day;
         let whole: u64 = self.book.days.range(..=day).map(|(_, d)| d.rows).sum();
         let whole = if day < self.book.frontier { whole } else { whole + self.running.rows };

@@ -281,7 +281,7 @@ impl Poll {
             return Ok(None);
         }
         let rows = if self.has_gap_up_to(at) {
-            self.from_the_end(session, at).await
+            self.back_from_the_end(session, at).await
         } else {
             session.up_to(self.table, &self.book, at).await
         };
