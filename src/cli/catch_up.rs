@@ -36,7 +36,7 @@ Example:
   cutover catch-up --yes                copy it; again until nothing is found
 
 Safe while both versions take traffic. Exits with 1 when rows were found and not written.
-Rows that cannot be converted are listed in catch-up-rejects.jsonl in the folder of the state, by the last run with --yes.";
+Rows that cannot be converted are listed in catch-up-rejects.jsonl in the folder of the state, by their table's last run with --yes.";
 
 /// The list of what the last run could not convert.
 const REJECTS: &str = "catch-up-rejects.jsonl";
@@ -79,10 +79,6 @@ pub async fn run(clock: Clock, config: &Config, args: &CatchUpArgs) -> Exit {
     let signals = cancelled_at_the_end(stop.clone());
     let ledger = Ledger::open(Some(stores.state_file.clone()));
     let rejects = RejectsFile::named(&stores.state_dir, REJECTS);
-    if args.yes {
-        // What the run before could not convert may have been corrected since.
-        _ = std::fs::remove_file(rejects.path());
-    }
     let mut desk = Desk { clock, pg, ch, book, ledger, stop, rejects, yes: args.yes };
     let exit = desk.tables(args).await;
     signals.abort();
@@ -151,6 +147,12 @@ impl Desk {
     async fn table(&mut self, table: Table) -> Result<Looked, Exit> {
         if let Some(book) = &self.book {
             book.note(Step::Begun, &format!("{}: missing, stale and overwritten rows", table.name()), &[])?;
+        }
+        // What the run before could not convert may have been corrected since.
+        if self.yes
+            && let Err(error) = self.rejects.forget(table)
+        {
+            tracing::warn!(target: "catch-up", "{} keeps older lines: {error}", self.rejects.path());
         }
         let (found, ended) = self.look(table).await;
         let journalled = self.book.as_ref().map_or(Ok(()), |book| {

@@ -31,8 +31,9 @@ const SILENCE: Duration = Duration::from_mins(10);
 const QUERY: &str = "16777216";
 
 /// What a session goes by: whether it only reads, and how long a statement may take, in milliseconds; and who serves it.
-const SETTINGS: &str = "SELECT string_agg(setting, ' ' ORDER BY name), pg_postmaster_start_time()::text, pg_backend_pid() \
-     FROM pg_settings WHERE name IN ('default_transaction_read_only', 'statement_timeout')";
+/// A session that rests while another works is not to be ended for it (PostgreSQL 14 and later).
+const SETTINGS: &str = "SELECT string_agg(setting, ' ' ORDER BY name), pg_postmaster_start_time()::text, pg_backend_pid(), \
+     (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout') FROM pg_settings WHERE name IN ('default_transaction_read_only', 'statement_timeout')";
 
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

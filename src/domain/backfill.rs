@@ -200,6 +200,16 @@ impl TableRows {
             tie_group: None,
         }
     }
+
+    /// The same as an estimate: nobody knows what has come since.
+    #[must_use]
+    pub fn of_before(mut self) -> Self {
+        let counts = [&mut self.rows, &mut self.backfill, &mut self.done, &mut self.stranded];
+        for count in counts.into_iter().flatten() {
+            count.estimate = true;
+        }
+        self
+    }
 }
 
 /// Row counts of one side.

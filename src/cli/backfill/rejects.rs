@@ -1,6 +1,6 @@
 //! Rows that could not be converted: one JSON line each, in a file of their own, synced before the cursor passes them.
 //!
-//! One rule: the file is only ever appended to; it is the list of what is in v2 and will not be in v3.
+//! One rule: while rows are copied the file is only appended to; it is the list of what is in v2 and will not be in v3.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -38,6 +38,24 @@ impl RejectsFile {
 
     pub(in crate::cli) fn path(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// Leaves out what an earlier run said of a table that is looked at anew.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(in crate::cli) fn forget(&self, table: Table) -> std::io::Result<()> {
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let of = |line: &str| {
+            let line: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            line.is_some_and(|line| line["table"] == table.name())
+        };
+        let kept: String = text.split_inclusive('\n').filter(|line| !of(line)).collect();
+        if kept.is_empty() { std::fs::remove_file(&self.path) } else { std::fs::write(&self.path, kept) }
     }
 
     fn file(&self) -> std::io::Result<File> {

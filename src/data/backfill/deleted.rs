@@ -12,11 +12,14 @@ use super::range::Range;
 use crate::clients::failure::within;
 use crate::clients::work::PostgresWork;
 use crate::data::tables::Spec;
-use crate::domain::Trouble;
 use crate::domain::backfill::Table;
+use crate::domain::{Kind, Trouble};
 
-/// How long the deleted rows of a range are counted at most: a range of one moment may hold millions.
-const COUNTING: Duration = Duration::from_mins(30);
+/// How long the deleted rows of a range are counted at most, by PostgreSQL and by us: a range of one moment may hold
+/// millions. What cannot be counted is left out all the same.
+const LIMIT: &str = "SET statement_timeout = '5min'";
+const NO_LIMIT: &str = "SET statement_timeout = 0";
+const COUNTING: Duration = Duration::from_mins(6);
 
 /// Whether `t` went with its trace; nothing for run items, which outlive theirs.
 fn went(table: Table) -> Option<String> {
@@ -53,18 +56,30 @@ pub(super) async fn left_out(
     range: &Range,
 ) -> Result<LeftOut, Trouble> {
     let Some(went) = went(spec.table) else { return Ok(LeftOut::default()) };
-    // Without a note the range is not looked at.
+    // From the notes, which are few, to their rows: without a note the range is not looked at.
+    let trace = if spec.table == Table::Traces { "t.id" } else { "t.trace_id" };
     let sql = format!(
-        "SELECT CASE WHEN EXISTS (SELECT FROM pending_deletions WHERE object = 'trace') \
-         THEN (SELECT count(*) FROM {} t WHERE {} AND {went}) ELSE 0 END",
+        "SELECT count(*) FROM (SELECT project_id, object_id, max(greatest(created_at, updated_at)) AS until \
+         FROM pending_deletions WHERE object = 'trace' GROUP BY 1, 2) AS d \
+         JOIN {} t ON {trace} = d.object_id AND t.project_id = d.project_id \
+         WHERE {} AND d.until >= greatest(t.created_at, t.updated_at)",
         spec.pg(),
         range.condition()
     );
-    let rows: i64 = within(COUNTING, &work.object, "deleted rows of a range", async {
-        let counted = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(session).await;
-        counted.map_err(|e| work.trouble(&e))
-    })
-    .await?;
-    let but = if rows == 0 { String::new() } else { format!(" AND NOT {went}") };
-    Ok(LeftOut { rows: rows.unsigned_abs(), but })
+    let trouble = |e| work.trouble(&e);
+    let counted = within(COUNTING, &work.object, "deleted rows of a range", async {
+        sqlx::query(LIMIT).execute(&mut *session).await.map_err(trouble)?;
+        let counted: sqlx::Result<i64> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *session).await;
+        let counted = match counted.map_err(trouble) {
+            Ok(rows) => Some(rows.unsigned_abs()),
+            Err(told) if told.kind == Kind::Timeout => None,
+            Err(told) => return Err(told),
+        };
+        sqlx::query(NO_LIMIT).execute(&mut *session).await.map_err(trouble)?;
+        Ok(counted)
+    });
+    let counted = counted.await?;
+    let but = if counted == Some(0) { String::new() } else { format!(" AND NOT {went}") };
+    Ok(LeftOut { rows: counted.unwrap_or(0), but })
 }

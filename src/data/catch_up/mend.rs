@@ -7,14 +7,14 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::merge::{Verdict, judge, millis};
+use super::merge::{BEYOND, Verdict, judge, millis};
 use super::run::goes_on;
 use super::{Class, Found};
 use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::{Rejects, insert};
 use crate::data::cell::Cell;
 use crate::data::convert::Refusal;
-use crate::data::copied::{REFRESHED_MS, is_copy};
+use crate::data::copied::is_copy;
 use crate::data::deleted::{Notes, Noting};
 use crate::data::pages::pages_of;
 use crate::data::restore::gone;
@@ -33,8 +33,6 @@ pub(super) struct Mender<'a> {
     pub(super) write: bool,
     /// Where Langfuse notes what it deletes.
     pub(super) noting: Noting,
-    /// Epoch milliseconds that no clock has reached.
-    pub(super) horizon: i64,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -127,15 +125,12 @@ impl Mender<'_> {
         self.send(&gone, &Rest::new(), found).await
     }
 
-    /// Whether v3's row has a version that has come. One that ClickHouse misread as of the year 9999 is not outbid: what
-    /// is newer than it hides all that v3 writes later.
+    /// Whether v3's row has a version that may come. One that ClickHouse misread as of the year 9999 is not outbid: what is
+    /// newer than it hides all that v3 writes later.
     fn has_come(&self, v2: &Row, v3: Option<&Row>, found: &mut Found) -> bool {
-        let Some(v3) = v3 else { return true };
-        // A client's own clock, in v2 as well, may be as far ahead as it likes.
-        let limit = self.horizon.max(millis(self.mapping, v2, self.mapping.spec.time) + REFRESHED_MS);
-        let misread = millis(self.mapping, v3, "event_ts") > limit;
+        let misread = v3.is_some_and(|v3| millis(self.mapping, v3, "event_ts") >= BEYOND);
         if misread {
-            let reason = "its row in ClickHouse is of a time that has not come: delete that one first".into();
+            let reason = "its row in ClickHouse is of a time that never comes: delete that one first".into();
             found.reject(Rejected { key: v2.key.clone(), why: Refusal { column: "event_ts", reason } });
         }
         !misread

@@ -11,6 +11,9 @@ use crate::data::copied::{REFRESHED_MS, is_copy};
 use crate::data::rows::Row;
 use crate::data::tables::{Column, Compare, Mapping, Rule};
 
+/// The year 2300 in milliseconds: what is of a later time was stored or read wrong (langfuse#16858).
+pub const BEYOND: i64 = 10_413_792_000_000;
+
 /// What becomes of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -35,7 +38,9 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
     let [in_v2, in_v3] = [v2, v3].map(|row| millis(mapping, row, "updated_at"));
     let newer = in_v2 > in_v3;
     if is_copy(mapping, v3) {
-        if !is_old(in_v3, in_v2) {
+        // Run items that v3 wrote itself have all their times alike, as copies do, but not v2's.
+        let [of_v2, of_v3] = [v2, v3].map(|row| millis(mapping, row, mapping.spec.time));
+        if !is_old(in_v3, in_v2) || (!newer && of_v2 != of_v3) {
             return Verdict::Fine;
         }
         let mut columns = differing(mapping, v2, v3);
@@ -55,10 +60,8 @@ pub fn judge(mapping: &Mapping, v2: &Row, v3: Option<&Row>) -> Verdict {
 
 /// Whether a copy with this `updated_at` is not of v2's row as it is now, both in milliseconds. A copy holds it as it was:
 /// an earlier one in v2 tells of a change as well, by a clock that was set back or a dump that was restored. What is
-/// beyond `DateTime64(3)` was stored wrong (langfuse#16858), and a newer version of that would win for ever.
+/// beyond `DateTime64(3)` was stored wrong, and a newer version of that would win for ever.
 pub const fn is_old(copy: i64, v2: i64) -> bool {
-    /// The year 2300.
-    const BEYOND: i64 = 10_413_792_000_000;
     copy < v2 || (copy > v2 && copy < BEYOND)
 }
 
@@ -79,12 +82,14 @@ fn versioned(mapping: &Mapping, mut row: Row, over: &Row) -> Row {
 }
 
 /// A copy stays one. Where the client's clock was ahead of v2's, a millisecond more would make it v3's own: of two rows of
-/// one version the engine keeps the one that came last, as it does when a worker copies a row again.
+/// one version the engine keeps the one that came last, as it does when a worker copies a row again. Not where v2's clock
+/// was set back: who reads before the engine has merged takes the later `updated_at`.
 fn refreshed(mapping: &Mapping, v2: &Row, v3: &Row) -> Row {
     let newer = versioned(mapping, v2.clone(), v3);
     let mut alike = newer.clone();
     set_version(mapping, &mut alike, millis(mapping, &newer, "event_ts") - 1);
-    if is_copy(mapping, &newer) || !is_copy(mapping, &alike) { newer } else { alike }
+    let back = millis(mapping, v2, "updated_at") < millis(mapping, v3, "updated_at");
+    if back || is_copy(mapping, &newer) || !is_copy(mapping, &alike) { newer } else { alike }
 }
 
 /// A client whose clock is ahead gives v3's rows times that are nearly their versions: with the `updated_at` of v2 such a

@@ -11,12 +11,10 @@ use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::backfill::{IN_FLIGHT_MS, Rejects, range};
 use crate::data::deleted::Noting;
 use crate::data::lock::{Phase, standings};
+use crate::data::restore::gone;
 use crate::data::tables::{Live, spec};
 use crate::domain::backfill::Table;
 use crate::domain::{Kind, Trouble};
-
-/// How far the clocks of clients may be ahead: what ClickHouse has of a later time, it misread (langfuse#16858).
-const AHEAD_MS: i64 = 24 * 3_600_000;
 
 /// How a look is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +87,9 @@ async fn look(
     let strays = Strays::search(ch, spec, stop).await?;
     let window = Window { pg, ch, mapping: &mapping, above, strays };
     let noting = Noting::ask(pg, &mut session, table).await?.must(pg)?;
-    let horizon = now + AHEAD_MS;
-    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, horizon, stop };
+    // A right that is missing is told before anything is written.
+    gone(pg, &mut session, []).await?;
+    let mender = Mender { pg, ch, mapping: &mapping, write: options.write, noting, stop };
     // What came within the last moments is looked at again next time.
     let found = out.insert(Found { until: now - IN_FLIGHT_MS, left_to_backfill: above, ..Found::default() });
     let mut below = Some(i64::MAX / 2_000);

@@ -80,14 +80,17 @@ pub type Listener<'a> = &'a mut (dyn FnMut(&Progress) -> bool + Send);
 pub async fn restore(sides: Sides<'_>, wish: &Wish, listen: Listener<'_>) -> (Report, Result<(), Trouble>) {
     let begun = Instant::now();
     let mut report = Report::default();
-    let ended = sides.postgres.attended(go(sides, wish, listen, &mut report)).await;
+    let ended = go(sides, wish, listen, &mut report).await;
     report.seconds = begun.elapsed().as_secs_f64();
     (report, ended)
 }
 
 async fn go(sides: Sides<'_>, wish: &Wish, listen: Listener<'_>, report: &mut Report) -> Result<(), Trouble> {
-    let mut session = sides.postgres.session().await?;
-    let schema = Schema::read(sides.postgres, &mut session).await?;
+    let schema = async {
+        let mut session = sides.postgres.session().await?;
+        Schema::read(sides.postgres, &mut session).await
+    };
+    let schema = sides.postgres.attended(schema).await?;
     report.unmet = unmet(&schema);
     let refused = report.unmet.iter().any(|u| !u.only_a_view);
     if refused || (sides.writer.is_some() && !report.unmet.is_empty()) {
@@ -99,8 +102,13 @@ async fn go(sides: Sides<'_>, wish: &Wish, listen: Listener<'_>, report: &mut Re
         if !wish.tables.is_empty() && !wish.tables.contains(&table) {
             continue;
         }
-        let mut walk = Walk::open(sides, &schema, table, wish).await?;
-        let ended = walk.go(listen).await;
+        let mut walk = sides.postgres.attended(Walk::open(sides, &schema, table, wish)).await?;
+        // However it ends, what was committed is told.
+        let work = sides.postgres.attended(walk.go(listen));
+        let ended = match sides.writer {
+            Some(writer) => writer.attended(work).await,
+            None => work.await,
+        };
         estimate += walk.estimate();
         report.tables.push(walk.report);
         if !ended? {

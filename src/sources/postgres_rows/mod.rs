@@ -38,6 +38,8 @@ pub struct PostgresRows {
     link: Link<Postgres>,
     clickhouse: Link<Clickhouse>,
     polls: BTreeMap<Table, Poll>,
+    /// What was last read of each.
+    last: BTreeMap<Table, TableRows>,
     kept: Option<Instant>,
 }
 
@@ -49,6 +51,7 @@ impl PostgresRows {
             link: Link::default(),
             clickhouse: Link::default(),
             polls: BTreeMap::new(),
+            last: BTreeMap::new(),
             kept: None,
         }
     }
@@ -65,7 +68,7 @@ impl PostgresRows {
         // Without the table of migrations there are rows to count all the same.
         let migrations = migrations::read(pg).await.unwrap_or_default();
         let deadline = Instant::now() + BUDGET;
-        let (mut tables, mut relations, mut late) = (Vec::new(), Vec::new(), None);
+        let (mut tables, mut relations, mut read, mut late) = (Vec::new(), Vec::new(), 0, None);
         let mut connection = match pg.pool.acquire().await {
             Ok(connection) => connection,
             Err(error) => return Err(pg.trouble(&error).await),
@@ -84,11 +87,16 @@ impl PostgresRows {
             let poll = self.polls.entry(table).or_insert_with(|| Poll::new(table, shelf.table(table).pg));
             let mut session = Session { connection: &mut connection, object: &pg.object };
             match rows(&mut session, &self.shared, table, poll, migration, deadline).await {
-                Ok(row) => tables.push(row),
-                // One table that is locked, or slow, hides no other.
+                Ok(row) => {
+                    read += 1;
+                    self.last.insert(table, row.clone());
+                    tables.push(row);
+                }
+                // One table that is locked, or slow, hides no other, and not what was read of it before.
                 Err(trouble) if trouble.kind == Kind::Timeout => {
                     tracing::warn!(target: "census", "{}: {trouble}", table.name());
-                    tables.push(TableRows::unread(table));
+                    let last = self.last.get(&table).cloned();
+                    tables.push(last.map_or_else(|| TableRows::unread(table), TableRows::of_before));
                     late = Some(trouble);
                 }
                 Err(trouble) => return Err(trouble),
@@ -97,8 +105,7 @@ impl PostgresRows {
         }
         drop(connection);
         self.keep();
-        if let Some(trouble) = late.filter(|_| tables.iter().all(|row| *row == TableRows::unread(row.table)))
-        {
+        if let Some(trouble) = late.filter(|_| read == 0) {
             return Err(trouble);
         }
         let verified = self.verified(&pg.object, &relations).await;

@@ -51,7 +51,8 @@ pub(super) fn entries(
     out
 }
 
-/// v3's parts, with those that v2 has otherwise; 0 is what v2 has where nobody counted.
+/// v3's parts, with all of v2's where one of them is not v3's: they add up with each other. 0 is what v2 has where nobody
+/// counted.
 pub(super) fn parts<T: Copy + Default + PartialEq>(
     column: &Column,
     v2: &[(String, T)],
@@ -59,12 +60,17 @@ pub(super) fn parts<T: Copy + Default + PartialEq>(
     cell: fn(Vec<(String, T)>) -> Cell,
 ) -> Vec<(String, T)> {
     let mut out = v3.to_vec();
-    for (key, count) in v2.iter().filter(|(_, count)| *count != T::default()) {
-        let alone = |count: T| cell(vec![(key.clone(), count)]);
+    let alone = |key: &str, count: T| cell(vec![(key.to_owned(), count)]);
+    let known = |key: &str| v3.iter().find(|(known, _)| known == key).map(|(_, count)| *count);
+    let differs = v2.iter().any(|(key, count)| {
+        let alike = known(key).is_some_and(|known| same(column, &alone(key, *count), &alone(key, known)));
+        *count != T::default() && !alike
+    });
+    for (key, count) in v2.iter().filter(|_| differs) {
         match out.iter_mut().find(|(known, _)| known == key) {
-            Some((_, known)) if same(column, &alone(*count), &alone(*known)) => {}
             Some((_, known)) => *known = *count,
-            None => out.push((key.clone(), *count)),
+            None if *count != T::default() => out.push((key.clone(), *count)),
+            None => {}
         }
     }
     out

@@ -47,6 +47,8 @@ impl Poll {
         }
         self.book.gaps.remove(&from);
         self.book.found(rows.cast_signed());
+        // The rest of the day was in doubt when a recount could not count it.
+        self.worn |= !self.book.has_gap(day) && self.stepped_over.remove(&day);
         self.known.clear();
         self.dirty = true;
     }

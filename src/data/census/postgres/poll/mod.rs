@@ -5,6 +5,7 @@
 mod gaps;
 mod recount;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -63,6 +64,8 @@ pub struct Poll {
     leap: Day,
     /// Whether it left a day out.
     left_out: bool,
+    /// Days with a gap that a recount did not count.
+    stepped_over: BTreeSet<Day>,
     /// Until when by the server's clock, in milliseconds, more insertions than new rows are the late statistics of
     /// rows that are counted already.
     settling: i64,
@@ -111,6 +114,7 @@ impl Poll {
             deleted: 0,
             leap: recount::LONGEST,
             left_out: false,
+            stepped_over: BTreeSet::new(),
             settling: i64::MIN,
             known: Vec::new(),
             tied: None,

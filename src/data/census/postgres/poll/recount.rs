@@ -62,7 +62,9 @@ impl Poll {
         }
         while let Some(from) = self.recount.filter(|_| self.caught_up && Instant::now() < deadline) {
             let to = self.stretch_from(from);
-            if !self.book.has_gap(from) {
+            if self.book.has_gap(from) {
+                self.stepped_over.insert(from);
+            } else {
                 match self.again(session, Span { from, to }).await {
                     Ok(_) => self.leap = (self.leap * 2).min(LONGEST),
                     Err(trouble) if trouble.kind == Kind::Timeout && self.leap > 1 => {
