@@ -211,4 +211,6 @@ fn united(first: &[String], second: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod image_tests;
+#[cfg(test)]
 mod tests;

@@ -6,20 +6,20 @@ use crate::data::rows::{Key, Row};
 use crate::data::tables::{Live, Mapping, spec};
 use crate::domain::backfill::Table;
 
-fn mapping(table: Table) -> Mapping {
+pub(super) fn mapping(table: Table) -> Mapping {
     let spec = spec(table);
     Live { columns: spec.columns.iter().map(|c| (c.ch.to_owned(), ChType::String)).collect() }.map(spec)
 }
 
 /// A row of traces with these cells; the rest is empty.
-fn row(table: Table, cells: &[(&str, Cell)]) -> Row {
+pub(super) fn row(table: Table, cells: &[(&str, Cell)]) -> Row {
     let mapping = mapping(table);
     let given = |name: &str| cells.iter().find(|(n, _)| *n == name).map(|(_, cell)| cell.clone());
     let cells = mapping.columns.iter().map(|m| given(m.column.ch).unwrap_or(Cell::Null)).collect();
     Row { key: Key { project: "p".into(), id: "i".into() }, cells }
 }
 
-fn text(text: &str) -> Cell {
+pub(super) fn text(text: &str) -> Cell {
     Cell::Text(text.into())
 }
 
@@ -267,96 +267,6 @@ fn a_copy_whose_client_was_ahead_stays_a_copy() {
     assert_eq!(row.get(&map, "public"), &Cell::Bool(false));
 }
 
-/// What the way back made of v3's own observation: v2 knows less of it.
-fn observation(updated: i64, event_ts: i64, more: &[(&str, Cell)]) -> Row {
-    let base = [
-        ("start_time", Cell::Millis(1_000)),
-        ("updated_at", Cell::Millis(updated)),
-        ("event_ts", Cell::Millis(event_ts)),
-        ("level", text("DEFAULT")),
-    ];
-    row(Table::Observations, &[more, &base].concat())
-}
-
-fn counts(parts: &[(&str, u64)]) -> Cell {
-    Cell::Counts(parts.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect())
-}
-
-fn map(entries: &[(&str, &str)]) -> Cell {
-    Cell::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
-}
-
-#[test]
-fn what_the_way_back_made_of_it_is_no_word_of_v2() {
-    let mapping = mapping(Table::Observations);
-    let usage = [("input", 5), ("output", 2), ("total", 7), ("input_cached_tokens", 3)];
-    let amounts =
-        |total| Cell::Amounts(vec![("total".into(), total), ("input".into(), 0), ("cached".into(), 9)]);
-    let v3 = |kind: &str, input: &str| {
-        observation(
-            3_600_000,
-            3_600_000,
-            &[
-                ("type", text(kind)),
-                ("input", text(input)),
-                ("usage_details", counts(&usage)),
-                ("cost_details", amounts(SCALE)),
-                ("total_cost", Cell::Amount(SCALE)),
-                ("metadata", map(&[("o", "{\"b\": 1, \"a\": 2}"), ("k", "v"), ("n", "5")])),
-            ],
-        )
-    };
-    let v2 = |kind: &str, input: &str, more: &[(&str, Cell)]| {
-        let image = [
-            ("type", text(kind)),
-            ("input", text(input)),
-            ("usage_details", counts(&usage[..3])),
-            (
-                "cost_details",
-                Cell::Amounts(vec![("input".into(), 0), ("output".into(), 0), ("total".into(), SCALE + 1)]),
-            ),
-            ("total_cost", Cell::Amount(SCALE + 1)),
-            ("metadata", map(&[("k", "v"), ("n", "5"), ("o", "{\"a\":2,\"b\":1}")])),
-        ];
-        observation(9_000_000, 1_000, &[more, &image].concat())
-    };
-    for (kind, mapped) in [("AGENT", "SPAN"), ("TOOL", "GENERATION")] {
-        for (input, image) in [
-            ("hi", "\"hi\""),
-            ("0", "\"0\""),
-            ("null", "\"null\""),
-            ("5", "5"),
-            ("{ \"a\": 1.50 }", "{\"a\":1.5}"),
-            ("{half", "\"{half\""),
-        ] {
-            let (v2, v3) = (v2(mapped, image, &[]), v3(kind, input));
-            assert_eq!(judge(&mapping, &v2, Some(&v3)), Verdict::Fine, "{kind} {input}");
-        }
-    }
-    // What v2 did say is taken, and nothing else.
-    let said = [
-        ("name", text("renamed")),
-        ("usage_details", counts(&[("input", 6), ("output", 2), ("total", 8)])),
-        ("metadata", map(&[("k", "w"), ("n", "5"), ("o", "{\"a\":2,\"b\":1}")])),
-    ];
-    let (was, here) = (v2("SPAN", "\"ho\"", &said), v3("AGENT", "hi"));
-    let Verdict::Merge(row, columns) = judge(&mapping, &was, Some(&here)) else { panic!("a merge") };
-    assert_eq!(columns, ["name", "metadata", "input", "usage_details"]);
-    assert_eq!((row.get(&mapping, "type"), row.get(&mapping, "input")), (&text("AGENT"), &text("\"ho\"")));
-    let usage = [("input", 6), ("output", 2), ("total", 8), ("input_cached_tokens", 3)];
-    assert_eq!(row.get(&mapping, "usage_details"), &counts(&usage));
-    let spelt = map(&[("o", "{\"b\": 1, \"a\": 2}"), ("k", "w"), ("n", "5")]);
-    assert_eq!(row.get(&mapping, "metadata"), &spelt);
-    assert_eq!(judge(&mapping, &was, Some(&row)), Verdict::Fine);
-    // Between types that both know, the newer one's word counts.
-    let Verdict::Merge(row, _) = judge(&mapping, &v2("GENERATION", "\"hi\"", &[]), Some(&v3("SPAN", "hi")))
-    else {
-        panic!("a merge")
-    };
-    assert_eq!(row.get(&mapping, "type"), &text("GENERATION"));
-}
-
-/// A dump was restored, or a clock was set back: the copy is of a row that v2 has not got any more.
 #[test]
 fn a_copy_of_a_later_row_is_refreshed() {
     let map = mapping(Table::Traces);
@@ -373,4 +283,21 @@ fn a_copy_of_a_later_row_is_refreshed() {
     // langfuse#16858: no moment of v2's.
     set(&mut copy, "updated_at", Cell::Millis(1_763_800_000_000_000));
     assert_eq!(judge(&map, &v2(&[]), Some(&copy)), Verdict::Fine);
+}
+
+#[test]
+fn a_refresh_to_an_earlier_change_wins_at_once() {
+    let at = |updated| [("timestamp", 9_000), ("event_ts", 9_000), ("updated_at", updated)];
+    let of = |updated| v2(&at(updated).map(|(column, at)| (column, Cell::Millis(at))));
+    let map = mapping(Table::Traces);
+    let Verdict::Refresh(row, _) = judge(&map, &of(8_500), Some(&of(10_000))) else { panic!("a refresh") };
+    assert_eq!(row.get(&map, "event_ts"), &Cell::Millis(9_001));
+}
+
+#[test]
+fn run_items_of_v3s_own_are_no_old_copies() {
+    let map = mapping(Table::DatasetRunItems);
+    let times = ["created_at", "updated_at", "event_ts"];
+    let of = |at| row(Table::DatasetRunItems, &times.map(|column| (column, Cell::Millis(at))));
+    assert_eq!(judge(&map, &of(1_000), Some(&of(1_004))), Verdict::Fine);
 }
