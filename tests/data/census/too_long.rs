@@ -33,6 +33,18 @@ async fn polled(session: &mut PgConnection, poll: &mut Poll, at: i64) -> [Option
     [Some(total.count), before, with, ties.map(Count::exact)]
 }
 
+/// What is said once all but the moment is counted: on a busy machine other statements run out of time as well.
+async fn settled(session: &mut PgConnection, poll: &mut Poll, at: i64, others: u64) -> [Option<Count>; 4] {
+    for _ in 0..30 {
+        let said = polled(session, poll, at).await;
+        let counted = said[0].is_some_and(|all| all.value + 3 >= others);
+        if counted && !poll.book.gaps.is_empty() && said.iter().all(Option::is_some) {
+            return said;
+        }
+    }
+    panic!("it never comes behind the moment")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_moment_that_takes_too_long_is_left_out_and_told() {
     let Some(mut g) = Ground::new(1_000).await else { return };
@@ -58,21 +70,12 @@ async fn a_moment_that_takes_too_long_is_left_out_and_told() {
     let set = "SET search_path = slow, public; SET statement_timeout = 700";
     sqlx::raw_sql(set).execute(&mut *slow).await.unwrap();
 
+    let others = rows - ties;
     let mut poll = Poll::new(Table::Traces, PgBook::default());
-    for _ in 0..10 {
-        let mut session = Session { connection: &mut slow, object: "test" };
-        let look = poll.look(&mut session).await.unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        poll.advance(&mut session, &look, deadline).await.unwrap();
-        if !poll.book.gaps.is_empty() {
-            break;
-        }
-    }
-    let said = polled(&mut slow, &mut poll, at).await;
+    let said = settled(&mut slow, &mut poll, at, others).await;
     assert_eq!(poll.book.gaps.len(), 1);
     // The view has no statistics, so that the minute counts as nothing: also three rows beside the moment.
     let [all, before, with, tied] = said.map(Option::unwrap);
-    let others = rows - ties;
     assert!(all.estimate && (others - 3..=others).contains(&all.value), "{said:?} of {rows}");
     assert!(with.estimate && with.value <= below, "{said:?}");
     assert_eq!((before, tied), (Count::exact(1), Count::exact(ties)), "{said:?}");
@@ -81,7 +84,7 @@ async fn a_moment_that_takes_too_long_is_left_out_and_told() {
     let kept: PgBook = serde_json::from_slice(&serde_json::to_vec(&poll.book).unwrap()).unwrap();
     assert_eq!(kept, poll.book);
     let mut again = Poll::new(Table::Traces, kept);
-    let said = polled(&mut slow, &mut again, at).await;
+    let said = settled(&mut slow, &mut again, at, others).await;
     assert_eq!(said[0], Some(all));
     drop(slow);
     g.book.tables.entry("traces".into()).or_default().pg = poll.book;
