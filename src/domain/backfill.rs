@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::units::Count;
+use super::units::{Count, grouped};
 use super::verified::Verified;
 
 /// The migration that writes the costs of observations, which are then copied: the worker alone carries it out.
@@ -177,8 +177,16 @@ pub struct TableRows {
     /// T0 as far as it is known.
     pub t0: Option<Timestamp>,
     /// Size of the tie group at the cursor, when it is as large as a batch may be: whether the cursor cannot pass it
-    /// depends on the worker's version, where its row does not say the batch size.
+    /// depends on the worker's version, where its row does not say the batch size. [`MOST_TIED`] is that many or more.
     pub tie_group: Option<u64>,
+}
+
+/// Rows of a moment that are counted where there are too many for one statement: more than any batch holds.
+pub const MOST_TIED: u64 = 100_000;
+
+/// The size of a tie group in words: "400", "at least 100 000".
+pub fn tied(size: u64) -> String {
+    format!("{}{}", if size == MOST_TIED { "at least " } else { "" }, grouped(size))
 }
 
 impl TableRows {

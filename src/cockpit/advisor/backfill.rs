@@ -1,6 +1,6 @@
 //! The background migrations: stalled, failed, frozen, never started, and what they leave behind.
 
-use crate::domain::backfill::{COST, Migration, MigrationState, Side, Table};
+use crate::domain::backfill::{COST, MOST_TIED, Migration, MigrationState, Side, Table, tied};
 use crate::domain::cluster::Role;
 use crate::domain::units::{Count, grouped, span};
 use crate::domain::{Now, SourceId, Split};
@@ -196,7 +196,6 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
     }
     let cursor = m.cursor.map_or_else(|| "-".into(), |t| format!("{t:.0}"));
     let batch = model.batch(m).map_or_else(|| "not known".into(), |b| b.to_string());
-    let size = grouped(size);
     let severity = if running { Severity::Critical } else { Severity::Warning };
     let moves = if running { ", it does not move while its lock is renewed" } else { "" };
     // A worker that stands still keeps its lock fresh: nobody else gets it.
@@ -210,15 +209,21 @@ fn frozen(model: &Model, table: Table, findings: &mut Findings) {
     let failed = m.state == MigrationState::Failed;
     let (verb, cleared) =
         if failed { ("resume", ", clear failed_at and failed_reason,") } else { ("run", "") };
+    let larger = if size == MOST_TIED {
+        String::new()
+    } else {
+        format!(
+            "; or set args.batchSize above {} on its row{cleared} and start the worker again",
+            grouped(size)
+        )
+    };
     add(
         findings,
         "cursor-frozen",
         severity,
         format!("the cursor of {} cannot pass a group of rows with one created_at", table.name()),
-        format!("{size} rows at {cursor}, batch size {batch}{moves} [#7117]"),
-        format!(
-            "{first}`cutover backfill {verb}` copies a group of any size; or set args.batchSize above {size} on its row{cleared} and start the worker again"
-        ),
+        format!("{} rows at {cursor}, batch size {batch}{moves} [#7117]", tied(size)),
+        format!("{first}`cutover backfill {verb}` copies a group of any size{larger}"),
     );
     if !running {
         act(findings, if failed { Remedy::Resume(table) } else { Remedy::Copy(table) });

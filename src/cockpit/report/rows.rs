@@ -80,7 +80,7 @@ pub struct TableReport {
     pub doubled: Option<CountReport>,
     /// The newest `created_at` that the backfill covers.
     pub t0: Option<Timestamp>,
-    /// Size of the tie group at the cursor when the cursor cannot pass it.
+    /// Size of the tie group at the cursor when the cursor cannot pass it; 100 000 is that many or more.
     pub tie_group: Option<u64>,
 }
 

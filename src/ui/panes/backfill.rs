@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::SourceId;
-use crate::domain::backfill::{Migration, MigrationState, Side, Table as Rows, TableRows};
+use crate::domain::backfill::{Migration, MigrationState, Side, Table as Rows, TableRows, tied};
 use crate::domain::units::{self, Count};
 use crate::domain::verified::{Verified, counting};
 
@@ -164,8 +164,7 @@ fn failures<'a>(cx: &Cx<'a>) -> Vec<Line<'a>> {
             } else {
                 (Tone::Warn, "it cannot pass")
             };
-            let text =
-                format!("! {}: {} rows share the cursor's time: {how}", table.name(), units::grouped(ties));
+            let text = format!("! {}: {} rows share the cursor's time: {how}", table.name(), tied(ties));
             lines.extend(wrapped(tone, &text, cx.width, 2));
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::book::{DAY_MS, Day, PgBook, PgDay};
 use super::{GRACE_MS, Look, Session, Span, read};
-use crate::domain::backfill::Table;
+use crate::domain::backfill::{MOST_TIED, Table};
 use crate::domain::units::Count;
 use crate::domain::{Kind, Trouble};
 
@@ -26,9 +26,6 @@ const REST: Duration = Duration::from_mins(1);
 /// So long after the counting a poll still asks for sums: a statement that then runs into its limit (5 s) does not
 /// make the whole poll too late.
 const SLACK: Duration = Duration::from_secs(3);
-/// Rows of a moment that are counted where there are too many for one statement: more than any batch holds.
-const MANY: i64 = 100_000;
-
 /// The day that is being counted: up to a moment, so many rows.
 #[derive(Debug, Clone, Copy, Default)]
 struct Running {
@@ -298,7 +295,7 @@ impl Poll {
         Ok(Some(self.sum(at, rows)))
     }
 
-    /// Rows that share a moment, in milliseconds; of very many the first [`MANY`]. `None` where it takes too long.
+    /// Rows that share a moment, in milliseconds; of very many the first [`MOST_TIED`]. `None` where it takes too long.
     ///
     /// # Errors
     /// The statement fails.
@@ -316,7 +313,7 @@ impl Poll {
             return Ok(None);
         }
         let rows = if known.is_some() || self.is_in_gap(at) {
-            session.first(self.table, (at, at + 1), MANY).await
+            session.first(self.table, (at, at + 1), MOST_TIED.cast_signed()).await
         } else {
             session.between(self.table, at, at + 1).await
         };
