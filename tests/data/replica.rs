@@ -95,7 +95,8 @@ impl Replica {
 
     /// Waits until it has what the primary has.
     async fn caught_up(&self, rehearsal: &Rehearsal) {
-        let there = ask(rehearsal, "SELECT pg_current_wal_lsn()::text").await;
+        // Commits are not waited for (`synchronous_commit`): the last one may not be written yet.
+        let there = ask(rehearsal, "SELECT pg_current_wal_insert_lsn()::text").await;
         let here = format!("SELECT (pg_last_wal_replay_lsn() >= '{there}'::pg_lsn)::text");
         until("the replica to catch up", 30, async || self.ask(&here).await == "true").await;
     }
@@ -153,7 +154,8 @@ async fn a_proof_is_as_old_as_its_rows(rehearsal: &Rehearsal, replica: &Replica)
     let found = found(rehearsal);
     let results = found.values().flat_map(|pairs| pairs.as_object().unwrap().values());
     let ats: Vec<jiff::Timestamp> = results.map(|r| r[0]["at"].as_str().unwrap().parse().unwrap()).collect();
-    assert!(ats.len() == 3 && ats.iter().all(|at| *at <= paused), "{ats:?}, paused at {paused}");
+    let notes = &told["notes"];
+    assert!(ats.len() == 3 && ats.iter().all(|at| *at <= paused), "{ats:?}, paused at {paused}: {notes:#}");
     replica.ask("SELECT pg_wal_replay_resume()::text").await;
 }
 

@@ -141,7 +141,7 @@ async fn a_run_that_goes_on_is_as_old_as_its_beginning() {
     broken_off(&rehearsal).await;
     let day = days(&rehearsal)[0];
     silently(&rehearsal, &format!("floor(date_part('epoch', \"timestamp\") / 86400) = {day}")).await;
-    let now = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+    let now = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
     let before: jiff::Timestamp = ask(&rehearsal, now).await.parse().unwrap();
     let resumed = told(&rehearsal, &["--table", "traces"]);
     assert!(remembered(&resumed).1 > 0, "{resumed:#}");

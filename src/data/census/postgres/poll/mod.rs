@@ -180,6 +180,11 @@ impl Poll {
         if self.caught_up { self.fill(session, deadline).await } else { Ok(()) }
     }
 
+    /// Whether all that is closed was counted, or left out, when it was last tried.
+    pub const fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
     /// Counts the next stretch: whole days at once, or a part of one day.
     async fn stretch(&mut self, session: &mut Session<'_>, end: i64) -> Result<u64, Trouble> {
         let (from, day) = (self.frontier(), self.book.frontier);
