@@ -116,12 +116,7 @@ fn a_failed_migration_goes_on_from_the_cockpit() {
     zoom(&mut person, '2');
     person.see("failed");
     let verb = "backfill resume --table observations --yes";
-    act(
-        &mut person,
-        "Resume the backfill of observations from its cursor",
-        verb,
-        "observations: would be copied now",
-    );
+    act(&mut person, "Resume the backfill of observations from its cursor", verb, "observations: failed");
     let status = copied_by_us(&rehearsal, &mut watching, Table::Observations);
     assert!(every_migration(&status, "finished"), "{status:#}");
     assert_eq!(finding(&status, "backfill-failed"), None);
