@@ -66,7 +66,7 @@ async fn counted(clock: Clock, config: &Config, args: &CensusArgs) -> Result<Rep
     let stop = CancellationToken::new();
     let signals = cancelled_at_the_end(stop.clone());
     let count = census::run((&pg, &ch), &tables, &filter, &t0, at, &mut book, &mut note);
-    let answer = stop.run_until_cancelled(count).await;
+    let answer = stop.run_until_cancelled(pg.attended(count)).await;
     signals.abort();
     line.clear();
     // What was counted before a failure or a signal is not counted again.

@@ -6,7 +6,7 @@ use cutover::clients::work::{Access, ClickhouseWork};
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::forward::{age_locks, ask, ch, document, forget, spawn, sql, until, waiting};
+use crate::forward::{age_locks, ask, ch, document, forget, spawn, sql, until, waiting, without};
 use crate::sides;
 
 /// As Langfuse's migrations make it.
@@ -92,17 +92,9 @@ async fn it_is_told(rehearsal: &Rehearsal, output: &Output, gone: &[&str], left:
 }
 
 async fn who_cannot_read_the_notes_goes_on(rehearsal: &Rehearsal) {
-    sql(
-        rehearsal,
-        "CREATE ROLE blind LOGIN PASSWORD 'blind'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind; \
-         GRANT UPDATE ON background_migrations TO blind; REVOKE ALL ON pending_deletions FROM blind",
-    )
-    .await;
-    let mut blind = reqwest::Url::parse(rehearsal.field("postgres_url")).unwrap();
-    blind.set_username("blind").unwrap();
-    blind.set_password(Some("blind")).unwrap();
-    let output =
-        rehearsal.verb_with(&["backfill", "run", "--json"], &[("CUTOVER_POSTGRES_URL", blind.as_str())]);
+    let blind =
+        without(rehearsal, "pending_deletions", "GRANT UPDATE ON background_migrations TO blind").await;
+    let output = rehearsal.verb_with(&["backfill", "run", "--json"], &[("CUTOVER_POSTGRES_URL", &blind)]);
     let (told, words): (Value, _) = (document(&output), String::from_utf8_lossy(&output.stderr).into_owned());
     assert_eq!(output.status.code(), Some(0), "{told:#}{words}");
     assert_eq!(words.matches("pending_deletions cannot be read").count(), 1, "{words}");

@@ -8,7 +8,7 @@ use cutover::domain::backfill::Table;
 use serde_json::Value;
 
 use crate::common::rehearsal::Rehearsal;
-use crate::forward::{compare_but, sql, waiting};
+use crate::forward::{compare_but, sql, waiting, without};
 use crate::sides;
 
 fn catch_up(rehearsal: &Rehearsal, args: &[&str], code: i32) -> Value {
@@ -199,15 +199,7 @@ async fn note(rehearsal: &Rehearsal, id: &str) {
 
 /// To a user without the right to read them, what was deleted looks missing: `verify` says so, and nothing is copied.
 async fn who_may_not_read_the_notes_is_told(rehearsal: &Rehearsal, deleted: u64) {
-    sql(
-        rehearsal,
-        "CREATE ROLE blind LOGIN PASSWORD 'blind'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind; \
-         REVOKE ALL ON pending_deletions FROM blind",
-    )
-    .await;
-    let mut blind = reqwest::Url::parse(rehearsal.field("postgres_url")).unwrap();
-    blind.set_username("blind").unwrap();
-    blind.set_password(Some("blind")).unwrap();
+    let blind = without(rehearsal, "pending_deletions", "").await;
     let blind = [("CUTOVER_POSTGRES_URL", blind.as_str())];
     let args = ["verify", "--columns", "key", "--grace", "0", "--fresh", "--json"];
     let output = rehearsal.verb_with(&args, &blind);

@@ -207,3 +207,16 @@ pub async fn cursors_are_true(rehearsal: &Rehearsal) {
         );
     }
 }
+
+/// Somebody who may read all tables but this one, and what else is granted by these statements; their URL.
+pub async fn without(rehearsal: &Rehearsal, hidden: &str, granted: &str) -> String {
+    let role = format!(
+        "CREATE ROLE blind LOGIN PASSWORD 'blind'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO blind; \
+         REVOKE ALL ON {hidden} FROM blind; {granted}"
+    );
+    sql(rehearsal, &role).await;
+    let mut url = reqwest::Url::parse(rehearsal.field("postgres_url")).unwrap();
+    url.set_username("blind").unwrap();
+    url.set_password(Some("blind")).unwrap();
+    url.into()
+}

@@ -21,19 +21,13 @@ const LIMIT: &str = "SET statement_timeout = '5min'";
 const NO_LIMIT: &str = "SET statement_timeout = 0";
 const COUNTING: Duration = Duration::from_mins(6);
 
-/// Whether `t` went with its trace; nothing for run items, which outlive theirs.
-fn went(table: Table) -> Option<String> {
-    let trace = match table {
-        Table::Traces => "t.id",
-        Table::Observations | Table::Scores => "t.trace_id",
-        Table::DatasetRunItems => return None,
-    };
-    // The worker deletes some time after the user asked for it, and then writes the note again.
-    Some(format!(
-        "EXISTS (SELECT FROM pending_deletions d WHERE d.object = 'trace' AND d.object_id = {trace} \
-         AND d.project_id = t.project_id \
-         AND greatest(d.created_at, d.updated_at) >= greatest(t.created_at, t.updated_at))"
-    ))
+/// The trace that `t` went with; nothing for run items, which outlive theirs.
+const fn trace(table: Table) -> Option<&'static str> {
+    match table {
+        Table::Traces => Some("t.id"),
+        Table::Observations | Table::Scores => Some("t.trace_id"),
+        Table::DatasetRunItems => None,
+    }
 }
 
 /// What is left out of a range.
@@ -55,9 +49,8 @@ pub(super) async fn left_out(
     spec: &Spec,
     range: &Range,
 ) -> Result<LeftOut, Trouble> {
-    let Some(went) = went(spec.table) else { return Ok(LeftOut::default()) };
+    let Some(trace) = trace(spec.table) else { return Ok(LeftOut::default()) };
     // From the notes, which are few, to their rows: without a note the range is not looked at.
-    let trace = if spec.table == Table::Traces { "t.id" } else { "t.trace_id" };
     let sql = format!(
         "SELECT count(*) FROM (SELECT project_id, object_id, max(greatest(created_at, updated_at)) AS until \
          FROM pending_deletions WHERE object = 'trace' GROUP BY 1, 2) AS d \
@@ -80,6 +73,14 @@ pub(super) async fn left_out(
         Ok(counted)
     });
     let counted = counted.await?;
-    let but = if counted == Some(0) { String::new() } else { format!(" AND NOT {went}") };
+    let but = match counted {
+        Some(0) => String::new(),
+        // The worker deletes some time after the user asked for it, and then writes the note again.
+        _ => format!(
+            " AND NOT EXISTS (SELECT FROM pending_deletions d WHERE d.object = 'trace' AND d.object_id = {trace} \
+             AND d.project_id = t.project_id \
+             AND greatest(d.created_at, d.updated_at) >= greatest(t.created_at, t.updated_at))"
+        ),
+    };
     Ok(LeftOut { rows: counted.unwrap_or(0), but })
 }

@@ -46,18 +46,6 @@ pub struct Note {
 /// # Errors
 /// A server cannot be reached or refuses a statement. The book then holds what was counted until then.
 pub async fn run(
-    sides: (&PostgresWork, &ClickhouseWork),
-    tables: &[Table],
-    filter: &Filter,
-    t0: &(dyn Fn(Table) -> Option<i64> + Sync),
-    at: jiff::Timestamp,
-    book: &mut Book,
-    note: &mut (dyn FnMut(Note) + Send),
-) -> Result<Report, Trouble> {
-    sides.0.attended(count(sides, tables, filter, t0, at, book, note)).await
-}
-
-async fn count(
     (pg, ch): (&PostgresWork, &ClickhouseWork),
     tables: &[Table],
     filter: &Filter,
