@@ -213,7 +213,7 @@ const CODES: [(u32, Kind, &str); 16] = [
     (159, Kind::Timeout, "the query ran into a limit of time (a poll's is 5 s); it is tried again"),
     (160, Kind::Timeout, "the server thinks the query would be too slow; it is tried again"),
     (202, Kind::Throttled(None), "too many queries run at once; wait"),
-    (241, Kind::Refused, "the server's memory limit was reached: see max_server_memory_usage"),
+    (241, Kind::Refused, "the query needs more memory than it may have: see max_memory_usage of this user"),
     (
         243,
         Kind::Refused,
@@ -245,6 +245,12 @@ fn from_exception(object: &str, text: &str) -> Trouble {
         .and_then(|digits| digits.parse::<u32>().ok());
     let row = CODES.iter().find(|(known, ..)| Some(*known) == code);
     let short: String = text.chars().take(300).collect();
+    if code == Some(241) && text.contains("(total)") {
+        // What all queries and merges of the server hold together: another moment has more.
+        return Trouble::new(Kind::Throttled(None), object, short).remedy(
+            "queries and merges hold all memory the server may have (max_server_memory_usage); wait",
+        );
+    }
     match row {
         Some((_, kind, remedy)) => Trouble::new(*kind, object, short).remedy(*remedy),
         None if code.is_some() => Trouble::new(Kind::Refused, object, short),
@@ -263,5 +269,12 @@ mod tests {
         assert_eq!(t.kind, Kind::Unauthorized);
         assert_eq!(from_exception("ch", "Code: 60. DB::Exception: Unknown table").kind, Kind::Missing);
         assert_eq!(from_exception("ch", "<html>").kind, Kind::Unexpected);
+        // A query that is too large stays so; a server that is full for now does not (both as ClickHouse words them).
+        let own = "Code: 241. DB::Exception: Query memory limit exceeded: would use 10.01 MiB, maximum: 10.00 MiB";
+        assert_eq!(from_exception("ch", own).kind, Kind::Refused);
+        for all in ["(total) memory limit exceeded: would use", "Memory limit (total) exceeded: would use"] {
+            let text = format!("Code: 241. DB::Exception: {all} 702.28 MiB, maximum: 700.00 MiB");
+            assert_eq!(from_exception("ch", &text).kind, Kind::Throttled(None));
+        }
     }
 }
