@@ -270,7 +270,8 @@ mod tests {
         assert_eq!(from_exception("ch", "Code: 60. DB::Exception: Unknown table").kind, Kind::Missing);
         assert_eq!(from_exception("ch", "<html>").kind, Kind::Unexpected);
         // A query that is too large stays so; a server that is full for now does not (both as ClickHouse words them).
-        let own = "Code: 241. DB::Exception: Query memory limit exceeded: would use 10.01 MiB, maximum: 10.00 MiB";
+        let own =
+            "Code: 241. DB::Exception: Query memory limit exceeded: would use 10.01 MiB, maximum: 10.00 MiB";
         assert_eq!(from_exception("ch", own).kind, Kind::Refused);
         for all in ["(total) memory limit exceeded: would use", "Memory limit (total) exceeded: would use"] {
             let text = format!("Code: 241. DB::Exception: {all} 702.28 MiB, maximum: 700.00 MiB");

@@ -272,7 +272,9 @@ fn metadata(map: &[(String, String)], losses: &mut Vec<Loss>) -> Result<Text, St
         let comma = if out.len() > 1 { "," } else { "" };
         let entry = entry(&value, losses)?;
         note_text(&value, &entry, losses);
-        out.push_str(&format!("{comma}{}:{entry}", quoted(&key)));
+        for part in [comma, &quoted(&key), ":", &entry] {
+            out.push_str(part);
+        }
     }
     out.push('}');
     Ok((!map.is_empty()).then_some(out))

@@ -21,7 +21,7 @@ pub(super) const PAGE: usize = 2000;
 /// Bytes of ids in one statement.
 const NAMED: usize = 100_000;
 /// Bytes of JSON that are fetched at once, about; a single row may be larger.
-const FETCHED: u64 = 24 << 20;
+const FETCHED: u64 = 16 << 20;
 
 /// A project's day with rows that v3 wrote (see [`copied`]: not those that were copied).
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]

@@ -261,7 +261,10 @@ impl<'a> Walk<'a> {
                 continue;
             }
             match entity(&self.writer.target, &self.mapping, &row) {
-                Ok(entity) => self.push(entity, judged).await?,
+                Ok(entity) => {
+                    drop(row);
+                    self.push(entity, judged).await?;
+                }
                 Err((left, words)) => self.report.leave(&row.key, left, &words),
             }
         }

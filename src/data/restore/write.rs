@@ -13,7 +13,7 @@ use super::entity::Entity;
 use super::target::Target;
 use crate::clients::liveness::Session;
 use crate::clients::work::PostgresWork;
-use crate::data::convert::back::{Loss, Text};
+use crate::data::convert::back::Loss;
 use crate::domain::Trouble;
 use crate::domain::backfill::Table;
 
@@ -209,13 +209,13 @@ impl Writer<'_> {
 fn bound<'q>(
     query: sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>,
     target: &Target,
-    part: &[Entity],
+    part: &'q [Entity],
 ) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
     (0..target.fields.len()).fold(query, |query, at| query.bind(texts(part, at)))
 }
 
-fn texts(part: &[Entity], at: usize) -> Vec<Text> {
-    part.iter().map(|e| e.values.get(at).cloned().flatten()).collect()
+fn texts(part: &[Entity], at: usize) -> Vec<Option<&str>> {
+    part.iter().map(|e| e.values.get(at)?.as_deref()).collect()
 }
 
 /// The sessions that traces name, since v2's traces refer to them: made at the time of their first trace here.
@@ -251,11 +251,21 @@ async fn upsert_sessions(
     .map(drop)
 }
 
-/// What the entities' metadata says in v3, by id: one JSON object.
+/// What the entities' metadata says in v3, by id: one JSON object. Written once: it may be many megabytes.
 fn spelt(part: &[Entity]) -> String {
-    let named = part.iter().filter_map(|e| Some((&e.key.id, e.spelt.as_ref()?)));
-    let named = named.map(|(id, texts)| format!("{}:{texts}", serde_json::Value::from(id.as_str())));
-    format!("{{{}}}", named.collect::<Vec<_>>().join(","))
+    let size: usize = part.iter().filter_map(|e| Some(e.key.id.len() + e.spelt.as_ref()?.len() + 4)).sum();
+    let mut object = String::with_capacity(size + 2);
+    object.push('{');
+    for (id, texts) in part.iter().filter_map(|e| Some((&e.key.id, e.spelt.as_ref()?))) {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push_str(&serde_json::Value::from(id.as_str()).to_string());
+        object.push(':');
+        object.push_str(texts);
+    }
+    object.push('}');
+    object
 }
 
 /// Whether the server refuses a value: data exceptions, integrity violations, one row named twice, limits of one value.
