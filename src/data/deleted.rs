@@ -6,7 +6,7 @@
 //! PostgreSQL as well. A score that is deleted by itself is noted in `audit_logs` alone (`auditLog` in Langfuse's
 //! `scores.ts` and `[scoreId].ts`), by newer versions only with an enterprise licence (`isAuditLogEnabled`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 
@@ -56,6 +56,8 @@ impl Place {
 pub struct Noting {
     shown: Vec<Place>,
     hidden: Vec<Place>,
+    /// Whether it may be read which projects are gone.
+    projects: bool,
 }
 
 impl Noting {
@@ -76,7 +78,24 @@ impl Noting {
                 Some(false) => noting.hidden.push(*place),
             }
         }
+        let sql = "SELECT coalesce(bool_and(has_column_privilege(attrelid, attnum, 'SELECT')), false) FROM pg_attribute \
+                   WHERE attrelid = to_regclass('projects') AND attname IN ('id', 'deleted_at') AND NOT attisdropped";
+        noting.projects =
+            sqlx::query_scalar(sql).fetch_one(&mut *session).await.map_err(|e| pg.trouble(&e))?;
         Ok(noting)
+    }
+
+    /// Those of these projects that are gone (see [`gone`]); none where that may not be read.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be asked.
+    pub async fn gone(
+        &self,
+        pg: &PostgresWork,
+        session: &mut PgConnection,
+        projects: impl IntoIterator<Item = &str>,
+    ) -> Result<BTreeSet<String>, Trouble> {
+        if self.projects { gone(pg, session, projects).await } else { Ok(BTreeSet::new()) }
     }
 
     /// Whether there are any to be read.
@@ -91,10 +110,16 @@ impl Noting {
 
     /// What cannot be told for want of a right, with the right that is wanted.
     pub fn untold(&self) -> impl Iterator<Item = String> {
-        self.hidden.iter().map(|place| {
+        let notes = self.hidden.iter().map(|place| {
             let (table, grant) = (place.table(), place.grant());
             format!("PostgreSQL's {table} cannot be read: what users of v3 deleted looks missing; {grant}")
-        })
+        });
+        let projects = (!self.projects).then(|| {
+            "PostgreSQL's projects cannot be read: rows of deleted projects look missing; GRANT SELECT (id, deleted_at) ON \
+             projects TO this user"
+                .to_owned()
+        });
+        notes.chain(projects)
     }
 
     /// The notes, for one who may not go on without them.
@@ -192,4 +217,31 @@ fn trace(mapping: &Mapping, row: &Row) -> Option<Key> {
         }
         _ => None,
     }
+}
+
+/// Which of these projects are gone, or being deleted (`deleted_at` since v3.0.0).
+///
+/// # Errors
+/// PostgreSQL cannot be asked.
+pub async fn gone(
+    work: &PostgresWork,
+    session: &mut PgConnection,
+    projects: impl IntoIterator<Item = &str>,
+) -> Result<BTreeSet<String>, Trouble> {
+    let asked: BTreeSet<&str> = projects.into_iter().collect();
+    let asked: Vec<&str> = asked.into_iter().collect();
+    let trouble = |e| work.trouble(&e);
+    // By name: a right to read these columns is enough.
+    let marks = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('projects') \
+                 AND attname = 'deleted_at' AND NOT attisdropped)";
+    let marks: bool = sqlx::query_scalar(marks).fetch_one(&mut *session).await.map_err(trouble)?;
+    let query = if marks {
+        "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS \
+         (SELECT FROM projects p WHERE p.id = a.id AND p.deleted_at IS NULL)"
+    } else {
+        "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = a.id)"
+    };
+    let ids =
+        sqlx::query_scalar::<_, String>(query).bind(&asked).fetch_all(session).await.map_err(trouble)?;
+    Ok(ids.into_iter().collect())
 }

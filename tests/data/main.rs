@@ -19,6 +19,7 @@ mod both;
 mod catch_up;
 mod catch_up_ends;
 mod census;
+mod deleted_projects;
 mod deleted_scores;
 mod forward;
 mod full_disk;

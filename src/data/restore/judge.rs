@@ -4,7 +4,7 @@
 //! whether a trace is public or bookmarked, and its tags, go by the moment v3 wrote the row: its screens change them
 //! and leave `updated_at` as it was.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _};
 
@@ -122,31 +122,4 @@ impl Entry {
         (v2.public, v2.bookmarked) != (written.public, written.bookmarked)
             || !written.tags.iter().all(|tag| v2.tags.contains(tag))
     }
-}
-
-/// Which of these projects are gone, or being deleted (`deleted_at` since v3.0.0).
-///
-/// # Errors
-/// PostgreSQL cannot be asked.
-pub(in crate::data) async fn gone(
-    work: &PostgresWork,
-    session: &mut PgConnection,
-    projects: impl IntoIterator<Item = &str>,
-) -> Result<BTreeSet<String>, Trouble> {
-    let asked: BTreeSet<&str> = projects.into_iter().collect();
-    let asked: Vec<&str> = asked.into_iter().collect();
-    let trouble = |e| work.trouble(&e);
-    // By name: a right to read these columns is enough.
-    let marks = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('projects') \
-                 AND attname = 'deleted_at' AND NOT attisdropped)";
-    let marks: bool = sqlx::query_scalar(marks).fetch_one(&mut *session).await.map_err(trouble)?;
-    let query = if marks {
-        "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS \
-         (SELECT FROM projects p WHERE p.id = a.id AND p.deleted_at IS NULL)"
-    } else {
-        "SELECT a.id FROM unnest($1::text[]) AS a(id) WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = a.id)"
-    };
-    let ids =
-        sqlx::query_scalar::<_, String>(query).bind(&asked).fetch_all(session).await.map_err(trouble)?;
-    Ok(ids.into_iter().collect())
 }

@@ -29,7 +29,6 @@ mod write;
 mod tests;
 
 pub use entity::{Entity, entity};
-pub(in crate::data) use judge::gone;
 pub use needs::{NEEDS, Need, Unmet, Weight, unmet};
 pub use report::{Left, Named, Report, TableReport, Verdict};
 pub use schema::Schema;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entity::{Entity, entity};
-use super::judge::{self, Judged, Known};
+use super::judge::{Judged, Known};
 use super::needs::unmet;
 use super::report::{Left, Report, TableReport, Verdict};
 use super::schema::Schema;
@@ -22,6 +22,7 @@ use crate::clients::work::{ClickhouseWork, PostgresWork};
 use crate::data::cell::Cell;
 use crate::data::convert::back::Loss;
 use crate::data::copied::is_copy;
+use crate::data::deleted::gone;
 use crate::data::rows::{Key, Row};
 use crate::data::tables::{Live, Mapping, Spec, spec};
 use crate::domain::Trouble;
@@ -146,8 +147,7 @@ impl<'a> Walk<'a> {
         let target = Target::new(&mapping, schema, &sides.postgres.object)?;
         let slices = source::slices(sides.clickhouse, spec, wish.project.as_deref()).await?;
         let mut session = sides.postgres.session().await?;
-        let gone =
-            judge::gone(sides.postgres, &mut session, slices.iter().map(|s| s.project.as_str())).await?;
+        let gone = gone(sides.postgres, &mut session, slices.iter().map(|s| s.project.as_str())).await?;
         let (work, mode) = sides.writer.map_or((sides.postgres, Mode::Rehearse), |work| (work, Mode::Write));
         let writer = Writer { work, session: work.session().await?, table, target, mode };
         let mut report = TableReport::new(table);

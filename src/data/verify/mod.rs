@@ -10,7 +10,7 @@
 //! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`bucket`], [`ids`] |
 //! | where sums differ: which ids | [`drill`] |
 //! | what is wrong with them | [`resolve`], [`compare`], [`finding`] |
-//! | what need not be read again, and what the cockpit shows | [`witness`], [`doubt`], [`state`] |
+//! | what need not be read again, and what the cockpit shows | [`witness`], [`doubt`], [`state`], `remembering` |
 //! | how hard the servers are asked, and which ones answer | [`pace`], [`replicas`] |
 
 pub mod bucket;
@@ -30,6 +30,7 @@ pub mod options;
 pub mod pace;
 pub mod postgres;
 pub mod range;
+mod remembering;
 pub mod replicas;
 pub mod resolve;
 pub mod run;

@@ -120,19 +120,28 @@ impl Resolver<'_> {
         Ok(seen)
     }
 
-    /// Rows of v2 that users of v3 deleted, where v3 has nothing of them or only what it heard of since.
+    /// Rows of v2 that users of v3 deleted, by themselves or with their project, where v3 has nothing of them or only what
+    /// it heard of since.
     async fn noted(&self, all: &BTreeMap<Key, Both>) -> Result<HashSet<Key>, Trouble> {
         let by_v3 = |v3: &[Row]| v3.iter().all(|row| !is_copy(self.mapping, row));
-        let mine = all.values().filter(|(_, v3)| self.noting.is_shown() && by_v3(v3));
-        let mine: Vec<&Row> = mine.filter_map(|(v2, _)| v2.as_ref()?.as_ref().ok()).collect();
+        let mine: Vec<(&Key, &Result<Row, Rejected>)> = all
+            .iter()
+            .filter(|(_, (_, v3))| by_v3(v3))
+            .filter_map(|(k, (v2, _))| Some((k, v2.as_ref()?)))
+            .collect();
         if mine.is_empty() {
             return Ok(HashSet::new());
         }
+        let rows: Vec<&Row> = mine.iter().filter_map(|(_, row)| row.as_ref().ok()).collect();
         let notes = async |session: &mut PgConnection| {
-            Notes::read(&self.v2.work, session, self.noting, self.mapping, &mine).await
+            let work = &self.v2.work;
+            let notes = Notes::read(work, session, self.noting, self.mapping, &rows).await?;
+            Ok((notes, self.noting.gone(work, session, mine.iter().map(|(key, _)| &*key.project)).await?))
         };
-        let notes = self.v2.ask(notes).await?;
-        Ok(mine.iter().filter(|row| notes.took(self.mapping, row)).map(|row| row.key.clone()).collect())
+        let (notes, gone) = self.v2.ask(notes).await?;
+        let took = |row: &Result<Row, Rejected>| row.as_ref().is_ok_and(|row| notes.took(self.mapping, row));
+        let deleted = mine.iter().filter(|(key, row)| gone.contains(&key.project) || took(row));
+        Ok(deleted.map(|(key, _)| (*key).clone()).collect())
     }
 
     async fn postgres(&self, ids: &[&str]) -> Result<Vec<Result<Row, Rejected>>, Trouble> {
@@ -185,13 +194,13 @@ impl Resolver<'_> {
             (None, None) => None,
             (None, Some(row)) if self.is_own(row) => found(Difference::V3Only),
             (None, Some(_)) => found(Difference::Extra),
+            (Some(_), None) if is_deleted => found(Difference::Deleted),
             (Some(Err(rejected)), None) => {
                 Some(self.finding(key, Difference::Missing, format!("cannot be copied: {}", rejected.why)))
             }
             (Some(Err(rejected)), Some(_)) => {
                 Some(self.finding(key, Difference::Changed, format!("cannot be compared: {}", rejected.why)))
             }
-            (Some(Ok(_)), None) if is_deleted => found(Difference::Deleted),
             (Some(Ok(row)), None) => {
                 let created = self.millis(row, "created_at");
                 let pending = self.cursor.open.zip(created).is_some_and(|(open, created)| created <= open);

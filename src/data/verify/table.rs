@@ -1,14 +1,13 @@
 //! One table of a running comparison: range by range, from sums to rows.
 //!
-//! One rule: only days in which nothing is wrong and nothing was moving are remembered.
+//! One rule: nothing is told that was not read, and rows are read by id where there are few enough to be looked at.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
 use super::cost::Strategy;
-use super::doubt::filled;
 use super::drill::{Suspects, batches, drill};
 use super::finding::{Against, Difference, Finding};
 use super::ids;
@@ -17,6 +16,7 @@ use super::options::{Options, Progress, TableReport};
 use super::pace::{Pace, Patience, Rest};
 use super::postgres::V2;
 use super::range::Range;
+use super::remembering::Remembering;
 use super::replicas;
 use super::resolve::{Cursor, Resolver};
 use super::run::note;
@@ -31,76 +31,8 @@ use crate::domain::{Now, Trouble};
 const PAGE: usize = 2000;
 const PAGE_OF_ALL: usize = 200;
 
-/// What is written down after each range.
-pub(super) struct Remembering {
-    pub(super) known: Known,
-    /// Days that were read in this run and are not to be remembered.
-    pub(super) wrong: BTreeSet<i64>,
-    /// Days with something wrong in the range that is read; nothing of it is remembered when a row without a day
-    /// is wrong.
-    tainted: Option<BTreeSet<i64>>,
-    /// When the days that were taken over without a proof were read at the earliest, by PostgreSQL's clock.
-    pub(super) since: Option<i64>,
-}
-
-impl Remembering {
-    pub(super) const fn new(known: Known, since: Option<i64>) -> Self {
-        Self { known, wrong: BTreeSet::new(), tainted: Some(BTreeSet::new()), since }
-    }
-
-    /// A range begins.
-    fn begin(&mut self) {
-        self.tainted = Some(BTreeSet::new());
-    }
-
-    /// A range was read, which had these rows.
-    fn end(&mut self, range: &Range, rows: &BTreeMap<i64, u64>) {
-        let mut rows = filled(rows);
-        // What was in doubt and turned out to be empty on both sides.
-        let rest = self.known.rest.iter().flatten().copied().filter(|day| range.has_day(*day));
-        for day in rest.collect::<Vec<_>>() {
-            rows.entry(day).or_default();
-        }
-        for (day, rows) in rows {
-            let equal = self.tainted.as_ref().is_some_and(|tainted| !tainted.contains(&day));
-            if equal && range.has_day(day) {
-                self.known.days.insert(day, rows);
-                if let Some(rest) = &mut self.known.rest {
-                    rest.remove(&day);
-                }
-            } else {
-                self.forget(&[day]);
-            }
-        }
-    }
-
-    /// All of this was read: of the whole table, what is not remembered is told apart from what nobody knows.
-    pub(super) fn complete(&mut self, range: &Range) {
-        self.known.open = None;
-        if !range.is_whole() {
-            return;
-        }
-        let wrong = self.wrong.iter().filter(|day| !self.known.days.contains_key(day)).copied();
-        self.known.rest.get_or_insert_default().extend(wrong);
-    }
-
-    fn taint(&mut self, days: &[i64]) {
-        if let Some(tainted) = &mut self.tainted {
-            tainted.extend(days);
-        }
-        self.forget(days);
-    }
-
-    fn forget(&mut self, days: &[i64]) {
-        for day in days {
-            self.known.days.remove(day);
-            self.wrong.insert(*day);
-            if let Some(rest) = &mut self.known.rest {
-                rest.insert(*day);
-            }
-        }
-    }
-}
+/// Rows of deleted projects, and the others.
+type Apart<P> = (Vec<(P, String)>, Vec<(P, String)>);
 
 /// The table.
 pub(super) struct Running<'a> {
@@ -260,7 +192,10 @@ impl Running<'_> {
     }
 
     /// Looks at ids, and tells of what is wrong with them.
-    async fn look(&mut self, suspects: Suspects) -> Result<(), Trouble> {
+    async fn look(&mut self, mut suspects: Suspects) -> Result<(), Trouble> {
+        let (deleted, missing) = self.of_gone(suspects.missing).await?;
+        self.coarsely(Difference::Deleted, &deleted);
+        suspects.missing = missing;
         let mut ids: BTreeSet<String> = suspects.ids.into_iter().collect();
         for own in suspects.own.chunks(PAGE) {
             let asked: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -289,10 +224,27 @@ impl Running<'_> {
         }
         for page in many.chunks(PAGE) {
             let ids: Vec<&str> = page.iter().map(|(_, id)| id.as_str()).collect();
-            self.coarsely(Difference::V2Alone, &self.v2.placed(&ids).await?);
+            let (deleted, alone) = self.of_gone(self.v2.placed(&ids).await?).await?;
+            self.coarsely(Difference::Deleted, &deleted);
+            self.coarsely(Difference::V2Alone, &alone);
         }
         self.coarsely(Difference::V3Alone, more);
         Ok(())
+    }
+
+    /// Rows whose project is deleted, and the others: v3 has deleted all of a project, nobody has to look at each.
+    async fn of_gone<P: AsRef<str>>(&self, rows: Vec<(P, String)>) -> Result<Apart<P>, Trouble> {
+        let projects: BTreeSet<&str> = rows.iter().map(|(project, _)| project.as_ref()).collect();
+        // Ids alone do not say whose they are.
+        let projects: Vec<&str> = projects.into_iter().filter(|project| !project.is_empty()).collect();
+        if projects.is_empty() {
+            return Ok((vec![], rows));
+        }
+        let gone = self
+            .v2
+            .ask(async |session| self.noting.gone(&self.v2.work, session, projects.iter().copied()).await);
+        let gone = gone.await?;
+        Ok(rows.into_iter().partition(|(project, _)| gone.contains(project.as_ref())))
     }
 
     /// Ids in pages: payloads may be large, and a page of both sides is held at once.
