@@ -24,6 +24,7 @@ mod deleted_scores;
 mod forward;
 mod full_disk;
 mod gate;
+mod halves;
 mod hashes;
 mod kills;
 mod load;

@@ -59,6 +59,20 @@ impl Sums {
         }
     }
 
+    /// Those of other rows as well.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (project, hours) in other.projects {
+            for (hour, more) in hours {
+                let sum = self.at(&project, hour);
+                sum.rows += more.rows;
+                sum.hash = sum.hash.wrapping_add(more.hash);
+                sum.odd += more.odd;
+            }
+        }
+        self
+    }
+
     /// The bucket's sum.
     pub fn get(&self, bucket: &Bucket) -> Sum {
         let hours = self.projects.get(bucket.project.as_bytes());
@@ -140,6 +154,10 @@ mod tests {
         assert_eq!(a.unlike(&b).len(), 2);
         assert_eq!(b.unlike(&a)[0], (Bucket { project: "a".into(), hour: 7 }, 2));
         assert_eq!((b.len(), a.is_empty()), (3, false));
+        let both = a.clone().and(b.clone());
+        let at = |hour| both.get(&Bucket { project: "p".into(), hour });
+        assert_eq!((at(3), at(49)), (Sum { rows: 4, hash: 25, odd: 0 }, Sum { rows: 2, hash: 2, odd: 0 }));
+        assert_eq!((both.rows(), both.get(&Bucket { project: "a".into(), hour: 7 }).odd), (6, 2));
         assert_eq!((a.rows(), a.get(&Bucket { project: "q".into(), hour: 3 })), (3, Sum::default()));
     }
 }

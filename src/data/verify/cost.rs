@@ -69,6 +69,8 @@ pub struct Size {
     pub key_pages: u64,
     /// Whether PostgreSQL is a replica.
     pub replica: bool,
+    /// Whether PostgreSQL reads a stretch of a table's pages by itself (14 and later).
+    pub by_place: bool,
     /// Rows of v3, duplicates among them.
     pub v3_rows: u64,
     /// Months that v3 has, as `YYYYMM`, with their rows.
@@ -77,10 +79,20 @@ pub struct Size {
     pub v2_months: Vec<u32>,
     /// Projects.
     pub projects: u64,
+    /// An id in the middle of v2's, by its statistics.
+    pub middle: Option<String>,
     /// Compressed bytes of each column of v3, once they were asked for: [`Self::weigh`].
     pub columns: Vec<(String, u64)>,
     /// How far the backfill has come.
     pub cursor: Cursor,
+}
+
+/// What PostgreSQL's statistics say.
+#[derive(Default)]
+struct Spread {
+    projects: u64,
+    months: Vec<u32>,
+    middle: Option<String>,
 }
 
 #[derive(Row, Deserialize)]
@@ -95,8 +107,9 @@ struct ColumnSize {
     bytes: u64,
 }
 
-/// Rows by the last `ANALYZE`, all-visible pages, pages of the table and of its primary key as they are now, replica.
-type Catalogue = (f32, i32, i64, i64, bool);
+/// Rows by the last `ANALYZE`, all-visible pages, pages of the table and of its primary key as they are now, replica, and
+/// whether the table can be read by place.
+type Catalogue = (f32, i32, i64, i64, bool, bool);
 
 impl Size {
     /// Asks both servers.
@@ -108,7 +121,8 @@ impl Size {
         let sql = format!(
             "SELECT c.reltuples, c.relallvisible, pg_relation_size(c.oid) / current_setting('block_size')::int, \
              coalesce((SELECT pg_relation_size(x.indexrelid) FROM pg_index x WHERE x.indrelid = c.oid \
-             AND x.indisprimary), 0) / current_setting('block_size')::int, pg_is_in_recovery() FROM pg_class c WHERE c.oid = '{}'::regclass",
+             AND x.indisprimary), 0) / current_setting('block_size')::int, pg_is_in_recovery(), \
+             current_setting('server_version_num')::int >= 140000 FROM pg_class c WHERE c.oid = '{}'::regclass",
             spec.pg()
         );
         let catalogue = v2.ask(async |session| {
@@ -131,7 +145,7 @@ impl Size {
             ch.ask.all::<Month>(months.bind(spec.ch)).await
         });
         let (catalogue, cursor, spread, months) = futures::join!(catalogue, cursor, spread, months);
-        let ((tuples, visible, pages, key_pages, replica), months) = (catalogue?, months?);
+        let ((tuples, visible, pages, key_pages, replica, by_place), months) = (catalogue?, months?);
         let months: Vec<_> = months.into_iter().map(|m| (m.partition.parse().unwrap_or(0), m.rows)).collect();
         let pages = u64::try_from(pages).unwrap_or(0);
         let key_pages = u64::try_from(key_pages).unwrap_or(0);
@@ -144,10 +158,12 @@ impl Size {
             visible: if pages == 0 { 1.0 } else { f64::from(visible) / pages as f64 },
             key_pages,
             replica,
+            by_place,
             v3_rows: months.iter().map(|m| m.1).sum(),
             months,
-            projects: spread.0,
-            v2_months: spread.1,
+            projects: spread.projects,
+            v2_months: spread.months,
+            middle: spread.middle,
             columns: vec![],
             // An older v2 has no such table, and nobody copies.
             cursor: Cursor { open: cursor.ok().flatten().flatten() },
@@ -190,6 +206,14 @@ impl Size {
         let begins = |at: &&i64| range.to.is_none_or(|to| *at * DAY < to);
         let months = self.months().iter().filter(ends).filter(begins).count() as u64;
         projects.saturating_mul(months * MONTH).min(self.v2_rows.max(self.v3_rows))
+    }
+
+    /// About as many rows of v2 are in a range: all of them where it does not end on both sides.
+    pub fn about(&self, range: &Range) -> u64 {
+        let (Some(from), Some(to)) = (range.from, range.to) else { return self.v2_rows };
+        let days = self.months().len().max(1) as f64 * 31.0;
+        let share = to.saturating_sub(from).max(0) as f64 / DAY as f64 / days;
+        (self.v2_rows as f64 * share.min(1.0)) as u64
     }
 
     /// The first day of each month of both sides.
@@ -286,19 +310,22 @@ impl Size {
 }
 
 /// How many projects there are, and the months in which PostgreSQL's statistics have seen rows of a table.
-async fn spread(v2: &V2, table: &str) -> Result<(u64, Vec<u32>), Trouble> {
+async fn spread(v2: &V2, table: &str) -> Result<Spread, Trouble> {
     let column = v2.time.trim_start_matches("t.").trim_matches('"');
-    let sql = "SELECT (SELECT count(*) FROM projects), ARRAY(SELECT DISTINCT to_char(b, 'YYYYMM')::int \
-               FROM pg_stats s, unnest(s.histogram_bounds::text::timestamp[]) b WHERE s.attname = $2 AND isfinite(b) \
-               AND b >= '1970-01-01' AND b < '10000-01-01' AND (s.schemaname, s.tablename) = (SELECT n.nspname, c.relname \
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass))";
+    let sql = "WITH of AS (SELECT s.attname, s.histogram_bounds::text AS bounds FROM pg_stats s \
+               WHERE (s.schemaname, s.tablename) = (SELECT n.nspname, c.relname \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass)) \
+               SELECT (SELECT count(*) FROM projects), ARRAY(SELECT DISTINCT to_char(b, 'YYYYMM')::int \
+               FROM of, unnest(bounds::timestamp[]) b WHERE attname = $2 AND isfinite(b) \
+               AND b >= '1970-01-01' AND b < '10000-01-01'), \
+               (SELECT ids[(cardinality(ids) + 1) / 2] FROM (SELECT bounds::text[] AS ids FROM of WHERE attname = 'id') b)";
     let spread = v2.ask(async |session| {
-        let query = sqlx::query_as::<_, (i64, Vec<i32>)>(sql).bind(table).bind(column);
+        let query = sqlx::query_as::<_, (i64, Vec<i32>, Option<String>)>(sql).bind(table).bind(column);
         query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     });
-    let (projects, months) = spread.await?;
+    let (projects, months, middle) = spread.await?;
     let months = months.into_iter().filter_map(|month| u32::try_from(month).ok()).collect();
-    Ok((u64::try_from(projects).unwrap_or(0), months))
+    Ok(Spread { projects: u64::try_from(projects).unwrap_or(0), months, middle })
 }
 
 /// The first day of a month `YYYYMM`, in days since 1970.

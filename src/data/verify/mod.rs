@@ -7,7 +7,7 @@
 //! | does PostgreSQL hash as we do? | [`selftest`] |
 //! | what would it read, and which way reads least? | [`cost`] |
 //! | a hash of each row, in SQL and in Rust, from the table description | [`chain`], [`lookup3`], [`json_hash`], [`json_text`] |
-//! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`bucket`], [`ids`] |
+//! | sums per project and hour on both sides, or the ids of both | [`postgres`], [`clickhouse`], [`halves`], [`bucket`], [`ids`] |
 //! | where sums differ: which ids | [`drill`] |
 //! | what is wrong with them | [`resolve`], [`compare`], [`finding`] |
 //! | what need not be read again, and what the cockpit shows | [`witness`], [`doubt`], [`state`], `remembering` |
@@ -21,6 +21,7 @@ pub mod cost;
 pub mod doubt;
 pub mod drill;
 pub mod finding;
+pub mod halves;
 pub mod ids;
 mod json;
 pub mod json_hash;

@@ -95,7 +95,7 @@ impl V2 {
         }
     }
 
-    async fn connect(&self) -> Result<Session, Trouble> {
+    pub(super) async fn connect(&self) -> Result<Session, Trouble> {
         let mut session = self.work.session().await?;
         sqlx::raw_sql(SETTINGS).execute(&mut *session).await.map_err(|e| self.work.trouble(&e))?;
         Ok(session)
@@ -109,15 +109,15 @@ impl V2 {
         Ok(range.pg(self.time, project.as_deref()))
     }
 
-    /// Sums per project and hour.
+    /// Sums per project and hour, of the halves that the rows of a range are read in.
     ///
     /// # Errors
     /// The statement fails.
-    pub async fn sums(&self, chain: &Chain, range: &Range) -> Result<Sums, Trouble> {
-        self.ask(async |session| {
+    pub async fn sums(&self, chain: &Chain, range: &Range, halves: &[String]) -> Result<Sums, Trouble> {
+        let read = async |session: &mut PgConnection, half: &String| {
             let sql = format!(
                 "SELECT t.project_id, floor(date_part('epoch', {}) / 3600)::bigint, count(*), sum({})::text \
-                 FROM {} WHERE {} GROUP BY 1, 2",
+                 FROM {} WHERE {} AND {half} GROUP BY 1, 2",
                 self.time,
                 chain.pg(),
                 self.from,
@@ -135,8 +135,9 @@ impl V2 {
                 at.hash = sum.parse::<i128>().unwrap_or(0) as u64;
             }
             Ok(sums)
-        })
-        .await
+        };
+        let halves = self.halved(halves, read).await?;
+        Ok(halves.into_iter().reduce(Sums::and).unwrap_or_default())
     }
 
     /// The rows of these buckets.

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
-use super::cost::Strategy;
+use super::cost::{Size, Strategy};
 use super::drill::{Suspects, batches, drill};
 use super::finding::{Against, Difference, Finding};
-use super::ids;
+use super::halves::{halves, middle};
+use super::ids::{self, Stretch};
 use super::lookup3::hashtext;
 use super::options::{Options, Progress, TableReport};
 use super::pace::{Pace, Patience, Rest};
@@ -18,7 +19,7 @@ use super::postgres::V2;
 use super::range::Range;
 use super::remembering::Remembering;
 use super::replicas;
-use super::resolve::{Cursor, Resolver};
+use super::resolve::Resolver;
 use super::run::note;
 use super::state::Known;
 use crate::clients::work::ClickhouseWork;
@@ -41,9 +42,7 @@ pub(super) struct Running<'a> {
     pub(super) chain: Chain,
     pub(super) looked: Mapping,
     pub(super) strategy: Strategy,
-    pub(super) cursor: Cursor,
-    /// First days of the months that there are.
-    pub(super) months: Vec<i64>,
+    pub(super) size: Size,
     pub(super) report: TableReport,
     pub(super) moving: Vec<String>,
     pub(super) remembering: Option<Remembering>,
@@ -135,8 +134,10 @@ impl Running<'_> {
         let step = if pace.is_limited() { self.options.step } else { u64::MAX };
         let rest = Rest { pace, step: i64::try_from(step).unwrap_or(i64::MAX), clock: self.clock };
         // ClickHouse's ids come at once, or with a pause after each month.
-        let months = Range::default().cut(if pace.is_limited() { &self.months } else { &[] });
-        let mut compared = ids::compare(&self.v2, &self.v3, &rest, &months, seen).await?;
+        let months = if pace.is_limited() { self.size.months() } else { vec![] };
+        let stretches = Stretch::cut(middle(&self.size).filter(|_| !pace.is_limited()));
+        let months = Range::default().cut(&months);
+        let mut compared = ids::compare((&self.v2, &stretches), (&self.v3, &months), &rest, seen).await?;
         self.report.rows += compared.rows;
         self.report.v3_only += compared.v3_only;
         self.report.received += compared.received;
@@ -170,7 +171,10 @@ impl Running<'_> {
             self.wait("ClickHouse is read, PostgreSQL is at it");
             Ok(sums)
         };
-        let (sums, (theirs, received)) = futures::try_join!(self.v2.sums(&self.chain, range), theirs)?;
+        let halves =
+            if pace.is_limited() { vec!["true".to_owned()] } else { halves(&self.size, self.v2.time, range) };
+        let (sums, (theirs, received)) =
+            futures::try_join!(self.v2.sums(&self.chain, range, &halves), theirs)?;
         self.report.received += received;
         self.report.rows += sums.rows();
         let unlike = sums.unlike(&theirs);
@@ -305,7 +309,7 @@ impl Running<'_> {
             v2: &self.v2,
             v3: &self.v3,
             mapping: &self.looked,
-            cursor: self.cursor,
+            cursor: self.size.cursor,
             values: self.options.values,
             noting: &self.noting,
             young,

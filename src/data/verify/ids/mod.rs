@@ -17,6 +17,7 @@ use crate::domain::Trouble;
 
 pub use self::block::{Block, Entry};
 pub use self::index::{Heap, Id};
+pub use self::pages::Stretch;
 
 /// Rows of either side that this way may hold: 8 bytes for each of v2 and 4 where v3 lacks it, 16 for each of v3.
 pub const MOST: u64 = 6_000_000;
@@ -42,10 +43,9 @@ pub struct Compared {
 /// # Errors
 /// A side cannot be asked.
 pub async fn compare(
-    v2: &V2,
-    v3: &V3,
+    (v2, stretches): (&V2, &[Stretch]),
+    (v3, months): (&V3, &[Range]),
     rest: &Rest<'_>,
-    months: &[Range],
     seen: &(dyn Fn(u64) + Sync),
 ) -> Result<Compared, Trouble> {
     // From the beginning, where the server went away: what came twice would be taken for what is not merged.
@@ -58,7 +58,7 @@ pub async fn compare(
         }
         Ok((ids, received))
     });
-    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2, rest), theirs)?;
+    let (hashes, (ids, received)) = futures::try_join!(Hashes::read(v2, stretches, rest), theirs)?;
     let apart = apart(&hashes.all, ids);
     let rows = hashes.all.len() as u64;
     Ok(Compared { rows, v3_only: apart.v3_only, received, hashes, apart })

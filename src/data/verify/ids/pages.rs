@@ -15,6 +15,23 @@ const PAGE: i64 = 500_000;
 /// An id is sent whole where its hash ends in so many zero bits: one in 256.
 const NAMED: u64 = 0xff;
 
+/// A stretch of the index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first id that may be in it.
+    from: Option<String>,
+    /// The first id after it.
+    below: Option<String>,
+}
+
+impl Stretch {
+    /// All ids, before an id and from it on.
+    pub fn cut(middle: Option<&str>) -> Vec<Self> {
+        let Some(middle) = middle.map(str::to_owned) else { return vec![Self::default()] };
+        vec![Self { from: None, below: Some(middle.clone()) }, Self { from: Some(middle), below: None }]
+    }
+}
+
 /// The ids of PostgreSQL, in the order of its index.
 #[derive(Debug, Default)]
 pub(super) struct Hashes {
@@ -25,34 +42,52 @@ pub(super) struct Hashes {
 }
 
 impl Hashes {
-    /// Reads them all, with a rest after each page.
+    /// Reads them all, with a rest after each page; two stretches at once.
     ///
     /// # Errors
     /// A statement fails, or its answer is not in the index's order.
-    pub(super) async fn read(v2: &V2, rest: &Rest<'_>) -> Result<Self, Trouble> {
-        v2.ask(async |session| {
-            let (mut hashes, mut limit) = (Self::default(), rest.step.min(PAGE));
-            loop {
-                let begun = rest.begin();
-                let (all, named) = page(v2, &mut *session, hashes.last(), limit).await?;
-                rest.after(begun).await;
-                let whole = all.len() < usize::try_from(limit).unwrap_or(usize::MAX);
-                let begun = hashes.all.len();
-                hashes.take(all, named, whole).ok_or_else(|| {
-                    let text = "the ids did not come in the order of their index".to_owned();
-                    Trouble::new(Kind::Unexpected, &v2.work.object, text)
-                })?;
-                if whole {
-                    break;
-                }
-                if hashes.all.len() == begun {
-                    limit = limit.saturating_mul(8); // no id of the page was named
-                }
+    pub(super) async fn read(v2: &V2, stretches: &[Stretch], rest: &Rest<'_>) -> Result<Self, Trouble> {
+        let read = async |session: &mut PgConnection, stretch: &Stretch| {
+            Self::stretch(v2, session, stretch, rest).await
+        };
+        let parts = v2.halved(stretches, read).await?;
+        Ok(parts.into_iter().reduce(Self::and).unwrap_or_default())
+    }
+
+    async fn stretch(
+        v2: &V2,
+        session: &mut PgConnection,
+        stretch: &Stretch,
+        rest: &Rest<'_>,
+    ) -> Result<Self, Trouble> {
+        let (mut hashes, mut limit) = (Self::default(), rest.step.min(PAGE));
+        loop {
+            let begun = rest.begin();
+            let (all, named) = page(v2, &mut *session, stretch, hashes.last(), limit).await?;
+            rest.after(begun).await;
+            let whole = all.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            let begun = hashes.all.len();
+            hashes.take(all, named, whole).ok_or_else(|| {
+                let text = "the ids did not come in the order of their index".to_owned();
+                Trouble::new(Kind::Unexpected, &v2.work.object, text)
+            })?;
+            if whole {
+                break;
             }
-            hashes.close(v2, &mut *session).await?;
-            Ok(hashes)
-        })
-        .await
+            if hashes.all.len() == begun {
+                limit = limit.saturating_mul(8); // no id of the page was named
+            }
+        }
+        hashes.close(v2, session, stretch).await?;
+        Ok(hashes)
+    }
+
+    /// Those of the next stretch as well.
+    fn and(mut self, next: Self) -> Self {
+        let begun = self.all.len();
+        self.all.extend(next.all);
+        self.named.extend(next.named.into_iter().map(|(at, id)| (begun + at, id)));
+        self
     }
 
     fn last(&self) -> Option<&str> {
@@ -77,11 +112,13 @@ impl Hashes {
     }
 
     /// Names the last id, where rows come after the last that has a name.
-    async fn close(&mut self, v2: &V2, session: &mut PgConnection) -> Result<(), Trouble> {
-        let sql = format!("SELECT t.id FROM {} ORDER BY t.id DESC LIMIT 1", v2.from());
-        let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql));
+    async fn close(&mut self, v2: &V2, session: &mut PgConnection, stretch: &Stretch) -> Result<(), Trouble> {
+        let below = if stretch.below.is_some() { "t.id < $1" } else { "$1::text IS NULL" };
+        let sql = format!("SELECT t.id FROM {} WHERE {below} ORDER BY t.id DESC LIMIT 1", v2.from());
+        let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(&stretch.below);
         let last = query.fetch_optional(session).await.map_err(|e| v2.work.trouble(&e))?;
-        self.named.extend(last.map(|id| (self.all.len(), id)));
+        // It stands at the last place, or came since.
+        self.named.extend(last.map(|id| (self.all.len().saturating_sub(1), id)));
         Ok(())
     }
 
@@ -134,21 +171,24 @@ impl Hashes {
 async fn page(
     v2: &V2,
     session: &mut PgConnection,
+    stretch: &Stretch,
     after: Option<&str>,
     limit: i64,
 ) -> Result<(Vec<u64>, Vec<String>), Trouble> {
     let sql = format!(
         "SELECT coalesce(string_agg(int8send(h), ''), ''), coalesce(array_agg(id) FILTER (WHERE h & {NAMED} = 0), '{{}}') \
-         FROM (SELECT t.id, {ID_HASH} AS h FROM {} WHERE {} ORDER BY t.id LIMIT $1) x",
+         FROM (SELECT t.id, {ID_HASH} AS h FROM {} WHERE {} AND {} ORDER BY t.id LIMIT $1) x",
         v2.from(),
-        if after.is_some() { "t.id > $2" } else { "true" }
+        match (after, &stretch.from) {
+            (Some(_), _) => "t.id > $2",
+            (None, Some(_)) => "t.id >= $2",
+            (None, None) => "$2::text IS NULL",
+        },
+        if stretch.below.is_some() { "t.id < $3" } else { "$3::text IS NULL" },
     );
     // Bytes: an array of numbers takes PostgreSQL half as long again.
     let query = sqlx::query_as::<_, (Vec<u8>, Vec<String>)>(AssertSqlSafe(sql)).bind(limit);
-    let query = match after {
-        Some(id) => query.bind(id),
-        None => query,
-    };
+    let query = query.bind(after.or(stretch.from.as_deref())).bind(&stretch.below);
     let (all, named) = query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))?;
     let (all, _) = all.as_chunks();
     Ok((all.iter().map(|hash| u64::from_be_bytes(*hash)).collect(), named))
