@@ -71,22 +71,20 @@ impl Compared {
     /// A side cannot be asked.
     pub async fn next(&mut self, v2: &V2, v3: &V3) -> Result<Option<Suspects>, Trouble> {
         let Apart { missing, copied, deleted, named, .. } = &mut self.apart;
-        if !missing.is_empty() {
-            let places = missing.split_off(missing.len().saturating_sub(NAMED));
-            let missing = self.hashes.names(v2, &places).await?;
-            let missing = missing.into_iter().map(|id| ("".into(), id)).collect();
-            return Ok(Some(Suspects { missing, ..Suspects::default() }));
-        }
+        let places = missing.split_off(missing.len().saturating_sub(NAMED));
         let extra = copied.alone().filter(|id| !deleted.has(id.hash));
         let extra: Vec<Id> = extra.skip(*named).take(NAMED).collect();
         *named += extra.len();
-        if extra.is_empty() {
+        if places.is_empty() && extra.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Suspects {
-            extra: Patience::of(async || v3.named(&extra).await).await?,
-            ..Suspects::default()
-        }))
+        let theirs = async {
+            if extra.is_empty() { Ok(vec![]) } else { Patience::of(async || v3.named(&extra).await).await }
+        };
+        let (missing, extra) = futures::try_join!(self.hashes.names(v2, &places), theirs)?;
+        // Ids alone do not say whose they are.
+        let missing = missing.into_iter().map(|id| ("".into(), id)).collect();
+        Ok(Some(Suspects { missing, extra, ..Suspects::default() }))
     }
 }
 

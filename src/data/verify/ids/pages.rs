@@ -1,5 +1,5 @@
 //! v2's ids in the order of their index, as hashes: a page is one row of arrays, and now and then an id stands
-//! beside its hash, so that any hash can be named later by reading a few hundred entries of the index.
+//! beside its hash, so that any hash can be named later by reading some entries of the index.
 //!
 //! One rule: a page goes on where the last named id of the page before stands; what came after that is read again.
 
@@ -12,8 +12,8 @@ use crate::domain::{Kind, Trouble};
 
 /// Rows of a page: 6 MB in PostgreSQL and here.
 const PAGE: i64 = 500_000;
-/// An id is sent whole where its hash ends in so many zero bits: one in 256.
-const NAMED: u64 = 0xff;
+/// An id is sent whole where its hash ends in so many zero bits: one in 64.
+const NAMED: u64 = 0x3f;
 
 /// A stretch of the index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
