@@ -165,7 +165,7 @@ pub async fn from_clickhouse(
     read(work, mapping, queries.collect(), |from| row(from, &mapping.columns)).await
 }
 
-/// The condition of [`of_keys`].
+/// The condition of `of_keys`.
 pub const OF_KEYS: &str = "project_id IN ? AND id IN ?";
 
 /// A statement with [`OF_KEYS`] for each page of keys. It finds another project's row of the same id as well.

@@ -22,7 +22,7 @@ use crate::sides;
 
 /// How many sessions read two halves; both see the same rows.
 async fn sessions(v2: &V2) -> Result<usize, Trouble> {
-    let who = async |session: &mut sqlx::PgConnection, _: &()| {
+    let who = async |session: &mut sqlx::PgConnection, (): &()| {
         let asked = sqlx::query_as("SELECT pg_backend_pid(), txid_current_snapshot()::text");
         asked.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     };

@@ -2,7 +2,7 @@
 //!
 //! One rule: whichever side wrote last keeps what it says; what it leaves empty is taken from the other. Langfuse's own
 //! merge does the same, and keeps what an entity was created with (`immutableEntityKeys` of its ingestion service). What the
-//! way back made of v3's own value is no word of v2: see [`image`].
+//! way back made of v3's own value is no word of v2: see `image`.
 
 mod image;
 

@@ -199,6 +199,11 @@ impl Size {
         if rows > ONE_GO || self.sums(range) > SUMS { Strategy::Months } else { Strategy::Buckets }
     }
 
+    /// Whether two halves, each with a row of every project and hour, are as much as may be held at once.
+    pub fn is_crowded(&self, range: &Range) -> bool {
+        self.sums(range) > SUMS / 2
+    }
+
     /// The most sums that one pass over a range would hold: one a row, and one a project and hour.
     fn sums(&self, range: &Range) -> u64 {
         let projects = if range.project.is_some() { 1 } else { self.projects.max(1) };

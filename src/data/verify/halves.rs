@@ -26,7 +26,7 @@ pub fn halves(size: &Size, time: &str, range: &Range) -> Vec<String> {
             let before = Range { from: None, to: middle.from, project: None };
             vec![before.pg(time, None), middle.pg(time, None)]
         }
-        (None, None) if range.project.is_none() && size.by_place => {
+        (None, None) if range.project.is_none() && size.by_place && !size.is_crowded(range) => {
             let middle = size.pages / 2;
             vec![format!("t.ctid < '({middle},0)'::tid"), format!("t.ctid >= '({middle},0)'::tid")]
         }
@@ -121,8 +121,10 @@ mod tests {
         let size = Size { v2_rows: 31 * WORTH, ..size };
         let at = format!("('epoch'::timestamp + interval '{} milliseconds')", 12 * HOUR);
         assert_eq!(halves(&size, "x", &day), [format!("true AND x < {at}"), format!("true AND x >= {at}")]);
-        // One statement: few rows, an older server, a range without an index or an end.
+        // One statement: few rows, an older server, a range without an index or an end, as many hours as may be held.
+        let crowded = Size { projects: 2_000, months: vec![(202_601, 9)], ..size.clone() };
         for (size, range) in [
+            (crowded, &whole),
             (Size { v2_rows: WORTH - 1, ..size.clone() }, &whole),
             (Size { v2_rows: 30 * WORTH, ..size.clone() }, &day),
             (Size { by_place: false, ..size.clone() }, &whole),
