@@ -15,25 +15,49 @@ use cutover::data::verify::ids::{self, Stretch};
 use cutover::data::verify::pace::{Pace, Rest};
 use cutover::data::verify::postgres::V2;
 use cutover::domain::backfill::Table;
-use cutover::domain::{Mono, Now, Trouble};
+use cutover::domain::{Kind, Mono, Now, Trouble};
+use sqlx::AssertSqlSafe;
 
+use crate::common::rehearsal::Rehearsal;
 use crate::forward::{sql, waiting};
 use crate::sides;
 
+/// PostgreSQL at another address.
+pub async fn at(rehearsal: &Rehearsal, url: &str) -> PostgresWork {
+    let (mut target, _) = rehearsal.databases();
+    target.address = Address::url(url);
+    let purpose = Purpose { name: "test", access: Access::Read, statement: Duration::from_secs(60) };
+    PostgresWork::new(&Reach::new(None), &target, purpose).await.unwrap()
+}
+
 /// How many sessions read two halves; both see the same rows.
-async fn sessions(v2: &V2) -> Result<usize, Trouble> {
-    let who = async |session: &mut sqlx::PgConnection, (): &()| {
+pub async fn sessions(v2: &V2) -> Result<usize, Trouble> {
+    let who = async |session: &mut sqlx::PgConnection, whole: &bool| {
         let asked = sqlx::query_as("SELECT pg_backend_pid(), txid_current_snapshot()::text");
+        let (pid, snapshot) = asked.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))?;
+        Ok::<(i32, String, bool), Trouble>((pid, snapshot, *whole))
+    };
+    let seen = v2.halved(&[false, false], &true, who).await?;
+    assert_eq!(seen[0].1, seen[seen.len() - 1].1);
+    assert!(seen.iter().all(|half| half.2 == (seen.len() == 1)));
+    assert!(seen.len() == 1 || seen[0].0 != seen[1].0);
+    Ok(seen.len())
+}
+
+/// What one of two is refused is asked by one.
+async fn refused_is_asked_once_more(v2: &V2) {
+    let ask = async |session: &mut sqlx::PgConnection, divisor: &i32| {
+        let asked = sqlx::query_scalar::<_, i32>("SELECT 6 / $1").bind(divisor);
         asked.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))
     };
-    let seen: Vec<(i32, String)> = v2.halved(&[(), ()], who).await?;
-    assert_eq!(seen[0].1, seen[1].1);
-    Ok(if seen[0].0 == seen[1].0 { 1 } else { 2 })
+    assert_eq!(v2.halved(&[1, 0], &2, ask).await.unwrap(), [3]);
+    assert_eq!(sessions(v2).await.unwrap(), 1, "it does not try again");
+    assert_eq!(v2.halved(&[1, 1], &0, ask).await.unwrap_err().kind, Kind::Refused);
 }
 
 /// Sums, and how many ids are on one side only, read whole and in halves.
 async fn whole_and_halved(v2: &V2, v3: &V3, chain: &Chain) -> Result<(), Trouble> {
-    let whole = v2.sums(chain, &Range::default(), &["true".to_owned()]).await?;
+    let whole = v2.sums(chain, &Range::default(), &[]).await?;
     let pages: i64 = v2
         .ask(async |session| {
             let pages =
@@ -44,8 +68,16 @@ async fn whole_and_halved(v2: &V2, v3: &V3, chain: &Chain) -> Result<(), Trouble
     let size = Size { v2_rows: 1_000_000, pages: pages.unsigned_abs(), by_place: true, ..Size::default() };
     let parts = halves(&size, v2.time, &Range::default());
     assert_eq!(parts.len(), 2);
-    let first = v2.sums(chain, &Range::default(), &parts[..1]).await?.rows();
-    assert!(first > 0 && first < whole.rows(), "{first} of {} are no half", whole.rows());
+    for half in &parts {
+        let sql = format!("SELECT count(*) FROM traces t WHERE {half}");
+        let rows = v2
+            .ask(async |session| {
+                let rows = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql.as_str())).fetch_one(session).await;
+                rows.map_err(|e| v2.work.trouble(&e))
+            })
+            .await?;
+        assert!((1..2_001).contains(&rows), "{half}: {rows}");
+    }
     let halved = v2.sums(chain, &Range::default(), &parts).await?;
     assert_eq!((halved.rows(), halved.unlike(&whole)), (whole.rows(), vec![]));
 
@@ -80,15 +112,14 @@ async fn halves_are_the_whole() {
     assert_eq!(sessions(&v2).await.unwrap(), 2);
     whole_and_halved(&v2, &v3, &chain).await.unwrap();
 
-    // Where one session is all there is, it reads both halves.
+    refused_is_asked_once_more(&v2).await;
+
+    // Where one session is all there is, it reads all.
     sql(&rehearsal, "CREATE ROLE alone LOGIN PASSWORD 'alone' CONNECTION LIMIT 1; GRANT SELECT ON ALL TABLES IN SCHEMA public TO alone").await;
     let mut url = reqwest::Url::parse(rehearsal.field("postgres_url")).unwrap();
     url.set_username("alone").unwrap();
     url.set_password(Some("alone")).unwrap();
-    let (mut target, _) = rehearsal.databases();
-    target.address = Address::url(url.as_str());
-    let purpose = Purpose { name: "test", access: Access::Read, statement: Duration::from_secs(60) };
-    let postgres = PostgresWork::new(&Reach::new(None), &target, purpose).await.unwrap();
+    let postgres = at(&rehearsal, url.as_str()).await;
     let v2 = V2::new(postgres, spec);
     assert_eq!(sessions(&v2).await.unwrap(), 1);
     whole_and_halved(&v2, &v3, &chain).await.unwrap();

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use cutover::data::tables::spec;
+use cutover::data::verify::postgres::V2;
+use cutover::domain::backfill::Table;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::common::rehearsal::{CUTOVER, Rehearsal};
 use crate::forward::{ask, sql, until, waiting};
+use crate::halves;
 
 /// Where the rehearsal's server and its tools are.
 fn programs() -> PathBuf {
@@ -165,6 +169,8 @@ async fn a_replica_says_the_same_and_its_lag_is_told() {
     assert_eq!(rehearsal.verb(&["backfill", "run"]).status.code(), Some(0));
     let replica = Replica::make(&rehearsal).await;
     a_proof_is_as_old_as_its_rows(&rehearsal, &replica).await;
+    let v2 = V2::new(halves::at(&rehearsal, &replica.url).await, spec(Table::Traces));
+    assert_eq!(halves::sessions(&v2).await.unwrap(), 2, "a standby lets two sessions see one snapshot");
     sql(
         &rehearsal,
         r#"

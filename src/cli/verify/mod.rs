@@ -73,7 +73,7 @@ pub struct VerifyArgs {
     /// Say what would be read, and read nothing
     #[arg(long)]
     pub explain: bool,
-    /// Keep the databases at work for at most this share of the time; below 100, one session reads PostgreSQL instead of two
+    /// Keep the databases at work for at most this share of the time
     #[arg(long, value_name = "PERCENT", default_value_t = 100, hide_default_value = true, value_parser = clap::value_parser!(u8).range(5..=100))]
     pub max_load: u8,
     /// Rows between two pauses, with --max-load

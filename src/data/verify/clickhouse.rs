@@ -280,6 +280,14 @@ impl V3 {
         if rest.is_empty() { Ok((found, deleted)) } else { Err(self.broken(&RowError::Short)) }
     }
 
+    /// Those of these ids that have any row, merged, deleted or not.
+    ///
+    /// # Errors
+    /// The query fails.
+    pub async fn known(&self, ids: &[&str]) -> Result<BTreeSet<String>, Trouble> {
+        self.standing(ids).await.map(|standing| standing.ids)
+    }
+
     /// Where rows of these ids stand, merged or not.
     async fn standing(&self, ids: &[&str]) -> Result<Standing, Trouble> {
         let sql = format!(
@@ -335,6 +343,8 @@ impl V3 {
             }
             seen(rows);
             rest.drain(..used);
+            // As long as there is more, nothing else of this task would go on: not PostgreSQL's side, either.
+            tokio::task::yield_now().await;
         }
         if rest.is_empty() { Ok(()) } else { Err(self.broken(&RowError::Short)) }
     }

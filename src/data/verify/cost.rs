@@ -317,13 +317,14 @@ impl Size {
 /// How many projects there are, and the months in which PostgreSQL's statistics have seen rows of a table.
 async fn spread(v2: &V2, table: &str) -> Result<Spread, Trouble> {
     let column = v2.time.trim_start_matches("t.").trim_matches('"');
-    let sql = "WITH of AS (SELECT s.attname, s.histogram_bounds::text AS bounds FROM pg_stats s \
+    let sql = "WITH of AS (SELECT s.attname, s.inherited, s.histogram_bounds::text AS bounds FROM pg_stats s \
                WHERE (s.schemaname, s.tablename) = (SELECT n.nspname, c.relname \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass)) \
                SELECT (SELECT count(*) FROM projects), ARRAY(SELECT DISTINCT to_char(b, 'YYYYMM')::int \
                FROM of, unnest(bounds::timestamp[]) b WHERE attname = $2 AND isfinite(b) \
                AND b >= '1970-01-01' AND b < '10000-01-01'), \
-               (SELECT ids[(cardinality(ids) + 1) / 2] FROM (SELECT bounds::text[] AS ids FROM of WHERE attname = 'id') b)";
+               (SELECT ids[(cardinality(ids) + 1) / 2] FROM (SELECT bounds::text[] AS ids FROM of WHERE attname = 'id' \
+               ORDER BY inherited DESC LIMIT 1) b)";
     let spread = v2.ask(async |session| {
         let query = sqlx::query_as::<_, (i64, Vec<i32>, Option<String>)>(sql).bind(table).bind(column);
         query.fetch_one(session).await.map_err(|e| v2.work.trouble(&e))

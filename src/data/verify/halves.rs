@@ -1,7 +1,9 @@
 //! PostgreSQL reads a table with one processor for one session: two of them read its halves at once.
 //!
-//! One rule: both read one snapshot, so that a row that moves meanwhile is in one half and not in both or none; where a
-//! server does not let a second session in, or another server answers it, the first reads both halves.
+//! One rule: both read one snapshot of a table that nobody rewrites, so that a row that moves meanwhile is in one half and
+//! not in both or none; where a server does not let them, or another server answers, one session reads the whole.
+
+use std::sync::atomic::Ordering;
 
 use sqlx::PgConnection;
 
@@ -9,18 +11,17 @@ use super::cost::Size;
 use super::postgres::V2;
 use super::range::Range;
 use crate::clients::liveness::Session;
-use crate::domain::Trouble;
+use crate::domain::{Kind, Trouble};
 
 /// Fewer rows are read before a second session is there.
 const WORTH: u64 = 200_000;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// The halves of a range as conditions on `t`, of which every row meets one: by its time where it ends on both sides, as
+/// The halves of a range as conditions on `t`, of which every row meets one, where it is large enough: by its time where it ends on both sides, as
 /// there is an index for that, or by the place of its rows, as PostgreSQL can from 14 on ("TID Range Scan").
 pub fn halves(size: &Size, time: &str, range: &Range) -> Vec<String> {
-    let whole = vec!["true".to_owned()];
     match (range.from, range.to) {
-        _ if size.about(range) < WORTH => whole,
+        _ if size.about(range) < WORTH => vec![],
         (Some(from), Some(to)) => {
             let middle = Range { from: Some(from.midpoint(to)), to: None, project: None };
             let before = Range { from: None, to: middle.from, project: None };
@@ -30,7 +31,7 @@ pub fn halves(size: &Size, time: &str, range: &Range) -> Vec<String> {
             let middle = size.pages / 2;
             vec![format!("t.ctid < '({middle},0)'::tid"), format!("t.ctid >= '({middle},0)'::tid")]
         }
-        _ => whole,
+        _ => vec![],
     }
 }
 
@@ -40,62 +41,80 @@ pub fn middle(size: &Size) -> Option<&str> {
 }
 
 impl V2 {
-    /// Asks for each part, two of them at once.
+    /// Asks for two parts at once, or for the whole of them.
     ///
     /// # Errors
     /// The server cannot be reached, or what was asked fails.
     pub async fn halved<P: Sync, T>(
         &self,
         parts: &[P],
+        whole: &P,
         ask: impl AsyncFn(&mut PgConnection, &P) -> Result<T, Trouble>,
     ) -> Result<Vec<T>, Trouble> {
-        self.ask(async |session| match parts {
-            [one] => Ok(vec![ask(session, one).await?]),
-            [one, other] => {
-                self.run(session, BEGIN).await?;
-                let mut beside = self.beside(session).await;
-                let Some(beside) = beside.as_deref_mut() else {
-                    // What was refused may have ended the transaction.
-                    self.run(session, "ROLLBACK").await?;
-                    self.run(session, BEGIN).await?;
-                    let both = vec![ask(session, one).await?, ask(session, other).await?];
-                    self.run(session, "COMMIT").await?;
-                    return Ok(both);
-                };
+        self.ask(async |session| {
+            if let [one, other] = parts
+                && let Some(mut beside) = self.beside(session).await?
+            {
                 // Who is ready does not wait in a transaction for the other one.
                 let half = async |session: &mut PgConnection, part: &P| {
                     let answer = ask(session, part).await?;
                     self.run(session, "COMMIT").await?;
                     Ok(answer)
                 };
-                let (one, other) = futures::try_join!(half(session, one), half(beside, other))?;
-                Ok(vec![one, other])
+                let both = futures::try_join!(half(session, one), half(&mut beside, other));
+                return both.map(|(one, other)| vec![one, other]).map_err(|trouble| self.once_more(trouble));
             }
-            more => {
-                let mut answers = Vec::with_capacity(more.len());
-                for part in more {
-                    answers.push(ask(session, part).await?);
-                }
-                Ok(answers)
-            }
+            Ok(vec![ask(session, whole).await?])
         })
         .await
     }
 
-    /// Another session that sees what the transaction of this one does; nothing where there cannot be one.
-    async fn beside(&self, session: &mut PgConnection) -> Option<Session> {
-        let asked = sqlx::query_scalar::<_, String>("SELECT pg_export_snapshot()").fetch_one(session).await;
-        let beside = async {
-            let snapshot = asked.map_err(|e| self.work.trouble(&e))?;
-            let snapshot: String = snapshot.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+    /// Another session that sees what this one does, both in a transaction; nothing where there cannot be one.
+    async fn beside(&self, session: &mut PgConnection) -> Result<Option<Session>, Trouble> {
+        if self.is_alone.load(Ordering::Relaxed) || self.from().contains(" JOIN ") {
+            return Ok(None);
+        }
+        let joined = async {
+            // Before the transaction: a pooler may let it wait.
             let mut beside = self.connect().await?;
-            self.run(&mut beside, &format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'")).await?;
-            Ok::<_, Trouble>(beside)
+            self.join(session, &mut beside).await?;
+            Ok(beside)
         };
-        let beside = beside.await;
-        beside
-            .inspect_err(|trouble| tracing::info!(target: "verify", "one session reads all: {trouble}"))
-            .ok()
+        match joined.await {
+            Ok(beside) => Ok(Some(beside)),
+            Err(trouble) => {
+                self.alone(&trouble);
+                self.run(session, "ROLLBACK").await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn join(&self, session: &mut PgConnection, other: &mut PgConnection) -> Result<(), Trouble> {
+        let table = self.from().split(' ').next().unwrap_or_default();
+        // Locked before anything is seen of it: a table that is rewritten in between would look empty.
+        self.run(session, &format!("{BEGIN}; LOCK TABLE {table} IN ACCESS SHARE MODE")).await?;
+        let exported =
+            sqlx::query_scalar::<_, String>("SELECT pg_export_snapshot()").fetch_one(session).await;
+        let snapshot = exported.map_err(|e| self.work.trouble(&e))?;
+        let snapshot: String = snapshot.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+        let lock = format!("LOCK TABLE {table} IN ACCESS SHARE MODE");
+        self.run(other, &format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {lock}")).await
+    }
+
+    /// Two need twice the memory: what is refused to them is asked by one, which [`Self::ask`] does after a conflict.
+    fn once_more(&self, trouble: Trouble) -> Trouble {
+        if trouble.kind != Kind::Refused {
+            return trouble;
+        }
+        self.alone(&trouble);
+        Trouble { kind: Kind::Conflict, ..trouble }
+    }
+
+    /// From now on one session reads all.
+    fn alone(&self, trouble: &Trouble) {
+        tracing::info!(target: "verify", "one session reads PostgreSQL: {trouble}");
+        self.is_alone.store(true, Ordering::Relaxed);
     }
 
     async fn run(&self, session: &mut PgConnection, sql: &str) -> Result<(), Trouble> {
@@ -131,7 +150,7 @@ mod tests {
             (size.clone(), &Range { project: Some("p".into()), ..whole.clone() }),
             (size.clone(), &Range { from: Some(0), ..whole.clone() }),
         ] {
-            assert_eq!(halves(&size, "x", range), ["true"]);
+            assert!(halves(&size, "x", range).is_empty());
         }
     }
 }

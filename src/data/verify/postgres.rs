@@ -1,10 +1,11 @@
 //! v2's side: sums per bucket, rows of buckets, and hashes of ids, computed by PostgreSQL itself.
 //!
-//! One rule: every statement runs by itself in a session that cannot write, and one session serves them all, one after
-//! the other; a replica that cancels one for replication (40001) is asked again, and a server that went away is waited
-//! for.
+//! One rule: statements run one after the other in one session that cannot write, but for the halves of a large table
+//! (see [`super::halves`]); a replica that cancels one for replication (40001) is asked again, and a server that went
+//! away is waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -26,7 +27,7 @@ const TRIES: u32 = 4;
 /// What a session of a comparison is set to: without sorts a grouping hashes, and does not spill. A statement of a
 /// program that is gone ends soon, where PostgreSQL can (14 and later).
 const SETTINGS: &str = "SET enable_sort = off; SET work_mem = '64MB'; SET max_parallel_workers_per_gather = 0; \
-     SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'";
+     SET idle_in_transaction_session_timeout = '60s'; SELECT set_config(name, '5s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'";
 
 /// A row of PostgreSQL as its bucket was read.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct V2 {
     from: &'static str,
     /// The session, once there is one; who asks while it is in use waits.
     session: Arc<Mutex<Option<Session>>>,
+    /// Whether a second session was refused: see [`super::halves`].
+    pub(super) is_alone: Arc<AtomicBool>,
 }
 
 impl V2 {
@@ -57,7 +60,7 @@ impl V2 {
         let time = spec.column(spec.time).and_then(|c| c.pg.first()).copied().unwrap_or("t.created_at");
         // What is joined for values only is left out; what decides which rows are copied stays.
         let from = spec.from.split(" LEFT JOIN ").next().unwrap_or(spec.from);
-        Self { work, time, from, session: Arc::default() }
+        Self { work, time, from, session: Arc::default(), is_alone: Arc::default() }
     }
 
     /// `FROM` of its rows.
@@ -109,7 +112,7 @@ impl V2 {
         Ok(range.pg(self.time, project.as_deref()))
     }
 
-    /// Sums per project and hour, of the halves that the rows of a range are read in.
+    /// Sums per project and hour; the rows of a range are read in these halves, or at once where there are none.
     ///
     /// # Errors
     /// The statement fails.
@@ -136,7 +139,7 @@ impl V2 {
             }
             Ok(sums)
         };
-        let halves = self.halved(halves, read).await?;
+        let halves = self.halved(halves, &"true".to_owned(), read).await?;
         Ok(halves.into_iter().reduce(Sums::and).unwrap_or_default())
     }
 

@@ -135,6 +135,7 @@ impl Verify<'_> {
         v3.same = Same::of(&servers.host);
         let ahead = (self.now)().wall.as_millisecond().saturating_sub(servers.now);
         servers.notes.extend(noting.untold());
+        let noting = if self.options.against == Against::Pg { noting.of_rows() } else { noting };
         let mut kinds = Kinds::default();
         if let Some(column) = chain.metadata() {
             v2.documents(column, size.v2_rows, |text| kinds.learn(text)).await?;

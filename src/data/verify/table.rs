@@ -3,7 +3,10 @@
 //! One rule: nothing is told that was not read, and rows are read by id where there are few enough to be looked at.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use sqlx::PgConnection;
 
 use super::chain::Chain;
 use super::clickhouse::V3;
@@ -31,9 +34,6 @@ use crate::domain::{Now, Trouble};
 /// Rows that are read whole at once, without their JSON and with it.
 const PAGE: usize = 2000;
 const PAGE_OF_ALL: usize = 200;
-
-/// Rows of deleted projects, and the others.
-type Apart<P> = (Vec<(P, String)>, Vec<(P, String)>);
 
 /// The table.
 pub(super) struct Running<'a> {
@@ -171,8 +171,7 @@ impl Running<'_> {
             self.wait("ClickHouse is read, PostgreSQL is at it");
             Ok(sums)
         };
-        let halves =
-            if pace.is_limited() { vec!["true".to_owned()] } else { halves(&self.size, self.v2.time, range) };
+        let halves = if pace.is_limited() { vec![] } else { halves(&self.size, self.v2.time, range) };
         let (sums, (theirs, received)) =
             futures::try_join!(self.v2.sums(&self.chain, range, &halves), theirs)?;
         self.report.received += received;
@@ -180,6 +179,12 @@ impl Running<'_> {
         let unlike = sums.unlike(&theirs);
         self.report.suspicious.0 += unlike.len();
         self.report.suspicious.1 += sums.len();
+        // A project that is deleted today may be back tomorrow, and nothing else would have changed.
+        let gone = self.gone(unlike.iter().map(|(bucket, _)| &*bucket.project)).await?;
+        if let Some(remembering) = &mut self.remembering {
+            let days = unlike.iter().filter(|(bucket, _)| gone.contains(&*bucket.project));
+            remembering.taint(&days.map(|(bucket, _)| bucket.hour.div_euclid(24)).collect::<Vec<_>>());
+        }
         for (batch, slice) in batches(&unlike, self.options.held) {
             self.wait(&format!("{} hours closely", unlike.len()));
             let suspects = drill(&self.v2, &self.v3, &self.chain, range, &sums, (&batch, slice)).await?;
@@ -197,9 +202,7 @@ impl Running<'_> {
 
     /// Looks at ids, and tells of what is wrong with them.
     async fn look(&mut self, mut suspects: Suspects) -> Result<(), Trouble> {
-        let (deleted, missing) = self.of_gone(suspects.missing).await?;
-        self.coarsely(Difference::Deleted, &deleted);
-        suspects.missing = missing;
+        suspects.missing = self.without_gone(suspects.missing).await?;
         let mut ids: BTreeSet<String> = suspects.ids.into_iter().collect();
         for own in suspects.own.chunks(PAGE) {
             let asked: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -228,27 +231,50 @@ impl Running<'_> {
         }
         for page in many.chunks(PAGE) {
             let ids: Vec<&str> = page.iter().map(|(_, id)| id.as_str()).collect();
-            let (deleted, alone) = self.of_gone(self.v2.placed(&ids).await?).await?;
-            self.coarsely(Difference::Deleted, &deleted);
-            self.coarsely(Difference::V2Alone, &alone);
+            self.coarsely(Difference::V2Alone, &self.v2.placed(&ids).await?);
         }
         self.coarsely(Difference::V3Alone, more);
         Ok(())
     }
 
-    /// Rows whose project is deleted, and the others: v3 has deleted all of a project, nobody has to look at each.
-    async fn of_gone<P: AsRef<str>>(&self, rows: Vec<(P, String)>) -> Result<Apart<P>, Trouble> {
-        let projects: BTreeSet<&str> = rows.iter().map(|(project, _)| project.as_ref()).collect();
-        // Ids alone do not say whose they are.
-        let projects: Vec<&str> = projects.into_iter().filter(|project| !project.is_empty()).collect();
-        if projects.is_empty() {
-            return Ok((vec![], rows));
+    /// Tells of rows whose project is deleted and of which v3 has nothing, and gives the others: a project may have had
+    /// millions, and none of them is read by id.
+    async fn without_gone(
+        &mut self,
+        missing: Vec<(Arc<str>, String)>,
+    ) -> Result<Vec<(Arc<str>, String)>, Trouble> {
+        let mut rest = vec![];
+        for page in missing.chunks(PAGE) {
+            let mut page = page.to_vec();
+            if page.iter().any(|(project, _)| project.is_empty()) {
+                // Ids alone do not say whose they are.
+                let ids: Vec<&str> = page.iter().map(|(_, id)| id.as_str()).collect();
+                let placed = self.v2.placed(&ids).await?;
+                page = placed.into_iter().map(|(project, id)| (project.into(), id)).collect();
+            }
+            let gone = self.gone(page.iter().map(|(project, _)| &**project)).await?;
+            let (gone, others): (Vec<_>, Vec<_>) =
+                page.into_iter().partition(|(project, _)| gone.contains(&**project));
+            let ids: Vec<&str> = gone.iter().map(|(_, id)| id.as_str()).collect();
+            let known = match ids.as_slice() {
+                [] => BTreeSet::new(),
+                ids => Patience::of(async || self.v3.known(ids).await).await?,
+            };
+            let (known, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(_, id)| known.contains(id));
+            self.coarsely(Difference::Deleted, &gone);
+            rest.extend(others);
+            rest.extend(known);
         }
-        let gone = self
-            .v2
-            .ask(async |session| self.noting.gone(&self.v2.work, session, projects.iter().copied()).await);
-        let gone = gone.await?;
-        Ok(rows.into_iter().partition(|(project, _)| gone.contains(project.as_ref())))
+        Ok(rest)
+    }
+
+    /// Those of these projects that are deleted.
+    async fn gone(&self, projects: impl Iterator<Item = &str>) -> Result<BTreeSet<String>, Trouble> {
+        let projects: BTreeSet<&str> = projects.collect();
+        let asked = async |session: &mut PgConnection| {
+            self.noting.gone(&self.v2.work, session, projects.iter().copied()).await
+        };
+        if projects.is_empty() { Ok(BTreeSet::new()) } else { self.v2.ask(asked).await }
     }
 
     /// Ids in pages: payloads may be large, and a page of both sides is held at once.

@@ -25,9 +25,9 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// All ids, before an id and from it on.
+    /// The ids before an id, and from it on.
     pub fn cut(middle: Option<&str>) -> Vec<Self> {
-        let Some(middle) = middle.map(str::to_owned) else { return vec![Self::default()] };
+        let Some(middle) = middle.map(str::to_owned) else { return vec![] };
         vec![Self { from: None, below: Some(middle.clone()) }, Self { from: Some(middle), below: None }]
     }
 }
@@ -50,7 +50,7 @@ impl Hashes {
         let read = async |session: &mut PgConnection, stretch: &Stretch| {
             Self::stretch(v2, session, stretch, rest).await
         };
-        let parts = v2.halved(stretches, read).await?;
+        let parts = v2.halved(stretches, &Stretch::default(), read).await?;
         Ok(parts.into_iter().reduce(Self::and).unwrap_or_default())
     }
 
