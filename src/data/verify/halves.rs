@@ -91,14 +91,13 @@ impl V2 {
     }
 
     async fn join(&self, session: &mut PgConnection, other: &mut PgConnection) -> Result<(), Trouble> {
-        let table = self.from().split(' ').next().unwrap_or_default();
         // Locked before anything is seen of it: a table that is rewritten in between would look empty.
-        self.run(session, &format!("{BEGIN}; LOCK TABLE {table} IN ACCESS SHARE MODE")).await?;
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", self.table());
+        self.run(session, &format!("{BEGIN}; {lock}")).await?;
         let exported =
             sqlx::query_scalar::<_, String>("SELECT pg_export_snapshot()").fetch_one(session).await;
         let snapshot = exported.map_err(|e| self.work.trouble(&e))?;
         let snapshot: String = snapshot.chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
-        let lock = format!("LOCK TABLE {table} IN ACCESS SHARE MODE");
         self.run(other, &format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {lock}")).await
     }
 

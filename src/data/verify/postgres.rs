@@ -68,6 +68,11 @@ impl V2 {
         self.from
     }
 
+    /// The table itself, without what it is joined with.
+    pub(super) fn table(&self) -> &'static str {
+        self.from.split(' ').next().unwrap_or(self.from)
+    }
+
     /// Asks in a session; once more in another one where a replica was in its own way, and where the server went away
     /// and comes back: what is asked gives its answer whole or not at all.
     ///
@@ -191,7 +196,7 @@ impl V2 {
         rows: u64,
         mut each: impl FnMut(&str) + Send,
     ) -> Result<(), Trouble> {
-        let table = self.from.split(' ').next().unwrap_or(self.from);
+        let table = self.table();
         let share = (SAMPLE / rows.max(1) as f64 * 100.0).clamp(0.001, 100.0);
         let sql = format!(
             "SELECT {column}::text FROM {table} t TABLESAMPLE SYSTEM ({share:.3}) \
